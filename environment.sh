@@ -1,0 +1,96 @@
+# Sourced by train.sh and tests/run.sh: puts a `python` on PATH that has fve_layer and what it needs.
+#
+# That is the active conda or virtual environment if fve_layer is installed there; the active conda
+# environment of environment.yml, whose installation is finished; else .venv beside this file, made
+# with ${PYTHON:-python3}. A .venv that is broken, unfinished or of another Python than PYTHON is
+# made anew, and one older than setup.py is brought up to date.
+
+fve_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+fve_say() { echo "environment.sh: $*" >&2; }
+
+# Prints the versions of Python and NumPy if fve_layer's environment $1 is complete.
+fve_versions() {
+    "$1/bin/python" -I -c 'import sys; from importlib.metadata import version
+for name in "fve_layer", "chainer", "chainercv": version(name)
+print("%d.%d" % sys.version_info[:2], version("numpy"))' 2>/dev/null
+}
+
+# Whether environment $1 is complete and of the Python that was asked for.
+fve_usable() {
+    local versions
+    versions=$(fve_versions "$1") || return 1
+    [ -z "${PYTHON:-}" ] || [ "${versions% *}" = "$("$PYTHON" -c \
+        'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" ]
+}
+
+# The stamp of a finished installation says from which setup.py, for which folder.
+fve_stamp() { echo "$(cksum < "$fve_root/setup.py") $fve_root"; }
+
+fve_finished() { fve_usable "$1" && [ "$(cat "$1/fve_layer.stamp" 2>/dev/null)" = "$(fve_stamp)" ]; }
+
+fve_pip() {
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --retries 2 "${@:2}" \
+        >> "$1/fve_layer.log" 2>&1
+}
+
+fve_install() {
+    rm -f "$1/fve_layer.stamp" "$1/fve_layer.log"
+    fve_say "installing fve_layer and what it needs into $1 (some minutes, once)"
+    # Chainer and ChainerCV build with the environment's own setuptools and NumPy, ChainerCV without
+    # its C extension. On Python 3.9 NumPy stays at the oldest one that is supported.
+    fve_pip "$1" 'setuptools<81' wheel 'numpy; python_version >= "3.10"' \
+        'numpy==1.23.*; python_version < "3.10"' &&
+    fve_pip "$1" --no-build-isolation chainer==7.8.1 &&
+    CC=true LDSHARED=true fve_pip "$1" --no-build-isolation --no-deps chainercv==0.13.1 &&
+    fve_pip "$1" --no-build-isolation -e "$fve_root[test]" &&
+    fve_stamp > "$1/fve_layer.stamp" ||
+    { fve_say "pip could not install fve_layer: see $1/fve_layer.log, check the network" \
+              "and try again."; return 1; }
+}
+
+fve_make_venv() {
+    local python=${PYTHON:-python3} venv=$fve_root/.venv
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ||
+    { fve_say "$python is missing or older than Python 3.9: set PYTHON to a newer one."; return 1; }
+    [ ! -e "$venv" ] || fve_say 'making .venv anew: it is broken, unfinished or of another Python'
+    # Debian's Python has no ensurepip, but its pip can install one elsewhere.
+    "$python" -m venv --clear "$venv" >/dev/null 2>&1 ||
+    { "$python" -m venv --clear --without-pip "$venv" &&
+      "$python" -m pip --python "$venv/bin/python" install --quiet pip; } 2>/dev/null ||
+    { fve_say "$python cannot make a virtual environment: install its venv module" \
+              "(Debian: python3-venv) or set PYTHON."; return 1; }
+}
+
+fve_use_venv() {
+    local venv=$fve_root/.venv
+    PATH=${PATH//"$venv/bin:"/}  # or python3 would be the one that is made anew
+    if ! fve_finished "$venv"; then
+        # One at a time: who waited finds it finished.
+        (
+            ! command -v flock >/dev/null || flock 9
+            fve_finished "$venv" || {
+                { fve_usable "$venv" || fve_make_venv; } && fve_install "$venv"
+            }
+        ) 9< "$fve_root/setup.py" || return 1
+    fi
+    export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
+}
+
+fve_environment() {
+    local active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
+    if [ "${CONDA_DEFAULT_ENV:-}" = fve_layer ] && [ -z "${VIRTUAL_ENV:-}" ]; then
+        fve_finished "$active" || fve_install "$active" || return 1
+    elif [ -z "$active" ] || [ "$active" = "$fve_root/.venv" ] || ! fve_usable "$active"; then
+        fve_use_venv || return 1
+        active=$VIRTUAL_ENV
+    fi
+    # The OpenBLAS of NumPy before 1.26 takes CPUs newer than itself for very old ones.
+    case $(fve_versions "$active") in *' 1.2'[0-5].*)
+        if grep -qs avx512f /proc/cpuinfo; then
+            export OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE:-SkylakeX}
+        fi
+    esac
+}
+
+fve_environment

@@ -1,0 +1,100 @@
+"""``python -m finetune``: sub-commands and their options; no logic."""
+import argparse
+import os
+import sys
+
+from finetune import original_variables
+from finetune.errors import InputError
+
+DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.'
+
+
+def main(arguments=None):
+    """Runs a sub-command; returns the exit code: 0, or 2 for something the user has to mend."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except InputError as error:
+        print(f'finetune: {error}', file=sys.stderr)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f'{error.filename}: ' if error.filename else ''
+        print(f'finetune: {where}{os.strerror(error.errno)}; what was written before is intact, '
+              'run the same command again when that is mended.', file=sys.stderr)
+    except KeyboardInterrupt:
+        print('finetune: interrupted; run the same command again to go on.', file=sys.stderr)
+        return 130
+    return 2
+
+
+def parser():
+    """The command line."""
+    top = argparse.ArgumentParser(prog='python -m finetune', description=DESCRIPTION)
+    commands = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
+
+    train = commands.add_parser(
+        'train', help='train and evaluate one experiment',
+        description='Trains one experiment, evaluates it and writes results/<config>/seed<k>/. '
+                    'The same command again goes on with an interrupted run.',
+        epilog=original_variables.HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_settings(train)
+    train.add_argument('--output', metavar='DIR', help='another folder for the results')
+    train.add_argument('--dry-run', action='store_true',
+                       help='print settings, data counts, shapes and parameter count, and stop')
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser(
+        'evaluate', help='evaluate a trained model',
+        description='Evaluates the model in a folder of results on its test images.')
+    evaluate.add_argument('results', help='folder of a finished run')
+    evaluate.add_argument('--gpu', type=int, default=-1, help='device id; -1: CPU (default)')
+    evaluate.set_defaults(run=_evaluate)
+
+    doctor = commands.add_parser(
+        'doctor', help='check environment and data set',
+        description='Checks packages, GPU and, with a config, its data set and weights. Exit '
+                    'code 0: training can start.')
+    _add_settings(doctor)
+    doctor.set_defaults(run=_doctor)
+    return top
+
+
+def _add_settings(command):
+    command.add_argument('config', nargs='?', metavar='CONFIG',
+                         help='YAML of the experiment (default: '
+                              f'{original_variables.DEFAULT_CONFIG})')
+    command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
+    command.add_argument('--gpu', type=int, help='device id; -1: CPU (training.gpu)')
+    command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
+                         dest='overrides', help='another value for a setting; repeatable')
+
+
+def _settings(options):
+    """Config path and overrides; options win over the original's environment variables."""
+    config, overrides = original_variables.read(os.environ, options.config)
+    if options.seed is not None:
+        overrides.append(f'training.seed={options.seed}')
+    if options.gpu is not None:
+        overrides.append(f'training.gpu={options.gpu}')
+    return config, overrides + options.overrides
+
+
+def _train(options):
+    from finetune.training import dry_run, trainer
+    config, overrides = _settings(options)
+    if options.dry_run or original_variables.is_dry_run(os.environ):
+        dry_run.describe(config, overrides)
+    else:
+        trainer.train(config, overrides, options.output)
+
+
+def _evaluate(options):
+    from finetune.training import trainer
+    trainer.evaluate_results(options.results, options.gpu)
+
+
+def _doctor(options):
+    from finetune import doctor
+    config, overrides = (None, []) if options.config is None else _settings(options)
+    return doctor.check(config, overrides)

@@ -1,0 +1,1 @@
+"""Data sets: annotation files, drawn and converted data sets, part crops, examples."""

@@ -1,0 +1,155 @@
+"""Writes a data set in CUB-200-2011's own files and directories."""
+from difflib import get_close_matches
+import os
+from pathlib import Path
+import shutil
+import sys
+from typing import NamedTuple, Tuple
+
+import numpy
+from PIL import Image
+import yaml
+
+from finetune.errors import InputError
+
+
+class Picture(NamedTuple):
+    """What the files tell about one image; the box is (y_min, x_min, y_max, x_max)."""
+
+    image: Image.Image
+    label: int
+    train: bool
+    points: numpy.ndarray       # (P, 2), (y, x) in pixels
+    visible: numpy.ndarray      # (P,) bool
+    bbox: Tuple[float, float, float, float]
+
+
+def check_options(name, options, defaults, ranges):
+    """Completes the options of a drawing.
+
+    Args:
+        name (str): Of the data set, for the message.
+        options (dict): As given.
+        defaults (dict): Every option.
+        ranges (dict): Smallest and largest value of every number.
+
+    Returns:
+        dict: All options.
+
+    Raises:
+        finetune.errors.InputError: For an unknown option or a value that does not fit.
+
+    """
+    for key, value in options.items():
+        if key not in defaults:
+            nearest = get_close_matches(str(key), list(defaults), 1, 0)[0]
+            raise InputError(f'data.drawing: {name} has no option {key}; did you mean {nearest}?')
+        kind = type(defaults[key])
+        fits = isinstance(value, (int, float) if kind is float else kind)
+        if not fits or isinstance(value, bool) != (kind is bool):
+            raise InputError(f'data.drawing: {key} is {value!r}, but must be of the kind of '
+                             f'{defaults[key]!r}.')
+        low, high = ranges.get(key, (value, value))
+        if not low <= value <= high:
+            raise InputError(f'data.drawing: {key} is {value}, but must be between {low} and '
+                             f'{high}.')
+    return {key: type(value)(options.get(key, value)) for key, value in defaults.items()}
+
+
+def is_complete(root, origin):
+    """Whether a directory is there already; it must then have been made with the same options.
+
+    Raises:
+        finetune.errors.InputError: If it is something else.
+
+    """
+    root = Path(root)
+    if not root.exists():
+        return False
+    try:
+        found = yaml.safe_load((root / 'origin.yml').read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise InputError(f'{root}: exists, but was not drawn by this program; set data.root to '
+                         'another folder or move this one away.')
+    if found != origin:
+        raise InputError(f'{root / "origin.yml"}: this data set was drawn with other options '
+                         f'({found}); set data.root to another folder or move this one away.')
+    return True
+
+
+def write(root, class_names, part_names, pictures, n_pictures, origin):
+    """Writes all files under a temporary name and renames the directory at the end.
+
+    Args:
+        root (str or pathlib.Path): Directory to be made.
+        class_names (list of str): Without numbers.
+        part_names (list of str): P names.
+        pictures (iterable of Picture): In the order of their ids.
+        n_pictures (int): Their number, for the progress.
+        origin (dict): What :func:`is_complete` compares.
+
+    Raises:
+        finetune.errors.InputError: If the directory cannot be written.
+
+    """
+    root = Path(root).absolute()
+    making = root.with_name(f'.{root.name}.{os.getpid()}')
+    try:
+        (making / 'parts').mkdir(parents=True)
+        classes = [f'{i:03d}.{name}' for i, name in enumerate(class_names, 1)]
+        _write_lines(making / 'classes.txt', _numbered(classes))
+        _write_lines(making / 'parts' / 'parts.txt', _numbered(part_names))
+        _write_pictures(making, classes, _with_progress(root, pictures, n_pictures))
+        (making / 'origin.yml').write_text(yaml.safe_dump(origin), encoding='utf-8')
+        making.rename(root)
+    except OSError as error:
+        if not root.exists() or not is_complete(root, origin):    # another process was faster
+            raise InputError(f'{root}: cannot be written ({error.strerror or error}); make room '
+                             'or set data.root to another folder.')
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _numbered(names):
+    return [f'{i} {name}' for i, name in enumerate(names, 1)]
+
+
+def _write_lines(path, lines):
+    path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+
+
+def _write_pictures(root, classes, pictures):
+    names, labels, split, boxes, points = [], [], [], [], []
+    for i, picture in enumerate(pictures, 1):
+        folder = classes[picture.label]
+        name = f'{folder}/{folder.split(".", 1)[1]}_{i:04d}.png'
+        (root / 'images' / folder).mkdir(parents=True, exist_ok=True)
+        picture.image.save(root / 'images' / name)
+        names.append(f'{i} {name}')
+        labels.append(f'{i} {picture.label + 1}')
+        split.append(f'{i} {int(picture.train)}')
+        y_min, x_min, y_max, x_max = picture.bbox
+        boxes.append(f'{i} {x_min:.1f} {y_min:.1f} {x_max - x_min:.1f} {y_max - y_min:.1f}')
+        points += _point_lines(i, picture)
+    _write_lines(root / 'images.txt', names)
+    _write_lines(root / 'image_class_labels.txt', labels)
+    _write_lines(root / 'train_test_split.txt', split)
+    _write_lines(root / 'bounding_boxes.txt', boxes)
+    _write_lines(root / 'parts' / 'part_locs.txt', points)
+
+
+def _point_lines(i, picture):
+    for part, ((y, x), visible) in enumerate(zip(picture.points, picture.visible), 1):
+        yield f'{i} {part} {x:.1f} {y:.1f} 1' if visible else f'{i} {part} 0.0 0.0 0'
+
+
+def _with_progress(root, pictures, n_pictures):
+    """Passes the pictures on; one line, and a counter if a person is looking."""
+    on_terminal = sys.stderr.isatty()
+    print(f'Drawing {n_pictures} images into {root}', file=sys.stderr)
+    for i, picture in enumerate(pictures, 1):
+        yield picture
+        if on_terminal:
+            print(f'\r{i} / {n_pictures}', end='', file=sys.stderr, flush=True)
+    if on_terminal:
+        print(file=sys.stderr)

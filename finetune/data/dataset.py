@@ -1,0 +1,107 @@
+"""From a record to what the network gets: image, part crops, visibility, label."""
+import chainer
+import numpy
+
+from finetune.data import parts as part_boxes
+from finetune.data import transforms
+
+# Keep the random streams of one seed apart.
+AUGMENTATION, PART_ORDER, IMAGE_ORDER = range(3)
+
+
+class PartDataset(chainer.dataset.DatasetMixin):
+
+    """Images with their part crops.
+
+    .. csv-table::
+        :header: name, shape, dtype, format
+
+        ``img``, "(3, H, W)", float32, "RGB, [-1, 1], input_size pixels"
+        ``parts``, "(P, 3, h, w)", float32, "RGB, [-1, 1], part_input_size pixels; zeros if hidden"
+        ``visible``, "(P,)", bool, "whether a part counts"
+        ``label``, scalar, int32, "0 ... n_classes - 1"
+
+    Everything random about an example is a function of the seed, the epoch and the image, so that
+    neither the order of access nor the number of processes changes it. The epoch comes with the
+    index: example ``epoch * len(dataset) + i`` is image i as it looks in that epoch, which is what
+    :class:`EpochOrder` asks for.
+
+    Args:
+        records (list of finetune.data.file_lists.Record): The images.
+        settings (finetune.config.Data): What to do with them.
+        train (bool): Whether to augment.
+        seed (int): Seed of augmentation and part order.
+
+    """
+
+    def __init__(self, records, settings, train, seed):
+        self.records = records
+        self.settings = settings
+        self.train = train
+        self.seed = seed
+
+    def __len__(self):
+        return len(self.records)
+
+    def get_example(self, index):
+        epoch, i = divmod(int(index), len(self))
+        record = self.records[i]
+        random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
+        image = transforms.read_image(record.path)
+        img = self._transform(image, self.settings.input_size, random)
+        parts, visible = self._parts(image, record, random)
+        order = self._part_order(i, len(parts))
+        return img, parts[order], visible[order], numpy.int32(record.label)
+
+    def _parts(self, image, record, random):
+        """Crops (P, 3, h, w) and which of them count (P,)."""
+        size = self.settings.part_input_size
+        n_parts = 0 if self.settings.parts == 'GLOBAL' else len(record.points)
+        parts = numpy.zeros((n_parts, 3, size, size), numpy.float32)
+        if n_parts == 0:
+            return parts, numpy.zeros(0, dtype=bool)
+        visible = record.visible
+        if self.settings.missing == 'centre':
+            visible = numpy.ones_like(visible)
+        boxes = part_boxes.point_boxes(
+            record.points, record.visible, image.shape[1:], self.settings.part_ratio)
+        for part in numpy.flatnonzero(visible):
+            crop = part_boxes.crop(image, boxes[part])
+            parts[part] = self._transform(crop, size, random)
+        return parts, visible
+
+    def _transform(self, image, size, random):
+        if not self.train:
+            return transforms.test_transform(image, size)
+        return transforms.train_transform(
+            image, size, random, flip=self.settings.flip,
+            colour_jitter=self.settings.colour_jitter)
+
+    def _part_order(self, i, n_parts):
+        if self.settings.order == 'ordered':
+            return numpy.arange(n_parts)
+        random = numpy.random.RandomState([self.seed, PART_ORDER, self.train, i])
+        return random.permutation(n_parts)
+
+
+class EpochOrder:
+
+    """Order sampler of Chainer's iterators: a new permutation every epoch, by seed.
+
+    Indices carry the epoch, see :class:`PartDataset`. There is no state beside the order itself,
+    which Chainer's iterators save, so that a resumed run goes on as if nothing had happened.
+
+    Args:
+        n (int): Number of images.
+        seed (int): Seed of the permutations.
+
+    """
+
+    def __init__(self, n, seed):
+        self.n = n
+        self.seed = seed
+
+    def __call__(self, current_order, current_position):
+        epoch = int(current_order[0]) // self.n + 1     # Chainer starts with 0 ... n - 1
+        random = numpy.random.RandomState([self.seed, IMAGE_ORDER, epoch])
+        return epoch * self.n + random.permutation(self.n)

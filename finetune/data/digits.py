@@ -1,0 +1,61 @@
+"""scikit-learn's handwritten digits in CUB-200-2011's layout, four quadrants as parts."""
+import numpy
+from PIL import Image
+
+from finetune.data import cub_writer
+
+PART_NAMES = ['upper left', 'upper right', 'lower left', 'lower right']
+CLASS_NAMES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
+CENTRES = numpy.array([(1, 1), (1, 3), (3, 1), (3, 3)]) / 4     # (y, x), share of the image
+DEFAULTS = {'size': 64, 'hide': 0.1, 'seed': 0}
+RANGES = {'size': (16, 512), 'hide': (0, 1), 'seed': (0, 2 ** 31 - 1)}
+GREY = (128, 128, 128)
+
+
+def prepare(root, **options):
+    """Writes the 1,797 digits unless they are there already.
+
+    Two thirds of every class are for training. Crops of the quadrants need ``part_ratio`` 0.5.
+
+    Args:
+        root (str or pathlib.Path): Directory to be made.
+        size (int): Width and height of the images in pixels; 64.
+        hide (float): Probability that a part is hidden, that is painted over in grey; 0.1.
+        seed (int): Of the split and the hidden parts; 0.
+
+    Raises:
+        finetune.errors.InputError: For options that do not fit, or if the directory exists and
+            was made with other options.
+
+    """
+    options = cub_writer.check_options('digits', options, DEFAULTS, RANGES)
+    origin = {'data set': 'digits', 'version': 1, **options}
+    if cub_writer.is_complete(root, origin):
+        return
+    from sklearn.datasets import load_digits
+    digits = load_digits()
+    cub_writer.write(root, CLASS_NAMES, PART_NAMES, _pictures(digits, **options),
+                     len(digits.target), origin)
+
+
+def _pictures(digits, size, hide, seed):
+    random = numpy.random.RandomState(seed)
+    train = _split(digits.target, random)
+    for grey, label, in_train in zip(digits.images, digits.target, train):
+        visible = random.uniform(size=4) >= hide
+        image = Image.fromarray((grey * (255 / 16)).astype(numpy.uint8))
+        image = image.resize((size, size), Image.BICUBIC).convert('RGB')
+        for y, x in CENTRES[~visible] * size:
+            image.paste(GREY, (int(x - size / 4), int(y - size / 4),
+                               int(x + size / 4), int(y + size / 4)))
+        yield cub_writer.Picture(
+            image, int(label), bool(in_train), CENTRES * size, visible, (0, 0, size, size))
+
+
+def _split(labels, random):
+    """Whether an image is for training: two thirds of every class."""
+    train = numpy.zeros(len(labels), dtype=bool)
+    for label in range(10):
+        members = random.permutation(numpy.flatnonzero(labels == label))
+        train[members[:round(len(members) * 2 / 3)]] = True
+    return train

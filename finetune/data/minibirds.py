@@ -1,0 +1,99 @@
+"""The embedded data set: pictures of birds, drawn, in CUB-200-2011's layout."""
+import numpy
+
+from finetune.data import cub_writer
+from finetune.data.minibirds_bird import (
+    draw_bird, draw_plumage, draw_pose, leg_lines, make_frames, PART_NAMES)
+from finetune.data.minibirds_canvas import Canvas, SUPERSAMPLING
+from finetune.data.minibirds_scene import (
+    draw_background, draw_clutter, draw_occluders, draw_perch, light)
+from finetune.data.minibirds_species import make_species
+
+DEFAULTS = {'n_species': 20, 'n_train': 30, 'n_test': 20, 'size': 128, 'difficulty': 0.5,
+            'pretraining': False, 'seed': 0}
+RANGES = {'n_species': (2, 200), 'n_train': (1, 10000), 'n_test': (1, 10000), 'size': (32, 1024),
+          'difficulty': (0, 1), 'seed': (0, 2 ** 31 - 1)}
+
+
+def prepare(root, **options):
+    """Draws the data set unless it is there already.
+
+    Species differ only in small details of single body parts; sisters share all but two or three.
+    Colour of the body, pose, scene, light and what hides parts are drawn anew for every image.
+
+    Args:
+        root (str or pathlib.Path): Directory to be made.
+        n_species (int): Number of classes; 20.
+        n_train (int): Training images per species; 30.
+        n_test (int): Test images per species; 20.
+        size (int): Width and height of the images in pixels; 128.
+        difficulty (float): 0 to 1: clutter, occlusion, faded and worn details, noise; 0.5.
+        pretraining (bool): Other species, none of them among those with False.
+        seed (int): Everything is a function of it.
+
+    Raises:
+        finetune.errors.InputError: For options that do not fit, or if the directory exists and
+            was made with other options.
+
+    """
+    options = cub_writer.check_options('minibirds', options, DEFAULTS, RANGES)
+    origin = {'data set': 'minibirds', 'version': 1, **options}
+    if cub_writer.is_complete(root, origin):
+        return
+    species = make_species(options['n_species'], options['pretraining'], options['seed'])
+    n_per_species = options['n_train'] + options['n_test']
+    cub_writer.write(root, [one.name for one in species], PART_NAMES,
+                     _pictures(species, n_per_species, options),
+                     len(species) * n_per_species, origin)
+
+
+def _pictures(species, n_per_species, options):
+    for label, one in enumerate(species):
+        for i in range(n_per_species):
+            random = numpy.random.RandomState(
+                [options['seed'], int(options['pretraining']), label, i])
+            image, points, visible, bbox, _ = draw_image(
+                random, one, options['size'], options['difficulty'])
+            yield cub_writer.Picture(image, label, i < options['n_train'], points, visible, bbox)
+
+
+def draw_image(random, species, size, difficulty):
+    """Draws one individual.
+
+    What the species looks like takes nothing from ``random``: two species drawn from equal states
+    differ in their details and in nothing else.
+
+    Args:
+        random (numpy.random.RandomState): Of pose, colours, scene, light.
+        species (finetune.data.minibirds_species.Species): What it looks like.
+        size (int): Width and height in pixels.
+        difficulty (float): 0 to 1.
+
+    Returns:
+        tuple: Image (PIL), points (15, 2) as (y, x) in pixels, visible (15,) bool,
+        box (y_min, x_min, y_max, x_max), owner map (PIL, canvas resolution).
+
+    """
+    canvas_size = size * SUPERSAMPLING
+    canvas = Canvas(draw_background(random, canvas_size, difficulty))
+    draw_clutter(random, canvas, difficulty)
+    pose = draw_pose(random, canvas_size)
+    plumage = draw_plumage(random, species, difficulty)
+    if not pose.flying:
+        draw_perch(random, canvas, leg_lines(pose, make_frames(pose))[:, 1])
+    points, owners = draw_bird(canvas, pose, plumage)
+    x_min, y_min, x_max, y_max = canvas.owner.getbbox()
+    draw_occluders(random, canvas, points, difficulty)
+    visible = _visible(canvas.owner, points, owners)
+    bbox = tuple(edge / SUPERSAMPLING for edge in (y_min, x_min, y_max, x_max))
+    image = light(random, canvas, difficulty)
+    return image, points / SUPERSAMPLING, visible, bbox, canvas.owner
+
+
+def _visible(owner_map, points, owners):
+    """Whether what must be seen at a point is what is seen there."""
+    owner_map = numpy.asarray(owner_map)
+    pixels = numpy.floor(points).astype(int)
+    inside = ((pixels >= 0) & (pixels < owner_map.shape)).all(axis=1)
+    seen = owner_map[tuple(pixels.clip(0, len(owner_map) - 1).T)]
+    return inside & [owner in expected for owner, expected in zip(seen, owners)]

@@ -1,0 +1,92 @@
+"""A canvas that remembers which thing is seen at every pixel, and the shapes to paint on it."""
+import numpy
+from PIL import Image, ImageChops, ImageDraw
+
+SUPERSAMPLING = 3       # canvas pixels per image pixel
+
+# What is seen at a pixel.
+SCENE, BODY, HEAD, BEAK, EYE, WING, FAR_WING, TAIL, LEG, FAR_LEG, IN_FRONT = range(11)
+
+
+class Canvas:
+    """RGB image and owner map of the same size, painted together."""
+
+    def __init__(self, image):
+        self.image = image
+        self.owner = Image.new('L', image.size, SCENE)
+        self._draw = ImageDraw.Draw(image)
+        self._draw_owner = ImageDraw.Draw(self.owner)
+
+    def paint(self, outline, colour, owner):
+        """Fills a polygon (n, 2) of (x, y)."""
+        outline = outline.ravel().tolist()
+        self._draw.polygon(outline, fill=colour)
+        self._draw_owner.polygon(outline, fill=owner)
+
+    def paint_on(self, outline, colour, owners):
+        """Fills the pixels of a polygon that belong to the given owners."""
+        low = numpy.floor(outline.min(axis=0)).clip(0, self.image.size).astype(int).tolist()
+        high = numpy.ceil(outline.max(axis=0) + 1).clip(0, self.image.size).astype(int).tolist()
+        if low[0] >= high[0] or low[1] >= high[1]:
+            return
+        mask = Image.new('L', (high[0] - low[0], high[1] - low[1]))
+        ImageDraw.Draw(mask).polygon((outline - low).ravel().tolist(), fill=255)
+        table = [255 * (owner in owners) for owner in range(256)]
+        owned = self.owner.crop((*low, *high)).point(table)
+        self.image.paste(colour, tuple(low), ImageChops.darker(mask, owned))
+
+
+class Frame:
+    """A coordinate system on the canvas: origin (2,) and axes (2, 2), one axis a row."""
+
+    def __init__(self, origin, axes):
+        self.origin = numpy.asarray(origin, dtype=float)
+        self.axes = numpy.asarray(axes, dtype=float)
+
+    def __call__(self, points):
+        return self.origin + numpy.asarray(points, dtype=float) @ self.axes
+
+    def sub(self, origin, angle=0.0, scale=(1.0, 1.0)):
+        """A frame within this one; angles go from the first axis to the second."""
+        cos, sin = numpy.cos(angle), numpy.sin(angle)
+        axes = numpy.array([[cos, sin], [-sin, cos]]) * numpy.reshape(scale, (2, 1))
+        return Frame(self(origin), axes @ self.axes)
+
+
+def ellipse(x, y, x_radius, y_radius, angle=0.0, n=28):
+    """Outline (n, 2)."""
+    t = numpy.arange(n) * (2 * numpy.pi / n)
+    u, v = x_radius * numpy.cos(t), y_radius * numpy.sin(t)
+    cos, sin = numpy.cos(angle), numpy.sin(angle)
+    return numpy.stack([x + u * cos - v * sin, y + u * sin + v * cos], axis=1)
+
+
+def smooth(corners, n=6):
+    """Closed Catmull-Rom curve through corners (m, 2): outline (m * n, 2)."""
+    p1 = numpy.asarray(corners, dtype=float)[:, None]
+    p0, p2, p3 = (numpy.roll(p1, shift, axis=0) for shift in (1, -1, -2))
+    t = (numpy.arange(n) / n)[None, :, None]
+    curve = (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t ** 2
+             + (3 * p1 - p0 - 3 * p2 + p3) * t ** 3) / 2
+    return curve.reshape(-1, 2)
+
+
+def stroke(start, end, start_width, end_width=None):
+    """Outline (4, 2) of a line that may taper."""
+    start, end = numpy.asarray(start, dtype=float), numpy.asarray(end, dtype=float)
+    along = end - start
+    across = numpy.array([-along[1], along[0]]) / max(numpy.hypot(*along), 1e-9) / 2
+    end_width = start_width if end_width is None else end_width
+    return numpy.array([start + across * start_width, end + across * end_width,
+                        end - across * end_width, start - across * start_width])
+
+
+def leaf(base, angle, length, width):
+    """Outline of a leaf from its stem."""
+    shape = smooth([(0, 0), (.3, .5), (.65, .42), (1, 0), (.65, -.42), (.3, -.5)])
+    return Frame(base, numpy.eye(2)).sub((0, 0), angle, (length, width))(shape)
+
+
+def mix(colour, other, share):
+    """``share`` of the other colour in a colour."""
+    return tuple(int(round(a + (b - a) * share)) for a, b in zip(colour, other))

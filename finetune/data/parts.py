@@ -1,0 +1,55 @@
+"""From part points to part boxes and crops."""
+import numpy
+
+from finetune.errors import InputError
+
+
+def point_boxes(points, visible, size, ratio=0.31):
+    """Boxes of a fixed share of the image around part points.
+
+    A box has the image's aspect ratio and may stick out of the image. Hidden parts get the box
+    at the image's centre, as in the authors' released code.
+
+    Args:
+        points (numpy.ndarray): (P, 2), (y, x) in pixels.
+        visible (numpy.ndarray): (P,) bool.
+        size (tuple of int): Height and width of the image in pixels.
+        ratio (float): Height and width of a box as a share of the image's, rounded down.
+
+    Returns:
+        numpy.ndarray: (P, 4) int32, (y_min, x_min, y_max, x_max) in pixels.
+
+    """
+    size = numpy.asarray(size)
+    box_size = (ratio * size).astype(int)
+    centres = numpy.where(visible[:, None], points, size / 2)
+    corners = numpy.floor(centres - box_size / 2 + 0.5)
+    return numpy.concatenate([corners, corners + box_size], axis=1).astype(numpy.int32)
+
+
+def crop(img, bbox):
+    """Cuts a box out of an image, the image's edge pixels replicated where the box sticks out.
+
+    Args:
+        img (numpy.ndarray): (C, H, W).
+        bbox (numpy.ndarray): (4,) int, (y_min, x_min, y_max, x_max) in pixels.
+
+    Returns:
+        numpy.ndarray: (C, y_max - y_min, x_max - x_min).
+
+    Raises:
+        finetune.errors.InputError: If the box is empty or wholly outside the image.
+
+    """
+    y_min, x_min, y_max, x_max = (int(edge) for edge in bbox)
+    height, width = img.shape[1:]
+    box = f'part box ({y_min}, {x_min}, {y_max}, {x_max})'
+    if y_max <= y_min or x_max <= x_min:
+        raise InputError(f'{box}: is empty; correct it, or raise data.part_ratio if the box was '
+                         'made around a point.')
+    if y_max <= 0 or x_max <= 0 or y_min >= height or x_min >= width:
+        raise InputError(f'{box}: lies outside the image of {height} x {width} pixels; correct '
+                         'the part in parts/part_locs.txt or mark it as hidden.')
+    rows = numpy.arange(y_min, y_max).clip(0, height - 1)
+    columns = numpy.arange(x_min, x_max).clip(0, width - 1)
+    return img[:, rows[:, None], columns]

@@ -1,0 +1,86 @@
+"""From a file to the array the network sees: RGB, CHW, float32, [-1, 1]."""
+import chainer
+from chainercv import transforms
+import numpy
+from PIL import Image, ImageOps
+
+from finetune.errors import InputError
+
+GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
+
+
+def read_image(path):
+    """Image (3, H, W), uint8, RGB, upright; grey, palette, CMYK and 16-bit images are converted.
+
+    Transparency is dropped, the colours below it are kept.
+
+    Raises:
+        finetune.errors.InputError: If the file is missing, truncated or no image.
+
+    """
+    try:
+        with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith('I'):      # 16 bits; Pillow would clip at 255
+                image = Image.fromarray((numpy.asarray(image) // 256).astype(numpy.uint8))
+            return numpy.asarray(image.convert('RGB')).transpose(2, 0, 1)
+    except FileNotFoundError:
+        raise InputError(f'{path}: there is no such image; copy it there or take it out of '
+                         'images.txt.')
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f'{path}: is not a complete image ({error}); copy it again.')
+
+
+def _scale(image, size):
+    with chainer.using_config('cv_resize_backend', 'PIL'):
+        return transforms.scale(image.astype(numpy.float32), size)
+
+
+def test_transform(image, size):
+    """Shorter side to ``size``, centre crop, [-1, 1]."""
+    return transforms.center_crop(_scale(image, size), (size, size)).clip(0, 255) / 127.5 - 1
+
+
+def train_transform(image, size, random, flip=True, colour_jitter=.3):
+    """Shorter side to floor(size / 0.875), random crop, flip and colour jitter, [-1, 1].
+
+    Args:
+        image (numpy.ndarray): (3, H, W), uint8.
+        size (int): Height and width of the result in pixels.
+        random (numpy.random.RandomState): Draws everything.
+        flip (bool): Whether to flip horizontally, half of the time.
+        colour_jitter (float): Largest change of brightness, contrast and saturation.
+
+    Returns:
+        numpy.ndarray: (3, size, size), float32.
+
+    """
+    image = _scale(image, int(size / .875))
+    y, x = (random.randint(extent - size + 1) for extent in image.shape[1:])
+    image = image[:, y:y + size, x:x + size]
+    image = transforms.flip(image, x_flip=bool(flip and random.rand() < .5))
+    image = _jitter(image.clip(0, 255), random, colour_jitter)
+    return numpy.ascontiguousarray(image, numpy.float32) / 127.5 - 1
+
+
+def _jitter(image, random, strength):
+    if strength == 0:
+        return image
+    changes = (_brightness, _contrast, _saturation)
+    for i in random.permutation(3):
+        factor = numpy.float32(1 + random.uniform(-strength, strength))
+        other = changes[i](image)
+        image = (other + factor * (image - other)).clip(0, 255)
+    return image
+
+
+def _brightness(image):
+    return numpy.float32(0)
+
+
+def _contrast(image):
+    return (image * GREY_WEIGHTS).sum(axis=0).mean()
+
+
+def _saturation(image):
+    return (image * GREY_WEIGHTS).sum(axis=0)

@@ -1,0 +1,231 @@
+"""InceptionV3, as TF-Slim has it; the names of its arrays are those of the released weights."""
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy
+
+# TF-Slim's. The authors' code has Chainer's 2e-5, which is not what the weights were trained with.
+BATCH_NORM_EPS = 1e-3
+
+
+class ConvBN(chainer.Chain):
+
+    """Convolution without bias, batch normalisation without scale, ReLU."""
+
+    def __init__(self, in_channels, out_channels, ksize, stride=1, pad=0):
+        super().__init__()
+        with self.init_scope():
+            self.conv = L.Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True,
+                                        initialW=chainer.initializers.HeNormal())
+            self.bn = L.BatchNormalization(out_channels, use_gamma=False, eps=BATCH_NORM_EPS)
+
+    def forward(self, x):
+        return F.relu(self.bn(self.conv(x)))
+
+
+class Block(chainer.Chain):
+
+    """Named convolutions. A subclass says how they are wired.
+
+    Args:
+        in_channels (int): Channels of the input.
+        layers (dict): Name -> (channels of its input or ``None`` for the block's, channels of its
+            output, kernel size, stride, padding).
+
+    """
+
+    def __init__(self, in_channels, layers):
+        super().__init__()
+        with self.init_scope():
+            for name, (c_in, *rest) in layers.items():
+                setattr(self, name, ConvBN(c_in or in_channels, *rest))
+
+    def chain(self, x, *names):
+        """Runs convolutions one after the other."""
+        for name in names:
+            x = self[name](x)
+        return x
+
+
+def _conv(c_in, c_out, *kernel, stride=1, pad=None):
+    """One entry of ``layers``; the padding keeps the size unless it is given."""
+    kernel = kernel if len(kernel) == 2 else kernel * 2
+    if pad is None:
+        pad = tuple((k - 1) // 2 for k in kernel)
+    return c_in, c_out, kernel, stride, pad
+
+
+def average_pool(x):
+    """3 x 3 average pooling that leaves the padding out of the mean, as TF-Slim's does."""
+    h, w = x.shape[2:]
+    rows, columns = _n_inside(h), _n_inside(w)
+    share = (9 / numpy.outer(rows, columns)).astype(x.dtype)
+    pooled = F.average_pooling_2d(x, 3, stride=1, pad=1)
+    share = chainer.get_device(x.device).send(share)
+    return pooled * x.xp.broadcast_to(share, pooled.shape)
+
+
+def _n_inside(size):
+    """How many of the three taps lie inside, at each of ``size`` positions."""
+    inside = numpy.full(size, 3)
+    inside[0] -= 1
+    inside[-1] -= 1
+    return inside
+
+
+def max_pool(x):
+    return F.max_pooling_2d(x, 3, stride=2, cover_all=False)
+
+
+class Head(Block):
+
+    """Images (N, 3, 299, 299) to (N, 192, 35, 35)."""
+
+    def __init__(self):
+        super().__init__(3, {
+            'conv1': _conv(3, 32, 3, stride=2, pad=0), 'conv2': _conv(32, 32, 3, pad=0),
+            'conv3': _conv(32, 64, 3), 'conv5': _conv(64, 80, 1),
+            'conv6': _conv(80, 192, 3, pad=0)})
+
+    def forward(self, x):
+        x = max_pool(self.chain(x, 'conv1', 'conv2', 'conv3'))
+        return max_pool(self.chain(x, 'conv5', 'conv6'))
+
+
+class InceptionA(Block):
+
+    """(N, C, 35, 35) to (N, 224 + pool channels, 35, 35)."""
+
+    def __init__(self, in_channels, pool_channels):
+        super().__init__(in_channels, {
+            'conv1x1': _conv(None, 64, 1),
+            'conv5x5_1': _conv(None, 48, 1), 'conv5x5_2': _conv(48, 64, 5),
+            'conv3x3_1': _conv(None, 64, 1), 'conv3x3_2': _conv(64, 96, 3),
+            'conv3x3_3': _conv(96, 96, 3),
+            'pool_conv': _conv(None, pool_channels, 1)})
+
+    def forward(self, x):
+        return F.concat((self.conv1x1(x), self.chain(x, 'conv5x5_1', 'conv5x5_2'),
+                         self.chain(x, 'conv3x3_1', 'conv3x3_2', 'conv3x3_3'),
+                         self.pool_conv(average_pool(x))))
+
+
+class ReductionA(Block):
+
+    """(N, 288, 35, 35) to (N, 768, 17, 17)."""
+
+    def __init__(self):
+        super().__init__(288, {
+            'conv3x3': _conv(None, 384, 3, stride=2, pad=0),
+            'conv3x3_1': _conv(None, 64, 1), 'conv3x3_2': _conv(64, 96, 3),
+            'conv3x3_3': _conv(96, 96, 3, stride=2, pad=0)})
+
+    def forward(self, x):
+        return F.concat((self.conv3x3(x), self.chain(x, 'conv3x3_1', 'conv3x3_2', 'conv3x3_3'),
+                         max_pool(x)))
+
+
+class InceptionB(Block):
+
+    """(N, 768, 17, 17) to the same shape, by 1 x 7 and 7 x 1 convolutions of c channels."""
+
+    def __init__(self, c):
+        super().__init__(768, {
+            'conv1x1': _conv(None, 192, 1),
+            'conv7x7_1': _conv(None, c, 1), 'conv7x7_2': _conv(c, c, 1, 7),
+            'conv7x7_3': _conv(c, 192, 7, 1),
+            'conv7x7x2_1': _conv(None, c, 1), 'conv7x7x2_2': _conv(c, c, 7, 1),
+            'conv7x7x2_3': _conv(c, c, 1, 7), 'conv7x7x2_4': _conv(c, c, 7, 1),
+            'conv7x7x2_5': _conv(c, 192, 1, 7),
+            'pool_conv': _conv(None, 192, 1)})
+
+    def forward(self, x):
+        return F.concat((self.conv1x1(x), self.chain(x, 'conv7x7_1', 'conv7x7_2', 'conv7x7_3'),
+                         self.chain(x, *(f'conv7x7x2_{i}' for i in range(1, 6))),
+                         self.pool_conv(average_pool(x))))
+
+
+class ReductionB(Block):
+
+    """(N, 768, 17, 17) to (N, 1280, 8, 8)."""
+
+    def __init__(self):
+        super().__init__(768, {
+            'conv3x3_1': _conv(None, 192, 1), 'conv3x3_2': _conv(192, 320, 3, stride=2, pad=0),
+            'conv7x7_1': _conv(None, 192, 1), 'conv7x7_2': _conv(192, 192, 1, 7),
+            'conv7x7_3': _conv(192, 192, 7, 1),
+            'conv7x7_4': _conv(192, 192, 3, stride=2, pad=0)})
+
+    def forward(self, x):
+        return F.concat((self.chain(x, 'conv3x3_1', 'conv3x3_2'),
+                         self.chain(x, *(f'conv7x7_{i}' for i in range(1, 5))), max_pool(x)))
+
+
+class InceptionC(Block):
+
+    """(N, C, 8, 8) to (N, 2048, 8, 8)."""
+
+    def __init__(self, in_channels):
+        super().__init__(in_channels, {
+            'conv1x1': _conv(None, 320, 1),
+            'conv3x3_1': _conv(None, 384, 1), 'conv3x3_2': _conv(384, 384, 1, 3),
+            'conv3x3_3': _conv(384, 384, 3, 1),
+            'conv3x3x2_1': _conv(None, 448, 1), 'conv3x3x2_2': _conv(448, 384, 3),
+            'conv3x3x2_3': _conv(384, 384, 1, 3), 'conv3x3x2_4': _conv(384, 384, 3, 1),
+            'pool_conv': _conv(None, 192, 1)})
+
+    def forward(self, x):
+        single = self.conv3x3_1(x)
+        double = self.chain(x, 'conv3x3x2_1', 'conv3x3x2_2')
+        return F.concat((self.conv1x1(x), self.conv3x3_2(single), self.conv3x3_3(single),
+                         self.conv3x3x2_3(double), self.conv3x3x2_4(double),
+                         self.pool_conv(average_pool(x))))
+
+
+class InceptionV3(chainer.Chain):
+
+    """InceptionV3 (Szegedy et al., 2016) without auxiliary classifier and dropout.
+
+    Made for images of 299 x 299 pixels; any size from 75 on works. Equal to TF-Slim's network with
+    the same weights: batch normalisation with epsilon 1e-3, average pooling that leaves padding
+    out of the mean. The running statistics of batch normalisation keep Chainer's decay of 0.9
+    (TF-Slim: 0.9997): a fine-tuned network has few updates to forget the old ones.
+
+    Differs from the authors' code, whose epsilon is 2e-5 and whose average pooling counts padding.
+
+    Args:
+        n_classes (int or None): Number of classes of the linear layer behind; ``None``: no such
+            layer, ConvMaps only.
+
+    """
+
+    n_features = 2048
+
+    def __init__(self, n_classes=None):
+        super().__init__()
+        with self.init_scope():
+            self.head = Head()
+            self.mixed00 = InceptionA(192, 32)
+            self.mixed01 = InceptionA(256, 64)
+            self.mixed02 = InceptionA(288, 64)
+            self.mixed03 = ReductionA()
+            self.mixed04 = InceptionB(128)
+            self.mixed05 = InceptionB(160)
+            self.mixed06 = InceptionB(160)
+            self.mixed07 = InceptionB(192)
+            self.mixed08 = ReductionB()
+            self.mixed09 = InceptionC(1280)
+            self.mixed10 = InceptionC(2048)
+            if n_classes is not None:
+                self.fc = L.Linear(self.n_features, n_classes)
+
+    def conv_map(self, x):
+        """ConvMaps (N, 2048, 8, 8) of images (N, 3, 299, 299) in [-1, 1]."""
+        x = self.head(x)
+        for i in range(11):
+            x = self[f'mixed{i:02d}'](x)
+        return x
+
+    def forward(self, x):
+        """Class scores (N, n_classes)."""
+        return self.fc(F.mean(self.conv_map(x), axis=(2, 3)))

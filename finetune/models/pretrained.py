@@ -1,0 +1,75 @@
+"""Weights from .npz files, with every mismatch said before anything is loaded."""
+import zipfile
+
+from chainer import serializers
+import numpy
+
+from finetune.errors import InputError
+
+# An .npz of a whole classifier has its backbones below these names.
+CLASSIFIER_BACKBONE = 'global_cnn/'
+
+
+def load_backbones(classifier, path):
+    """Starts both CNNs of a classifier from the same weights; class layers are left as they are.
+
+    Args:
+        classifier (finetune.models.part_classifier.PartClassifier): Whose CNNs to fill.
+        path (str or pathlib.Path): .npz of a classifier of ours (its global CNN is taken) or of a
+            CNN alone.
+
+    Raises:
+        finetune.errors.InputError: If the file cannot be read or does not fit.
+
+    """
+    arrays = read_npz(path)
+    if any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
+        arrays = {key[len(CLASSIFIER_BACKBONE):]: array for key, array in arrays.items()
+                  if key.startswith(CLASSIFIER_BACKBONE)}
+    arrays = {key: array for key, array in arrays.items() if not key.startswith('fc/')}
+    _load(classifier.global_cnn, arrays, path)
+    if classifier.n_parts > 0:
+        _load(classifier.part_cnn, arrays, path)
+
+
+def load_classifier(classifier, path):
+    """Loads a whole classifier as :func:`chainer.serializers.save_npz` wrote it.
+
+    Raises:
+        finetune.errors.InputError: If the file cannot be read or does not fit.
+
+    """
+    _load(classifier, read_npz(path), path)
+
+
+def read_npz(path):
+    """All arrays of an .npz file, by key."""
+    try:
+        with numpy.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise InputError(f'{path}: there is no such file of weights; correct model.pretrained.')
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f'{path}: is not a complete .npz file ({error}); copy it again.')
+
+
+def _load(link, arrays, path):
+    _check(link, arrays, path)
+    serializers.NpzDeserializer(arrays).load(link)
+
+
+def _check(link, arrays, path):
+    """Raises an error that lists every missing, unexpected and misshapen key."""
+    expected = serializers.DictionarySerializer()
+    expected.save(link)
+    expected = {key: array.shape for key, array in expected.target.items()}
+    misshapen = [f'{key} {arrays[key].shape} for {shape}' for key, shape in expected.items()
+                 if key in arrays and arrays[key].shape != shape]
+    problems = [(name, sorted(keys)) for name, keys in (
+        ('missing', expected.keys() - arrays.keys()),
+        ('unexpected', arrays.keys() - expected.keys()),
+        ('misshapen', misshapen)) if keys]
+    if problems:
+        lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys)}' for name, keys in problems)
+        raise InputError(f'{path}: the weights are not those of {type(link).__name__} ({lists}); '
+                         'use the architecture they were made with.')

@@ -1,0 +1,52 @@
+"""A small network for small pictures, quick enough to train on a CPU."""
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+# (in channels, out channels, kernel size, stride, padding)
+LAYERS = [(3, 24, 5, 2, 2), (24, 48, 3, 2, 1), (48, 96, 3, 2, 1), (96, 96, 3, 1, 1)]
+
+
+class ConvBN(chainer.Chain):
+
+    """Convolution, batch normalisation, ReLU."""
+
+    def __init__(self, *layer):
+        super().__init__()
+        with self.init_scope():
+            self.conv = L.Convolution2D(*layer, nobias=True,
+                                        initialW=chainer.initializers.HeNormal())
+            self.bn = L.BatchNormalization(layer[1])
+
+    def forward(self, x):
+        return F.relu(self.bn(self.conv(x)))
+
+
+class SmallCNN(chainer.Chain):
+
+    """Four convolutions with batch normalisation; ConvMaps an eighth of the input's size.
+
+    Args:
+        n_classes (int or None): Number of classes of the linear layer behind; ``None``: no such
+            layer, ConvMaps only.
+
+    """
+
+    n_features = 96
+
+    def __init__(self, n_classes=None):
+        super().__init__()
+        with self.init_scope():
+            self.layers = chainer.ChainList(*(ConvBN(*layer) for layer in LAYERS))
+            if n_classes is not None:
+                self.fc = L.Linear(self.n_features, n_classes)
+
+    def conv_map(self, x):
+        """ConvMaps (N, 96, H / 8, W / 8) of images (N, 3, H, W) in [-1, 1]."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def forward(self, x):
+        """Class scores (N, n_classes)."""
+        return self.fc(F.mean(self.conv_map(x), axis=(2, 3)))

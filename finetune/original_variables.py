@@ -1,0 +1,88 @@
+"""The environment variables of the original's train.sh, as settings of ours."""
+from pathlib import Path
+
+from finetune.errors import InputError
+
+DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
+
+HELP = """\
+the original's environment variables choose a config and settings, too:
+  DATASET=CUB200 PARTS=GT FVE_TYPE=em N_COMPONENTS=1 GPU=0 DRY_RUN=1 ./train.sh
+DATASET: CUB200, MINIBIRDS, DIGITS. PARTS: GLOBAL, GT. FVE_TYPE: no, em, grad.
+Also N_COMPONENTS, EMA_ALPHA, MASK_FEATURES, NORMALIZE, WEIGHTS, EPOCHS, OPTIMIZER, INIT_LR,
+LR_DECAY, BATCH_SIZE, UPDATE_SIZE, LABEL_SMOOTHING, SHUFFLE_PARTS, OUTPUT. Unset ones keep the
+config's values, which are the paper's."""
+
+DATASETS = {'CUB200': 'cub200', 'MINIBIRDS': 'minibirds', 'DIGITS': 'digits'}
+ENCODINGS = {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'}
+BOOLEANS = {'0': 'false', '1': 'true'}
+
+SETTINGS = {
+    'GPU': 'training.gpu', 'N_COMPONENTS': 'model.n_components', 'EMA_ALPHA': 'model.ema_decay',
+    'WEIGHTS': 'model.pretrained', 'EPOCHS': 'training.epochs',
+    'OPTIMIZER': 'training.optimizer', 'INIT_LR': 'training.learning_rate',
+    'LR_DECAY': 'training.lr_factor', 'BATCH_SIZE': 'training.batch_size',
+    'UPDATE_SIZE': 'training.update_size', 'LABEL_SMOOTHING': 'training.label_smoothing',
+}
+SWITCHES = {'MASK_FEATURES': 'model.norm_filter', 'NORMALIZE': 'model.l2_normalize'}
+
+# What the original's scripts could do and this program cannot: silence would mislead.
+UNSUPPORTED = ('COMP_SIZE', 'POST_FVE_SIZE', 'AUX_LAMBDA', 'BIG', 'FP16', 'LR_STEP', 'N_MPI')
+HARMLESS = ('', '0')
+
+
+def read(environ, config=None):
+    """Config path and overrides from the variables.
+
+    Args:
+        environ (dict): Environment variables.
+        config (str or None): A config named on the command line, which wins over DATASET, PARTS
+            and FVE_TYPE.
+
+    Returns:
+        tuple: Path of the config, and a list of ``section.name=value``.
+
+    Raises:
+        finetune.errors.InputError: For a value the original did not have, or one that is not
+            supported.
+
+    """
+    for name in UNSUPPORTED:
+        if environ.get(name, '') not in HARMLESS:
+            raise InputError(f'{name}={environ[name]}: this setting of the original does not '
+                             'exist here; unset it.')
+    overrides = [f'{setting}={environ[name]}' for name, setting in SETTINGS.items()
+                 if environ.get(name)]
+    overrides += [f'{setting}={_choice(environ, name, BOOLEANS)}'
+                  for name, setting in SWITCHES.items() if environ.get(name)]
+    if environ.get('SHUFFLE_PARTS'):
+        order = _choice(environ, 'SHUFFLE_PARTS', {'0': 'ordered', '1': 'shuffled'})
+        overrides.append(f'data.order={order}')
+    if config is None:
+        config = _config(environ)
+    return config, overrides
+
+
+def _config(environ):
+    if not any(environ.get(name) for name in ('DATASET', 'PARTS', 'FVE_TYPE')):
+        return DEFAULT_CONFIG
+    dataset = _choice(environ, 'DATASET', DATASETS, 'CUB200')
+    parts = _choice(environ, 'PARTS', {'GLOBAL': 'global', 'GT': 'gt'}, 'GLOBAL')
+    encoding = _choice(environ, 'FVE_TYPE', ENCODINGS, 'no')
+    name = 'no_parts' if parts == 'global' else f'{parts}_{encoding}'
+    path = Path('configs') / dataset / f'{name}.yml'
+    if parts == 'global' and encoding != 'gap':
+        raise InputError(f'FVE_TYPE={environ["FVE_TYPE"]}: the encoding is of parts; set PARTS=GT.')
+    return str(path)
+
+
+def _choice(environ, name, choices, default=None):
+    value = environ.get(name) or default
+    if value not in choices:
+        raise InputError(f'{name}={value}: must be one of {", ".join(choices)}.')
+    return choices[value]
+
+
+def is_dry_run(environ):
+    """Whether DRY_RUN asks to stop after printing what would run."""
+    return environ.get('DRY_RUN', '') not in HARMLESS

@@ -1,0 +1,217 @@
+"""One experiment: data, model, optimiser and Chainer's trainer put together, run and saved."""
+from pathlib import Path
+import platform
+import random
+import zipfile
+
+import chainer
+from chainer import serializers
+from chainer.training import extensions, triggers
+import numpy
+import yaml
+
+from finetune import config as configuration
+from finetune.data import data_sets
+from finetune.data.dataset import EpochOrder, PartDataset
+from finetune.errors import InputError
+from finetune.models import pretrained
+from finetune.models.part_classifier import PartClassifier
+from finetune.training import extensions as our_extensions
+from finetune.training.evaluation import Evaluator, evaluate
+from finetune.training.updater import AccumulatingUpdater
+
+OPTIMIZERS = {'rmsprop': lambda lr: chainer.optimizers.RMSprop(lr),
+              'adam': lambda lr: chainer.optimizers.Adam(lr),
+              'sgd': lambda lr: chainer.optimizers.MomentumSGD(lr, momentum=.9)}
+
+
+def train(config_path, overrides=(), out=None):
+    """Runs an experiment, or goes on with it if it was interrupted.
+
+    Everything is written to ``results/<config>/seed<k>/``: the merged settings, versions, log,
+    plots, snapshots, final weights and evaluation.
+
+    Args:
+        config_path (str): YAML file of the experiment.
+        overrides (list of str): ``section.name=value`` settings that win over the file.
+        out (str or None): Folder for the results, if another one.
+
+    Returns:
+        pathlib.Path: Folder of the results.
+
+    """
+    config = configuration.load(config_path, overrides)
+    out = results_folder(config_path, config.training.seed) if out is None else Path(out)
+    check_results_folder(out, config)
+    check_snapshots(out)
+    lists = data_sets.load(config.data)
+    device = open_device(config.training.gpu)
+    seed_generators(config.training.seed, device)
+    model = build_model(config, lists)
+    if not any(out.glob('snapshot_iter_*')):
+        load_pretrained(model, config)
+    trainer = build_trainer(model, config, lists, device, out)
+    write_settings(out, config)
+    trainer.run(show_loop_exception_msg=False)
+    serializers.save_npz(out / 'model.npz', model)
+    report(evaluate(model, test_iterator(config, lists), device), config, out)
+    return out
+
+
+def evaluate_results(out, gpu=-1):
+    """Evaluates the model of a finished run again, and prints and saves what comes out."""
+    out = Path(out)
+    if not (out / 'config.yml').exists():
+        raise InputError(f'{out}: holds no run of this program; give results/<config>/seed<k>.')
+    if not (out / 'model.npz').exists():
+        raise InputError(f'{out}: the run is not finished; go on with it by its train command.')
+    config = configuration.load(out / 'config.yml')
+    lists = data_sets.load(config.data)
+    device = open_device(gpu)
+    model = build_model(config, lists)
+    pretrained.load_classifier(model, out / 'model.npz')
+    model.to_device(device)
+    report(evaluate(model, test_iterator(config, lists), device), config, out)
+
+
+def results_folder(config_path, seed):
+    """``results/<path below configs/>/seed<k>``."""
+    path = Path(config_path).resolve()
+    configs = Path('configs').resolve()
+    name = path.relative_to(configs) if configs in path.parents else Path(path.name)
+    return Path('results') / name.with_suffix('') / f'seed{seed}'
+
+
+def check_results_folder(out, config):
+    """Raises an error if the folder holds a run with other settings, or something else."""
+    settings = out / 'config.yml'
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not settings.exists():
+        raise InputError(f'{out}: holds something else than a run of this program; give another '
+                         'folder with --output.')
+    before, now = configuration.load(settings), config
+    changed = [name for name in configuration.names()
+               if name != 'training.gpu'
+               and configuration.get(before, name) != configuration.get(now, name)]
+    if changed:
+        raise InputError(f'{out}: was made with another {", ".join(changed)}; give another folder '
+                         'with --output, or the same settings to go on.')
+
+
+def check_snapshots(out):
+    """Raises an error if a snapshot to go on from is cut short."""
+    for path in out.glob('snapshot_iter_*'):
+        if not zipfile.is_zipfile(path):
+            raise InputError(f'{path}: is not a complete snapshot; move it away to start the run '
+                             'again from the beginning.')
+
+
+def open_device(gpu):
+    """Chainer device of a GPU id, -1 for the CPU; the current one from now on."""
+    try:
+        device = chainer.get_device('@numpy' if gpu < 0 else f'@cupy:{gpu}')
+        device.use()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f'training.gpu is {gpu}, but that GPU cannot be used ({error}); use -1 '
+                         'for the CPU.')
+    return device
+
+
+def seed_generators(seed, device):
+    """Seeds what draws initial weights; data and mixture have generators of their own."""
+    random.seed(seed)
+    numpy.random.seed(seed)
+    if device.xp is not numpy:
+        device.xp.random.seed(seed)
+        chainer.global_config.cudnn_deterministic = True
+
+
+def build_model(config, lists):
+    """Classifier for a data set, with random weights."""
+    n_parts = 0 if config.data.parts == 'GLOBAL' else len(lists.part_names)
+    return PartClassifier(config.model, len(lists.class_names), n_parts,
+                          missing=config.data.missing, seed=config.training.seed)
+
+
+def load_pretrained(model, config):
+    """Loads the pre-trained weights, after training them if a config is to make them."""
+    source = config.model.pretrained
+    if source.endswith(('.yml', '.yaml')):
+        print(f'Pre-training: {source}', flush=True)
+        source = train(source, [f'training.gpu={config.training.gpu}']) / 'model.npz'
+        print('Pre-training is done.', flush=True)
+        seed_generators(config.training.seed, chainer.get_device(model.device))
+    if source:
+        pretrained.load_backbones(model, source)
+
+
+def build_trainer(model, config, lists, device, out):
+    """Chainer's trainer with everything that watches, plots, saves and resumes."""
+    settings = config.training
+    model.to_device(device)
+    optimizer = OPTIMIZERS[settings.optimizer](settings.learning_rate).setup(model)
+    optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
+    dataset = PartDataset(lists.train, config.data, train=True, seed=settings.seed)
+    iterator = chainer.iterators.SerialIterator(
+        dataset, settings.update_size,
+        order_sampler=EpochOrder(len(dataset), settings.seed))
+
+    def loss(*arrays):
+        return model(*arrays, label_smoothing=settings.label_smoothing)
+
+    updater = AccumulatingUpdater(iterator, optimizer, settings.batch_size, loss, device)
+    trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(out))
+    rate = 'alpha' if settings.optimizer == 'adam' else 'lr'
+    trainer.extend(extensions.ExponentialShift(rate, settings.lr_factor),
+                   trigger=triggers.ManualScheduleTrigger(settings.lr_epochs, 'epoch'))
+    trainer.extend(Evaluator(test_iterator(config, lists), model, device))
+    trainer.extend(extensions.observe_value(
+        'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), rate)))
+    trainer.extend(extensions.LogReport())
+    our_extensions.show_progress(trainer)
+    trainer.extend(our_extensions.stop_on_non_number)
+    for name, values in PLOTS.items():
+        trainer.extend(extensions.PlotReport(values, 'epoch', filename=f'{name}.png'),
+                       trigger=(1, 'epoch'))
+    trainer.extend(extensions.snapshot(n_retains=1, autoload=True))
+    return trainer
+
+
+PLOTS = {
+    'accuracy': ['main/accuracy', 'validation/main/accuracy',
+                 'validation/main/accuracy_global', 'validation/main/accuracy_parts'],
+    'loss': ['main/loss', 'validation/main/loss'],
+    'log_likelihood': ['main/log_likelihood'],
+    'weight_entropy': ['main/weight_entropy'],
+    'learning_rate': ['lr'],
+}
+
+
+def test_iterator(config, lists):
+    """One pass over the test images."""
+    dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed)
+    return chainer.iterators.SerialIterator(
+        dataset, config.training.batch_size, repeat=False, shuffle=False)
+
+
+def write_settings(out, config):
+    """Saves the merged settings and the environment beside the results."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'config.yml').write_text(configuration.dump(config), encoding='utf-8')
+    versions = {'python': platform.python_version(), 'machine': platform.platform()}
+    for package in (numpy, chainer):
+        versions[package.__name__] = package.__version__
+    if chainer.backends.cuda.available:
+        versions['cupy'] = chainer.backends.cuda.cupy.__version__
+    (out / 'environment.yml').write_text(yaml.safe_dump(versions), encoding='utf-8')
+
+
+def report(results, config, out):
+    """Writes the evaluation and prints the accuracy beside what to expect."""
+    (out / 'evaluation.yml').write_text(yaml.safe_dump(results), encoding='utf-8')
+    streams = ''.join(f', {name.split("_")[1]} stream alone {100 * results[name]:.1f} %'
+                      for name in ('accuracy_global', 'accuracy_parts') if name in results)
+    print(f'{out}: test accuracy {100 * results["accuracy"]:.1f} %{streams}', flush=True)
+    if config.expect:
+        print(f'To expect: {config.expect}', flush=True)

@@ -1,0 +1,52 @@
+"""One update of the weights from as many images as asked for, a few at a time."""
+import collections
+
+import chainer
+from chainer.dataset import concat_examples
+from chainer.training import updaters
+
+
+class AccumulatingUpdater(updaters.StandardUpdater):
+
+    """Updates the weights with the mean gradient over a batch that is processed piece by piece.
+
+    The iterator's batch is cut into pieces of ``batch_size`` images (the last may be shorter),
+    each weighted by its share of images, and so are the values that the model reports. For a model
+    without batch statistics that is the gradient of the whole batch. Batch normalisation and the
+    mixture see the pieces.
+
+    Differs from the authors' code, which sums gradients and so scales the step with their number.
+
+    Args:
+        iterator (chainer.dataset.Iterator): Yields all images of one update.
+        optimizer (chainer.Optimizer): Of the model to train.
+        batch_size (int): Images per forward and backward pass.
+        loss_func (callable): Loss of the arrays of one piece.
+        device: Where to compute.
+
+    """
+
+    def __init__(self, iterator, optimizer, batch_size, loss_func, device):
+        super().__init__(iterator, optimizer, device=device, loss_func=loss_func)
+        self.images_per_pass = batch_size
+
+    def update_core(self):
+        batch = self.get_iterator('main').next()
+        optimizer = self.get_optimizer('main')
+        optimizer.target.cleargrads()
+        reported = collections.defaultdict(float)
+        for start in range(0, len(batch), self.images_per_pass):
+            piece = batch[start:start + self.images_per_pass]
+            share = len(piece) / len(batch)
+            for name, value in self._accumulate(piece, share).items():
+                reported[name] += share * value
+        chainer.report(reported)
+        optimizer.update()
+
+    def _accumulate(self, piece, share):
+        """Adds the gradient of one piece; returns what the model reported."""
+        observation = {}
+        with chainer.report_scope(observation):
+            loss = self.loss_func(*concat_examples(piece, self.device))
+        (share * loss).backward()
+        return {name: getattr(value, 'array', value) for name, value in observation.items()}

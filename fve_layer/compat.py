@@ -1,0 +1,284 @@
+"""What Chainer 7.8.1 and ChainerCV 0.13.1 miss on current Python, NumPy and setuptools.
+
+One function per symptom; each does nothing where its symptom does not exist. :func:`apply` runs
+them all, best before ``import chainer``. Nothing is left behind in NumPy's own namespace.
+"""
+import atexit
+import builtins
+import contextlib
+import functools
+import importlib.abc
+import importlib.metadata
+import importlib.machinery
+import sys
+import types
+import warnings
+import weakref
+
+import numpy
+
+
+def apply():
+    """Makes Chainer and ChainerCV work; importing ``fve_layer`` calls it."""
+    if _hook in sys.meta_path:
+        return
+    sys.meta_path.insert(0, _hook)
+    for shim in (environment_check, sctypes, float_in_resize_images, pkg_resources_import,
+                 nms_extension, strtobool, bool_and_int, int_of_array, iterators_at_exit):
+        shim()
+
+
+def environment_check():
+    """``numpy.distutils``, deprecated, then gone, imported by ``chainer._environment_check``."""
+    # All that module does is to warn, of every CuPy newer than 7 among other things.
+    name = 'chainer._environment_check'
+    sys.modules.setdefault(name, _module(name, check=lambda: None))
+
+
+def sctypes():
+    """``numpy.sctypes``, gone in NumPy 2, in ``chainer.functions.array.as_strided``."""
+    if _numpy_has('sctypes'):
+        return
+    names = {'sctypes': {
+        'int': [numpy.int8, numpy.int16, numpy.int32, numpy.int64],
+        'float': [numpy.float16, numpy.float32, numpy.float64, numpy.longdouble]}}
+
+    @contextlib.contextmanager
+    def around(module):
+        # Read while the module is imported, when it cannot have a view yet.
+        vars(numpy).update(names)
+        try:
+            yield
+        finally:
+            del numpy.sctypes
+        module.np = _numpy_with(names)
+
+    _around_import('chainer.functions.array.as_strided', around)
+
+
+def float_in_resize_images():
+    """``numpy.float``, deprecated, gone in NumPy 1.24, in ``chainer.functions.resize_images``."""
+    if _numpy_has('float'):
+        return
+
+    @contextlib.contextmanager
+    def around(module):
+        yield
+        # Only the function: elsewhere the module asks whether ``xp is numpy``.
+        names = dict(vars(module), numpy=_numpy_with({'float': float}))
+        module.compute_indices_and_weights = types.FunctionType(
+            module.compute_indices_and_weights.__code__, names)
+
+    _around_import('chainer.functions.array.resize_images', around)
+
+
+def pkg_resources_import():
+    """``pkg_resources``, gone in setuptools 82, in ``chainercv`` and ``chainer.testing``."""
+    @contextlib.contextmanager
+    def around(module):
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # older setuptools warn that it will be gone
+            with _lent('pkg_resources', _pkg_resources):
+                yield
+
+    for name in ('chainercv', 'chainer.testing.helper', 'chainer.testing.doctest_helper'):
+        _around_import(name, around)
+
+
+def nms_extension():
+    """The C extension ``chainercv.utils.bbox._nms_gpu_post``, where it was not compiled."""
+    @contextlib.contextmanager
+    def around(module):
+        with _lent('chainercv.utils.bbox._nms_gpu_post', _nms_gpu_post):
+            yield
+
+    _around_import('chainercv.utils.bbox.non_maximum_suppression', around)
+
+
+def strtobool():
+    """``distutils``, gone in Python 3.12, in ``chainercv.utils.download``."""
+    @contextlib.contextmanager
+    def around(module):
+        with _lent('distutils.util', _distutils_util), warnings.catch_warnings():
+            warnings.simplefilter('ignore', DeprecationWarning)
+            yield
+
+    _around_import('chainercv.utils.download', around)
+
+
+def bool_and_int():
+    """``numpy.bool`` and ``numpy.int``, gone in NumPy 1.24, in ChainerCV's key point modules."""
+    names = {name: getattr(builtins, name) for name in ('bool', 'int') if not _numpy_has(name)}
+    if not names:
+        return
+
+    @contextlib.contextmanager
+    def around(module):
+        yield
+        module.np = _numpy_with(names)
+
+    for name in ('chainercv.datasets.cub.cub_keypoint_dataset',
+                 'chainercv.utils.testing.assertions.assert_is_point',
+                 'chainercv.visualizations.vis_point'):
+        _around_import(name, around)
+
+
+def int_of_array():
+    """``int`` of a one-element array, an error in NumPy 2, in ChainerMN's multi-node iterator."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        try:
+            int(numpy.ones(1))
+            return
+        except (TypeError, DeprecationWarning):
+            pass
+
+    @contextlib.contextmanager
+    def around(module):
+        yield
+        module.int = lambda value: builtins.int(numpy.asarray(value).item())
+
+    _around_import('chainermn.iterators.multi_node_iterator', around)
+
+
+def iterators_at_exit():
+    """Iterators with workers that nobody finalized hang Python 3.13 when it ends."""
+    live = weakref.WeakSet()
+
+    @contextlib.contextmanager
+    def around(module):
+        yield
+        # Registered after multiprocessing's own function and so run before it.
+        atexit.register(lambda: [iterator.finalize() for iterator in list(live)])
+        for name in {'MultiprocessIterator', 'MultithreadIterator'} & set(vars(module)):
+            _remember_instances(getattr(module, name), live)
+
+    for name in ('multiprocess_iterator', 'multithread_iterator'):
+        _around_import('chainer.iterators.' + name, around)
+
+
+def _remember_instances(cls, live):
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def remember(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        live.add(self)
+
+    cls.__init__ = remember
+
+
+class _ImportHook(importlib.abc.MetaPathFinder):
+    """Runs the import of a module inside the context manager registered for it."""
+
+    def __init__(self):
+        self.around = {}
+
+    def find_spec(self, name, path, target=None):
+        if name not in self.around:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None:
+            spec.loader.exec_module = functools.partial(self._exec, spec.loader.exec_module)
+        return spec
+
+    def _exec(self, exec_module, module):
+        with self.around[module.__name__](module):
+            exec_module(module)
+
+
+_hook = _ImportHook()
+
+
+def _around_import(name, context):
+    _hook.around[name] = context
+    if name in sys.modules:  # imported before us: what remains is what comes after the import
+        with context(sys.modules[name]):
+            pass
+
+
+@contextlib.contextmanager
+def _lent(name, make):
+    """Lends ``sys.modules`` the module that ``make`` returns if the real one is missing."""
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        sys.modules[name] = make(name)
+        try:
+            yield
+        finally:
+            del sys.modules[name]
+    else:
+        yield
+
+
+def _numpy_has(name):
+    """Whether NumPy has the name and does not warn of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        try:
+            return hasattr(numpy, name)
+        except Warning:
+            return False
+
+
+def _numpy_with(names):
+    """A module that is NumPy and ``names`` besides."""
+    return _module('numpy', **{**vars(numpy), **names})
+
+
+def _module(name, **contents):
+    module = types.ModuleType(name)
+    vars(module).update(contents)
+    return module
+
+
+def _pkg_resources(name):
+    class ResolutionError(Exception):
+        pass
+
+    def require(*requirements):
+        from packaging.requirements import Requirement
+        for requirement in map(Requirement, requirements):
+            try:
+                version = importlib.metadata.version(requirement.name)
+            except importlib.metadata.PackageNotFoundError as error:
+                raise ResolutionError(str(requirement)) from error
+            if not requirement.specifier.contains(version, prereleases=True):
+                raise ResolutionError(str(requirement))
+
+    class WorkingSet:
+        def require(self, *requirements):
+            require(*requirements)
+
+    return _module(name, require=require, get_distribution=importlib.metadata.distribution,
+                   WorkingSet=WorkingSet, ResolutionError=ResolutionError)
+
+
+def _distutils_util(name):
+    def strtobool(text):
+        words = {'y': 1, 'yes': 1, 't': 1, 'true': 1, 'on': 1, '1': 1,
+                 'n': 0, 'no': 0, 'f': 0, 'false': 0, 'off': 0, '0': 0}
+        if text.lower() not in words:
+            raise ValueError('invalid truth value %r' % (text,))
+        return words[text.lower()]
+
+    return _module(name, strtobool=strtobool)
+
+
+def _nms_gpu_post(name):
+    def nms(mask, n_bbox, threads_per_block, col_blocks):
+        # mask (n_bbox * col_blocks,): bit j of row i says that box i suppresses box j.
+        mask = mask.reshape(n_bbox, col_blocks)
+        suppressed = numpy.zeros(col_blocks, dtype=numpy.uint64)
+        selection = numpy.zeros(n_bbox, dtype=numpy.int32)
+        n_selection = 0
+        for i in range(n_bbox):
+            block, bit = divmod(i, threads_per_block)
+            if not int(suppressed[block]) >> bit & 1:
+                selection[n_selection] = i
+                n_selection += 1
+                suppressed[block:] |= mask[i, block:]
+        return selection, n_selection
+
+    return _module(name, _nms_gpu_post=nms)

@@ -1,0 +1,104 @@
+"""The Fisher vector as a differentiable function of the local features."""
+from chainer import function_node
+from chainer.utils import type_check
+
+from fve_layer import fisher_vector as maths
+
+NORMALIZATIONS = 'sqrt', 'mean'
+
+
+def check_normalization(normalization):
+    """Raises a ValueError unless it is a known normalisation."""
+    if normalization not in NORMALIZATIONS:
+        raise ValueError('normalization must be one of {}, not {!r}'.format(
+            ', '.join(map(repr, NORMALIZATIONS)), normalization))
+
+
+class FisherVector(function_node.FunctionNode):
+
+    """Forward and explicit backward of :func:`fisher_vector`."""
+
+    def __init__(self, mean, var, weight, mask=None, normalization='sqrt'):
+        check_normalization(normalization)
+        if mask is not None:
+            mask = mask.astype(bool, copy=False)
+        self.constants = mean, var, weight, mask, normalization
+
+    def check_type_forward(self, in_types):
+        type_check._argname(in_types, ('x',))
+        x, = in_types
+        mean, var, weight, mask, _ = self.constants
+        type_check.expect(x.dtype.kind == 'f', x.ndim == 3)
+        type_check.expect(x.shape[2] == mean.shape[1])
+        if var.shape != mean.shape or weight.shape != mean.shape[:1]:
+            raise ValueError('mean, var and weight must have the shapes (K, D), (K, D) and (K,), '
+                             'not {}, {} and {}'.format(mean.shape, var.shape, weight.shape))
+        if mask is not None:
+            type_check.expect(x.shape[0] == mask.shape[0], x.shape[1] == mask.shape[1])
+
+    def forward(self, inputs):
+        self.retain_inputs((0,))
+        fv, self.resps = maths.encode(inputs[0], *self.constants)
+        return fv,
+
+    def backward(self, indexes, grad_outputs):
+        x, = self.get_retained_inputs()
+        return FisherVectorGrad(self.resps, self.constants).apply((x, grad_outputs[0]))
+
+
+class FisherVectorGrad(function_node.FunctionNode):
+
+    """Gradient of the Fisher vector. It has none of its own: training never asks for it."""
+
+    def __init__(self, resps, constants):
+        self.resps = resps
+        self.constants = constants
+
+    def forward(self, inputs):
+        x, gfv = inputs
+        return maths.encode_vjp(gfv, x, self.resps, *self.constants),
+
+    def backward(self, indexes, grad_outputs):
+        raise NotImplementedError('the Fisher vector has no second derivative')
+
+
+def fisher_vector(x, mean, var, weight, mask=None, normalization='sqrt'):
+    """Fisher vector encoding of sets of local features (Eqs. 13, 14).
+
+    For image I with features x_n that count, n = 1 ... N_I, and responsibilities w_nk (Eq. 1):
+
+    .. math::
+
+        F_{\\mu_{k,d}} &= \\frac{1}{\\sqrt{N_I \\alpha_k}}
+            \\sum_n w_{nk} \\frac{x_{nd} - \\mu_{kd}}{\\sigma_{kd}}, \\\\
+        F_{\\sigma_{k,d}} &= \\frac{1}{\\sqrt{2 N_I \\alpha_k}}
+            \\sum_n w_{nk} \\left(\\frac{(x_{nd} - \\mu_{kd})^2}{\\sigma_{kd}^2} - 1\\right).
+
+    The gradient with respect to ``x`` includes that of the responsibilities (Eqs. 15-17); the
+    mixture and the mask are constants. An image without a feature that counts, and a component
+    of vanishing weight, yield zeros.
+
+    Differs from the authors' code, whose normaliser is that of ``normalization='mean'``, and from
+    scikit-image's ``fisher_vector``, whose sigma part has the opposite sign.
+
+    Args:
+        x (:class:`~chainer.Variable` or array): Local features, shape (N, T, D), float.
+        mean, var (array): Means and variances of the mixture, shape (K, D).
+        weight (array): Mixture weights, shape (K,), positive, sum one.
+        mask (array or None): Features that count, shape (N, T), bool. ``None``: all do.
+        normalization (str): ``'sqrt'`` as above; ``'mean'`` has N_I in place of its root, which
+            is VLFeat's.
+
+    Returns:
+        ~chainer.Variable: Fisher vectors, shape (N, 2KD), dtype of ``x``: the whole mean part,
+        then the whole sigma part, each component by component.
+
+    Raises:
+        ValueError: For an unknown ``normalization`` or a mixture whose shapes do not fit together.
+        chainer.utils.type_check.InvalidType: If ``x`` is not (N, T, D) or ``mask`` not (N, T).
+
+    See: Perronnin and Dance, Fisher kernels on visual vocabularies for image categorization,
+    CVPR 2007.
+
+    """
+    return FisherVector(mean, var, weight, mask, normalization).apply((x,))[0]

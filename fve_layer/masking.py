@@ -1,0 +1,42 @@
+"""Which local features of an image count."""
+from chainer import backend
+
+
+def counting_features(x, visible=None, norm_filter=False):
+    """Marks the local features that enter the mixture and the encoding (Sect. 3.4).
+
+    With ``norm_filter`` a feature counts if its L2 norm is strictly greater than the mean norm of
+    the visible features of its image. Where that leaves none (all norms equal), all visible
+    features of the image count. Hidden features are never looked at, whatever they hold.
+
+    Differs from the authors' code, which also keeps features whose norm equals the mean, and
+    raises an error for an image without visible features.
+
+    Args:
+        x (array): Local features, shape (N, T, D).
+        visible (array or None): Visible features, shape (N, T), bool. ``None``: all are.
+        norm_filter (bool): Whether features with a small norm are left out.
+
+    Returns:
+        array or None: Features that count, shape (N, T), bool; ``None`` if all of them do.
+
+    """
+    if visible is not None:
+        visible = visible.astype(bool, copy=False)
+    if not norm_filter:
+        return visible
+    xp = backend.get_array_module(x)
+    if visible is None:
+        visible = xp.ones(x.shape[:2], dtype=bool)
+    norm = _norms(xp, x)
+    norm = xp.where(visible, norm, 0)
+    n_visible = xp.maximum(visible.sum(axis=1, keepdims=True), 1)
+    counts = visible & (norm > norm.sum(axis=1, keepdims=True) / n_visible)
+    return xp.where(counts.any(axis=1, keepdims=True), counts, visible)
+
+
+def _norms(xp, x):
+    """L2 norms (N, T); squares of float16 features would overflow in float16."""
+    if x.dtype == xp.float16:
+        x = x.astype(xp.float32)
+    return xp.sqrt(xp.einsum('ntd,ntd->nt', x, x))

@@ -1,0 +1,38 @@
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+here = pathlib.Path(__file__).parent
+version = re.search(r"__version__ = '(.+)'", (here / 'fve_layer' / '__init__.py').read_text())
+
+setup(
+    name='fve_layer',
+    version=version.group(1),
+    description='Fisher vector encoding as a layer of a neural network, in Chainer',
+    author='the fve_layer authors',
+    license='MIT',
+    packages=find_packages(include=['fve_layer*', 'finetune*']),
+    python_requires='>=3.9',
+    # Neither Chainer nor ChainerCV builds with a current setuptools or Python of its own accord:
+    # environment.sh installs these two first.
+    install_requires=[
+        'chainer==7.8.1',
+        'chainercv==0.13.1',
+        'matplotlib',
+        'numpy>=1.23',
+        'packaging',
+        'Pillow',
+        'protobuf',
+        'pyyaml',
+        'scikit-learn',
+        'scipy',
+    ],
+    extras_require={
+        'test': ['pytest', 'scikit-image'],
+        'cuda12': ['cupy-cuda12x>=12,<15'],
+        'cuda13': ['cupy-cuda13x>=13.6'],
+        'mpi': ['mpi4py'],
+        'tf': ['tensorflow'],
+    },
+)

@@ -1,0 +1,25 @@
+import fve_layer  # noqa: F401  (before Chainer)
+
+import chainer
+import matplotlib
+import pytest
+
+matplotlib.use('Agg')
+
+# The markers of chainer.testing.attr.
+MARKERS = 'gpu', 'cudnn', 'slow'
+
+
+def pytest_configure(config):
+    for marker in MARKERS:
+        config.addinivalue_line('markers', marker + ': see chainer.testing.attr')
+    # A warning that our own code causes is an error.
+    config.addinivalue_line('filterwarnings', r'error:::(fve_layer|finetune)(\..*)?')
+
+
+def pytest_collection_modifyitems(items):
+    if chainer.backends.cuda.available:
+        return
+    for item in items:
+        if item.get_closest_marker('gpu') or item.get_closest_marker('cudnn'):
+            item.add_marker(pytest.mark.skip(reason='needs a GPU'))

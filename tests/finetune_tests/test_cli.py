@@ -1,0 +1,278 @@
+"""Behaviour through the command line: results, exit codes, and one sentence for bad input."""
+import json
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+import numpy
+from PIL import Image
+import pytest
+import yaml
+
+from finetune import cli
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def fails(capsys, *arguments):
+    """Runs a command that must fail; returns its one sentence."""
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('finetune: ') and error.count('\n') == 1
+    return error
+
+
+def test_train_writes_results_and_evaluate_reads_them(write_config, capsys):
+    assert run('train', write_config(), '--seed', 3) == 0
+    out = Path('results/config/seed3')
+    names = {path.name for path in out.iterdir()}
+    assert {'config.yml', 'environment.yml', 'log', 'model.npz', 'evaluation.yml', 'accuracy.png',
+            'loss.png', 'log_likelihood.png', 'weight_entropy.png', 'learning_rate.png'} <= names
+    log = json.loads((out / 'log').read_text())
+    assert [entry['epoch'] for entry in log] == [1, 2]
+    assert log[1]['lr'] == pytest.approx(.1 * log[0]['lr'])
+    assert yaml.safe_load((out / 'config.yml').read_text())['training']['seed'] == 3
+    evaluation = (out / 'evaluation.yml').read_text()
+    accuracy = yaml.safe_load(evaluation)['accuracy']
+    assert accuracy == pytest.approx(log[1]['validation/main/accuracy'])
+    printed = capsys.readouterr().out
+    assert f'test accuracy {100 * accuracy:.1f} %' in printed
+    (out / 'evaluation.yml').unlink()
+    assert run('evaluate', out) == 0
+    assert (out / 'evaluation.yml').read_text() == evaluation
+
+
+def test_finished_run_is_not_repeated(write_config):
+    config = write_config()
+    run('train', config)
+    weights = Path('results/config/seed0/model.npz').read_bytes()
+    log = Path('results/config/seed0/log').read_text()
+    assert run('train', config) == 0
+    assert Path('results/config/seed0/model.npz').read_bytes() == weights
+    assert Path('results/config/seed0/log').read_text() == log
+
+
+def test_every_encoding_order_and_way_with_missing_parts_trains(write_config):
+    for i, (encoding, missing, order, parts) in enumerate([
+            ('gap', 'zero', 'shuffled', 'GT'), ('gap', 'centre', 'ordered', 'GT'),
+            ('gradient_fve', 'mask', 'shuffled', 'GT'), ('fve', 'zero', 'shuffled', 'GT'),
+            ('gap', 'zero', 'ordered', 'GLOBAL')]):
+        config = write_config(f'{i}.yml', model={'encoding': encoding},
+                              data={'missing': missing, 'order': order, 'parts': parts},
+                              training={'epochs': 1})
+        assert run('train', config) == 0
+
+
+def test_dry_run_prints_and_writes_nothing(write_config, capsys, monkeypatch):
+    config = write_config()
+    for arguments, dry_run in ((['--dry-run'], ''), ([], '1')):
+        monkeypatch.setenv('DRY_RUN', dry_run)
+        assert run('train', config, *arguments) == 0
+        printed = capsys.readouterr().out
+        assert 'n_components: 2' in printed
+        assert 'training images 12, test images 6, parts 15' in printed
+        assert '2 x 15 x 3 x 32 x 32' in printed and 'parameters' in printed
+        assert not Path('results').exists()
+
+
+def test_pretraining_by_config_runs_first_and_is_used(write_config):
+    write_config('pretrain.yml', data={'parts': 'GLOBAL'}, model={'encoding': 'gap'},
+                 training={'epochs': 1})
+    config = write_config(model={'pretrained': 'pretrain.yml'},
+                          training={'epochs': 1, 'learning_rate': 1e-12, 'weight_decay': 0})
+    assert run('train', config) == 0
+    with numpy.load('results/pretrain/seed0/model.npz') as pretrained, \
+            numpy.load('results/config/seed0/model.npz') as model:
+        weights = [key for key in pretrained.files if key.endswith('/W')
+                   and key.startswith('global_cnn')]
+        assert weights
+        for key in weights:
+            numpy.testing.assert_allclose(model[key], pretrained[key], atol=1e-5)
+            part_key = key.replace('global_cnn', 'part_cnn')
+            numpy.testing.assert_allclose(model[part_key], pretrained[key], atol=1e-5)
+
+
+def python_m_finetune(folder, *arguments, **options):
+    environment = dict(os.environ, PYTHONPATH=str(PROJECT), OMP_NUM_THREADS='1')
+    return subprocess.Popen([sys.executable, '-m', 'finetune', *map(str, arguments)],
+                            cwd=folder, env=environment, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_real_process_exits_with_2_and_one_sentence(write_config, tmp_path):
+    process = python_m_finetune(tmp_path, 'train', write_config(), '--set', 'training.epoch=3')
+    out, error = process.communicate()
+    assert process.returncode == 2
+    assert error == ('finetune: --set training.epoch=3: there is no setting training.epoch; '
+                     'did you mean training.epochs?\n')
+
+
+def test_killed_run_goes_on_bit_for_bit(write_config, tmp_path):
+    config = write_config(training={'epochs': 4})
+    process = python_m_finetune(tmp_path, 'train', config, '--output', 'killed')
+    for line in process.stdout:
+        if line.startswith('epoch   2'):
+            break
+    process.kill()      # SIGKILL
+    process.wait()
+    assert not Path('killed/model.npz').exists()
+    assert run('train', config, '--output', 'killed') == 0
+    assert run('train', config, '--output', 'whole') == 0
+    with numpy.load('killed/model.npz') as killed, numpy.load('whole/model.npz') as whole:
+        assert killed.files == whole.files
+        assert {'encoder/mean', 'encoder/var', 'encoder/weight'} <= set(whole.files)
+        for key in whole.files:
+            assert killed[key].tobytes() == whole[key].tobytes(), key
+    logs = [json.loads(Path(folder, 'log').read_text()) for folder in ('killed', 'whole')]
+    for entry in logs[0] + logs[1]:
+        del entry['elapsed_time']
+    assert logs[0] == logs[1]
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def first_image(birds):
+    return sorted((birds / 'images').rglob('*.png'))[0]
+
+
+BROKEN_DATA = {
+    'missing image': (lambda birds: first_image(birds).unlink(), '.png'),
+    'truncated image': (lambda birds: first_image(birds).write_bytes(
+        first_image(birds).read_bytes()[:200]), '.png'),
+    'image that is none': (lambda birds: first_image(birds).write_text('no'), '.png'),
+    'missing list': (lambda birds: (birds / 'images.txt').unlink(), 'images.txt'),
+    'wrong number of columns': (lambda birds: edit(birds / 'parts/part_locs.txt', '1 1 ', '1 '),
+                                'part_locs.txt, line 1'),
+    'a non-number': (lambda birds: edit(birds / 'parts/part_locs.txt', '1 2 ', '1 2 x'),
+                     'part_locs.txt, line 2'),
+    'duplicate id': (lambda birds: edit(birds / 'images.txt', '2 ', '1 '), 'images.txt, line 2'),
+    'unknown id': (lambda birds: edit(birds / 'image_class_labels.txt', '1 1', '99 1'),
+                   'image_class_labels.txt, line 1'),
+    'label gap': (lambda birds: (birds / 'classes.txt').write_text(
+        (birds / 'classes.txt').read_text() + '4 004.None\n'), 'classes.txt, line 4'),
+    'part outside the image': (lambda birds: (birds / 'parts/part_locs.txt').write_text(
+        '\n'.join(f'{i} {p} 900.0 900.0 1' for i in range(1, 19) for p in range(1, 16))),
+        'outside the image'),
+}
+
+
+@pytest.mark.parametrize('case', BROKEN_DATA)
+def test_broken_data(case, write_config, birds, capsys):
+    damage, message = BROKEN_DATA[case]
+    config = write_config()
+    damage(birds)
+    assert message in fails(capsys, 'train', config)
+    assert not list(Path().glob('results/**/model.npz'))
+
+
+def test_image_without_visible_parts_trains(write_config, birds):
+    lines = (birds / 'parts/part_locs.txt').read_text().splitlines()
+    hidden = [f'{" ".join(line.split()[:2])} 0.0 0.0 0' for line in lines[:15]]
+    (birds / 'parts/part_locs.txt').write_text('\n'.join(hidden + lines[15:]))
+    assert run('train', write_config(training={'epochs': 1})) == 0
+
+
+@pytest.mark.parametrize('mode', ['L', 'P', 'CMYK', 'I;16', 'RGBA', 'LA'])
+def test_other_kinds_of_images_are_converted(mode, write_config, birds):
+    path = first_image(birds)
+    image = Image.open(path)
+    if mode == 'I;16':
+        grey = numpy.asarray(image.convert('L'), numpy.uint16)
+        image = Image.fromarray(grey * 256)
+    else:
+        image = image.convert(mode)
+    image.save(path, format='JPEG' if mode == 'CMYK' else 'PNG')
+    assert run('train', write_config(training={'epochs': 1})) == 0
+
+
+def test_missing_data_folder(write_config, capsys):
+    assert 'nowhere' in fails(capsys, 'train', write_config(data={'root': 'nowhere'}))
+
+
+def test_weights_that_do_not_fit(write_config, capsys):
+    run('train', write_config('a.yml', training={'epochs': 1}))
+    weights = dict(numpy.load('results/a/seed0/model.npz'))
+    removed = sorted(key for key in weights if key.startswith('global_cnn/'))[0]
+    array = weights.pop(removed)
+    weights['global_cnn/renamed'] = array
+    numpy.savez('renamed.npz', **weights)
+    error = fails(capsys, 'train', write_config('b.yml', model={'pretrained': 'renamed.npz'}))
+    assert '1 missing: ' + removed.split('/', 1)[1] in error
+    assert '1 unexpected: renamed' in error
+    error = fails(capsys, 'train', write_config(
+        'c.yml', model={'pretrained': 'results/a/seed0/model.npz', 'architecture': 'inception_v3'},
+        data={'input_size': 96, 'part_input_size': 96}))
+    assert 'missing' in error and 'use the architecture' in error
+    assert 'no such file' in fails(
+        capsys, 'train', write_config('d.yml', model={'pretrained': 'none.npz'}))
+    Path('short.npz').write_bytes(Path('renamed.npz').read_bytes()[:1000])
+    assert 'not a complete .npz' in fails(
+        capsys, 'train', write_config('e.yml', model={'pretrained': 'short.npz'}))
+    assert not Path('results/b').exists() and not Path('results/e').exists()
+
+
+def test_truncated_snapshot(write_config, capsys):
+    config = write_config()
+    run('train', config)
+    snapshot, = Path('results/config/seed0').glob('snapshot_*')
+    snapshot.write_bytes(snapshot.read_bytes()[:1000])
+    weights = Path('results/config/seed0/model.npz').read_bytes()
+    assert snapshot.name in fails(capsys, 'train', config)
+    assert Path('results/config/seed0/model.npz').read_bytes() == weights
+
+
+def test_results_of_another_config_are_kept(write_config, capsys):
+    config = write_config()
+    run('train', config)
+    before = {path: path.read_bytes() for path in Path('results').rglob('*') if path.is_file()}
+    error = fails(capsys, 'train', config, '--set', 'training.epochs=3')
+    assert 'training.epochs' in error and '--output' in error
+    assert {path: path.read_bytes() for path in before} == before
+    shutil.move('results/config/seed0/config.yml', 'elsewhere.yml')
+    assert 'something else' in fails(capsys, 'train', config)
+
+
+def test_loss_that_is_no_number_stops_and_names_the_array(write_config, capsys):
+    error = fails(capsys, 'train', write_config(training={'learning_rate': 100, 'epochs': 4,
+                                                          'optimizer': 'sgd'}))
+    assert 'is not finite' in error and 'iteration' in error
+    assert not Path('results/config/seed0/model.npz').exists()
+
+
+def test_no_space_left(write_config, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, 'No space left on device', 'model.npz')
+
+    monkeypatch.setattr('chainer.serializers.save_npz', full)
+    assert 'No space left' in fails(capsys, 'train', write_config(training={'epochs': 1}))
+
+
+def test_unknown_gpu(write_config, capsys):
+    assert 'training.gpu is 60' in fails(capsys, 'train', write_config(), '--gpu', 60)
+
+
+def test_evaluate_needs_a_finished_run(write_config, capsys, tmp_path):
+    assert 'no run' in fails(capsys, 'evaluate', 'nothing')
+    Path('started').mkdir()
+    Path('started/config.yml').write_text('')
+    assert 'not finished' in fails(capsys, 'evaluate', 'started')
+
+
+@pytest.mark.parametrize('arguments', [['--help'], ['train', '--help'], ['evaluate', '--help'],
+                                       ['doctor', '--help']])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as raised:
+        run(*arguments)
+    assert raised.value.code == 0
+    assert 'usage' in capsys.readouterr().out

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from finetune import config, original_variables
+from finetune.errors import InputError
+
+
+def test_nothing_set_is_the_main_job():
+    assert original_variables.read({}) == (original_variables.DEFAULT_CONFIG, [])
+
+
+def test_the_originals_command_line():
+    path, overrides = original_variables.read({
+        'DATASET': 'CUB200', 'PARTS': 'GT', 'FVE_TYPE': 'em', 'N_COMPONENTS': '1', 'GPU': '0'})
+    assert Path(path) == Path('configs/cub200/gt_fve.yml')
+    settings = config.load(path, overrides)
+    assert settings.model.n_components == 1
+    assert settings.training.gpu == 0
+
+
+@pytest.mark.parametrize('dataset', ['CUB200', 'MINIBIRDS', 'DIGITS'])
+@pytest.mark.parametrize('parts, encoding', [
+    ('GLOBAL', 'no'), ('GT', 'no'), ('GT', 'em'), ('GT', 'grad')])
+def test_every_combination_has_a_config(dataset, parts, encoding):
+    path, _ = original_variables.read({'DATASET': dataset, 'PARTS': parts, 'FVE_TYPE': encoding})
+    settings = config.load(path)
+    assert settings.data.parts == parts
+    if parts == 'GT':
+        assert settings.model.encoding == original_variables.ENCODINGS[encoding]
+
+
+def test_each_variable_reaches_its_setting():
+    environ = {'EMA_ALPHA': '0.99', 'EPOCHS': '7', 'OPTIMIZER': 'adam', 'INIT_LR': '1e-3',
+               'LR_DECAY': '0.5', 'BATCH_SIZE': '24', 'UPDATE_SIZE': '72',
+               'LABEL_SMOOTHING': '0', 'MASK_FEATURES': '0', 'NORMALIZE': '1',
+               'SHUFFLE_PARTS': '1', 'WEIGHTS': 'weights.npz'}
+    path, overrides = original_variables.read(environ, 'configs/cub200/gt_fve.yml')
+    settings = config.load(path, overrides)
+    assert settings.model.ema_decay == .99
+    assert settings.training.epochs == 7
+    assert settings.training.optimizer == 'adam'
+    assert settings.training.learning_rate == 1e-3
+    assert settings.training.lr_factor == .5
+    assert (settings.training.batch_size, settings.training.update_size) == (24, 72)
+    assert settings.training.label_smoothing == 0
+    assert settings.model.norm_filter is False
+    assert settings.model.l2_normalize is True
+    assert settings.data.order == 'shuffled'
+    assert settings.model.pretrained == 'weights.npz'
+
+
+@pytest.mark.parametrize('environ, message', [
+    ({'DATASET': 'CUB'}, 'DATASET=CUB: must be one of CUB200'),
+    ({'PARTS': 'CS'}, 'PARTS=CS: must be one of'),
+    ({'FVE_TYPE': 'yes'}, 'FVE_TYPE=yes: must be one of no, em, grad'),
+    ({'PARTS': 'GLOBAL', 'FVE_TYPE': 'em'}, 'set PARTS=GT'),
+    ({'MASK_FEATURES': 'yes'}, 'MASK_FEATURES=yes'),
+    ({'COMP_SIZE': '256'}, 'COMP_SIZE=256: this setting of the original does not exist here'),
+])
+def test_bad_values(environ, message):
+    with pytest.raises(InputError, match=message):
+        original_variables.read(environ)

@@ -1,0 +1,142 @@
+import chainer
+import chainer.functions as F
+import numpy
+import pytest
+from scipy.special import log_softmax
+
+from finetune import config
+from finetune.models import part_classifier
+from finetune.models.part_classifier import PartClassifier, local_features, part_loss
+
+N, P, CLASSES = 4, 3, 5
+
+
+def classifier(encoding, missing='zero', n_parts=P, **settings):
+    numpy.random.seed(0)
+    model = config.Model(architecture='small_cnn', encoding=encoding, n_components=2, **settings)
+    return PartClassifier(model, CLASSES, n_parts, missing, seed=0)
+
+
+def batch(n_parts=P, n=N):
+    random = numpy.random.RandomState(0)
+    img = random.uniform(-1, 1, (n, 3, 64, 64)).astype('f')
+    parts = random.uniform(-1, 1, (n, n_parts, 3, 32, 32)).astype('f')
+    visible = numpy.ones((n, n_parts), dtype=bool)
+    return img, parts, visible, random.randint(CLASSES, size=n).astype('i')
+
+
+def encode(model, parts, visible):
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        return model.encode_parts(parts, visible).array
+
+
+@pytest.mark.parametrize('encoding, size', [('gap', P), ('fve', 2 * 2), ('gradient_fve', 2 * 2)])
+def test_encoding_has_its_size_and_gradients_reach_both_cnns(encoding, size):
+    model = classifier(encoding)
+    img, parts, visible, label = batch()
+    assert encode(model, parts, visible).shape == (N, size * model.part_cnn.n_features)
+    model.cleargrads()
+    model(img, parts, visible, label).backward()
+    for name, param in model.namedparams():
+        assert param.grad is not None and numpy.abs(param.grad).max() > 0, name
+
+
+def test_without_parts_there_is_no_part_stream():
+    model = classifier('gap', n_parts=0)
+    img, parts, visible, label = batch(n_parts=0)
+    global_logits, part_logits = model.logits(img, parts, visible)
+    assert global_logits.shape == (N, CLASSES)
+    assert part_logits is None
+    assert not hasattr(model, 'part_cnn')
+
+
+def test_loss_against_scipy():
+    random = numpy.random.RandomState(0)
+    scores = random.randn(2, N, CLASSES)
+    label = random.randint(CLASSES, size=N)
+
+    def cross_entropy(logits, smoothing):
+        target = numpy.full((N, CLASSES), smoothing / CLASSES)
+        target[numpy.arange(N), label] += 1 - smoothing
+        return -(target * log_softmax(logits, axis=1)).sum(axis=1).mean()
+
+    for smoothing in (0, .1):
+        loss, total = part_loss(*map(chainer.Variable, scores), label.astype('i'), smoothing)
+        expected = (.5 * cross_entropy(scores.sum(axis=0), smoothing)
+                    + .25 * cross_entropy(scores[0], smoothing)
+                    + .25 * cross_entropy(scores[1], smoothing))
+        numpy.testing.assert_allclose(loss.array, expected, rtol=1e-12)
+        numpy.testing.assert_array_equal(total.array, scores.sum(axis=0))
+
+
+def test_local_features_are_the_vectors_at_the_positions_of_the_conv_maps():
+    conv_map = numpy.random.RandomState(0).randn(N * P, 6, 2, 4)
+    visible = numpy.random.RandomState(1).rand(N, P) < .5
+    x, mask = local_features(chainer.Variable(conv_map), visible)
+    assert x.shape == (N, P * 2 * 4, 6)
+    for n, p, i, j in numpy.ndindex(N, P, 2, 4):
+        t = (p * 2 + i) * 4 + j
+        numpy.testing.assert_array_equal(x.array[n, t], conv_map[n * P + p, :, i, j])
+        assert mask[n, t] == visible[n, p]
+
+
+@pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
+def test_masked_parts_have_no_influence(encoding):
+    model = classifier(encoding, missing='mask')
+    img, parts, visible, label = batch()
+    model(img, parts, visible, label)       # seeds the mixture
+    visible[:, 1] = False
+    expected = encode(model, parts, visible)
+    parts[:, 1] = 9
+    numpy.testing.assert_array_equal(encode(model, parts, visible), expected)
+    visible[:, 1] = True
+    assert numpy.abs(encode(model, parts, visible) - expected).max() > 1e-3
+
+
+def test_zero_filling_makes_the_features_of_hidden_parts_zeros():
+    model = classifier('gap')
+    _, parts, visible, _ = batch()
+    visible[0, 2] = False
+    c = model.part_cnn.n_features
+    encoding = encode(model, parts, visible).reshape(N, P, c)
+    assert not encoding[0, 2].any()
+    assert encoding[0, :2].any() and encoding[1:].any(axis=2).all()
+
+
+def test_order_of_parts_matters_to_gap_but_not_to_fve():
+    _, parts, visible, _ = batch()
+    for encoding, changes in (('gap', True), ('fve', False)):
+        model = classifier(encoding)
+        with chainer.using_config('train', True):
+            model.encode_parts(parts, visible)
+        first = encode(model, parts, visible)
+        second = encode(model, parts[:, ::-1].copy(), visible)
+        assert (numpy.abs(first - second).max() > 1e-3 * numpy.abs(first).max()) == changes
+
+
+def test_l2_normalised_encoding_has_unit_length():
+    model = classifier('fve', l2_normalize=True)
+    _, parts, visible, _ = batch()
+    numpy.testing.assert_allclose(
+        numpy.linalg.norm(encode(model, parts, visible), axis=1), 1, rtol=1e-4)
+
+
+def test_reports_accuracies_and_the_mixture():
+    model = classifier('fve')
+    reporter = chainer.Reporter()
+    reporter.add_observer('main', model)
+    with reporter:
+        loss = model(*batch())
+    observation = reporter.observation
+    assert observation['main/loss'] is loss
+    assert {'main/accuracy', 'main/accuracy_global', 'main/accuracy_parts',
+            'main/log_likelihood', 'main/weight_entropy'} <= set(observation)
+    assert 0 <= float(observation['main/weight_entropy']) <= 1 + 1e-6
+
+
+def test_smoothed_cross_entropy_without_smoothing_is_chainers():
+    logits = chainer.Variable(numpy.random.RandomState(0).randn(N, CLASSES))
+    label = numpy.arange(N, dtype='i')
+    numpy.testing.assert_array_equal(
+        part_classifier.smoothed_cross_entropy(logits, label).array,
+        F.softmax_cross_entropy(logits, label).array)
