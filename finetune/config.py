@@ -149,7 +149,7 @@ def _fill(section, tree, where, prefix=''):
     types = typing.get_type_hints(type(section))
     for key, value in tree.items():
         if key not in types:
-            raise InputError(f'{where}: there is no setting {prefix}{key}{_nearest(prefix, key)}.')
+            raise InputError(f'{where}: there is no setting {prefix}{key}{_nearest(prefix, key)}')
         if dataclasses.is_dataclass(types[key]):
             _fill(getattr(section, key), value or {}, where, f'{prefix}{key}.')
         else:
@@ -159,7 +159,7 @@ def _fill(section, tree, where, prefix=''):
 def _nearest(prefix, key):
     by_ending = [name for name in names() if name.split('.')[1] == key]
     match = by_ending or difflib.get_close_matches(f'{prefix}{key}', names(), 1, 0)
-    return f'; did you mean {match[0]}?' if match else ''
+    return f'; did you mean {match[0]}?' if match else '.'
 
 
 def _convert(kind, value, where):
@@ -197,11 +197,13 @@ def _check(config, path):
         if not low <= get(config, name) <= high:
             raise InputError(f'{path}: {name} is {get(config, name)}, but must be between {low} '
                              f'and {high:g}.')
-    if config.model.encoding == 'gap' and config.data.missing == 'mask':
+    if (config.data.parts, config.model.encoding, config.data.missing) == ('GT', 'gap', 'mask'):
         raise InputError(f'{path}: data.missing is mask, but gap needs one slot for every part; '
                          'use zero or centre, or the encoding fve.')
     if config.data.split and config.data.dataset != 'minibirds':
         raise InputError(f'{path}: data.split {config.data.split} exists for minibirds only.')
+    if 'pretraining' in config.data.drawing:
+        raise InputError(f'{path}: data.drawing has no option pretraining; use data.split.')
 
 
 def names():

@@ -24,7 +24,8 @@ def apply():
         return
     sys.meta_path.insert(0, _hook)
     for shim in (environment_check, sctypes, float_in_resize_images, pkg_resources_import,
-                 nms_extension, strtobool, bool_and_int, int_of_array, iterators_at_exit):
+                 nms_extension, strtobool, bool_in_chainercv, int_of_array,
+                 iterators_at_exit):
         shim()
 
 
@@ -106,16 +107,15 @@ def strtobool():
     _around_import('chainercv.utils.download', around)
 
 
-def bool_and_int():
-    """``numpy.bool`` and ``numpy.int``, gone in NumPy 1.24, in ChainerCV's key point modules."""
-    names = {name: getattr(builtins, name) for name in ('bool', 'int') if not _numpy_has(name)}
-    if not names:
+def bool_in_chainercv():
+    """``numpy.bool``, absent in NumPy 1.24 to 1.26, in ChainerCV's key point modules."""
+    if _numpy_has('bool'):
         return
 
     @contextlib.contextmanager
     def around(module):
         yield
-        module.np = _numpy_with(names)
+        module.np = _numpy_with({'bool': bool})
 
     for name in ('chainercv.datasets.cub.cub_keypoint_dataset',
                  'chainercv.utils.testing.assertions.assert_is_point',

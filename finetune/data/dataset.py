@@ -4,6 +4,7 @@ import numpy
 
 from finetune.data import parts as part_boxes
 from finetune.data import transforms
+from finetune.errors import InputError
 
 # Keep the random streams of one seed apart.
 AUGMENTATION, PART_ORDER, IMAGE_ORDER = range(3)
@@ -66,8 +67,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         boxes = part_boxes.point_boxes(
             record.points, record.visible, image.shape[1:], self.settings.part_ratio)
         for part in numpy.flatnonzero(visible):
-            crop = part_boxes.crop(image, boxes[part])
-            parts[part] = self._transform(crop, size, random)
+            parts[part] = self._transform(_crop(image, boxes[part], record), size, random)
         return parts, visible
 
     def _transform(self, image, size, random):
@@ -82,6 +82,13 @@ class PartDataset(chainer.dataset.DatasetMixin):
             return numpy.arange(n_parts)
         random = numpy.random.RandomState([self.seed, PART_ORDER, self.train, i])
         return random.permutation(n_parts)
+
+
+def _crop(image, bbox, record):
+    try:
+        return part_boxes.crop(image, bbox)
+    except InputError as error:
+        raise InputError(f'{record.path}: {error}')
 
 
 class EpochOrder:

@@ -168,15 +168,16 @@ def _check_id(path, line_no, image_id, images):
 def _to_labels(root, classes, class_names):
     """Class ids to 0 ... n - 1; every class must have an image."""
     label_of = {class_id: label for label, class_id in enumerate(class_names)}
-    for line_no, (image_id, class_id) in _rows(root / 'image_class_labels.txt', (str, str)):
+    path = root / 'image_class_labels.txt'
+    for line_no, (_, class_id) in _rows(path, (str, str)):
         if class_id not in label_of:
-            raise InputError(f'{root / "image_class_labels.txt"}, line {line_no}: there is no '
-                             f'class {class_id} in classes.txt; correct the line or add the class.')
-    used = set(classes.values())
-    for line_no, (class_id, name) in _rows(root / 'classes.txt', (str, _name)):
+            raise InputError(f'{path}, line {line_no}: there is no class {class_id} in '
+                             'classes.txt; correct the line or add the class.')
+    path, used = root / 'classes.txt', set(classes.values())
+    for line_no, (class_id, name) in _rows(path, (str, _name)):
         if class_id not in used:
-            raise InputError(f'{root / "classes.txt"}, line {line_no}: class {class_id} ({name}) '
-                             'has no image; remove the line.')
+            raise InputError(f'{path}, line {line_no}: class {class_id} ({name}) has no image; '
+                             'remove the line.')
     return {image_id: label_of[class_id] for image_id, class_id in classes.items()}
 
 

@@ -43,7 +43,7 @@ PATCHES = {
     ('tail', 'band'): ('tail', (TAIL,), [stroke((.34, 0), (.64, 0), .6)])}
 
 # Part points in the order of CUB-200-2011: name, frame, (x, y), what must be seen there.
-# None: the far side's place depends on the pose.
+# None: depends on the pose.
 PARTS = [
     ('back', 'body', (-.2, -.47), (BODY,)), ('beak', 'head', (1.05, .06), (BEAK,)),
     ('belly', 'body', (-.0, .47), (BODY,)), ('breast', 'body', (.7, .22), (BODY,)),

@@ -122,9 +122,9 @@ def light(random, canvas, difficulty):
     shade = 1 - .32 * slope * (numpy.asarray(bird, numpy.float32) / 255)
     y, x = numpy.mgrid[-1:1:size * 1j, -1:1:size * 1j].astype(numpy.float32)
     strength = .5 + difficulty
-    slant = random.uniform(-.12, .12, size=2) * strength
+    y_slant, x_slant = (random.uniform(-.12, .12, size=2) * strength).tolist()
     gain = random.uniform(.85, 1.15) * (1 + random.uniform(-.08, .08, size=3) * strength)
-    shade = shade * (1 + slant[0] * y + slant[1] * x)
+    shade = shade * (1 + y_slant * y + x_slant * x)
     noise = random.normal(scale=4 * difficulty, size=img.shape)
     img = img * shade[:, :, None] * gain.astype(numpy.float32) + noise
     return Image.fromarray(img.clip(0, 255).astype(numpy.uint8))

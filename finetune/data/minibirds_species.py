@@ -1,5 +1,5 @@
-"""Which species of minibirds there are: families of sisters that differ in two or three details."""
-from typing import Dict, List, NamedTuple, Optional, Tuple
+"""The species of minibirds: families of sisters that differ in two or three details."""
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy
 
@@ -78,7 +78,7 @@ def _draw_sisters(random, pool, n, pretraining, taken):
     """Changes one or two body parts of a common ancestor until sisters are far enough apart."""
     while True:
         ancestor = {slot: choices[random.randint(3)] for slot, choices in pool.items()}
-        sisters: List[Dict[str, Detail]] = []
+        sisters = []
         for _ in range(200):
             sister = dict(ancestor)
             for slot in random.permutation(list(pool))[:random.randint(1, 3)]:

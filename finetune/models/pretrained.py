@@ -45,7 +45,7 @@ def load_classifier(classifier, path):
 def read_npz(path):
     """All arrays of an .npz file, by key."""
     try:
-        with numpy.load(path, allow_pickle=False) as archive:
+        with open(path, 'rb') as file, numpy.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise InputError(f'{path}: there is no such file of weights; correct model.pretrained.')

@@ -11,6 +11,38 @@ COLUMNS = ['epoch', 'main/loss', 'main/accuracy', 'validation/main/loss',
            'validation/main/accuracy', 'lr', 'elapsed_time']
 
 
+class LearningRateSteps(extension.Extension):
+
+    """Multiplies the learning rate by a factor after each of some epochs.
+
+    In place of Chainer's ``ExponentialShift`` with a ``ManualScheduleTrigger``, which forgets the
+    learning rate of a run that is resumed after the last step.
+
+    Args:
+        attribute (str): Of the optimizer, ``'lr'`` or ``'alpha'``.
+        initial (float): Value at the beginning.
+        factor (float): Multiplies the value at every step.
+        epochs (list of int): The epochs after which there is a step.
+
+    """
+
+    trigger = 1, 'epoch'
+
+    def __init__(self, attribute, initial, factor, epochs):
+        self.attribute = attribute
+        self.initial = initial
+        self.factor = factor
+        self.epochs = epochs
+
+    def __call__(self, trainer):
+        n_steps = sum(epoch <= trainer.updater.epoch for epoch in self.epochs)
+        setattr(trainer.updater.get_optimizer('main'), self.attribute,
+                self.initial * self.factor ** n_steps)
+
+    def initialize(self, trainer):
+        self(trainer)
+
+
 def show_progress(trainer):
     """A table and a progress bar on a terminal, one plain line per epoch otherwise."""
     if sys.stdout.isatty():

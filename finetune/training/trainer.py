@@ -6,7 +6,7 @@ import zipfile
 
 import chainer
 from chainer import serializers
-from chainer.training import extensions, triggers
+from chainer.training import extensions
 import numpy
 import yaml
 
@@ -43,14 +43,17 @@ def train(config_path, overrides=(), out=None):
     config = configuration.load(config_path, overrides)
     out = results_folder(config_path, config.training.seed) if out is None else Path(out)
     check_results_folder(out, config)
-    check_snapshots(out)
+    snapshot = newest_snapshot(out)
     lists = data_sets.load(config.data)
     device = open_device(config.training.gpu)
     seed_generators(config.training.seed, device)
     model = build_model(config, lists)
-    if not any(out.glob('snapshot_iter_*')):
+    if snapshot is None:
         load_pretrained(model, config)
     trainer = build_trainer(model, config, lists, device, out)
+    if snapshot is not None:
+        # Not by the extension's autoload, which comes after all other extensions' initialisation.
+        serializers.load_npz(snapshot, trainer)
     write_settings(out, config)
     trainer.run(show_loop_exception_msg=False)
     serializers.save_npz(out / 'model.npz', model)
@@ -99,12 +102,15 @@ def check_results_folder(out, config):
                          'with --output, or the same settings to go on.')
 
 
-def check_snapshots(out):
-    """Raises an error if a snapshot to go on from is cut short."""
-    for path in out.glob('snapshot_iter_*'):
-        if not zipfile.is_zipfile(path):
-            raise InputError(f'{path}: is not a complete snapshot; move it away to start the run '
-                             'again from the beginning.')
+def newest_snapshot(out):
+    """Snapshot to go on from, or ``None``."""
+    snapshots = sorted(out.glob('snapshot_iter_*'), key=lambda path: int(path.name.split('_')[2]))
+    if not snapshots:
+        return None
+    if not zipfile.is_zipfile(snapshots[-1]):
+        raise InputError(f'{snapshots[-1]}: is not a complete snapshot; move it away to start '
+                         'the run again.')
+    return snapshots[-1]
 
 
 def open_device(gpu):
@@ -112,8 +118,9 @@ def open_device(gpu):
     try:
         device = chainer.get_device('@numpy' if gpu < 0 else f'@cupy:{gpu}')
         device.use()
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f'training.gpu is {gpu}, but that GPU cannot be used ({error}); use -1 '
+    except Exception as error:      # CuPy, the driver and Chainer each raise their own
+        reason = ' '.join(str(error).split())
+        raise InputError(f'training.gpu is {gpu}, but that GPU cannot be used ({reason}); use -1 '
                          'for the CPU.')
     return device
 
@@ -163,8 +170,8 @@ def build_trainer(model, config, lists, device, out):
     updater = AccumulatingUpdater(iterator, optimizer, settings.batch_size, loss, device)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(out))
     rate = 'alpha' if settings.optimizer == 'adam' else 'lr'
-    trainer.extend(extensions.ExponentialShift(rate, settings.lr_factor),
-                   trigger=triggers.ManualScheduleTrigger(settings.lr_epochs, 'epoch'))
+    trainer.extend(our_extensions.LearningRateSteps(
+        rate, settings.learning_rate, settings.lr_factor, settings.lr_epochs))
     trainer.extend(Evaluator(test_iterator(config, lists), model, device))
     trainer.extend(extensions.observe_value(
         'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), rate)))
@@ -174,7 +181,7 @@ def build_trainer(model, config, lists, device, out):
     for name, values in PLOTS.items():
         trainer.extend(extensions.PlotReport(values, 'epoch', filename=f'{name}.png'),
                        trigger=(1, 'epoch'))
-    trainer.extend(extensions.snapshot(n_retains=1, autoload=True))
+    trainer.extend(extensions.snapshot(n_retains=1))
     return trainer
 
 

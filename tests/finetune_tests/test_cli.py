@@ -244,8 +244,8 @@ def test_results_of_another_config_are_kept(write_config, capsys):
 
 
 def test_loss_that_is_no_number_stops_and_names_the_array(write_config, capsys):
-    error = fails(capsys, 'train', write_config(training={'learning_rate': 100, 'epochs': 4,
-                                                          'optimizer': 'sgd'}))
+    error = fails(capsys, 'train', write_config(training={'learning_rate': 100, 'epochs': 9,
+                                                          'optimizer': 'sgd', 'lr_factor': 1}))
     assert 'is not finite' in error and 'iteration' in error
     assert not Path('results/config/seed0/model.npz').exists()
 

@@ -111,7 +111,8 @@ def species_with(slot, detail):
 
 
 @pytest.mark.parametrize('slot, pattern, parts', [
-    ('crown', 'cap', ['crown']), ('forehead', 'patch', ['forehead']), ('nape', 'patch', ['nape']),
+    ('crown', 'cap', ['crown']), ('forehead', 'patch', ['forehead']),
+    ('nape', 'patch', ['nape']),
     ('beak', 'cone', ['beak']), ('throat', 'bib', ['throat']), ('belly', 'patch', ['belly']),
     ('back', 'patch', ['back']), ('leg', 'plain', ['left leg', 'right leg']),
     ('wing', 'patch', ['left wing', 'right wing']), ('tail', 'band', ['tail'])])

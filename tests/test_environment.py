@@ -1,0 +1,225 @@
+"""environment.sh and the scripts that source it, with a stand-in for Python that writes down what
+it is asked for."""
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Installing the project leaves a file `complete` behind; the files `no-network`, `no-venv` and
+# `old` beside the log make the stand-in behave accordingly.
+PYTHON = '''#!/usr/bin/env bash
+world=%(world)s
+echo "$*" >> "$world/log"
+environment=$(cd "$(dirname "$0")/.." && pwd)
+case "$*" in
+    '-I -c '*version*) [ -e "$environment/complete" ] && echo %(version)s 1.23.5 ;;
+    *'version_info < '*) [ ! -e "$world/old" ] ;;
+    '-c '*version_info*) echo %(version)s ;;
+    '-m venv '*)
+        [ ! -e "$world/no-venv" ] || exit 1
+        rm -rf "${@: -1}" && mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
+    '-m pip install '*' -e '*) [ ! -e "$world/no-network" ] && touch "$environment/complete" ;;
+    '-m pip install '*) true ;;
+    '-m finetune '*|'-m pytest '*) printf '%%s\\n' "$PWD" "$@" > "$world/asked" ;;
+    *) exit 1 ;;
+esac
+'''
+
+
+class World:
+    """A copy of the project's scripts in a folder with a space, and pythons to call."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.root = folder / 'a project'
+        self.venv = self.root / '.venv'
+        (self.root / 'tests').mkdir(parents=True)
+        for name in 'environment.sh', 'setup.py', 'train.sh', 'tests/run.sh':
+            shutil.copy(ROOT / name, self.root / name)
+        self.python3 = self.python('system', '3.12')
+
+    def python(self, name, version):
+        path = self.folder / name / 'bin' / 'python3'
+        path.parent.mkdir(parents=True)
+        path.write_text(PYTHON % dict(world=self.folder, version=version))
+        path.chmod(0o755)
+        shutil.copy(path, path.with_name('python'))
+        return path
+
+    def run(self, command, cwd=None, **variables):
+        """Runs a bash command; returns the process, with what python was asked for as log."""
+        (self.folder / 'log').write_text('')
+        path = '%s:/usr/bin:/bin' % self.python3.parent
+        process = subprocess.run(['bash', '-c', command], cwd=cwd or self.root, text=True,
+                                 capture_output=True, env={'PATH': path, **variables}, timeout=30)
+        process.log = (self.folder / 'log').read_text()
+        return process
+
+    def source(self, **variables):
+        return self.run('set -eu; source ./environment.sh; command -v python', **variables)
+
+    def switch(self, name):
+        (self.folder / name).touch()
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def installed(process):
+    return ' -e ' in process.log
+
+
+def made_venv(process):
+    return '-m venv ' in process.log
+
+
+def test_first_time_installs_and_second_time_does_not(world):
+    first = world.source()
+    assert first.returncode == 0, first.stderr
+    assert made_venv(first) and installed(first)
+    assert first.stdout == '%s/bin/python\n' % world.venv
+    second = world.source()
+    assert second.stdout == first.stdout
+    assert second.stderr == ''
+    assert not made_venv(second) and not installed(second)
+
+
+def test_chainer_is_built_with_the_environments_own_setuptools(world):
+    steps = [line for line in world.source().log.splitlines() if 'pip install' in line]
+    assert ['setuptools<81' in step for step in steps] == [True, False, False, False]
+    assert steps[1].endswith('--no-build-isolation chainer==7.8.1')
+    assert steps[2].endswith('--no-build-isolation --no-deps chainercv==0.13.1')
+    assert steps[3].endswith('-e %s[test]' % world.root)
+
+
+def test_interrupted_installation_is_made_anew(world):
+    world.switch('no-network')
+    failed = world.source()
+    assert failed.returncode != 0 and failed.stdout == ''
+    assert 'pip could not install fve_layer' in failed.stderr.splitlines()[-1]
+    (world.folder / 'no-network').unlink()
+    process = world.source()
+    assert process.returncode == 0
+    assert made_venv(process) and installed(process)
+    assert 'making .venv anew' in process.stderr
+
+
+def test_venv_whose_python_is_gone_is_made_anew(world):
+    world.source()
+    (world.venv / 'bin' / 'python').unlink()
+    process = world.source()
+    assert process.returncode == 0
+    assert made_venv(process) and installed(process)
+
+
+def test_broken_venv_may_be_the_active_one(world):
+    world.source()
+    (world.venv / 'bin' / 'python').write_text('#!/bin/sh\nexit 1\n')
+    shutil.copy(world.venv / 'bin' / 'python', world.venv / 'bin' / 'python3')
+    path = '%s:%s:/usr/bin:/bin' % (world.venv / 'bin', world.python3.parent)
+    process = world.source(VIRTUAL_ENV=str(world.venv), PATH=path)
+    assert process.returncode == 0, process.stderr
+    assert made_venv(process) and installed(process)
+
+
+def test_another_python_makes_the_venv_anew(world):
+    world.source()
+    other = world.python('other', '3.9')
+    process = world.source(PYTHON=str(other))
+    assert process.returncode == 0
+    assert made_venv(process) and installed(process)
+    assert not installed(world.source(PYTHON=str(other)))
+    assert not installed(world.source())  # not asked for one, any will do
+
+
+def test_changed_setup_is_installed_into_the_same_venv(world):
+    world.source()
+    with (world.root / 'setup.py').open('a') as setup:
+        setup.write('# changed\n')
+    process = world.source()
+    assert installed(process) and not made_venv(process)
+    assert not installed(world.source())
+
+
+def test_active_environment_with_the_package_is_used(world):
+    active = world.python('active', '3.11').parents[1]
+    (active / 'complete').touch()
+    for variable in 'VIRTUAL_ENV', 'CONDA_PREFIX':
+        process = world.source(**{variable: str(active), 'PATH': '%s/bin:/usr/bin:/bin' % active})
+        assert process.stdout == '%s/bin/python\n' % active
+        assert not installed(process)
+        assert not world.venv.exists()
+
+
+def test_active_environment_without_the_package_is_left_alone(world):
+    active = world.python('active', '3.11').parents[1]
+    process = world.source(CONDA_PREFIX=str(active), CONDA_DEFAULT_ENV='base')
+    assert process.stdout == '%s/bin/python\n' % world.venv
+    assert not (active / 'complete').exists()
+
+
+def test_our_conda_environment_is_finished(world):
+    active = world.python('conda', '3.11').parents[1]
+    variables = dict(CONDA_PREFIX=str(active), CONDA_DEFAULT_ENV='fve_layer',
+                     PATH='%s/bin:/usr/bin:/bin' % active)
+    process = world.source(**variables)
+    assert process.stdout == '%s/bin/python\n' % active
+    assert installed(process) and not made_venv(process)
+    assert not installed(world.source(**variables))
+    assert '\nname: fve_layer\n' in (ROOT / 'environment.yml').read_text()
+
+
+@pytest.mark.skipif(shutil.which('flock') is None, reason='the lock is flock')
+def test_two_at_once_install_once(world):
+    process = world.run('source ./environment.sh & source ./environment.sh & wait')
+    assert process.log.count(' -e ') == 1
+
+
+@pytest.mark.parametrize('what, words', [('old', 'older than Python 3.9'),
+                                         ('no-venv', 'cannot make a virtual environment')])
+def test_unusable_python_is_one_sentence(world, what, words):
+    world.switch(what)
+    process = world.source()
+    assert process.returncode != 0 and process.stdout == ''
+    assert len(process.stderr.splitlines()) == 1
+    assert words in process.stderr
+
+
+def test_missing_python_is_one_sentence(world):
+    process = world.source(PYTHON='/no/such/python')
+    assert process.returncode != 0
+    assert len(process.stderr.splitlines()) == 1
+    assert '/no/such/python' in process.stderr
+
+
+def test_failure_does_not_end_the_shell_it_is_sourced_in(world):
+    world.switch('old')
+    assert world.run('source ./environment.sh; echo alive').stdout == 'alive\n'
+
+
+def test_openblas_is_told_of_a_new_cpu(world):
+    command = 'source ./environment.sh; echo "$OPENBLAS_CORETYPE"'
+    cpu = pathlib.Path('/proc/cpuinfo')
+    new = cpu.exists() and 'avx512f' in cpu.read_text()
+    assert world.run(command).stdout == ('SkylakeX\n' if new else '\n')
+    assert world.run(command, OPENBLAS_CORETYPE='Haswell').stdout == 'Haswell\n'
+
+
+@pytest.mark.parametrize('script, program', [
+    ('train.sh', ['-m', 'finetune', 'train']), ('tests/run.sh', ['-m', 'pytest', 'tests'])])
+def test_scripts_pass_their_arguments_on(world, script, program):
+    process = world.run('"%s/%s" a "b c" --d' % (world.root, script), cwd='/')
+    assert process.returncode == 0, process.stderr
+    asked = (world.folder / 'asked').read_text().splitlines()
+    assert asked == [str(world.root), *program, 'a', 'b c', '--d']
+
+
+def test_train_fails_where_the_environment_fails(world):
+    world.switch('no-network')
+    assert world.run('./train.sh').returncode != 0
+    assert not (world.folder / 'asked').exists()
