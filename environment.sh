@@ -1,4 +1,4 @@
-# Sourced by train.sh and tests/run.sh: puts a `python` on PATH that has fve_layer and what it needs.
+# Sourced by train.sh and tests/run.sh: puts a `python` with fve_layer and its needs on PATH.
 #
 # That is the active conda or virtual environment if fve_layer is installed there; the active conda
 # environment of environment.yml, whose installation is finished; else .venv beside this file, made
@@ -27,7 +27,9 @@ fve_usable() {
 # The stamp of a finished installation says from which setup.py, for which folder.
 fve_stamp() { echo "$(cksum < "$fve_root/setup.py") $fve_root"; }
 
-fve_finished() { fve_usable "$1" && [ "$(cat "$1/fve_layer.stamp" 2>/dev/null)" = "$(fve_stamp)" ]; }
+fve_finished() {
+    fve_usable "$1" && [ "$(cat "$1/fve_layer.stamp" 2>/dev/null)" = "$(fve_stamp)" ]
+}
 
 fve_pip() {
     "$1/bin/python" -m pip install --quiet --disable-pip-version-check --retries 2 "${@:2}" \
@@ -37,8 +39,8 @@ fve_pip() {
 fve_install() {
     rm -f "$1/fve_layer.stamp" "$1/fve_layer.log"
     fve_say "installing fve_layer and what it needs into $1 (some minutes, once)"
-    # Chainer and ChainerCV build with the environment's own setuptools and NumPy, ChainerCV without
-    # its C extension. On Python 3.9 NumPy stays at the oldest one that is supported.
+    # Chainer and ChainerCV build with the environment's own setuptools and NumPy, ChainerCV
+    # without its C extension. On Python 3.9 NumPy stays at the oldest one that is supported.
     fve_pip "$1" 'setuptools<81' wheel 'numpy; python_version >= "3.10"' \
         'numpy==1.23.*; python_version < "3.10"' &&
     fve_pip "$1" --no-build-isolation chainer==7.8.1 &&
@@ -52,7 +54,8 @@ fve_install() {
 fve_make_venv() {
     local python=${PYTHON:-python3} venv=$fve_root/.venv
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ||
-    { fve_say "$python is missing or older than Python 3.9: set PYTHON to a newer one."; return 1; }
+    { fve_say "$python is missing or older than Python 3.9: set PYTHON to a newer one."
+      return 1; }
     [ ! -e "$venv" ] || fve_say 'making .venv anew: it is broken, unfinished or of another Python'
     # Debian's Python has no ensurepip, but its pip can install one elsewhere.
     "$python" -m venv --clear "$venv" >/dev/null 2>&1 ||

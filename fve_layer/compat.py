@@ -77,10 +77,8 @@ def pkg_resources_import():
     """``pkg_resources``, gone in setuptools 82, in ``chainercv`` and ``chainer.testing``."""
     @contextlib.contextmanager
     def around(module):
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # older setuptools warn that it will be gone
-            with _lent('pkg_resources', _pkg_resources):
-                yield
+        with _lent('pkg_resources', _pkg_resources):
+            yield
 
     for name in ('chainercv', 'chainer.testing.helper', 'chainer.testing.doctest_helper'):
         _around_import(name, around)
@@ -100,8 +98,7 @@ def strtobool():
     """``distutils``, gone in Python 3.12, in ``chainercv.utils.download``."""
     @contextlib.contextmanager
     def around(module):
-        with _lent('distutils.util', _distutils_util), warnings.catch_warnings():
-            warnings.simplefilter('ignore', DeprecationWarning)
+        with _lent('distutils.util', _distutils_util):
             yield
 
     _around_import('chainercv.utils.download', around)
@@ -201,7 +198,9 @@ def _around_import(name, context):
 def _lent(name, make):
     """Lends ``sys.modules`` the module that ``make`` returns if the real one is missing."""
     try:
-        importlib.import_module(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # that it will be gone
+            importlib.import_module(name)
     except ImportError:
         sys.modules[name] = make(name)
         try:
