@@ -18,8 +18,8 @@ class PartDataset(chainer.dataset.DatasetMixin):
         :header: name, shape, dtype, format
 
         ``img``, "(3, H, W)", float32, "RGB, [-1, 1], input_size pixels"
-        ``parts``, "(P, 3, h, w)", float32, "RGB, [-1, 1], part_input_size pixels; zeros if hidden"
-        ``visible``, "(P,)", bool, "whether a part counts"
+        ``parts``, "(V, 3, h, w)", float32, "RGB, [-1, 1], part_input_size pixels; visible only"
+        ``visible``, "(P,)", bool, "which parts these are: V of them are true"
         ``label``, scalar, int32, "0 ... n_classes - 1"
 
     Everything random about an example is a function of the seed, the epoch and the image, so that
@@ -50,25 +50,21 @@ class PartDataset(chainer.dataset.DatasetMixin):
         random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
         image = transforms.read_image(record.path)
         img = self._transform(image, self.settings.input_size, random)
-        parts, visible = self._parts(image, record, random)
-        order = self._part_order(i, len(parts))
-        return img, parts[order], visible[order], numpy.int32(record.label)
-
-    def _parts(self, image, record, random):
-        """Crops (P, 3, h, w) and which of them count (P,)."""
+        boxes, visible = self._boxes(record, image.shape[1:], self._part_order(i))
         size = self.settings.part_input_size
-        n_parts = 0 if self.settings.parts == 'GLOBAL' else len(record.points)
-        parts = numpy.zeros((n_parts, 3, size, size), numpy.float32)
-        if n_parts == 0:
-            return parts, numpy.zeros(0, dtype=bool)
-        visible = record.visible
-        if self.settings.missing == 'centre':
-            visible = numpy.ones_like(visible)
+        parts = numpy.empty((visible.sum(), 3, size, size), numpy.float32)
+        for part, bbox in zip(parts, boxes[visible]):
+            part[...] = self._transform(_crop(image, bbox, record), size, random)
+        return img, parts, visible, numpy.int32(record.label)
+
+    def _boxes(self, record, image_size, order):
+        """Part boxes (P, 4) and which parts count (P,), in the order asked for."""
         boxes = part_boxes.point_boxes(
-            record.points, record.visible, image.shape[1:], self.settings.part_ratio)
-        for part in numpy.flatnonzero(visible):
-            parts[part] = self._transform(_crop(image, boxes[part], record), size, random)
-        return parts, visible
+            record.points, record.visible, image_size, self.settings.part_ratio)
+        visible = record.visible
+        if self.settings.missing == 'centre':       # where hidden parts have their box
+            visible = numpy.ones_like(visible)
+        return boxes[order], visible[order]
 
     def _transform(self, image, size, random):
         if not self.train:
@@ -77,7 +73,10 @@ class PartDataset(chainer.dataset.DatasetMixin):
             image, size, random, flip=self.settings.flip,
             colour_jitter=self.settings.colour_jitter)
 
-    def _part_order(self, i, n_parts):
+    def _part_order(self, i):
+        n_parts = len(self.records[i].points)
+        if self.settings.parts == 'GLOBAL':
+            return numpy.arange(0)
         if self.settings.order == 'ordered':
             return numpy.arange(n_parts)
         random = numpy.random.RandomState([self.seed, PART_ORDER, self.train, i])
@@ -89,6 +88,23 @@ def _crop(image, bbox, record):
         return part_boxes.crop(image, bbox)
     except InputError as error:
         raise InputError(f'{record.path}: {error}')
+
+
+def collate(batch, device=None):
+    """Arrays of a batch of examples, on a device.
+
+    Args:
+        batch (list of tuple): Examples of a :class:`PartDataset`.
+        device: Where to put the arrays; ``None``: nowhere else.
+
+    Returns:
+        tuple of arrays: ``img`` (N, 3, H, W), ``parts`` (M, 3, h, w), the visible parts of all
+        images one after the other, ``visible`` (N, P) and ``label`` (N,).
+
+    """
+    img, parts, visible, label = zip(*batch)
+    arrays = numpy.stack(img), numpy.concatenate(parts), numpy.stack(visible), numpy.stack(label)
+    return chainer.dataset.to_device(device, arrays)
 
 
 class EpochOrder:

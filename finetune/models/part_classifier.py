@@ -2,6 +2,7 @@
 import chainer
 import chainer.functions as F
 import chainer.links as L
+import numpy
 
 from fve_layer import FVELayer, GradientFVELayer
 from fve_layer import gmm
@@ -26,7 +27,7 @@ class PartClassifier(chainer.Chain):
         n_classes (int): Number of classes.
         n_parts (int): Number of part crops per image, P; 0: global stream only.
         missing (str): ``'zero'``: the features of hidden parts are zeros; ``'mask'``: they are
-            left out; ``'centre'``: the data set has put something else in their place.
+            left out; ``'centre'``: there are none, the data set crops something else for them.
         seed (int): Seed of the mixture's seeding.
 
     """
@@ -53,8 +54,8 @@ class PartClassifier(chainer.Chain):
 
         Args:
             img (array): Images, shape (N, 3, H, W).
-            parts (array): Part crops, shape (N, P, 3, h, w).
-            visible (array): Which parts count, shape (N, P), bool.
+            parts (array): Crops of the visible parts of all images, shape (M, 3, h, w).
+            visible (array): Which parts these are, shape (N, P), bool; M are true.
 
         Returns:
             tuple of chainer.Variable: Scores (N, n_classes) of the global stream, and of the part
@@ -67,18 +68,31 @@ class PartClassifier(chainer.Chain):
         return global_logits, self.part_head(self.encode_parts(parts, visible))
 
     def encode_parts(self, parts, visible):
-        """One vector per image from its part crops (N, P, 3, h, w)."""
-        n, p = parts.shape[:2]
-        conv_map = self.part_cnn.conv_map(parts.reshape((n * p,) + parts.shape[2:]))
-        if self.missing == 'zero':
-            # zeros in place of what the CNN makes of an empty crop
-            shown = visible.reshape(n * p, 1, 1, 1).astype(conv_map.dtype)
-            conv_map = conv_map * self.xp.broadcast_to(shown, conv_map.shape)
+        """One vector per image from the crops of its visible parts (M, 3, h, w)."""
+        conv_map = self.part_conv_maps(parts, visible)
         if self.encoder is None:
-            return F.reshape(_average(conv_map), (n, -1))           # (N, P C)
+            return F.reshape(_average(conv_map), (len(visible), -1))    # (N, P C)
         x, mask = local_features(conv_map, visible)
         fv = self.encoder(x, mask if self.missing == 'mask' else None)  # (N, 2 K C)
         return F.normalize(fv) if self.l2_normalize else fv
+
+    def part_conv_maps(self, parts, visible):
+        """ConvMaps of all parts, shape (N P, C, h', w'); zeros for hidden ones.
+
+        Hidden parts do not go through the CNN: they cost nothing and are not in its batch
+        statistics.
+        """
+        if len(parts) == 0:
+            parts = self.xp.zeros((1,) + parts.shape[1:], parts.dtype)
+            with chainer.using_config('train', False):
+                conv_map = self.part_cnn.conv_map(parts)[:0]
+        else:
+            conv_map = self.part_cnn.conv_map(parts)                    # (M, C, h', w')
+        n_hidden = visible.size - len(conv_map)
+        if n_hidden == 0:
+            return conv_map
+        zeros = self.xp.zeros((n_hidden,) + conv_map.shape[1:], conv_map.dtype)
+        return F.permutate(F.concat((conv_map, zeros), axis=0), _slots(visible, len(conv_map)))
 
     def forward(self, img, parts, visible, label, label_smoothing=0.):
         """Loss of a batch (see :func:`part_loss`); reports accuracies and the mixture's state."""
@@ -97,6 +111,14 @@ class PartClassifier(chainer.Chain):
             chainer.report({'weight_entropy': gmm.normalized_entropy(encoder.weight)}, self)
             if encoder.log_likelihood is not None:
                 chainer.report({'log_likelihood': encoder.log_likelihood}, self)
+
+
+def _slots(visible, n_visible):
+    """For every part (N P,), in which row its ConvMap is: visible parts first, then hidden ones."""
+    visible = visible.ravel()
+    xp = chainer.backend.get_array_module(visible)
+    rows = xp.where(visible, xp.cumsum(visible) - 1, n_visible + xp.cumsum(~visible) - 1)
+    return rows.astype(numpy.int32)
 
 
 def local_features(conv_map, visible):

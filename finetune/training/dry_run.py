@@ -1,10 +1,9 @@
 """What an experiment would do: settings, counts and shapes, without training."""
 import chainer
-from chainer.dataset import concat_examples
 
 from finetune import config as configuration
 from finetune.data import data_sets
-from finetune.data.dataset import PartDataset
+from finetune.data.dataset import PartDataset, collate
 from finetune.models.part_classifier import local_features
 from finetune.training import trainer
 
@@ -24,7 +23,7 @@ def describe(config_path, overrides=()):
           f'test images {len(lists.test)}, parts {len(lists.part_names)}')
     model = trainer.build_model(config, lists)
     dataset = PartDataset(lists.train, config.data, train=False, seed=config.training.seed)
-    batch = concat_examples([dataset[i] for i in range(min(2, len(dataset)))])
+    batch = collate([dataset[i] for i in range(min(2, len(dataset)))])
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         for name, shape in _shapes(model, *batch):
             print(f'{name:20s} {" x ".join(map(str, shape))}')
@@ -36,9 +35,8 @@ def _shapes(model, img, parts, visible, label):
     yield 'images', img.shape
     yield 'ConvMaps', model.global_cnn.conv_map(img).shape
     if model.n_parts > 0:
-        n, p = visible.shape
-        yield 'part crops', parts.shape
-        conv_map = model.part_cnn.conv_map(parts.reshape((n * p,) + parts.shape[2:]))
+        yield 'visible part crops', parts.shape
+        conv_map = model.part_conv_maps(parts, visible)
         yield 'ConvMaps of parts', conv_map.shape
         yield 'local features', local_features(conv_map, visible)[0].shape
         yield 'encoding', model.encode_parts(parts, visible).shape

@@ -1,8 +1,9 @@
 """Accuracy on the test images."""
 import chainer
-from chainer.dataset import concat_examples
 import chainer.functions as F
 from chainer.training import extensions
+
+from finetune.data.dataset import collate
 
 
 class Evaluator(extensions.Evaluator):
@@ -44,7 +45,7 @@ def evaluate(model, iterator, device):
     sums, n = {}, 0
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         for batch in iterator:
-            for name, value in _sums(model, *concat_examples(batch, device)).items():
+            for name, value in _sums(model, *collate(batch, device)).items():
                 sums[name] = sums.get(name, 0.) + value
             n += len(batch)
     return {name: float(value) / n for name, value in sums.items()}

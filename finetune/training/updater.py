@@ -2,8 +2,9 @@
 import collections
 
 import chainer
-from chainer.dataset import concat_examples
 from chainer.training import updaters
+
+from finetune.data.dataset import collate
 
 
 class AccumulatingUpdater(updaters.StandardUpdater):
@@ -23,11 +24,12 @@ class AccumulatingUpdater(updaters.StandardUpdater):
         batch_size (int): Images per forward and backward pass.
         loss_func (callable): Loss of the arrays of one piece.
         device: Where to compute.
+        converter (callable): Makes arrays of a list of examples.
 
     """
 
-    def __init__(self, iterator, optimizer, batch_size, loss_func, device):
-        super().__init__(iterator, optimizer, device=device, loss_func=loss_func)
+    def __init__(self, iterator, optimizer, batch_size, loss_func, device, converter=collate):
+        super().__init__(iterator, optimizer, converter, device=device, loss_func=loss_func)
         self.images_per_pass = batch_size
 
     def update_core(self):
@@ -47,6 +49,6 @@ class AccumulatingUpdater(updaters.StandardUpdater):
         """Adds the gradient of one piece; returns what the model reported."""
         observation = {}
         with chainer.report_scope(observation):
-            loss = self.loss_func(*concat_examples(piece, self.device))
+            loss = self.loss_func(*self.converter(piece, self.device))
         (share * loss).backward()
         return {name: getattr(value, 'array', value) for name, value in observation.items()}

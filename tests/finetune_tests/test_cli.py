@@ -78,7 +78,7 @@ def test_dry_run_prints_and_writes_nothing(write_config, capsys, monkeypatch):
         printed = capsys.readouterr().out
         assert 'n_components: 2' in printed
         assert 'training images 12, test images 6, parts 15' in printed
-        assert '2 x 15 x 3 x 32 x 32' in printed and 'parameters' in printed
+        assert '30 x 96 x 4 x 4' in printed and 'parameters' in printed
         assert not Path('results').exists()
 
 
@@ -243,6 +243,7 @@ def test_results_of_another_config_are_kept(write_config, capsys):
     assert 'something else' in fails(capsys, 'train', config)
 
 
+@pytest.mark.filterwarnings('ignore::RuntimeWarning')
 def test_loss_that_is_no_number_stops_and_names_the_array(write_config, capsys):
     error = fails(capsys, 'train', write_config(training={'learning_rate': 100, 'epochs': 9,
                                                           'optimizer': 'sgd', 'lr_factor': 1}))

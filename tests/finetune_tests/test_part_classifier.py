@@ -20,7 +20,7 @@ def classifier(encoding, missing='zero', n_parts=P, **settings):
 def batch(n_parts=P, n=N):
     random = numpy.random.RandomState(0)
     img = random.uniform(-1, 1, (n, 3, 64, 64)).astype('f')
-    parts = random.uniform(-1, 1, (n, n_parts, 3, 32, 32)).astype('f')
+    parts = random.uniform(-1, 1, (n * n_parts, 3, 32, 32)).astype('f')
     visible = numpy.ones((n, n_parts), dtype=bool)
     return img, parts, visible, random.randint(CLASSES, size=n).astype('i')
 
@@ -80,37 +80,61 @@ def test_local_features_are_the_vectors_at_the_positions_of_the_conv_maps():
         assert mask[n, t] == visible[n, p]
 
 
-@pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
-def test_masked_parts_have_no_influence(encoding):
-    model = classifier(encoding, missing='mask')
-    img, parts, visible, label = batch()
-    model(img, parts, visible, label)       # seeds the mixture
-    visible[:, 1] = False
-    expected = encode(model, parts, visible)
-    parts[:, 1] = 9
-    numpy.testing.assert_array_equal(encode(model, parts, visible), expected)
-    visible[:, 1] = True
-    assert numpy.abs(encode(model, parts, visible) - expected).max() > 1e-3
+def hide(parts, visible, hidden):
+    """Hides parts of a batch in which all are visible."""
+    visible = visible & ~hidden
+    return parts[visible.ravel()], visible
 
 
-def test_zero_filling_makes_the_features_of_hidden_parts_zeros():
-    model = classifier('gap')
+HIDDEN = numpy.array([[0, 1, 0], [0, 0, 0], [1, 1, 1], [0, 0, 1]], dtype=bool)
+
+
+def test_conv_maps_of_visible_parts_are_in_their_places_and_the_others_zeros():
+    model = classifier('fve')
     _, parts, visible, _ = batch()
-    visible[0, 2] = False
-    c = model.part_cnn.n_features
-    encoding = encode(model, parts, visible).reshape(N, P, c)
-    assert not encoding[0, 2].any()
-    assert encoding[0, :2].any() and encoding[1:].any(axis=2).all()
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        whole = model.part_conv_maps(parts, visible).array
+        some = model.part_conv_maps(*hide(parts, visible, HIDDEN)).array
+        none = model.part_conv_maps(*hide(parts, visible, numpy.ones_like(HIDDEN))).array
+    numpy.testing.assert_allclose(some[~HIDDEN.ravel()], whole[~HIDDEN.ravel()], atol=1e-6)
+    assert whole[HIDDEN.ravel()].any() and not some[HIDDEN.ravel()].any()
+    assert none.shape == whole.shape and not none.any()
+
+
+@pytest.mark.parametrize('encoding', ['gap', 'fve', 'gradient_fve'])
+def test_gradients_with_hidden_parts(encoding):
+    model = classifier(encoding, missing='zero')
+    img, parts, visible, label = batch()
+    parts, visible = hide(parts, visible, HIDDEN)
+    model.cleargrads()
+    model(img, parts, visible, label).backward()
+    assert numpy.abs(model.part_cnn.layers[0].conv.W.grad).max() > 0
+
+
+@pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
+def test_only_masking_leaves_hidden_parts_out_of_the_mixture(encoding):
+    _, parts, visible, _ = batch()
+    parts, visible = hide(parts, visible, HIDDEN)
+    for missing, counted in (('mask', False), ('zero', True)):
+        model = classifier(encoding, missing=missing, norm_filter=False)
+        encoding_of = encode_in_training(model, parts, visible)
+        # the third image has no visible part at all
+        assert encoding_of[2].any() == counted
+
+
+def encode_in_training(model, parts, visible):
+    with chainer.using_config('train', True), chainer.no_backprop_mode():
+        return model.encode_parts(parts, visible).array
 
 
 def test_order_of_parts_matters_to_gap_but_not_to_fve():
     _, parts, visible, _ = batch()
+    other_order = parts.reshape(N, P, 3, 32, 32)[:, ::-1].reshape(parts.shape)
     for encoding, changes in (('gap', True), ('fve', False)):
         model = classifier(encoding)
-        with chainer.using_config('train', True):
-            model.encode_parts(parts, visible)
+        encode_in_training(model, parts, visible)
         first = encode(model, parts, visible)
-        second = encode(model, parts[:, ::-1].copy(), visible)
+        second = encode(model, other_order, visible)
         assert (numpy.abs(first - second).max() > 1e-3 * numpy.abs(first).max()) == changes
 
 

@@ -32,7 +32,8 @@ def run(batch_size, n_updates=3, update_size=10):
     optimizer = chainer.optimizers.RMSprop(.01).setup(model)
     iterator = chainer.iterators.SerialIterator(data, update_size, shuffle=False)
     updater = AccumulatingUpdater(
-        iterator, optimizer, batch_size, model, chainer.get_device('@numpy'))
+        iterator, optimizer, batch_size, model, chainer.get_device('@numpy'),
+        chainer.dataset.concat_examples)
     reporter = chainer.Reporter()
     reporter.add_observer('main', model)
     observation = {}
