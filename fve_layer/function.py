@@ -2,7 +2,7 @@
 from chainer import function_node
 from chainer.utils import type_check
 
-from fve_layer import fisher_vector as maths
+from fve_layer.fisher_vector import encode, encode_vjp
 
 NORMALIZATIONS = 'sqrt', 'mean'
 
@@ -38,7 +38,7 @@ class FisherVector(function_node.FunctionNode):
 
     def forward(self, inputs):
         self.retain_inputs((0,))
-        fv, self.resps = maths.encode(inputs[0], *self.constants)
+        fv, self.resps = encode(inputs[0], *self.constants)
         return fv,
 
     def backward(self, indexes, grad_outputs):
@@ -56,7 +56,7 @@ class FisherVectorGrad(function_node.FunctionNode):
 
     def forward(self, inputs):
         x, gfv = inputs
-        return maths.encode_vjp(gfv, x, self.resps, *self.constants),
+        return encode_vjp(gfv, x, self.resps, *self.constants),
 
     def backward(self, indexes, grad_outputs):
         raise NotImplementedError('the Fisher vector has no second derivative')
