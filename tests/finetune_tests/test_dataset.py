@@ -1,0 +1,132 @@
+import chainer
+import numpy
+import pytest
+
+from finetune import config
+from finetune.data import file_lists, parts, transforms
+from finetune.data.dataset import collate, EpochOrder, PartDataset
+
+
+@pytest.fixture(scope='module')
+def records(drawn_birds):
+    return file_lists.read_cub(drawn_birds).train
+
+
+def settings(**changes):
+    return config.Data(**{'input_size': 32, 'part_input_size': 24, **changes})
+
+
+def equal(one, other):
+    return all(numpy.array_equal(a, b) for a, b in zip(one, other))
+
+
+def test_example(records):
+    dataset = PartDataset(records, settings(), train=True, seed=0)
+    assert len(dataset) == len(records) == 12
+    img, crops, visible, label = dataset[5]
+    assert img.shape == (3, 32, 32) and img.dtype == numpy.float32
+    assert crops.shape == (visible.sum(), 3, 24, 24) and crops.dtype == numpy.float32
+    assert (visible == records[5].visible).all()
+    assert label == records[5].label and label.dtype == numpy.int32
+    assert abs(img).max() <= 1 and abs(crops).max() <= 1
+
+
+def test_crops_without_augmentation_are_cut_around_the_points(records):
+    img, crops, visible, _ = PartDataset(records, settings(), train=False, seed=0)[3]
+    image = transforms.read_image(records[3].path)
+    assert (img == transforms.test_transform(image, 32)).all()
+    boxes = parts.point_boxes(
+        records[3].points, records[3].visible, image.shape[1:], settings().part_ratio)
+    for one, box in zip(crops, boxes[visible]):
+        assert (one == transforms.test_transform(parts.crop(image, box), 24)).all()
+
+
+def test_no_parts(records):
+    img, crops, visible, _ = PartDataset(
+        records, settings(parts='GLOBAL'), train=True, seed=0)[0]
+    assert crops.shape == (0, 3, 24, 24) and visible.shape == (0,)
+
+
+def test_hidden_parts_are_cropped_at_the_centre_on_request(records):
+    hidden = next(i for i, record in enumerate(records) if not record.visible.all())
+    _, crops, visible, _ = PartDataset(
+        records, settings(missing='centre'), train=False, seed=0)[hidden]
+    assert visible.all() and len(crops) == 15
+    first, second = numpy.flatnonzero(~records[hidden].visible)[[0, -1]]
+    assert (crops[first] == crops[second]).all()
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_image(records):
+    n = len(records)
+    first, again = (PartDataset(records, settings(), train=True, seed=0) for _ in range(2))
+    later = again[n + 3]
+    again[0]        # whatever is read before
+    assert equal(first[3], again[3]) and equal(first[n + 3], later)
+    assert not equal(first[3], later)
+    assert not equal(first[3], PartDataset(records, settings(), train=True, seed=1)[3])
+
+
+def test_shuffled_parts_keep_one_order_per_image(records):
+    points = numpy.arange(30, dtype='f').reshape(15, 2) + 9
+    marked = [record._replace(points=points, visible=numpy.ones(15, dtype=bool))
+              for record in records]
+    ordered = PartDataset(marked, settings(), train=False, seed=0)
+    shuffled = PartDataset(marked, settings(order='shuffled'), train=False, seed=0)
+    orders = []
+    for i in range(4):
+        crops = {part.tobytes(): p for p, part in enumerate(ordered[i][1])}
+        order = [crops[part.tobytes()] for part in shuffled[i][1]]
+        assert sorted(order) == list(range(15))
+        assert equal(shuffled[i], shuffled[i])
+        orders.append(tuple(order))
+    assert len(set(orders)) == 4 and tuple(range(15)) not in orders
+
+
+def test_visibility_is_shuffled_with_the_parts(records):
+    shuffled = PartDataset(records, settings(order='shuffled'), train=False, seed=0)
+    ordered = PartDataset(records, settings(), train=False, seed=0)
+    hidden = next(i for i, record in enumerate(records) if not record.visible.all())
+    assert (shuffled[hidden][2] != ordered[hidden][2]).any()
+    assert sorted(part.tobytes() for part in shuffled[hidden][1]) == sorted(
+        part.tobytes() for part in ordered[hidden][1])
+
+
+def test_collate(records):
+    dataset = PartDataset(records, settings(), train=False, seed=0)
+    batch = [dataset[i] for i in range(3)]
+    img, crops, visible, label = collate(batch, chainer.get_device('@numpy'))
+    assert img.shape == (3, 3, 32, 32) and visible.shape == (3, 15)
+    assert len(crops) == visible.sum()
+    start = visible[0].sum()
+    assert (crops[start:start + visible[1].sum()] == batch[1][1]).all()
+    assert label.tolist() == [record.label for record in records[:3]]
+
+
+def test_epoch_order_visits_every_image_once_per_epoch_in_ever_new_orders():
+    order = EpochOrder(10, seed=0)
+    first = order(numpy.arange(10), 0)
+    second = order(first, 10)
+    assert sorted(first) == list(range(10, 20))
+    assert sorted(second) == list(range(20, 30))
+    assert (first - 10 != second - 20).any()
+    assert (EpochOrder(10, seed=0)(numpy.arange(10), 0) == first).all()
+    assert (EpochOrder(10, seed=1)(numpy.arange(10), 0) != first).any()
+
+
+def test_iterator_with_epoch_order_goes_on_where_it_was(records):
+    dataset = PartDataset(records, settings(), train=True, seed=0)
+
+    def iterator():
+        return chainer.iterators.SerialIterator(
+            dataset, 5, order_sampler=EpochOrder(len(dataset), 0))
+    whole, resumed = iterator(), iterator()
+    batches = [whole.next() for _ in range(8)]
+    saved = chainer.serializers.DictionarySerializer()
+    stopped = iterator()
+    for _ in range(4):
+        stopped.next()
+    stopped.serialize(saved)
+    resumed.serialize(chainer.serializers.NpzDeserializer(saved.target))
+    for batch in batches[4:]:
+        assert all(equal(one, other) for one, other in zip(batch, resumed.next()))
+    assert resumed.epoch == whole.epoch == 3

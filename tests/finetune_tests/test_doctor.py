@@ -1,0 +1,86 @@
+"""The doctor through the command line: what it finds, and whether training can start."""
+import pytest
+
+from finetune import cli
+
+# How the fixture's birds were drawn.
+DRAWN = {'dataset': 'minibirds',
+         'drawing': {'n_species': 3, 'n_train': 4, 'n_test': 2, 'size': 48}}
+
+
+def doctor(capsys, *arguments):
+    capsys.readouterr()
+    code = cli.main(['doctor', *arguments])
+    return code, capsys.readouterr().out
+
+
+def test_environment_alone(capsys):
+    code, printed = doctor(capsys)
+    assert code == 0
+    assert 'chainer 7.8.1' in printed and printed.endswith('Training can start.\n')
+
+
+def test_sound_data_set(write_config, capsys):
+    code, printed = doctor(capsys, write_config(data=DRAWN))
+    assert code == 0
+    for finding in ('all settings are known', '3 classes, 12 training and 6 test images',
+                    'all 18 images are there', 'one image of each of 3 classes decoded',
+                    'model.pretrained is empty'):
+        assert finding in printed
+
+
+def test_number_of_images_that_is_not_the_published_one(write_config, capsys):
+    code, printed = doctor(capsys, write_config())
+    assert code == 2
+    assert 'error' in printed and 'instead of (200, 5994, 5794)' in printed
+
+
+def first_image(birds):
+    return sorted((birds / 'images').rglob('*.png'))[0]
+
+
+def move_a_part_outside(birds):
+    path = birds / 'parts' / 'part_locs.txt'
+    lines = path.read_text().splitlines()
+    path.write_text('\n'.join(['1 1 900.0 3.0 1', *lines[1:]]))
+
+
+@pytest.mark.parametrize('damage, code, finding', [
+    (lambda birds: first_image(birds).unlink(), 2, '1 images are missing, the first is '),
+    (lambda birds: first_image(birds).write_text('no'), 2, 'is not a complete image'),
+    (lambda birds: (birds / 'images.txt').unlink(), 2, 'images.txt'),
+    (move_a_part_outside, 0, '1 images have visible parts outside of them, the first is image 1'),
+])
+def test_broken_data_set(damage, code, finding, write_config, birds, capsys):
+    damage(birds)
+    assert_finding(doctor(capsys, write_config(data=DRAWN)), code, finding)
+
+
+def assert_finding(result, code, finding):
+    assert result[0] == code
+    assert finding in result[1]
+    verdict = 'can start' if code == 0 else 'cannot start'
+    assert verdict in result[1].splitlines()[-1]
+
+
+@pytest.mark.parametrize('model, finding', [
+    ({'pretrained': 'none.npz'}, 'none.npz: there is no such file'),
+    ({'pretrained': 'none.yml'}, 'none.yml: there is no such config'),
+    ({'encodin': 'fve'}, 'did you mean model.encoding?'),
+])
+def test_broken_config(model, finding, write_config, capsys):
+    config = write_config(data=DRAWN, model=model)
+    assert_finding(doctor(capsys, config), 2, finding)
+
+
+def test_weights_that_fit(write_config, capsys):
+    config = write_config(data=DRAWN, training={'epochs': 1})
+    assert cli.main(['train', config]) == 0
+    config = write_config('next.yml', data=DRAWN,
+                          model={'pretrained': 'results/config/seed0/model.npz'})
+    assert_finding(doctor(capsys, config), 0, 'weights fit small_cnn')
+
+
+def test_gpu_that_is_not_there(write_config, capsys):
+    config = write_config(data=DRAWN)
+    assert_finding(doctor(capsys, config, '--gpu', '60'), 2, 'training.gpu is 60')

@@ -1,0 +1,74 @@
+from types import SimpleNamespace
+
+import chainer
+import chainer.links as L
+from chainer.training import extensions
+import numpy
+import pytest
+
+from finetune.errors import InputError
+from finetune.training.extensions import LearningRateSteps, stop_on_non_number
+
+
+def trainer_at(epoch, model=None, **observation):
+    optimizer = chainer.optimizers.SGD(.5).setup(L.Linear(2, 2) if model is None else model)
+    updater = SimpleNamespace(epoch=epoch, iteration=7, get_optimizer=lambda name: optimizer)
+    return SimpleNamespace(updater=updater, observation=observation), optimizer
+
+
+@pytest.mark.parametrize('epoch, expected', [(0, 1), (1, 1), (2, .1), (4, .1), (5, .01), (9, .01)])
+def test_learning_rate_is_a_function_of_the_epoch(epoch, expected):
+    trainer, optimizer = trainer_at(epoch)
+    LearningRateSteps('lr', 1, .1, [2, 5]).initialize(trainer)
+    assert optimizer.lr == pytest.approx(expected)
+
+
+def test_steps_are_those_of_chainers_exponential_shift(tmp_path):
+    rates = []
+    for extension in ('ours', 'chainers'):
+        optimizer = chainer.optimizers.SGD(1).setup(L.Linear(2, 2))
+        iterator = chainer.iterators.SerialIterator(numpy.zeros((6, 2), 'f'), 2)
+        updater = chainer.training.StandardUpdater(
+            iterator, optimizer, loss_func=lambda x: chainer.functions.sum(optimizer.target(x)))
+        trainer = chainer.training.Trainer(updater, (6, 'epoch'), str(tmp_path))
+        if extension == 'ours':
+            trainer.extend(LearningRateSteps('lr', 1, .1, [2, 5]))
+        else:
+            trainer.extend(extensions.ExponentialShift('lr', .1, init=1),
+                           trigger=chainer.training.triggers.ManualScheduleTrigger([2, 5], 'epoch'))
+        seen = []
+        trainer.extend(lambda trainer: seen.append(optimizer.lr), name='seen',
+                       trigger=(1, 'iteration'), priority=0)
+        trainer.run()
+        rates.append(seen)
+    assert len(rates[0]) == 18
+    numpy.testing.assert_allclose(*rates)
+
+
+class Model(chainer.Chain):
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.bn = L.BatchNormalization(2)
+
+
+def test_finite_arrays_pass():
+    trainer, _ = trainer_at(1, Model(), **{'main/loss': numpy.float32(1)})
+    stop_on_non_number(trainer)
+
+
+@pytest.mark.parametrize('name', ['gamma', 'beta', 'avg_mean'])
+def test_array_that_is_not_finite_is_named(name):
+    model = Model()
+    array = getattr(model.bn, name)
+    getattr(array, 'array', array)[1] = numpy.nan
+    trainer, _ = trainer_at(1, model)
+    with pytest.raises(InputError, match=f'bn/{name} is not finite .* iteration 7'):
+        stop_on_non_number(trainer)
+
+
+def test_loss_that_is_not_finite_stops():
+    trainer, _ = trainer_at(1, Model(), **{'main/loss': numpy.float32(numpy.inf)})
+    with pytest.raises(InputError, match='the loss is not finite'):
+        stop_on_non_number(trainer)

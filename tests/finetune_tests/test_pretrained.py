@@ -1,0 +1,74 @@
+from chainer import serializers
+import numpy
+import pytest
+
+from finetune import config
+from finetune.errors import InputError
+from finetune.models import pretrained
+from finetune.models.part_classifier import PartClassifier
+from finetune.models.small_cnn import SmallCNN
+
+SETTINGS = config.Model(architecture='small_cnn', n_components=2)
+
+
+def classifier(n_parts=3, n_classes=5):
+    return PartClassifier(SETTINGS, n_classes, n_parts)
+
+
+def arrays_of(link):
+    serializer = serializers.DictionarySerializer()
+    serializer.save(link)
+    return serializer.target
+
+
+@pytest.mark.parametrize('n_classes', [None, 7])
+def test_cnn_alone_starts_both_streams(n_classes, tmp_path):
+    cnn = SmallCNN(n_classes)
+    cnn.layers[0].bn.avg_mean[...] = 3
+    serializers.save_npz(tmp_path / 'cnn.npz', cnn)
+    model = classifier()
+    head = model.global_head.W.array.copy()
+    pretrained.load_backbones(model, tmp_path / 'cnn.npz')
+    assert (model.global_head.W.array == head).all()
+    for backbone in (model.global_cnn, model.part_cnn):
+        for key, array in arrays_of(backbone).items():
+            assert (array == arrays_of(cnn)[key]).all(), key
+
+
+def test_global_cnn_of_a_classifier_starts_both_streams(tmp_path):
+    source = classifier(n_classes=9)
+    serializers.save_npz(tmp_path / 'model.npz', source)
+    model = classifier()
+    pretrained.load_backbones(model, tmp_path / 'model.npz')
+    for backbone in (model.global_cnn, model.part_cnn):
+        assert (backbone.layers[1].conv.W.array == source.global_cnn.layers[1].conv.W.array).all()
+
+
+def test_model_without_parts(tmp_path):
+    serializers.save_npz(tmp_path / 'model.npz', classifier())
+    pretrained.load_backbones(classifier(n_parts=0), tmp_path / 'model.npz')
+
+
+def test_whole_classifier(tmp_path):
+    source, model = classifier(), classifier()
+    source.encoder.mean[...] = 2
+    serializers.save_npz(tmp_path / 'model.npz', source)
+    pretrained.load_classifier(model, tmp_path / 'model.npz')
+    for key, array in arrays_of(model).items():
+        assert (array == arrays_of(source)[key]).all(), key
+
+
+def test_every_key_that_does_not_fit_is_listed_and_nothing_is_loaded(tmp_path):
+    arrays = {key: numpy.ones_like(array) for key, array in arrays_of(SmallCNN()).items()}
+    arrays['layers/0/conv/V'] = arrays.pop('layers/0/conv/W')
+    arrays['layers/1/bn/beta'] = numpy.zeros(3, 'f')
+    del arrays['layers/2/bn/gamma']
+    numpy.savez(tmp_path / 'cnn.npz', **arrays)
+    model = classifier()
+    before = model.global_cnn.layers[3].conv.W.array.copy()
+    with pytest.raises(InputError) as raised:
+        pretrained.load_backbones(model, tmp_path / 'cnn.npz')
+    for part in ('2 missing: layers/0/conv/W, layers/2/bn/gamma', '1 unexpected: layers/0/conv/V',
+                 '1 misshapen: layers/1/bn/beta (3,) for (48,)', 'SmallCNN'):
+        assert part in str(raised.value)
+    assert (model.global_cnn.layers[3].conv.W.array == before).all()
