@@ -1,0 +1,40 @@
+"""Draws docs/minibirds.jpg: three sisters, a row each. Needs data/minibirds.
+
+    ./train.sh --dry-run && .venv/bin/python docs/draw_minibirds.py
+"""
+import fve_layer    # noqa: F401  (before Chainer)
+
+from matplotlib import pyplot
+from matplotlib.patches import Rectangle
+
+from finetune.data import file_lists, parts, transforms
+
+SPECIES, N_IMAGES = [0, 1, 2], 7
+
+
+def main():
+    lists = file_lists.read_cub('data/minibirds')
+    figure, axes = pyplot.subplots(len(SPECIES), N_IMAGES, figsize=(12, 5.6))
+    for row, label in zip(axes, SPECIES):
+        records = [record for record in lists.train if record.label == label]
+        for axis, record in zip(row, records):
+            draw(axis, record)
+        name = lists.class_names[label].split('.')[1].replace('_', ' ')
+        row[0].set_ylabel(name, fontsize=12)
+    figure.tight_layout(pad=.3)
+    figure.savefig('docs/minibirds.jpg', dpi=90, pil_kwargs={'quality': 88})
+
+
+def draw(axis, record):
+    """An image with the boxes of its visible parts."""
+    image = transforms.read_image(record.path)
+    axis.imshow(image.transpose(1, 2, 0))
+    boxes = parts.point_boxes(record.points, record.visible, image.shape[1:])
+    for y_min, x_min, y_max, x_max in boxes[record.visible]:
+        axis.add_patch(Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False,
+                                 edgecolor='white', linewidth=.5, alpha=.6))
+    axis.set(xticks=[], yticks=[], xlim=(0, image.shape[2]), ylim=(image.shape[1], 0))
+
+
+if __name__ == '__main__':
+    main()

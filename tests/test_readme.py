@@ -1,0 +1,60 @@
+"""What the README says can be typed is something that can be typed."""
+from pathlib import Path
+import re
+import shlex
+
+import pytest
+
+from finetune import cli
+from finetune import config
+
+PROJECT = Path(__file__).resolve().parents[1]
+README = (PROJECT / 'README.md').read_text(encoding='utf-8')
+COMMANDS = [line.strip() for line in README.splitlines() if line.startswith('    ')]
+COMMANDS += re.findall(r'^# Run: +(.*)$', '\n'.join(
+    path.read_text(encoding='utf-8') for path in sorted((PROJECT / 'configs').rglob('*.yml'))),
+    re.MULTILINE)
+STARTS = {('./train.sh',): ['train'], ('python', '-m', 'finetune'): []}
+
+
+def split(command):
+    """Environment variables and words of the first command that our command line gets."""
+    words = shlex.split(command, comments=True)
+    variables = {}
+    while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
+        name, _, value = words.pop(0).partition('=')
+        variables[name] = value
+    for start, prefix in STARTS.items():
+        if tuple(words[:len(start)]) == start:
+            return variables, prefix + words[len(start):]
+    return variables, None
+
+
+OURS = [command for command in COMMANDS if split(command)[1] is not None]
+
+
+def test_readme_has_commands():
+    assert len(OURS) > 5
+
+
+@pytest.mark.parametrize('command', OURS)
+def test_command_parses_and_its_config_loads(command, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    variables, arguments = split(command)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    options = cli.parser().parse_args(arguments)
+    if options.command != 'evaluate':
+        config.load(*cli._settings(options))
+
+
+@pytest.mark.parametrize('code', re.findall(r'```python\n(.*?)```', README, re.DOTALL))
+def test_python_runs(code):
+    exec(compile(code, 'README.md', 'exec'), {})
+
+
+@pytest.mark.parametrize('path', sorted(
+    set(re.findall(r'`((?:fve_layer|finetune|tests|docs|configs)/[\w/.]*)`', README))
+    | set(re.findall(r'\]\(((?!http)[^)#]+)\)', README))))
+def test_file_that_is_named_exists(path):
+    assert (PROJECT / path).exists()
