@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Trains a network.
+# One experiment: trains, evaluates and writes results/<config>/seed<k>/. The same command again
+# goes on with an interrupted run.
 #
-#   ./train.sh                                 the default configuration
-#   ./train.sh configs/digits/fve.yml          another one
-#   ./train.sh configs/digits/fve.yml --help   every setting
+#   ./train.sh                                      the main job, on drawn birds
+#   ./train.sh configs/digits/gt_fve.yml --seed 1   another experiment
+#   ./train.sh --help                               all options
 #
-# The first run installs what is needed into .venv (see environment.sh). Relative paths on the
-# command line are relative to the project's folder. The exit status is the program's.
+# The first run installs what is needed into .venv (see environment.sh). Paths are relative to the
+# project's folder. The exit code is the program's: 0, or 2 for something to mend.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
