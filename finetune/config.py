@@ -183,7 +183,7 @@ def _convert(kind, value, where):
     except (TypeError, ValueError, OverflowError):
         pass
     expected = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
-             dict: 'name: value pairs'}
+                dict: 'name: value pairs'}
     raise InputError(f'{where} is {value!r}, but must be '
                      f'{expected.get(kind, "a list of whole numbers")}.')
 

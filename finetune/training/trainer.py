@@ -1,14 +1,11 @@
 """One experiment: data, model, optimiser and Chainer's trainer put together, run and saved."""
 from pathlib import Path
-import platform
 import random
-import zipfile
 
 import chainer
 from chainer import serializers
 from chainer.training import extensions
 import numpy
-import yaml
 
 from finetune import config as configuration
 from finetune.data import data_sets
@@ -17,6 +14,7 @@ from finetune.errors import InputError
 from finetune.models import pretrained
 from finetune.models.part_classifier import PartClassifier
 from finetune.training import extensions as our_extensions
+from finetune.training import results
 from finetune.training.evaluation import Evaluator, evaluate
 from finetune.training.updater import AccumulatingUpdater
 
@@ -29,7 +27,7 @@ def train(config_path, overrides=(), out=None):
     """Runs an experiment, or goes on with it if it was interrupted.
 
     Everything is written to ``results/<config>/seed<k>/``: the merged settings, versions, log,
-    plots, snapshots, final weights and evaluation.
+    plots, snapshots, final weights and evaluation. A finished run is evaluated again, no more.
 
     Args:
         config_path (str): YAML file of the experiment.
@@ -41,24 +39,34 @@ def train(config_path, overrides=(), out=None):
 
     """
     config = configuration.load(config_path, overrides)
-    out = results_folder(config_path, config.training.seed) if out is None else Path(out)
-    check_results_folder(out, config)
-    snapshot = newest_snapshot(out)
+    out = results.folder(config_path, config.training.seed) if out is None else Path(out)
+    results.check(out, config)
     lists = data_sets.load(config.data)
     device = open_device(config.training.gpu)
     seed_generators(config.training.seed, device)
     model = build_model(config, lists)
-    if snapshot is None:
+    if results.newest_snapshot(out) is None:
         load_pretrained(model, config)
+    with results.opened(out, config):
+        if results.is_finished(out):
+            pretrained.load_classifier(model, out / results.MODEL)
+            model.to_device(device)
+        else:
+            _run(model, config, lists, device, out)
+        results.report(out, config, evaluate(model, test_iterator(config, lists), device))
+    return out
+
+
+def _run(model, config, lists, device, out):
+    """Trains to the end, from the newest snapshot if there is one, and saves the model."""
     trainer = build_trainer(model, config, lists, device, out)
+    snapshot = results.newest_snapshot(out)
     if snapshot is not None:
         # Not by the extension's autoload, which comes after all other extensions' initialisation.
         serializers.load_npz(snapshot, trainer)
-    write_settings(out, config)
+    results.write_settings(out, config)
     trainer.run(show_loop_exception_msg=False)
-    serializers.save_npz(out / 'model.npz', model)
-    report(evaluate(model, test_iterator(config, lists), device), config, out)
-    return out
+    results.save_model(out, model)
 
 
 def evaluate_results(out, gpu=-1):
@@ -66,51 +74,15 @@ def evaluate_results(out, gpu=-1):
     out = Path(out)
     if not (out / 'config.yml').exists():
         raise InputError(f'{out}: holds no run of this program; give results/<config>/seed<k>.')
-    if not (out / 'model.npz').exists():
+    if not results.is_finished(out):
         raise InputError(f'{out}: the run is not finished; go on with it by its train command.')
     config = configuration.load(out / 'config.yml')
     lists = data_sets.load(config.data)
     device = open_device(gpu)
     model = build_model(config, lists)
-    pretrained.load_classifier(model, out / 'model.npz')
+    pretrained.load_classifier(model, out / results.MODEL)
     model.to_device(device)
-    report(evaluate(model, test_iterator(config, lists), device), config, out)
-
-
-def results_folder(config_path, seed):
-    """``results/<path below configs/>/seed<k>``."""
-    path = Path(config_path).resolve()
-    configs = Path('configs').resolve()
-    name = path.relative_to(configs) if configs in path.parents else Path(path.name)
-    return Path('results') / name.with_suffix('') / f'seed{seed}'
-
-
-def check_results_folder(out, config):
-    """Raises an error if the folder holds a run with other settings, or something else."""
-    settings = out / 'config.yml'
-    if not out.exists() or not any(out.iterdir()):
-        return
-    if not settings.exists():
-        raise InputError(f'{out}: holds something else than a run of this program; give another '
-                         'folder with --output.')
-    before, now = configuration.load(settings), config
-    changed = [name for name in configuration.names()
-               if name != 'training.gpu'
-               and configuration.get(before, name) != configuration.get(now, name)]
-    if changed:
-        raise InputError(f'{out}: was made with another {", ".join(changed)}; give another folder '
-                         'with --output, or the same settings to go on.')
-
-
-def newest_snapshot(out):
-    """Snapshot to go on from, or ``None``."""
-    snapshots = sorted(out.glob('snapshot_iter_*'), key=lambda path: int(path.name.split('_')[2]))
-    if not snapshots:
-        return None
-    if not zipfile.is_zipfile(snapshots[-1]):
-        raise InputError(f'{snapshots[-1]}: is not a complete snapshot; move it away to start '
-                         'the run again.')
-    return snapshots[-1]
+    results.report(out, config, evaluate(model, test_iterator(config, lists), device))
 
 
 def open_device(gpu):
@@ -200,25 +172,3 @@ def test_iterator(config, lists):
     dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed)
     return chainer.iterators.SerialIterator(
         dataset, config.training.batch_size, repeat=False, shuffle=False)
-
-
-def write_settings(out, config):
-    """Saves the merged settings and the environment beside the results."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'config.yml').write_text(configuration.dump(config), encoding='utf-8')
-    versions = {'python': platform.python_version(), 'machine': platform.platform()}
-    for package in (numpy, chainer):
-        versions[package.__name__] = package.__version__
-    if chainer.backends.cuda.available:
-        versions['cupy'] = chainer.backends.cuda.cupy.__version__
-    (out / 'environment.yml').write_text(yaml.safe_dump(versions), encoding='utf-8')
-
-
-def report(results, config, out):
-    """Writes the evaluation and prints the accuracy beside what to expect."""
-    (out / 'evaluation.yml').write_text(yaml.safe_dump(results), encoding='utf-8')
-    streams = ''.join(f', {name.split("_")[1]} stream alone {100 * results[name]:.1f} %'
-                      for name in ('accuracy_global', 'accuracy_parts') if name in results)
-    print(f'{out}: test accuracy {100 * results["accuracy"]:.1f} %{streams}', flush=True)
-    if config.expect:
-        print(f'To expect: {config.expect}', flush=True)

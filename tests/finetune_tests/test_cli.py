@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from finetune import cli
+from finetune import config as configuration
+from finetune.training import results
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -30,7 +32,9 @@ def fails(capsys, *arguments):
 
 
 def test_train_writes_results_and_evaluate_reads_them(write_config, capsys):
-    assert run('train', write_config(), '--seed', 3) == 0
+    config = write_config()
+    Path(config).write_text(Path(config).read_text() + 'expect: about a third')
+    assert run('train', config, '--seed', 3) == 0
     out = Path('results/config/seed3')
     names = {path.name for path in out.iterdir()}
     assert {'config.yml', 'environment.yml', 'log', 'model.npz', 'evaluation.yml', 'accuracy.png',
@@ -44,19 +48,27 @@ def test_train_writes_results_and_evaluate_reads_them(write_config, capsys):
     assert accuracy == pytest.approx(log[1]['validation/main/accuracy'])
     printed = capsys.readouterr().out
     assert f'test accuracy {100 * accuracy:.1f} %' in printed
+    assert 'To expect: about a third' in printed
     (out / 'evaluation.yml').unlink()
     assert run('evaluate', out) == 0
     assert (out / 'evaluation.yml').read_text() == evaluation
 
 
-def test_finished_run_is_not_repeated(write_config):
+def files(folder):
+    """What every file below a folder holds."""
+    return {path: path.read_bytes() for path in Path(folder).rglob('*') if path.is_file()}
+
+
+def test_finished_run_is_evaluated_again_and_not_repeated(write_config, capsys):
     config = write_config()
     run('train', config)
-    weights = Path('results/config/seed0/model.npz').read_bytes()
-    log = Path('results/config/seed0/log').read_text()
+    printed = capsys.readouterr().out.splitlines()[-1]
+    before = files('results')
+    model = Path('results/config/seed0/model.npz').stat()
     assert run('train', config) == 0
-    assert Path('results/config/seed0/model.npz').read_bytes() == weights
-    assert Path('results/config/seed0/log').read_text() == log
+    assert capsys.readouterr().out.splitlines() == [printed]
+    assert files('results') == before
+    assert Path('results/config/seed0/model.npz').stat() == model
 
 
 def test_every_encoding_order_and_way_with_missing_parts_trains(write_config):
@@ -134,6 +146,16 @@ def test_killed_run_goes_on_bit_for_bit(write_config, tmp_path):
     for entry in logs[0] + logs[1]:
         del entry['elapsed_time']
     assert logs[0] == logs[1]
+
+
+def test_run_waits_for_another_process_in_the_same_folder(write_config, tmp_path):
+    config = write_config(training={'epochs': 1})
+    with results.opened(Path('results/config/seed0'), configuration.load(config)):
+        process = python_m_finetune(tmp_path, 'train', config)
+        assert 'waiting for another process' in process.stdout.readline()
+    out, error = process.communicate()
+    assert process.returncode == 0, error
+    assert 'test accuracy' in out
 
 
 def edit(path, old, new):
@@ -227,18 +249,19 @@ def test_truncated_snapshot(write_config, capsys):
     run('train', config)
     snapshot, = Path('results/config/seed0').glob('snapshot_*')
     snapshot.write_bytes(snapshot.read_bytes()[:1000])
-    weights = Path('results/config/seed0/model.npz').read_bytes()
+    Path('results/config/seed0/model.npz').unlink()      # as if it had been interrupted
+    before = files('results')
     assert snapshot.name in fails(capsys, 'train', config)
-    assert Path('results/config/seed0/model.npz').read_bytes() == weights
+    assert files('results') == before
 
 
 def test_results_of_another_config_are_kept(write_config, capsys):
     config = write_config()
     run('train', config)
-    before = {path: path.read_bytes() for path in Path('results').rglob('*') if path.is_file()}
+    before = files('results')
     error = fails(capsys, 'train', config, '--set', 'training.epochs=3')
     assert 'training.epochs' in error and '--output' in error
-    assert {path: path.read_bytes() for path in before} == before
+    assert files('results') == before
     shutil.move('results/config/seed0/config.yml', 'elsewhere.yml')
     assert 'something else' in fails(capsys, 'train', config)
 

@@ -4,6 +4,7 @@ import pytest
 
 from finetune import config
 from finetune.errors import InputError
+from finetune.original_variables import DEFAULT_CONFIG
 
 CONFIGS = sorted(path for path in Path('configs').rglob('*.yml') if path.name != 'published.yml')
 
@@ -26,6 +27,10 @@ def test_every_config_loads_and_says_what_it_is(path):
 
 def test_there_are_configs():
     assert len(CONFIGS) > 5
+
+
+def test_main_job_says_what_to_expect():
+    assert '%' in config.load(DEFAULT_CONFIG).expect
 
 
 def test_defaults_are_the_papers(write):
