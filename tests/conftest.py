@@ -13,7 +13,8 @@ MARKERS = 'gpu', 'cudnn', 'slow'
 def pytest_configure(config):
     for marker in MARKERS:
         config.addinivalue_line('markers', marker + ': see chainer.testing.attr')
-    # A warning that our own code causes is an error.
+    # What libraries say to each other is not for us; a warning that our own code causes is an error.
+    config.addinivalue_line('filterwarnings', 'ignore::DeprecationWarning')
     config.addinivalue_line('filterwarnings', r'error:::(fve_layer|finetune)(\..*)?')
 
 

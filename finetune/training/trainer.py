@@ -151,8 +151,7 @@ def build_trainer(model, config, lists, device, out):
     our_extensions.show_progress(trainer)
     trainer.extend(our_extensions.stop_on_non_number)
     for name, values in PLOTS.items():
-        trainer.extend(extensions.PlotReport(values, 'epoch', filename=f'{name}.png'),
-                       trigger=(1, 'epoch'))
+        trainer.extend(extensions.PlotReport(values, 'epoch', filename=f'{name}.png'))
     trainer.extend(extensions.snapshot(n_retains=1))
     return trainer
 

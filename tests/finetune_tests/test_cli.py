@@ -54,6 +54,17 @@ def test_train_writes_results_and_evaluate_reads_them(write_config, capsys):
     assert (out / 'evaluation.yml').read_text() == evaluation
 
 
+def test_plots_show_means_over_epochs(write_config):
+    run('train', write_config())
+    out = Path('results/config/seed0')
+    log = json.loads((out / 'log').read_text())
+    snapshot, = out.glob('snapshot_*')
+    with numpy.load(snapshot) as arrays:
+        plotted = json.loads(str(arrays['extensions/PlotReport_1/_plot_loss.png']))
+    for name in ('main/loss', 'validation/main/loss'):
+        assert plotted[name] == [[entry['epoch'], entry[name]] for entry in log]
+
+
 def files(folder):
     """What every file below a folder holds."""
     return {path: path.read_bytes() for path in Path(folder).rglob('*') if path.is_file()}
