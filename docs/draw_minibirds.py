@@ -14,14 +14,14 @@ SPECIES, N_IMAGES = [0, 1, 2], 7
 
 def main():
     lists = file_lists.read_cub('data/minibirds')
-    figure, axes = pyplot.subplots(len(SPECIES), N_IMAGES, figsize=(12, 5.6))
+    figure, axes = pyplot.subplots(len(SPECIES), N_IMAGES, figsize=(12, 5.9))
     for row, label in zip(axes, SPECIES):
         records = [record for record in lists.train if record.label == label]
         for axis, record in zip(row, records):
             draw(axis, record)
         name = lists.class_names[label].split('.')[1].replace('_', ' ')
-        row[0].set_ylabel(name, fontsize=12)
-    figure.tight_layout(pad=.3)
+        row[0].set_title(name, loc='left', fontsize=12)
+    figure.subplots_adjust(left=.004, right=.996, bottom=.004, top=.95, wspace=.03, hspace=.18)
     figure.savefig('docs/minibirds.jpg', dpi=90, pil_kwargs={'quality': 88})
 
 
