@@ -86,7 +86,8 @@ def _train(options):
     if options.dry_run or original_variables.is_dry_run(os.environ):
         dry_run.describe(config, overrides)
     else:
-        trainer.train(config, overrides, options.output)
+        output = options.output or original_variables.output(os.environ)
+        trainer.train(config, overrides, output)
 
 
 def _evaluate(options):

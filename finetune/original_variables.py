@@ -83,6 +83,11 @@ def _choice(environ, name, choices, default=None):
     return choices[value]
 
 
+def output(environ):
+    """Folder for the results, or ``None``."""
+    return environ.get('OUTPUT') or None
+
+
 def is_dry_run(environ):
     """Whether DRY_RUN asks to stop after printing what would run."""
     return environ.get('DRY_RUN', '') not in HARMLESS

@@ -93,6 +93,17 @@ def test_every_encoding_order_and_way_with_missing_parts_trains(write_config):
         assert run('train', config) == 0
 
 
+def test_variables_of_the_original_and_options_that_win(write_config, monkeypatch):
+    config = write_config(training={'epochs': 1})
+    monkeypatch.setenv('OUTPUT', 'by_variable')
+    monkeypatch.setenv('LABEL_SMOOTHING', '0.3')
+    assert run('train', config, '--set', 'training.batch_size=3') == 0
+    settings = yaml.safe_load(Path('by_variable/config.yml').read_text())['training']
+    assert (settings['label_smoothing'], settings['batch_size']) == (.3, 3)
+    assert run('train', config, '--output', 'by_option') == 0
+    assert Path('by_option/model.npz').exists() and not Path('results').exists()
+
+
 def test_dry_run_prints_and_writes_nothing(write_config, capsys, monkeypatch):
     config = write_config()
     for arguments, dry_run in ((['--dry-run'], ''), ([], '1')):
