@@ -113,6 +113,8 @@ def load(path, overrides=()):
         for key in reversed(name.strip().split('.')):
             tree = {key: tree}
         _fill(config, tree, f'--set {override}')
+        if name.strip() not in ('training.seed', 'training.gpu'):
+            config.expect = ''      # was said of other settings
     _check(config, str(path))
     return config
 

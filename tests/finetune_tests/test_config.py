@@ -29,8 +29,10 @@ def test_there_are_configs():
     assert len(CONFIGS) > 5
 
 
-def test_main_job_says_what_to_expect():
+def test_main_job_says_what_to_expect_of_its_own_settings():
     assert '%' in config.load(DEFAULT_CONFIG).expect
+    assert '%' in config.load(DEFAULT_CONFIG, ['training.seed=3', 'training.gpu=0']).expect
+    assert config.load(DEFAULT_CONFIG, ['training.epochs=3', 'training.seed=3']).expect == ''
 
 
 def test_defaults_are_the_papers(write):
