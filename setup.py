@@ -23,6 +23,7 @@ setup(
         'numpy>=1.23',
         'packaging',
         'Pillow',
+        'imageio-ffmpeg',
         'protobuf',
         'pyyaml',
         'scikit-learn',

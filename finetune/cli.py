@@ -1,6 +1,7 @@
 """``python -m finetune``: sub-commands and their options; no logic."""
 import argparse
 import os
+from pathlib import Path
 import sys
 
 from finetune import original_variables
@@ -51,6 +52,15 @@ def parser():
     evaluate.add_argument('--gpu', type=int, default=-1, help='device id; -1: CPU (default)')
     evaluate.set_defaults(run=_evaluate)
 
+    pictures = commands.add_parser(
+        'visualize', help='videos and pictures', description='Videos and pictures.'
+        ).add_subparsers(dest='what', required=True, metavar='WHAT')
+    _add_em(pictures.add_parser(
+        'em', help='the mixture learning points in the plane',
+        description="The supplement's video of the iterative EM algorithm: the layer's mixture "
+                    'learns points in the plane, batch by batch, beside one of scikit-learn that '
+                    'is fitted on all of them. Both videos unless --data names one.'))
+
     doctor = commands.add_parser(
         'doctor', help='check environment and data set',
         description='Checks packages, GPU and, with a config, its data set and weights. Exit '
@@ -58,6 +68,27 @@ def parser():
     _add_settings(doctor)
     doctor.set_defaults(run=_doctor)
     return top
+
+
+def _add_em(command):
+    add = command.add_argument
+    add('--data', choices=('simple', 'difficult'), nargs='+', default=['simple', 'difficult'],
+        help='deviation 0.1 and batches of 128, or 0.2 and 512 (default: both)')
+    add('--classes', type=int, default=10, help='classes, around the unit circle (default: 10)')
+    add('--samples', type=int, default=400, help='points per class (default: 400)')
+    add('--deviation', type=float, help='of a class, in place of 0.1 or 0.2')
+    add('--batch-size', type=int, help='points per iteration, in place of 128 or 512')
+    add('--iterations', type=int, default=50, help='batches, one EM step each (default: 50)')
+    add('--ema-decay', type=float, default=.9, help='lambda (default: 0.9)')
+    add('--init', choices=('kmeans', 'random'), default='kmeans',
+        help='first guess of the mixture (default: kmeans)')
+    add('--seed', type=int, default=0, help='of everything random (default: 0)')
+    add('--seeds', type=int, metavar='N',
+        help='print how reliably N runs find the centres, seed after seed')
+    add('--no-video', action='store_true', help='only the table of --seeds')
+    add('--output', default='results/em', metavar='DIR',
+        help='folder for videos and pictures (default: results/em)')
+    command.set_defaults(run=_visualize_em)
 
 
 def _add_settings(command):
@@ -99,3 +130,15 @@ def _doctor(options):
     from finetune import doctor
     config, overrides = (None, []) if options.config is None else _settings(options)
     return doctor.check(config, overrides)
+
+
+def _visualize_em(options):
+    from finetune.visualize import em, em_table, em_video
+    experiments = [em.settings(name, options) for name in options.data]
+    if options.no_video and options.seeds is None:
+        raise InputError('--no-video leaves nothing to do; give --seeds, too.')
+    if not options.no_video:
+        for settings in experiments:
+            em_video.make(settings, Path(options.output))
+    if options.seeds is not None:
+        em_table.print_table(experiments, options.seeds)

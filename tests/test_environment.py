@@ -38,7 +38,7 @@ class World:
         self.root = folder / 'a project'
         self.venv = self.root / '.venv'
         (self.root / 'tests').mkdir(parents=True)
-        for name in 'environment.sh', 'setup.py', 'train.sh', 'tests/run.sh':
+        for name in 'environment.sh', 'setup.py', 'train.sh', 'visualize.sh', 'tests/run.sh':
             shutil.copy(ROOT / name, self.root / name)
         self.python3 = self.python('system', '3.12')
 
@@ -213,7 +213,9 @@ def test_openblas_is_told_of_a_new_cpu(world):
 
 
 @pytest.mark.parametrize('script, program', [
-    ('train.sh', ['-m', 'finetune', 'train']), ('tests/run.sh', ['-m', 'pytest', 'tests'])])
+    ('train.sh', ['-m', 'finetune', 'train']),
+    ('visualize.sh', ['-m', 'finetune', 'visualize', 'em']),
+    ('tests/run.sh', ['-m', 'pytest', 'tests'])])
 def test_scripts_pass_their_arguments_on(world, script, program):
     process = world.run('"%s/%s" a "b c" --d' % (world.root, script), cwd='/')
     assert process.returncode == 0, process.stderr

@@ -3,7 +3,6 @@ from difflib import get_close_matches
 import os
 from pathlib import Path
 import shutil
-import sys
 from typing import NamedTuple, Tuple
 
 import numpy
@@ -11,6 +10,7 @@ from PIL import Image
 import yaml
 
 from finetune.errors import InputError
+from finetune.progress import counted
 
 
 class Picture(NamedTuple):
@@ -99,7 +99,8 @@ def write(root, class_names, part_names, pictures, n_pictures, origin):
         classes = [f'{i:03d}.{name}' for i, name in enumerate(class_names, 1)]
         _write_lines(making / 'classes.txt', _numbered(classes))
         _write_lines(making / 'parts' / 'parts.txt', _numbered(part_names))
-        _write_pictures(making, classes, _with_progress(root, pictures, n_pictures))
+        _write_pictures(making, classes, counted(
+            pictures, n_pictures, f'Drawing {n_pictures} images into {root}'))
         (making / 'origin.yml').write_text(yaml.safe_dump(origin), encoding='utf-8')
         making.rename(root)
     except OSError as error:
@@ -141,15 +142,3 @@ def _write_pictures(root, classes, pictures):
 def _point_lines(i, picture):
     for part, ((y, x), visible) in enumerate(zip(picture.points, picture.visible), 1):
         yield f'{i} {part} {x:.1f} {y:.1f} 1' if visible else f'{i} {part} 0.0 0.0 0'
-
-
-def _with_progress(root, pictures, n_pictures):
-    """Passes the pictures on; one line, and a counter if a person is looking."""
-    on_terminal = sys.stderr.isatty()
-    print(f'Drawing {n_pictures} images into {root}', file=sys.stderr)
-    for i, picture in enumerate(pictures, 1):
-        yield picture
-        if on_terminal:
-            print(f'\r{i} / {n_pictures}', end='', file=sys.stderr, flush=True)
-    if on_terminal:
-        print(file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Pictures: the mixture learning in two dimensions, and what a trained model sees."""

@@ -1,0 +1,126 @@
+"""The iterative EM algorithm of the layer on points in the plane (Sect. S3), step by step."""
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import chainer
+import numpy
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from sklearn.mixture import GaussianMixture
+
+from finetune.data import points as plane
+from finetune.errors import InputError
+from fve_layer import gmm, GMMLayer
+
+# name: (deviation, batch size), as in the supplement
+DATA = {'simple': (.1, 128), 'difficult': (.2, 512)}
+N_STARTS = 10       # of the reference
+
+RANGES = {'n_classes': (1, 100), 'n_samples': (2, 100000), 'deviation': (1e-3, 10),
+          'batch_size': (1, 10 ** 7), 'n_iterations': (1, 10000), 'ema_decay': (0, 1 - 1e-9),
+          'seed': (0, 2 ** 31 - 1)}
+
+
+@dataclass
+class Settings:
+    """One experiment of Sect. S3; the defaults are the supplement's."""
+
+    name: str = 'simple'
+    n_classes: int = 10
+    n_samples: int = 400            # points per class
+    deviation: float = .1           # of a class
+    batch_size: int = 128           # points per iteration
+    n_iterations: int = 50
+    ema_decay: float = .9           # lambda
+    init: str = 'kmeans'            # or random
+    seed: int = 0                   # of points, batches and seeding
+
+    def __post_init__(self):
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f'--{name.replace("n_", "").replace("_", "-")} is '
+                                 f'{getattr(self, name)}, but must be between {low:g} and '
+                                 f'{high:g}.')
+        n_points = self.n_classes * self.n_samples
+        if self.batch_size > n_points:
+            raise InputError(f'--batch-size is {self.batch_size}, but there are only {n_points} '
+                             'points; lower it or raise --samples.')
+
+
+def settings(name, options):
+    """Settings of the simple or difficult data from the command line's options."""
+    deviation, batch_size = DATA[name]
+    return Settings(
+        name, options.classes, options.samples,
+        deviation if options.deviation is None else options.deviation,
+        batch_size if options.batch_size is None else options.batch_size,
+        options.iterations, options.ema_decay, options.init, options.seed)
+
+
+class Iteration(NamedTuple):
+    """The mixture after an iteration, and the points it has just seen."""
+
+    batch: Any              # (B, 2)
+    mean: Any               # (K, 2)
+    var: Any                # (K, 2)
+    weight: Any             # (K,)
+    distances: Any          # (K,): between matched means and centres
+    log_likelihood: float   # mean over all points, in nats
+
+
+def draw(settings):
+    """Points (n, 2) and centres (K, 2) of an experiment."""
+    return plane.draw(settings.n_classes, settings.n_samples, settings.deviation,
+                      numpy.random.RandomState(settings.seed))
+
+
+def learn(points, centres, settings):
+    """Lets a :class:`~fve_layer.GMMLayer` learn from batch after batch, one EM step each.
+
+    Args:
+        points (numpy.ndarray): All points, shape (n, 2), float32.
+        centres (numpy.ndarray): Centres of the classes, shape (K, 2).
+        settings (Settings): Of the experiment.
+
+    Yields:
+        Iteration: One per batch.
+
+    """
+    layer = GMMLayer(2, settings.n_classes, ema_decay=settings.ema_decay, init=settings.init,
+                     seed=settings.seed)
+    random = numpy.random.RandomState([settings.seed, 1])
+    batches = chainer.iterators.SerialIterator(
+        points, settings.batch_size,
+        order_sampler=lambda order, position: random.permutation(len(points)))
+    for _ in range(settings.n_iterations):
+        batch = numpy.stack(batches.next())
+        layer(batch[None])
+        mixture = layer.mean, layer.var, layer.weight
+        yield Iteration(batch, *mixture, matched_distances(layer.mean, centres),
+                        float(gmm.log_likelihood(points, *mixture).mean()))
+
+
+def matched_distances(mean, centres):
+    """Distances (K,) between means and centres, matched one to one so that their sum is least."""
+    distances = cdist(mean, centres)
+    return distances[linear_sum_assignment(distances)]
+
+
+def fit_reference(points, settings, n_starts=N_STARTS):
+    """scikit-learn's mixture of all points, the best of some starts, until it has converged."""
+    return GaussianMixture(
+        settings.n_classes, covariance_type='diag', n_init=n_starts, max_iter=1000,
+        random_state=settings.seed).fit(points)
+
+
+def n_recovered(iteration, settings):
+    """How many centres have their mean within one deviation."""
+    return int((iteration.distances < settings.deviation).sum())
+
+
+def iterations_to_convergence(history, settings):
+    """The first iteration after which all centres stay recovered; ``None``: not in the end."""
+    states = [n_recovered(iteration, settings) == settings.n_classes for iteration in history]
+    if not states[-1]:
+        return None
+    return len(states) - states[::-1].index(False) + 1 if False in states else 1

@@ -1,0 +1,149 @@
+"""The video of the supplement: one frame per iteration of EM, beside a reference mixture."""
+import shutil
+
+from matplotlib import animation, pyplot
+from matplotlib.patches import Ellipse
+import numpy
+
+from finetune.progress import counted
+from finetune.visualize import em
+
+OURS, REFERENCE, POINTS, BATCH = '#0072B2', '#D55E00', '0.8', '0.25'    # Okabe-Ito and greys
+FRAMES_PER_SECOND = 4
+LAST_FRAME_SECONDS = 3
+DPI = 100
+N_DEVIATIONS = 2        # half axes of the ellipses
+
+
+def make(settings, out):
+    """Learns, and writes the video and its last frame as a picture.
+
+    Args:
+        settings (finetune.visualize.em.Settings): Of the experiment.
+        out (pathlib.Path): Folder for the files.
+
+    """
+    points, centres = em.draw(settings)
+    history = list(em.learn(points, centres, settings))
+    frame = Frame(points, centres, history, em.fit_reference(points, settings), settings)
+    writer, suffix = _writer()
+    out.mkdir(parents=True, exist_ok=True)
+    video, still = out / f'em_{settings.name}{suffix}', out / f'em_{settings.name}.png'
+    with writer.saving(frame.figure, str(video), dpi=DPI):
+        for i in counted(range(len(history)), len(history), f'Rendering {video}'):
+            frame.show(i)
+            writer.grab_frame()
+        for _ in range(LAST_FRAME_SECONDS * FRAMES_PER_SECOND):
+            writer.grab_frame()
+    frame.figure.savefig(still, dpi=DPI)
+    pyplot.close(frame.figure)
+    print(f'{video} ({video.stat().st_size / 2 ** 20:.1f} MB) and {still}: '
+          f'{em.n_recovered(history[-1], settings)} of {settings.n_classes} centres within one '
+          f'deviation after {len(history)} iterations', flush=True)
+
+
+def _writer():
+    """ffmpeg's, of the machine or of imageio-ffmpeg, or else Pillow's."""
+    program = shutil.which('ffmpeg')
+    if program is None:
+        try:
+            from imageio_ffmpeg import get_ffmpeg_exe
+            program = get_ffmpeg_exe()
+        except (ImportError, RuntimeError):
+            print('There is no ffmpeg (pip install imageio-ffmpeg): the video becomes a GIF.')
+            return animation.PillowWriter(FRAMES_PER_SECOND), '.gif'
+    pyplot.rcParams['animation.ffmpeg_path'] = program
+    return animation.FFMpegWriter(
+        FRAMES_PER_SECOND, codec='libx264', extra_args=['-pix_fmt', 'yuv420p']), '.mp4'
+
+
+class Frame:
+
+    """A figure that shows one iteration after the other."""
+
+    def __init__(self, points, centres, history, reference, settings):
+        self.history, self.settings = history, settings
+        self.reference_log_likelihood = reference.score(points)
+        self.figure = pyplot.figure(figsize=(7.2, 9.6))
+        grid = self.figure.add_gridspec(
+            2, 2, height_ratios=[3.1, 1], left=.15, right=.97, bottom=.06, top=.91, hspace=.18,
+            wspace=.45)
+        self.plane = self.figure.add_subplot(grid[0, :])
+        self.curves = [self.figure.add_subplot(grid[1, i]) for i in (0, 1)]
+        self.moving = []
+        self._draw_plane(points, centres, reference)
+        self._draw_curves()
+
+    def _draw_plane(self, points, centres, reference):
+        """What stays: points, centres, the reference."""
+        axis = self.plane
+        axis.scatter(*points.T, s=4, c=POINTS, linewidths=0, label='all points')
+        self.batch = axis.scatter([], [], s=7, c=BATCH, linewidths=0, label='current batch')
+        _draw_mixture(axis, reference.means_, reference.covariances_, reference.weights_,
+                      REFERENCE, outwards=-1, linestyle='--')
+        axis.plot([], [], color=OURS, label='GMMLayer, batch by batch')
+        axis.plot([], [], color=REFERENCE, linestyle='--', label='scikit-learn, all points')
+        axis.scatter(*centres.T, s=40, c='black', marker='+', linewidths=1, label='centres')
+        extent = 1.2 * abs(points).max()
+        axis.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect='equal',
+                 xlabel='$x_1$ (ellipses: two deviations, numbers: weights in %)', ylabel='$x_2$')
+        self.figure.legend(*axis.get_legend_handles_labels(), loc='upper center', ncol=3,
+                           fontsize=8, bbox_to_anchor=(.5, .965), frameon=False)
+
+    def _draw_curves(self):
+        n = len(self.history)
+        likelihood, distance = self.curves
+        self.ours, = likelihood.plot([], [], color=OURS, marker='.', markersize=3,
+                                     label='GMMLayer')
+        self.theirs, = likelihood.plot([], [], color=REFERENCE, linestyle='--',
+                                       label='scikit-learn')
+        values = [iteration.log_likelihood for iteration in self.history]
+        _set_limits(likelihood, n, values + [self.reference_log_likelihood])
+        likelihood.set(xlabel='iteration', ylabel='log-likelihood\n(nats per point)')
+        likelihood.legend(loc='lower right', fontsize=8)
+        self.distance, = distance.plot([], [], color=OURS, marker='.', markersize=3)
+        distance.axhline(self.settings.deviation, color='0.5', linestyle=':',
+                         label='one deviation')
+        means = [iteration.distances.mean() for iteration in self.history]
+        _set_limits(distance, n, means + [0, 1.1 * self.settings.deviation])
+        distance.set(xlabel='iteration', ylabel='mean distance\nto the centres')
+        distance.legend(loc='upper right', fontsize=8)
+
+    def show(self, i):
+        """Shows iteration i, counted from 0."""
+        iteration = self.history[i]
+        for artist in self.moving:
+            artist.remove()
+        self.moving = _draw_mixture(self.plane, iteration.mean, iteration.var, iteration.weight,
+                                    OURS, outwards=1)
+        self.batch.set_offsets(iteration.batch)
+        steps = range(1, i + 2)
+        self.ours.set_data(steps, [one.log_likelihood for one in self.history[:i + 1]])
+        self.theirs.set_data([.5, i + 1.5], [self.reference_log_likelihood] * 2)
+        self.distance.set_data(steps, [one.distances.mean() for one in self.history[:i + 1]])
+        s = self.settings
+        self.figure.suptitle(
+            f'{s.name}: deviation {s.deviation:g}, batches of {s.batch_size}, '
+            f'iteration {i + 1} of {len(self.history)}, '
+            f'mean distance {iteration.distances.mean():.3f}')
+
+
+def _set_limits(axis, n, values):
+    margin = .08 * (max(values) - min(values) or 1)
+    axis.set(xlim=(0, n + 1), ylim=(min(values) - margin, max(values) + margin))
+    axis.grid(alpha=.3)
+
+
+def _draw_mixture(axis, mean, var, weight, colour, outwards, linestyle='-'):
+    """Ellipses with their weights in per cent, at the outer or the inner side of the circle."""
+    artists = []
+    for k, (centre, deviation) in enumerate(zip(mean, numpy.sqrt(var))):
+        width, height = 2 * N_DEVIATIONS * deviation
+        ellipse = Ellipse(centre, width, height, fill=False, edgecolor=colour, linewidth=1.6,
+                          linestyle=linestyle)
+        radius = numpy.linalg.norm(centre) or 1
+        place = centre * (1 + outwards * (N_DEVIATIONS * deviation.max() + .09) / radius)
+        text = axis.text(*place, f'{100 * weight[k]:.0f}', color=colour, fontsize=8,
+                         ha='center', va='center')
+        artists += [axis.add_patch(ellipse), text]
+    return artists
