@@ -5,5 +5,5 @@ class InputError(Exception):
     """Something the user gave cannot be used.
 
     The message is one sentence: what is wrong, in which file and line, and what to do.
-    The command line prints it to stderr and exits with code 2; nothing has been written by then.
+    The command line prints it to stderr and exits with code 2; nothing that was there before is lost.
     """

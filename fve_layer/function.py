@@ -14,6 +14,15 @@ def check_normalization(normalization):
             ', '.join(map(repr, NORMALIZATIONS)), normalization))
 
 
+def check_mixture(in_size, n_components, var_floor):
+    """Raises a ValueError unless there can be such a mixture."""
+    if in_size < 1 or n_components < 1:
+        raise ValueError('in_size and n_components must be at least 1, not {} and {}'.format(
+            in_size, n_components))
+    if not var_floor > 0:
+        raise ValueError('var_floor must be positive, not {}'.format(var_floor))
+
+
 class FisherVector(function_node.FunctionNode):
 
     """Forward and explicit backward of :func:`fisher_vector`."""
@@ -34,7 +43,7 @@ class FisherVector(function_node.FunctionNode):
             raise ValueError('mean, var and weight must have the shapes (K, D), (K, D) and (K,), '
                              'not {}, {} and {}'.format(mean.shape, var.shape, weight.shape))
         if mask is not None:
-            type_check.expect(x.shape[0] == mask.shape[0], x.shape[1] == mask.shape[1])
+            type_check.expect(x.shape[:2] == mask.shape)
 
     def forward(self, inputs):
         self.retain_inputs((0,))

@@ -135,7 +135,7 @@ def responsibilities(x, mean, var, weight):
         array: Responsibilities, shape (..., T, K); they sum to one over the components.
 
     """
-    density = log_density(mean, var, weight, x.dtype)
+    density = log_density(mean, var, weight, numpy.promote_types(x.dtype, numpy.float32))
     resp, _ = posterior(density, *shift(x, density.centre))
     return resp.swapaxes(-1, -2).astype(x.dtype, copy=False)
 

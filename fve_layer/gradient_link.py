@@ -7,6 +7,7 @@ import numpy
 from fve_layer import function
 from fve_layer import masking
 from fve_layer import seeding
+from fve_layer.fisher_vector import VANISHING_WEIGHT
 
 
 class GradientFVELayer(chainer.Link):
@@ -15,7 +16,8 @@ class GradientFVELayer(chainer.Link):
 
     The encoding is that of :class:`~fve_layer.FVELayer`, but means, variances and weights are
     parameters that the loss moves; there is no clustering objective. This is what the paper argues
-    against (Sect. 2.1) and is there to be compared with. Variances are positive and weights sum to
+    against (Sect. 2.1) and is there to be compared with. Weight decay, like the loss, acts on it
+    unless it is switched off for these parameters. Variances are positive and weights sum to
     one by construction:
 
     .. math::
@@ -50,6 +52,7 @@ class GradientFVELayer(chainer.Link):
                  var_floor=1e-3, seed=None):
         super().__init__()
         function.check_normalization(normalization)
+        function.check_mixture(in_size, n_components, var_floor)
         self.in_size, self.n_components = in_size, n_components
         self.norm_filter, self.normalization = norm_filter, normalization
         self.var_floor = var_floor
@@ -97,6 +100,7 @@ class GradientFVELayer(chainer.Link):
 
         """
         x = chainer.as_variable(x)
+        masking.check_shapes(x.array, mask, self.in_size)
         counts = masking.counting_features(x.array, mask, self.norm_filter)
         if chainer.config.train and not self.is_seeded:
             self._seed(x.array, counts)
@@ -125,7 +129,7 @@ class GradientFVELayer(chainer.Link):
         inside = self.xp.broadcast_to(counts[..., None], x.shape)
         z = F.where(inside, x - F.broadcast_to(centre, x.shape), self.xp.zeros_like(x.array))
         z2 = z * z
-        resp = self._responsibilities(z, z2, offset, var, weight)
+        resp = self._responsibilities(z, z2, offset, var)
         resp = resp * counts[:, None].astype(resp.dtype)
         s0 = F.sum(resp, axis=2, keepdims=True)
         s0, offset, var = F.broadcast(s0, offset[None], var[None])
@@ -137,10 +141,11 @@ class GradientFVELayer(chainer.Link):
         fv = fv * F.broadcast_to(self._scale(counts, weight), fv.shape)
         return F.reshape(fv, (len(x), self.out_size))
 
-    def _responsibilities(self, z, z2, offset, var, weight):
+    def _responsibilities(self, z, z2, offset, var):
         """Eq. 1, components in rows: (N, K, T)."""
         linear = offset / var
-        const = F.log(weight) - .5 * F.sum(F.log(var) + offset * linear, axis=1)
+        const = F.log_softmax(self.raw_weight[None])[0]      # the weights, however small
+        const -= .5 * F.sum(F.log(var) + offset * linear, axis=1)
         n = len(z), 1, 1
         logits = F.matmul(F.tile(linear[None], n), z, transb=True)
         logits += F.matmul(F.tile(-.5 / var[None], n), z2, transb=True)
@@ -152,5 +157,7 @@ class GradientFVELayer(chainer.Link):
         n = self.xp.maximum(counts.sum(axis=1), 1).astype(weight.dtype)
         if self.normalization == 'sqrt':
             n = self.xp.sqrt(n)
-        weight, n = F.broadcast(weight[None], n[:, None])
-        return (1 / (n * F.sqrt(weight)))[:, None, :, None]
+        lives = (weight.array > VANISHING_WEIGHT).astype(weight.dtype)
+        weight = F.maximum(weight, self.xp.full_like(weight.array, VANISHING_WEIGHT))
+        scale, n = F.broadcast((lives / F.sqrt(weight))[None], n[:, None])
+        return (scale / n)[:, None, :, None]

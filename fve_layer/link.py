@@ -73,13 +73,9 @@ class GMMLayer(chainer.Link):
         if init not in INITS:
             raise ValueError('init must be one of {}, not {!r}; to start from arrays, assign '
                              'mean, var and weight'.format(', '.join(map(repr, INITS)), init))
-        if in_size < 1 or n_components < 1:
-            raise ValueError('in_size and n_components must be at least 1, not {} and {}'.format(
-                in_size, n_components))
         if not 0 <= ema_decay < 1:
             raise ValueError('ema_decay must be in [0, 1), not {}'.format(ema_decay))
-        if not var_floor > 0:
-            raise ValueError('var_floor must be positive, not {}'.format(var_floor))
+        function.check_mixture(in_size, n_components, var_floor)
         if seed is None:
             seed = numpy.random.randint(2 ** 31 - 1)
         self.in_size, self.n_components = in_size, n_components
@@ -130,12 +126,7 @@ class GMMLayer(chainer.Link):
 
     def _observe(self, x, mask):
         """Lets the mixture learn in training mode; returns which features count."""
-        if x.ndim != 3 or x.shape[2] != self.in_size:
-            raise ValueError('x must have the shape (N, T, {}), not {}'.format(
-                self.in_size, x.shape))
-        if mask is not None and mask.shape != x.shape[:2]:
-            raise ValueError('mask must have the shape (N, T) = {}, not {}'.format(
-                x.shape[:2], mask.shape))
+        masking.check_shapes(x, mask, self.in_size)
         counts = masking.counting_features(x, mask, self.norm_filter)
         if chainer.config.train:
             self._seed(x, counts)

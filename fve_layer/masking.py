@@ -2,6 +2,15 @@
 from chainer import backend
 
 
+def check_shapes(x, mask, in_size):
+    """Raises a ValueError unless x is (N, T, D) and the mask (N, T)."""
+    if x.ndim != 3 or x.shape[2] != in_size:
+        raise ValueError('x must have the shape (N, T, {}), not {}'.format(in_size, x.shape))
+    if mask is not None and mask.shape != x.shape[:2]:
+        raise ValueError('mask must have the shape (N, T) = {}, not {}'.format(
+            x.shape[:2], mask.shape))
+
+
 def counting_features(x, visible=None, norm_filter=False):
     """Marks the local features that enter the mixture and the encoding (Sect. 3.4).
 

@@ -21,9 +21,15 @@ def kmeans_mixture(x, n_components, var_floor, seed):
     Returns:
         tuple of arrays: Means (K, D), variances (K, D) and weights (K,), float64.
 
+    Raises:
+        ValueError: If a feature is not finite.
+
     See: Arthur and Vassilvitskii, k-means++: The advantages of careful seeding, SODA 2007.
 
     """
+    if not numpy.isfinite(x).all():
+        raise ValueError('the first batch has features that are not finite: no mixture can be '
+                         'seeded from it')
     random = numpy.random.RandomState(seed)
     x = _sample(x.astype(numpy.float64), n_components, var_floor, random)
     best, best_distance = None, numpy.inf

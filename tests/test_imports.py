@@ -13,7 +13,7 @@ LIBRARY = {
     'fisher_vector': {'gmm'},
     'function': {'fisher_vector'},
     'link': {'function', 'gmm', 'masking', 'seeding'},
-    'gradient_link': {'function', 'masking', 'seeding'},
+    'gradient_link': {'fisher_vector', 'function', 'masking', 'seeding'},
 }
 # From the first to the last: a package imports from itself and from those before it.
 PROGRAM = ['errors', 'progress', 'config', 'data', 'models', 'training', 'doctor', 'visualize',

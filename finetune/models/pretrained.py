@@ -1,10 +1,15 @@
 """Weights from .npz files, with every mismatch said before anything is loaded."""
 import zipfile
+import zlib
 
 from chainer import serializers
 import numpy
 
 from finetune.errors import InputError
+
+# What NumPy and Chainer raise for an .npz file that is damaged, cut off or something else.
+BROKEN = (OSError, ValueError, AttributeError, TypeError, KeyError, EOFError, zlib.error,
+          zipfile.BadZipFile)
 
 # An .npz of a whole classifier has its backbones below these names.
 CLASSIFIER_BACKBONE = 'global_cnn/'
@@ -49,7 +54,7 @@ def read_npz(path):
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise InputError(f'{path}: there is no such file of weights; correct model.pretrained.')
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise InputError(f'{path}: is not a complete .npz file ({error}); copy it again.')
 
 
@@ -59,16 +64,18 @@ def _load(link, arrays, path):
 
 
 def _check(link, arrays, path):
-    """Raises an error that lists every missing, unexpected and misshapen key."""
+    """Raises an error that lists every missing, unexpected, misshapen and non-finite key."""
     expected = serializers.DictionarySerializer()
     expected.save(link)
     expected = {key: array.shape for key, array in expected.target.items()}
     misshapen = [f'{key} {arrays[key].shape} for {shape}' for key, shape in expected.items()
                  if key in arrays and arrays[key].shape != shape]
+    infinite = [key for key, array in arrays.items()
+                if array.dtype.kind == 'f' and not numpy.isfinite(array).all()]
     problems = [(name, sorted(keys)) for name, keys in (
         ('missing', expected.keys() - arrays.keys()),
         ('unexpected', arrays.keys() - expected.keys()),
-        ('misshapen', misshapen)) if keys]
+        ('misshapen', misshapen), ('not finite', infinite)) if keys]
     if problems:
         lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys)}' for name, keys in problems)
         raise InputError(f'{path}: the weights are not those of {type(link).__name__} ({lists}); '

@@ -3,7 +3,7 @@ import contextlib
 import fcntl
 from pathlib import Path
 import platform
-import zipfile
+import re
 
 import chainer
 from chainer import serializers
@@ -12,6 +12,7 @@ import yaml
 
 from finetune import config as configuration
 from finetune.errors import InputError
+from finetune.models.pretrained import BROKEN
 
 LOCK = '.lock'
 MODEL = 'model.npz'
@@ -26,20 +27,25 @@ def folder(config_path, seed):
 
 
 def check(out, config):
-    """Raises an error if the folder holds a run with other settings, or something else."""
+    """Raises an error if the folder holds a run with other settings, or something else.
+
+    A run that stopped before its first snapshot has nothing to lose and may start over.
+    """
     settings = out / 'config.yml'
-    if not out.exists() or all(path.name == LOCK for path in out.iterdir()):
+    if not out.exists() or all(path.name.startswith('.') for path in out.iterdir()):
         return
     if not settings.exists():
         raise InputError(f'{out}: holds something else than a run of this program; give another '
                          'folder with --output.')
+    if not is_finished(out) and not _snapshots(out):
+        return
     before, now = configuration.load(settings), config
     changed = [name for name in configuration.names()
                if name != 'training.gpu'
                and configuration.get(before, name) != configuration.get(now, name)]
     if changed:
-        raise InputError(f'{out}: was made with another {", ".join(changed)}; give another folder '
-                         'with --output, or the same settings to go on.')
+        raise InputError(f'{out}: was made with another {", ".join(changed)}; move it away, give '
+                         'another folder with --output, or the same settings to go on.')
 
 
 @contextlib.contextmanager
@@ -65,26 +71,45 @@ def is_finished(out):
     return (out / MODEL).exists()
 
 
-def newest_snapshot(out):
-    """Snapshot to go on from, or ``None``."""
-    snapshots = sorted(out.glob('snapshot_iter_*'), key=lambda path: int(path.name.split('_')[2]))
+def _snapshots(out):
+    """Iteration numbers of the snapshots, and their paths."""
+    matches = [re.fullmatch(r'snapshot_iter_(\d+)', path.name) for path in out.glob('snapshot_*')]
+    return {int(match[1]): out / match[0] for match in matches if match}
+
+
+def has_begun(out):
+    """Whether there is something to go on from, so that first weights are not needed."""
+    return is_finished(out) or bool(_snapshots(out))
+
+
+def load_newest_snapshot(out, trainer):
+    """Puts the trainer where the newest snapshot was taken, if there is one."""
+    snapshots = _snapshots(out)
     if not snapshots:
-        return None
-    if not zipfile.is_zipfile(snapshots[-1]):
-        raise InputError(f'{snapshots[-1]}: is not a complete snapshot; move it away to start '
+        return
+    newest = snapshots[max(snapshots)]
+    try:
+        serializers.load_npz(newest, trainer)
+    except BROKEN as error:
+        raise InputError(f'{newest}: is not a complete snapshot ({error}); move it away to start '
                          'the run again.')
-    return snapshots[-1]
 
 
 def write_settings(out, config):
-    """Saves the merged settings and the environment."""
-    (out / 'config.yml').write_text(configuration.dump(config), encoding='utf-8')
+    """Saves the merged settings and the environment, each file whole or not at all."""
+    _write(out / 'config.yml', configuration.dump(config))
     versions = {'python': platform.python_version(), 'machine': platform.platform()}
     for package in (numpy, chainer):
         versions[package.__name__] = package.__version__
     if chainer.backends.cuda.available:
         versions['cupy'] = chainer.backends.cuda.cupy.__version__
-    (out / 'environment.yml').write_text(yaml.safe_dump(versions), encoding='utf-8')
+    _write(out / 'environment.yml', yaml.safe_dump(versions))
+
+
+def _write(path, text):
+    unfinished = path.with_name(f'.{path.name}')
+    unfinished.write_text(text, encoding='utf-8')
+    unfinished.replace(path)
 
 
 def save_model(out, model):
@@ -96,7 +121,7 @@ def save_model(out, model):
 
 def report(out, config, evaluation):
     """Writes the evaluation and prints the accuracy beside what to expect."""
-    (out / 'evaluation.yml').write_text(yaml.safe_dump(evaluation), encoding='utf-8')
+    _write(out / 'evaluation.yml', yaml.safe_dump(evaluation))
     streams = ''.join(f', {name.split("_")[1]} stream alone {100 * evaluation[name]:.1f} %'
                       for name in ('accuracy_global', 'accuracy_parts') if name in evaluation)
     print(f'{out}: test accuracy {100 * evaluation["accuracy"]:.1f} %{streams}', flush=True)

@@ -3,7 +3,6 @@ from pathlib import Path
 import random
 
 import chainer
-from chainer import serializers
 from chainer.training import extensions
 import numpy
 
@@ -45,7 +44,7 @@ def train(config_path, overrides=(), out=None):
     device = open_device(config.training.gpu)
     seed_generators(config.training.seed, device)
     model = build_model(config, lists)
-    if results.newest_snapshot(out) is None:
+    if not results.has_begun(out):
         load_pretrained(model, config)
     with results.opened(out, config):
         if results.is_finished(out):
@@ -60,10 +59,8 @@ def train(config_path, overrides=(), out=None):
 def _run(model, config, lists, device, out):
     """Trains to the end, from the newest snapshot if there is one, and saves the model."""
     trainer = build_trainer(model, config, lists, device, out)
-    snapshot = results.newest_snapshot(out)
-    if snapshot is not None:
-        # Not by the extension's autoload, which comes after all other extensions' initialisation.
-        serializers.load_npz(snapshot, trainer)
+    # Not by the extension's autoload, which comes after all other extensions' initialisation.
+    results.load_newest_snapshot(out, trainer)
     results.write_settings(out, config)
     trainer.run(show_loop_exception_msg=False)
     results.save_model(out, model)
@@ -120,7 +117,6 @@ def load_pretrained(model, config):
         print(f'Pre-training: {source}', flush=True)
         source = train(source, [f'training.gpu={config.training.gpu}']) / 'model.npz'
         print('Pre-training is done.', flush=True)
-        seed_generators(config.training.seed, chainer.get_device(model.device))
     if source:
         pretrained.load_backbones(model, source)
 

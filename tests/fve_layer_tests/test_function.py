@@ -55,6 +55,8 @@ X = numpy.zeros((2, 5, 3), 'f')
     (X[:, :, :2], None, 'sqrt', type_check.InvalidType),
     (X.astype('i'), None, 'sqrt', type_check.InvalidType),
     (X, numpy.ones((2, 4), dtype=bool), 'sqrt', type_check.InvalidType),
+    (X, numpy.ones(2, dtype=bool), 'sqrt', type_check.InvalidType),
+    (X, numpy.ones((2, 5, 1), dtype=bool), 'sqrt', type_check.InvalidType),
 ])
 def test_wrong_arguments(x, mask, normalization, error):
     with pytest.raises(error):

@@ -131,3 +131,19 @@ def test_k_means_with_fewer_features_than_components(n_features):
     for array in (mean, var, weight):
         assert numpy.isfinite(array).all()
     assert (var >= 1e-3).all() and (weight > 0).all()
+
+
+@pytest.mark.parametrize('value', [numpy.nan, numpy.inf])
+def test_k_means_refuses_features_that_are_not_finite(value):
+    x = numpy.ones((5, 2))
+    x[3, 1] = value
+    with pytest.raises(ValueError, match='not finite'):
+        seeding.kmeans_mixture(x, 2, 1e-3, 0)
+
+
+def test_responsibilities_of_float16_features_are_computed_in_float32(mixture, x):
+    half = x.astype(numpy.float16)
+    resp = gmm.responsibilities(half, *mixture)
+    assert resp.dtype == numpy.float16
+    expected = gmm.responsibilities(half.astype(numpy.float64), *mixture)
+    numpy.testing.assert_allclose(resp, expected, atol=1e-3)

@@ -150,6 +150,30 @@ def test_saved_and_loaded_it_does_not_seed_again(tmp_path):
     assert (other(x).array == fv).all()
 
 
-def test_wrong_normalization():
-    with pytest.raises(ValueError, match='normalization'):
-        GradientFVELayer(D, K, normalization='none')
+def test_component_of_vanishing_weight_yields_zeros():
+    layer = make()
+    layer.raw_weight.array[1] = -200
+    x = chainer.Variable(features(3, 6, D))
+    layer.cleargrads()
+    fv = layer(x)
+    fv.grad = numpy.ones_like(fv.array)
+    fv.backward()
+    fv = fv.array.reshape(3, 2, K, D)
+    assert (fv[:, :, 1] == 0).all() and (fv[:, :, 0] != 0).all()
+    for array in (fv, x.grad, layer.mean.grad, layer.raw_var.grad, layer.raw_weight.grad):
+        assert numpy.isfinite(array).all()
+
+
+@pytest.mark.parametrize('settings, message', [
+    (dict(normalization='none'), 'normalization'), (dict(var_floor=0), 'var_floor'),
+    (dict(n_components=0), 'n_components')])
+def test_wrong_options(settings, message):
+    with pytest.raises(ValueError, match=message):
+        GradientFVELayer(D, **{'n_components': K, **settings})
+
+
+def test_wrong_shapes():
+    with pytest.raises(ValueError, match='x must have the shape'):
+        make()(features(3, 6, D + 1))
+    with pytest.raises(ValueError, match='mask must have the shape'):
+        make()(features(3, 6, D), MASK[:, :4])
