@@ -154,6 +154,8 @@ def _fill(section, tree, where, prefix=''):
             raise InputError(f'{where}: there is no setting {prefix}{key}{_nearest(prefix, key)}')
         if dataclasses.is_dataclass(types[key]):
             _fill(getattr(section, key), value or {}, where, f'{prefix}{key}.')
+        elif types[key] is dict:
+            getattr(section, key).update(_convert(dict, value, f'{where}: {prefix}{key}'))
         else:
             setattr(section, key, _convert(types[key], value, f'{where}: {prefix}{key}'))
 
@@ -202,6 +204,13 @@ def _check(config, path):
     if (config.data.parts, config.model.encoding, config.data.missing) == ('GT', 'gap', 'mask'):
         raise InputError(f'{path}: data.missing is mask, but gap needs one slot for every part; '
                          'use zero or centre, or the encoding fve.')
+    if config.data.parts == 'GLOBAL' and config.model.encoding != 'gap':
+        raise InputError(f'{path}: model.encoding is {config.model.encoding}, but without parts '
+                         '(data.parts GLOBAL) there is nothing to encode; use gap.')
+    for name in ('data.input_size', 'data.part_input_size'):
+        if config.model.architecture == 'inception_v3' and get(config, name) < 75:
+            raise InputError(f'{path}: {name} is {get(config, name)}, but inception_v3 needs at '
+                             'least 75.')
     if config.data.split and config.data.dataset != 'minibirds':
         raise InputError(f'{path}: data.split {config.data.split} exists for minibirds only.')
     if 'pretraining' in config.data.drawing:

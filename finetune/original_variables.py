@@ -10,8 +10,10 @@ the original's environment variables choose a config and settings, too:
   DATASET=CUB200 PARTS=GT FVE_TYPE=em N_COMPONENTS=1 GPU=0 DRY_RUN=1 ./train.sh
 DATASET: CUB200, MINIBIRDS, DIGITS. PARTS: GLOBAL, GT. FVE_TYPE: no, em, grad.
 Also N_COMPONENTS, EMA_ALPHA, MASK_FEATURES, NORMALIZE, WEIGHTS, EPOCHS, OPTIMIZER, INIT_LR,
-LR_DECAY, BATCH_SIZE, UPDATE_SIZE, LABEL_SMOOTHING, SHUFFLE_PARTS, OUTPUT. Unset ones keep the
-config's values, which are the paper's."""
+LR_STEP, LR_DECAY, BATCH_SIZE, UPDATE_SIZE, LABEL_SMOOTHING, SHUFFLE_PARTS, OUTPUT. Unset ones
+keep the config's values. Others of the original's are refused."""
+
+MAX_EPOCHS = 1000
 
 DATASETS = {'CUB200': 'cub200', 'MINIBIRDS': 'minibirds', 'DIGITS': 'digits'}
 ENCODINGS = {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'}
@@ -27,8 +29,10 @@ SETTINGS = {
 SWITCHES = {'MASK_FEATURES': 'model.norm_filter', 'NORMALIZE': 'model.l2_normalize'}
 
 # What the original's scripts could do and this program cannot: silence would mislead.
-UNSUPPORTED = ('COMP_SIZE', 'POST_FVE_SIZE', 'AUX_LAMBDA', 'BIG', 'FP16', 'LR_STEP', 'N_MPI')
-HARMLESS = ('', '0')
+UNSUPPORTED = ('COMP_SIZE', 'POST_FVE_SIZE', 'AUX_LAMBDA', 'AUX_RATE', 'AUX_STEP', 'BIG', 'FP16',
+               'FEATURE_AGG', 'INIT_MU', 'INIT_SIG', 'LOAD', 'LR_TARGET', 'MODEL_TYPE', 'N_MPI',
+               'OUTPUT_FOLDER', 'OUTPUT_PREFIX', 'PRE_TRAINING', 'PREPARE_TYPE')
+HARMLESS = {'N_MPI': ('', '0', '1'), 'FEATURE_AGG': ('', 'concat'), 'PREPARE_TYPE': ('', 'model')}
 
 
 def read(environ, config=None):
@@ -48,7 +52,7 @@ def read(environ, config=None):
 
     """
     for name in UNSUPPORTED:
-        if environ.get(name, '') not in HARMLESS:
+        if environ.get(name, '') not in HARMLESS.get(name, ('', '0')):
             raise InputError(f'{name}={environ[name]}: this setting of the original does not '
                              'exist here; unset it.')
     overrides = [f'{setting}={environ[name]}' for name, setting in SETTINGS.items()
@@ -58,9 +62,18 @@ def read(environ, config=None):
     if environ.get('SHUFFLE_PARTS'):
         order = _choice(environ, 'SHUFFLE_PARTS', {'0': 'ordered', '1': 'shuffled'})
         overrides.append(f'data.order={order}')
+    if environ.get('LR_STEP'):
+        overrides.append(f'training.lr_epochs={_steps(environ["LR_STEP"])}')
     if config is None:
         config = _config(environ)
     return config, overrides
+
+
+def _steps(step):
+    """Epochs after which the learning rate drops: every ``step``, as long as anybody trains."""
+    if not step.isdigit() or int(step) == 0:
+        raise InputError(f'LR_STEP={step}: must be a whole number of epochs.')
+    return list(range(int(step), MAX_EPOCHS, int(step)))
 
 
 def _config(environ):
@@ -90,4 +103,4 @@ def output(environ):
 
 def is_dry_run(environ):
     """Whether DRY_RUN asks to stop after printing what would run."""
-    return environ.get('DRY_RUN', '') not in HARMLESS
+    return environ.get('DRY_RUN', '') not in ('', '0')

@@ -45,6 +45,7 @@ def check_options(name, options, defaults, ranges):
             nearest = get_close_matches(str(key), list(defaults), 1, 0)[0]
             raise InputError(f'data.drawing: {name} has no option {key}; did you mean {nearest}?')
         kind = type(defaults[key])
+        value = _number(value, kind)
         fits = isinstance(value, (int, float) if kind is float else kind)
         if not fits or isinstance(value, bool) != (kind is bool):
             raise InputError(f'data.drawing: {key} is {value!r}, but must be of the kind of '
@@ -53,7 +54,17 @@ def check_options(name, options, defaults, ranges):
         if not low <= value <= high:
             raise InputError(f'data.drawing: {key} is {value}, but must be between {low} and '
                              f'{high}.')
-    return {key: type(value)(options.get(key, value)) for key, value in defaults.items()}
+    return {key: _number(options.get(key, value), type(value)) for key, value in defaults.items()}
+
+
+def _number(value, kind):
+    """Converts by the default's kind: PyYAML reads 1e-1 as text."""
+    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    return value
 
 
 def is_complete(root, origin):

@@ -71,6 +71,10 @@ def read_cub(root):
     for i, (image_id, name) in enumerate(images.items()):
         (train if in_train[image_id] else test).append(
             Record(image_id, root / 'images' / name, labels[image_id], points[i], visible[i]))
+    for split, flag in ((train, 1), (test, 0)):
+        if not split:
+            raise InputError(f'{root / "train_test_split.txt"}: no image has the flag {flag}; get '
+                             'the complete file.')
     return FileLists(list(class_names.values()), list(part_names.values()), train, test)
 
 

@@ -83,6 +83,9 @@ def test_dump_round_trips(write, tmp_path):
     ('model: {norm_filter: 1}', 'must be true or false'),
     ('model: {encoding: fvec}', "model.encoding is 'fvec', but must be one of gap, fve"),
     ('model: {encoding: gap}\ndata: {parts: GT, missing: mask}', 'gap needs one slot for every part'),
+    ('data: {parts: GLOBAL}', 'there is nothing to encode; use gap'),
+    ('data: {input_size: 64}', 'inception_v3 needs at least 75'),
+    ('data: {part_input_size: 74}', 'data.part_input_size is 74'),
     ('data: {dataset: digits, split: pretraining}', 'minibirds only'),
     ('data: {drawing: {pretraining: true}}', 'use data.split'),
     ('data: {drawing: 3}', 'must be name: value pairs'),
@@ -104,3 +107,9 @@ def test_missing_config_and_bad_override(write, tmp_path):
         config.load(write(''), ['training.epoch=3'])
     with pytest.raises(InputError, match='section.name=value'):
         config.load(write(''), ['training.epochs'])
+
+
+def test_override_of_one_drawing_option_keeps_the_others(write):
+    path = write('data: {dataset: minibirds, drawing: {seed: 1}}')
+    assert config.load(path, ['data.drawing.n_species=5']).data.drawing == {
+        'seed': 1, 'n_species': 5}

@@ -220,3 +220,9 @@ def test_bad_options(tmp_path, options, problem):
         minibirds.prepare(tmp_path / 'birds', **options)
     assert problem in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_option_that_yaml_reads_as_text():
+    options = cub_writer.check_options(
+        'minibirds', {'difficulty': '1e-1'}, minibirds.DEFAULTS, minibirds.RANGES)
+    assert options['difficulty'] == .1

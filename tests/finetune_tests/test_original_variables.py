@@ -50,12 +50,25 @@ def test_each_variable_reaches_its_setting():
     assert settings.model.pretrained == 'weights.npz'
 
 
+def test_the_papers_schedule():
+    path, overrides = original_variables.read({
+        'DATASET': 'CUB200', 'PARTS': 'GT', 'FVE_TYPE': 'em', 'OPTIMIZER': 'rmsprop',
+        'INIT_LR': '1e-4', 'LR_STEP': '20', 'EMA_ALPHA': '0.9', 'N_MPI': '1'})
+    assert config.load(path, overrides).training.lr_epochs[:2] == [20, 40]
+    _, overrides = original_variables.read({'LR_STEP': '1000'})     # the original's default: never
+    assert config.load(path, overrides).training.lr_epochs == []
+
+
 @pytest.mark.parametrize('environ, message', [
     ({'DATASET': 'CUB'}, 'DATASET=CUB: must be one of CUB200'),
     ({'PARTS': 'CS'}, 'PARTS=CS: must be one of'),
     ({'FVE_TYPE': 'yes'}, 'FVE_TYPE=yes: must be one of no, em, grad'),
     ({'PARTS': 'GLOBAL', 'FVE_TYPE': 'em'}, 'set PARTS=GT'),
     ({'MASK_FEATURES': 'yes'}, 'MASK_FEATURES=yes'),
+    ({'LR_STEP': '0'}, 'LR_STEP=0: must be a whole number of epochs'),
+    ({'LR_STEP': 'often'}, 'LR_STEP=often'),
+    ({'FEATURE_AGG': 'mean'}, 'FEATURE_AGG=mean: this setting'),
+    ({'N_MPI': '4'}, 'N_MPI=4: this setting'),
     ({'COMP_SIZE': '256'}, 'COMP_SIZE=256: this setting of the original does not exist here'),
 ])
 def test_bad_values(environ, message):
