@@ -32,7 +32,7 @@ setup(
     extras_require={
         'test': ['pytest', 'scikit-image'],
         'cuda12': ['cupy-cuda12x>=12,<15'],
-        'cuda13': ['cupy-cuda13x>=13.6'],
+        'cuda13': ['cupy-cuda13x>=13.6,<15'],
         'mpi': ['mpi4py'],
         'tf': ['tensorflow'],
     },

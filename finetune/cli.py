@@ -65,7 +65,7 @@ def parser():
         'doctor', help='check environment and data set',
         description='Checks packages, GPU and, with a config, its data set and weights. Exit '
                     'code 0: training can start.')
-    _add_settings(doctor)
+    _add_settings(doctor, default='none')
     doctor.set_defaults(run=_doctor)
     return top
 
@@ -91,10 +91,9 @@ def _add_em(command):
     command.set_defaults(run=_visualize_em)
 
 
-def _add_settings(command):
+def _add_settings(command, default=original_variables.DEFAULT_CONFIG):
     command.add_argument('config', nargs='?', metavar='CONFIG',
-                         help='YAML of the experiment (default: '
-                              f'{original_variables.DEFAULT_CONFIG})')
+                         help=f'YAML of the experiment (default: {default})')
     command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
     command.add_argument('--gpu', type=int, help='device id; -1: CPU (training.gpu)')
     command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
@@ -128,6 +127,8 @@ def _evaluate(options):
 
 def _doctor(options):
     from finetune import doctor
+    if options.config is None and (options.overrides or options.gpu is not None):
+        raise InputError('doctor without a config checks the machine only; name a config, too.')
     config, overrides = (None, []) if options.config is None else _settings(options)
     return doctor.check(config, overrides)
 

@@ -8,12 +8,14 @@ from PIL import Image
 
 from finetune import config as configuration
 from finetune.data import data_sets, transforms
+from finetune.data import parts as part_boxes
 from finetune.errors import InputError
 from finetune.models import pretrained
 from finetune.models.part_classifier import PartClassifier
 from finetune.training import trainer
 
-PACKAGES = 'chainer', 'chainercv', 'numpy', 'scipy', 'pyyaml', 'matplotlib', 'Pillow'
+PACKAGES = ('chainer', 'chainercv', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
+            'Pillow')
 
 # (classes, training images, test images) as published with the data set
 KNOWN_COUNTS = {'cub200': (200, 5994, 5794), 'digits': (10, 1198, 599)}
@@ -75,19 +77,19 @@ def _data(config):
     counts = len(lists.class_names), len(lists.train), len(lists.test)
     expected = KNOWN_COUNTS.get(config.data.dataset)
     text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
-    if expected and counts != expected and not config.data.drawing:
+    if expected and counts != expected:
         yield 'error', f'{text} instead of {expected}; get the complete data set'
     else:
         yield 'ok', text
     records = lists.train + lists.test
-    yield from _images(lists, records)
+    yield from _images(records, config.data.part_ratio)
     hidden = sum(not record.visible.any() for record in records)
     share = numpy.mean([record.visible.mean() for record in records])
     yield 'ok', (f'{len(lists.part_names)} parts, {100 * share:.0f} % of them visible; '
                  f'{hidden} images without a visible part')
 
 
-def _images(lists, records):
+def _images(records, ratio):
     """Every image is there; one per class is decoded; part points lie inside their images."""
     missing = [record.path for record in records if not record.path.is_file()]
     if missing:
@@ -98,17 +100,31 @@ def _images(lists, records):
     for record in first.values():
         transforms.read_image(record.path)
     yield 'ok', f'one image of each of {len(first)} classes decoded'
-    outside = [record.image_id for record in records if _has_point_outside(record)]
+    outside, beside = [], []
+    for record in records:
+        height, width = _image_size(record.path)
+        points = record.points[record.visible]
+        if ((points < 0) | (points > (height, width))).any():
+            outside.append(record.image_id)
+        boxes = part_boxes.point_boxes(points, record.visible[record.visible], (height, width),
+                                       ratio)
+        if ((boxes[:, 2:] <= 0) | (boxes[:, :2] >= (height, width))).any():
+            beside.append(record.image_id)
     if outside:
         yield 'warning', (f'{len(outside)} images have visible parts outside of them, the first is '
                           f'image {outside[0]}; their crops are cut from replicated edges')
+    if beside:
+        yield 'error', (f'{len(beside)} images have parts so far outside that their crops are '
+                        f'empty, the first is image {beside[0]}; correct parts/part_locs.txt')
 
 
-def _has_point_outside(record):
-    with Image.open(record.path) as image:
-        width, height = image.size
-    points = record.points[record.visible]
-    return bool(((points < 0) | (points > (height, width))).any())
+def _image_size(path):
+    """Height and width; only the head of the file is read."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except OSError as error:
+        raise InputError(f'{path}: is not an image ({error}); copy it again.')
 
 
 def _weights(config):

@@ -30,7 +30,7 @@ class GMMLayer(chainer.Link):
     of batch normalisation (Sect. 3.3).
 
     A component that received almost nothing from a batch keeps its mean and variance; a batch
-    without features that count changes nothing.
+    without features that count leaves the mixture as it is.
 
     Differs from the authors' code, whose E-step uses the last batch's own parameters; with more
     than one component their mixtures collapse to a single one on clustered features.
@@ -42,8 +42,8 @@ class GMMLayer(chainer.Link):
         norm_filter (bool): Whether only features with a norm above the mean norm of their image
             count (Sect. 3.4).
         init (str): ``'kmeans'``: k-means++ with restarts on the first training batch;
-            ``'random'``: means uniform in [-1, 1], unit variances. With ``'kmeans'``, means that
-            were assigned before the first batch are kept as the seeds.
+            ``'random'``: means uniform in [-1, 1], unit variances. With ``'kmeans'``, a mixture
+            assigned before the first batch is kept as the seeds unless all its means are zero.
         var_floor (float): Smallest variance.
         seed (int or None): Seed of the random choices. ``None``: drawn from NumPy's global state.
 
@@ -55,7 +55,8 @@ class GMMLayer(chainer.Link):
         n_updates (array): Number of batches learned from, t in Eqs. 6-9; scalar int64.
         seed (array): Seed in use; scalar int64.
         log_likelihood (array or None): Mean log likelihood per feature, in nats, of the last
-            training batch under the parameters before its update. Not saved.
+            training batch under the parameters before its update; 0 for a batch without
+            features that count. Not saved.
 
     .. rubric:: Example
 

@@ -89,7 +89,8 @@ def load_newest_snapshot(out, trainer):
         return
     newest = snapshots[max(snapshots)]
     try:
-        serializers.load_npz(newest, trainer)
+        with open(newest, 'rb') as file:
+            serializers.load_npz(file, trainer)
     except BROKEN as error:
         raise InputError(f'{newest}: is not a complete snapshot ({error}); move it away to start '
                          'the run again.')

@@ -277,6 +277,16 @@ def test_truncated_snapshot(write_config, capsys):
     assert files('results') == before
 
 
+def test_run_that_failed_before_its_first_snapshot_may_start_over(write_config, birds, capsys):
+    image = first_image(birds)
+    config = write_config()
+    image.rename(birds / 'away.png')
+    fails(capsys, 'train', config)
+    assert Path('results/config/seed0/config.yml').exists()
+    (birds / 'away.png').rename(image)
+    assert run('train', config, '--set', 'training.epochs=1') == 0
+
+
 def test_results_of_another_config_are_kept(write_config, capsys):
     config = write_config()
     run('train', config)
@@ -300,8 +310,11 @@ def test_no_space_left(write_config, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, 'No space left on device', 'model.npz')
 
-    monkeypatch.setattr('chainer.serializers.save_npz', full)
-    assert 'No space left' in fails(capsys, 'train', write_config(training={'epochs': 1}))
+    config = write_config(training={'epochs': 1})
+    with monkeypatch.context() as patch:
+        patch.setattr('chainer.serializers.save_npz', full)
+        assert 'No space left' in fails(capsys, 'train', config)
+    assert run('train', config) == 0
 
 
 def test_unknown_gpu(write_config, capsys):

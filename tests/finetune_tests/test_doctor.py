@@ -20,6 +20,12 @@ def test_environment_alone(capsys):
     assert 'chainer 7.8.1' in printed and printed.endswith('Training can start.\n')
 
 
+def test_options_without_a_config(capsys):
+    capsys.readouterr()
+    assert cli.main(['doctor', '--gpu', '0']) == 2
+    assert 'name a config' in capsys.readouterr().err
+
+
 def test_sound_data_set(write_config, capsys):
     code, printed = doctor(capsys, write_config(data=DRAWN))
     assert code == 0
@@ -39,17 +45,20 @@ def first_image(birds):
     return sorted((birds / 'images').rglob('*.png'))[0]
 
 
-def move_a_part_outside(birds):
+def move_a_part(birds, x):
     path = birds / 'parts' / 'part_locs.txt'
     lines = path.read_text().splitlines()
-    path.write_text('\n'.join(['1 1 900.0 3.0 1', *lines[1:]]))
+    path.write_text('\n'.join([f'1 1 {x} 3.0 1', *lines[1:]]))
 
 
 @pytest.mark.parametrize('damage, code, finding', [
     (lambda birds: first_image(birds).unlink(), 2, '1 images are missing, the first is '),
     (lambda birds: first_image(birds).write_text('no'), 2, 'is not a complete image'),
     (lambda birds: (birds / 'images.txt').unlink(), 2, 'images.txt'),
-    (move_a_part_outside, 0, '1 images have visible parts outside of them, the first is image 1'),
+    (lambda birds: sorted((birds / 'images').rglob('*.png'))[1].write_text('no'), 2,
+     'is not an image'),
+    (lambda birds: move_a_part(birds, 50), 0, '1 images have visible parts outside of them'),
+    (lambda birds: move_a_part(birds, 900), 2, 'crops are empty, the first is image 1'),
 ])
 def test_broken_data_set(damage, code, finding, write_config, birds, capsys):
     damage(birds)

@@ -1,3 +1,5 @@
+import io
+
 from chainer import serializers
 import numpy
 import pytest
@@ -72,3 +74,31 @@ def test_every_key_that_does_not_fit_is_listed_and_nothing_is_loaded(tmp_path):
                  '1 misshapen: layers/1/bn/beta (3,) for (48,)', 'SmallCNN'):
         assert part in str(raised.value)
     assert (model.global_cnn.layers[3].conv.W.array == before).all()
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    cnn = SmallCNN()
+    cnn.layers[0].conv.W.array[0] = numpy.nan
+    serializers.save_npz(tmp_path / 'cnn.npz', cnn)
+    with pytest.raises(InputError, match='1 not finite: layers/0/conv/W'):
+        pretrained.load_backbones(classifier(), tmp_path / 'cnn.npz')
+
+
+def damaged(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes(200) + content[middle + 200:]
+
+
+def npy():
+    file = io.BytesIO()
+    numpy.save(file, numpy.zeros(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize('change', [lambda content: content[:-100], damaged,
+                                    lambda content: b'weights', lambda content: npy()])
+def test_files_that_are_no_complete_npz(change, tmp_path):
+    serializers.save_npz(tmp_path / 'cnn.npz', SmallCNN())
+    (tmp_path / 'cnn.npz').write_bytes(change((tmp_path / 'cnn.npz').read_bytes()))
+    with pytest.raises(InputError, match='is not a complete .npz file'):
+        pretrained.load_backbones(classifier(), tmp_path / 'cnn.npz')
