@@ -40,6 +40,7 @@ def parser():
                     'The same command again goes on with an interrupted run.',
         epilog=original_variables.HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_settings(train)
+    _add_gpu(train)
     train.add_argument('--output', metavar='DIR', help='another folder for the results')
     train.add_argument('--dry-run', action='store_true',
                        help='print settings, data counts, shapes and parameter count, and stop')
@@ -48,26 +49,57 @@ def parser():
     evaluate = commands.add_parser(
         'evaluate', help='evaluate a trained model',
         description='Evaluates the model in a folder of results on its test images.')
-    evaluate.add_argument('results', help='folder of a finished run')
-    evaluate.add_argument('--gpu', type=int, default=-1, help='device id; -1: CPU (default)')
+    _add_results(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
-    pictures = commands.add_parser(
-        'visualize', help='videos and pictures', description='Videos and pictures.'
-        ).add_subparsers(dest='what', required=True, metavar='WHAT')
-    _add_em(pictures.add_parser(
-        'em', help='the mixture learning points in the plane',
-        description="The supplement's video of the iterative EM algorithm: the layer's mixture "
-                    'learns points in the plane, batch by batch, beside one of scikit-learn that '
-                    'is fitted on all of them. Both videos unless --data names one.'))
+    _add_pictures(commands.add_parser('visualize', help='videos and pictures',
+                                      description='Videos and pictures.'))
 
     doctor = commands.add_parser(
         'doctor', help='check environment and data set',
         description='Checks packages, GPU and, with a config, its data set and weights. Exit '
                     'code 0: training can start.')
     _add_settings(doctor, default='none')
+    _add_gpu(doctor)
     doctor.set_defaults(run=_doctor)
     return top
+
+
+def _add_pictures(command):
+    commands = command.add_subparsers(dest='what', required=True, metavar='WHAT')
+    _add_em(commands.add_parser(
+        'em', help='the mixture learning points in the plane',
+        description="The supplement's video of the iterative EM algorithm: the layer's mixture "
+                    'learns points in the plane, batch by batch, beside one of scikit-learn that '
+                    'is fitted on all of them. Both videos unless --data names one.'))
+
+    parts = commands.add_parser(
+        'parts', help='images with part boxes and crops, before training',
+        description='A contact sheet of images of an experiment: their part boxes, and the image '
+                    'and the part crops exactly as the network gets them.')
+    _add_settings(parts)
+    parts.add_argument('--split', choices=('train', 'test'), default='train',
+                       help='train: augmented (default); test: not')
+    _add_images(parts)
+    parts.add_argument('--output', metavar='DIR',
+                       help='folder for the picture (default: results/<config>)')
+    parts.set_defaults(run=_visualize_parts)
+
+    mixture = commands.add_parser(
+        'mixture', help='what the components of a trained mixture own',
+        description='Pictures in the folder of results: some test images with their local features '
+                    'coloured by component, and the patches and parts of each component over all '
+                    'test images.')
+    _add_results(mixture)
+    _add_images(mixture)
+    mixture.set_defaults(run=_visualize_mixture)
+
+    confusion = commands.add_parser(
+        'confusion', help='the species mixed up most',
+        description='A picture in the folder of results: the pairs of species that the model mixes '
+                    'up most often on the test images, with examples and mistakes.')
+    _add_results(confusion)
+    confusion.set_defaults(run=_visualize_confusion)
 
 
 def _add_em(command):
@@ -95,9 +127,23 @@ def _add_settings(command, default=original_variables.DEFAULT_CONFIG):
     command.add_argument('config', nargs='?', metavar='CONFIG',
                          help=f'YAML of the experiment (default: {default})')
     command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
-    command.add_argument('--gpu', type=int, help='device id; -1: CPU (training.gpu)')
     command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
                          dest='overrides', help='another value for a setting; repeatable')
+    command.set_defaults(gpu=None)
+
+
+def _add_gpu(command):
+    command.add_argument('--gpu', type=int, help='device id; -1: CPU (training.gpu)')
+
+
+def _add_results(command):
+    command.add_argument('results', help='folder of a finished run')
+    command.add_argument('--gpu', type=int, default=-1, help='device id; -1: CPU (default)')
+
+
+def _add_images(command):
+    command.add_argument('--images', type=int, default=6,
+                         help='how many images, spread over the data set (default: 6)')
 
 
 def _settings(options):
@@ -143,3 +189,18 @@ def _visualize_em(options):
             em_video.make(settings, Path(options.output))
     if options.seeds is not None:
         em_table.print_table(experiments, options.seeds)
+
+
+def _visualize_parts(options):
+    from finetune.visualize import parts
+    parts.make(*_settings(options), options.split, options.images, options.output)
+
+
+def _visualize_mixture(options):
+    from finetune.visualize import mixture
+    mixture.make(options.results, options.images, options.gpu)
+
+
+def _visualize_confusion(options):
+    from finetune.visualize import confusion
+    confusion.make(options.results, options.gpu)

@@ -2,7 +2,8 @@
 import numpy
 
 MAX_FEATURES_PER_COMPONENT = 256
-N_STARTS = 10
+MIN_STARTS, MAX_STARTS = 10, 30
+CHEAP = 2 ** 21         # distances times dimensions per iteration of all starts together
 N_ITERATIONS = 20
 
 
@@ -10,7 +11,8 @@ def kmeans_mixture(x, n_components, var_floor, seed):
     """Means, variances and weights of the best of several k-means clusterings.
 
     A single start finds all ten clusters of the supplement's data (Sect. S3) in about half of the
-    runs, ten starts practically always. At most 256 features per component are looked at.
+    runs, ten starts in 98 to 99 of 100, thirty practically always: there are ten, and up to thirty
+    where they cost next to nothing. At most 256 features per component are looked at.
 
     Args:
         x (numpy.ndarray): Features, shape (M, D), M at least 1.
@@ -33,11 +35,17 @@ def kmeans_mixture(x, n_components, var_floor, seed):
     random = numpy.random.RandomState(seed)
     x = _sample(x.astype(numpy.float64), n_components, var_floor, random)
     best, best_distance = None, numpy.inf
-    for _ in range(N_STARTS if n_components > 1 else 1):
+    for _ in range(_n_starts(n_components, x.size)):
         labels, distance = _kmeans(x, n_components, random)
         if distance < best_distance:
             best, best_distance = labels, distance
     return _mixture_of(x, best, n_components, var_floor)
+
+
+def _n_starts(n_components, size):
+    if n_components == 1:
+        return 1
+    return min(max(CHEAP // (n_components * size), MIN_STARTS), MAX_STARTS)
 
 
 def _sample(x, n_components, var_floor, random):

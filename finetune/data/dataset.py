@@ -44,27 +44,41 @@ class PartDataset(chainer.dataset.DatasetMixin):
     def __len__(self):
         return len(self.records)
 
+    def __iter__(self):     # Python's own way would go on with the next epochs for ever
+        return (self[i] for i in range(len(self)))
+
     def get_example(self, index):
         epoch, i = divmod(int(index), len(self))
         record = self.records[i]
         random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
         image = transforms.read_image(record.path)
         img = self._transform(image, self.settings.input_size, random)
-        boxes, visible = self._boxes(record, image.shape[1:], self._part_order(i))
+        _, boxes, visible = self.part_boxes(i, image.shape[1:])
         size = self.settings.part_input_size
         parts = numpy.empty((visible.sum(), 3, size, size), numpy.float32)
         for part, bbox in zip(parts, boxes[visible]):
             part[...] = self._transform(_crop(image, bbox, record), size, random)
         return img, parts, visible, numpy.int32(record.label)
 
-    def _boxes(self, record, image_size, order):
-        """Part boxes (P, 4) and which parts count (P,), in the order asked for."""
+    def part_boxes(self, i, image_size):
+        """Which part of an image comes first, second, ..., and where it is cut out.
+
+        Args:
+            i (int): Which image.
+            image_size (tuple of int): Its height and width in pixels.
+
+        Returns:
+            tuple of arrays: Numbers of the parts, shape (P,), as in the data set's part names;
+            their boxes, shape (P, 4), pixels; and which of them are cropped, shape (P,), bool.
+
+        """
+        record, order = self.records[i], self._part_order(i)
         boxes = part_boxes.point_boxes(
             record.points, record.visible, image_size, self.settings.part_ratio)
         visible = record.visible
         if self.settings.missing == 'centre':       # where hidden parts have their box
             visible = numpy.ones_like(visible)
-        return boxes[order], visible[order]
+        return order, boxes[order], visible[order]
 
     def _transform(self, image, size, random):
         if not self.train:

@@ -72,9 +72,13 @@ class PartClassifier(chainer.Chain):
         conv_map = self.part_conv_maps(parts, visible)
         if self.encoder is None:
             return F.reshape(_average(conv_map), (len(visible), -1))    # (N, P C)
-        x, mask = local_features(conv_map, visible)
-        fv = self.encoder(x, mask if self.missing == 'mask' else None)  # (N, 2 K C)
+        fv = self.encoder(*self.encoder_input(conv_map, visible))       # (N, 2 K C)
         return F.normalize(fv) if self.l2_normalize else fv
+
+    def encoder_input(self, conv_map, visible):
+        """Local features (N, P h' w', C) of ConvMaps, and which are visible; ``None``: all."""
+        x, mask = local_features(conv_map, visible)
+        return x, mask if self.missing == 'mask' else None
 
     def part_conv_maps(self, parts, visible):
         """ConvMaps of all parts, shape (N P, C, h', w'); zeros for hidden ones.

@@ -68,6 +68,23 @@ def _run(model, config, lists, device, out):
 
 def evaluate_results(out, gpu=-1):
     """Evaluates the model of a finished run again, and prints and saves what comes out."""
+    model, config, lists, device = load_run(out, gpu)
+    results.report(Path(out), config, evaluate(model, test_iterator(config, lists), device))
+
+
+def load_run(out, gpu=-1):
+    """Opens the folder of a finished run.
+
+    Args:
+        out (str or pathlib.Path): The folder.
+        gpu (int): GPU to put the model on; -1: CPU.
+
+    Returns:
+        tuple: The trained :class:`~finetune.models.part_classifier.PartClassifier`, the
+        :class:`~finetune.config.Config`, the :class:`~finetune.data.file_lists.FileLists` and the
+        device.
+
+    """
     out = Path(out)
     if not (out / 'config.yml').exists():
         raise InputError(f'{out}: holds no run of this program; give results/<config>/seed<k>.')
@@ -79,7 +96,7 @@ def evaluate_results(out, gpu=-1):
     model = build_model(config, lists)
     pretrained.load_classifier(model, out / results.MODEL)
     model.to_device(device)
-    results.report(out, config, evaluate(model, test_iterator(config, lists), device))
+    return model, config, lists, device
 
 
 def open_device(gpu):

@@ -31,6 +31,13 @@ def test_example(records):
     assert abs(img).max() <= 1 and abs(crops).max() <= 1
 
 
+def test_iteration_ends_after_one_epoch(records):
+    dataset = PartDataset(records, settings(), train=True, seed=0)
+    examples = list(dataset)
+    assert len(examples) == 12
+    assert all(equal(one, dataset[i]) for i, one in enumerate(examples))
+
+
 def test_crops_without_augmentation_are_cut_around_the_points(records):
     img, crops, visible, _ = PartDataset(records, settings(), train=False, seed=0)[3]
     image = transforms.read_image(records[3].path)

@@ -109,7 +109,7 @@ def test_normalized_entropy():
 
 
 def test_k_means_finds_ten_clusters_on_the_circle():
-    """The supplement's data (Sect. S3): ten starts find all ten centres in every run."""
+    """The supplement's data (Sect. S3): the starts find all ten centres in every run."""
     angle = numpy.arange(10) * numpy.pi / 5
     centres = numpy.stack((numpy.cos(angle), numpy.sin(angle)), axis=1)
     for seed in range(20):

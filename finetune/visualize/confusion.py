@@ -1,0 +1,121 @@
+"""The species that a trained model mixes up most, with pictures."""
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import chainer
+import numpy
+
+from finetune.data import transforms
+from finetune.data.dataset import collate
+from finetune.progress import counted
+from finetune.training import trainer
+from finetune.visualize import sheet
+
+N_PAIRS = 6
+N_EXAMPLES, N_MISTAKES = 2, 3       # pictures of each species, and of each kind of mistake
+TILE_INCHES = 1.15
+CAPTION_INCHES = .32
+LINE_INCHES = TILE_INCHES + CAPTION_INCHES + .1
+
+
+class Pair(NamedTuple):
+    """Two species, and the test images of either that are taken for the other."""
+
+    labels: Any         # (2,)
+    mistakes: Any       # for either species a list of indices of its images
+
+
+def make(out, gpu=-1):
+    """Draws the pairs of species that are mixed up most often: ``confusion.png`` in the folder.
+
+    Args:
+        out (str): Folder of a finished run.
+        gpu (int): GPU to compute on; -1: CPU.
+
+    """
+    model, config, lists, device = trainer.load_run(out, gpu)
+    predicted = predict(model, trainer.test_iterator(config, lists), device)
+    label = numpy.array([record.label for record in lists.test])
+    pairs = most_confused(label, predicted)
+    n_wrong = (label != predicted).sum()
+    title = f'{out}: {n_wrong} of {len(label)} test images are taken for another class'
+    print(title, flush=True)
+    if pairs:
+        sheet.save(draw(pairs, lists, title), Path(out) / 'confusion.png')
+
+
+def predict(model, iterator, device):
+    """Predicted classes, shape (n,), of all images of an iterator."""
+    iterator.reset()
+    n_batches = -(-len(iterator.dataset) // iterator.batch_size)
+    predicted = []
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        for batch in counted(iterator, n_batches, 'Looking at the test images'):
+            global_logits, part_logits = model.logits(*collate(batch, device)[:3])
+            total = global_logits if part_logits is None else global_logits + part_logits
+            predicted.append(chainer.backends.cuda.to_cpu(total.array.argmax(axis=1)))
+    return numpy.concatenate(predicted)
+
+
+def most_confused(label, predicted, n_pairs=N_PAIRS):
+    """The pairs of classes that are mixed up most often, in either direction.
+
+    Args:
+        label, predicted (numpy.ndarray): True and predicted classes, shape (n,).
+        n_pairs (int): How many pairs, if there are so many.
+
+    Returns:
+        list of Pair: The worst first.
+
+    """
+    wrong = numpy.flatnonzero(label != predicted)
+    both = numpy.sort(numpy.stack((label[wrong], predicted[wrong]), axis=1), axis=1)
+    pairs, n_mistakes = numpy.unique(both, axis=0, return_counts=True)
+    worst = numpy.argsort(-n_mistakes, kind='stable')[:n_pairs]
+    return [Pair(pair, [[i for i in wrong if (label[i], predicted[i]) == direction]
+                        for direction in (tuple(pair), tuple(pair[::-1]))])
+            for pair in pairs[worst]]
+
+
+def draw(pairs, lists, title):
+    """A line per pair: training images of both species outside, their mistakes between.
+
+    Args:
+        pairs (list of Pair): What is mixed up.
+        lists (finetune.data.file_lists.FileLists): Of the data set.
+        title (str): Of the picture.
+
+    Returns:
+        matplotlib.figure.Figure: The picture.
+
+    """
+    widths = [N_EXAMPLES, N_MISTAKES, N_MISTAKES, N_EXAMPLES]
+    width = sum(widths) * TILE_INCHES + .8
+    figure, top = sheet.headed_figure(width, len(pairs) * LINE_INCHES + .1, title)
+    height = figure.get_figheight()
+    for line, pair in enumerate(pairs):
+        bottom, left = top * height - (line + 1) * LINE_INCHES, .1
+        for n_tiles, (text, records) in zip(widths, _groups(pair, lists)):
+            figure.text(left / width, (bottom + TILE_INCHES + .06) / height,
+                        sheet.wrapped(text, n_tiles * TILE_INCHES, fontsize=8), fontsize=8)
+            for i, record in enumerate(records[:n_tiles]):
+                axis = figure.add_axes((
+                    (left + i * TILE_INCHES) / width, bottom / height,
+                    .97 * TILE_INCHES / width, TILE_INCHES / height))
+                sheet.plain(axis, transforms.read_image(record.path).transpose(1, 2, 0))
+            left += n_tiles * TILE_INCHES + .2
+    return figure
+
+
+def _groups(pair, lists):
+    """Titles and records of the four groups of pictures of a line."""
+    names, examples, n_test = zip(*(
+        (lists.class_names[label].replace('_', ' '),
+         [record for record in lists.train if record.label == label],
+         sum(record.label == label for record in lists.test)) for label in pair.labels))
+    mistakes = [[lists.test[i] for i in indices] for indices in pair.mistakes]
+    yield names[0], examples[0]
+    for side, other in enumerate(('right', 'left')):
+        yield (f'{len(mistakes[side])} of {n_test[side]} are taken for those on the {other}',
+               mistakes[side])
+    yield names[1], examples[1]

@@ -1,0 +1,183 @@
+"""What the components of a trained mixture have specialised on."""
+import heapq
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import chainer
+from chainer.backends import cuda
+import numpy
+from scipy.stats import entropy
+from sklearn.metrics import mutual_info_score
+
+from finetune.data.dataset import PartDataset, collate
+from finetune.errors import InputError
+from finetune.progress import counted
+from finetune.training import trainer
+from finetune.visualize import mixture_pictures, sheet
+from fve_layer import gmm, masking
+
+N_PATCHES = 8           # per component
+
+
+class Owners(NamedTuple):
+    """Which component owns each local feature of an image."""
+
+    resp: Any               # (P, h, w, K): responsibilities (Eq. 1), float64
+    log_likelihood: Any     # (P, h, w): of the features under the mixture
+    counts: Any             # (P, h, w) bool: visible, and not filtered out by its norm
+
+
+class Patch(NamedTuple):
+    """A local feature that a component is responsible for; patches are compared in this order."""
+
+    resp: float
+    log_likelihood: float
+    index: int          # of the image
+    part: int           # number among the data set's part names
+    image: Any          # (h, w, 3): the feature's cell of the crop and the cells around it
+
+
+class Inspection(NamedTuple):
+    """What all test images together say of the components."""
+
+    shares: Any         # (K, P, h, w): responsibilities of counting features, summed up
+    patches: list       # of K lists of Patch, the highest responsibility first
+
+
+def make(out, n_images, gpu=-1):
+    """Draws which component owns which local feature, and what each component stands for.
+
+    Two pictures are written into the folder: ``mixture_overlay.png``, some test images with their
+    local features coloured by component, and ``mixture_components.png``, for each component the
+    patches it is most responsible for and where its features come from, over all test images.
+
+    Args:
+        out (str): Folder of a finished run with a Fisher vector encoding.
+        n_images (int): How many images the first one shows, spread evenly over the test images.
+        gpu (int): GPU to compute on; -1: CPU.
+
+    """
+    model, config, lists, device = trainer.load_run(out, gpu)
+    if config.data.parts == 'GLOBAL' or config.model.encoding == 'gap':
+        raise InputError(f'{out}: the model has no mixture to look into; give the results of a run '
+                         'with parts and model.encoding fve or gradient_fve.')
+    dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed)
+    views = [sheet.view(dataset, i, lists) for i in sheet.spread(n_images, len(dataset))]
+    owners = [look(model, dataset[one.index], device) for one in views]
+    title = summary(out, model)
+    figure = mixture_pictures.overlay(views, owners, title)
+    sheet.save(figure, Path(out) / 'mixture_overlay.png')
+    inspection = inspect(model, dataset, device)
+    title += '\n' + information(inspection.shares)
+    figure = mixture_pictures.components(
+        inspection, cuda.to_cpu(mixture(model)[2]), lists.part_names, title)
+    sheet.save(figure, Path(out) / 'mixture_components.png')
+    print(title, flush=True)
+
+
+def mixture(model):
+    """Means (K, D), variances (K, D) and weights (K,) of a model, on its device."""
+    encoder = model.encoder
+    return [chainer.as_array(a) for a in (encoder.mean, encoder.var, encoder.weight)]
+
+
+def summary(out, model):
+    """A line on the mixture's weights."""
+    weight = cuda.to_cpu(mixture(model)[2])
+    return (f'{out}: {len(weight)} component{"s" * (len(weight) > 1)}, '
+            f'normalised entropy of the weights {float(gmm.normalized_entropy(weight)):.3f}')
+
+
+def information(shares):
+    """A line on how much the component of a feature tells about where it comes from."""
+    part = shares.sum(axis=(2, 3))
+    place = shares.sum(axis=1).reshape(len(shares), -1)
+    return ('the component of a local feature tells {:.2f} of the {:.2f} bits of which part it is '
+            'from, and {:.2f} of {:.2f} of which place in the crop'.format(*_bits(part),
+                                                                            *_bits(place)))
+
+
+def _bits(table):
+    """Mutual information of rows and columns, and the entropy of the columns."""
+    columns = table.sum(axis=0)
+    return (mutual_info_score(None, None, contingency=table) / numpy.log(2),
+            entropy(columns, base=2))
+
+
+def look(model, example, device):
+    """Responsibilities of one example's local features.
+
+    Args:
+        model (finetune.models.part_classifier.PartClassifier): With a mixture.
+        example (tuple): Of the :class:`~finetune.data.dataset.PartDataset`.
+        device: Of the model.
+
+    Returns:
+        Owners: NumPy arrays.
+
+    """
+    _, parts, visible, _ = collate([example], device)
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        conv_map = model.part_conv_maps(parts, visible)
+    x, mask = model.encoder_input(conv_map, visible)
+    counts = masking.counting_features(x.array, mask, model.encoder.norm_filter)
+    x = x.array[0].astype(numpy.float64)
+    resp = gmm.responsibilities(x, *mixture(model))
+    log_likelihood = gmm.log_likelihood(x, *mixture(model))
+    p, (h, w) = visible.size, conv_map.shape[2:]
+    counts = numpy.ones((p, h, w), bool) if counts is None else cuda.to_cpu(counts).reshape(p, h, w)
+    return Owners(cuda.to_cpu(resp).reshape(p, h, w, -1),
+                  cuda.to_cpu(log_likelihood).reshape(p, h, w),
+                  counts & cuda.to_cpu(visible).reshape(p, 1, 1))
+
+
+def inspect(model, dataset, device):
+    """Looks at all images of a data set; of every image a component has one patch at most.
+
+    Args:
+        model (finetune.models.part_classifier.PartClassifier): With a mixture.
+        dataset (finetune.data.dataset.PartDataset): Test images.
+        device: Of the model.
+
+    Returns:
+        Inspection: Of all images.
+
+    """
+    shares = 0
+    patches = [[] for _ in mixture(model)[2]]
+    for index in counted(range(len(dataset)), len(dataset), 'Looking at the test images'):
+        example = dataset[index]
+        owners = look(model, example, device)
+        numbers, _, visible = dataset.part_boxes(index, (1, 1))
+        share = owners.resp * owners.counts[..., None]
+        shares = shares + numpy.moveaxis(share[numpy.argsort(numbers)], -1, 0)
+        crops = sheet.displayed(example[1])
+        for k, best in enumerate(patches):
+            place = most_responsible(owners, k)
+            if place is not None:
+                crop = crops[visible[:place[0]].sum()]
+                patch = Patch(owners.resp[place][k], owners.log_likelihood[place], index,
+                              numbers[place[0]], around(crop, place[1:], owners.counts.shape[1:]))
+                patches[k] = heapq.nlargest(N_PATCHES, best + [patch], key=lambda one: one[:3])
+    return Inspection(shares, patches)
+
+
+def most_responsible(owners, k):
+    """Where (part, row, column) component k has its highest responsibility in an image.
+
+    Of several equal ones, the one that fits the mixture best; ``None`` if it owns no feature.
+    """
+    resp = numpy.where(owners.counts, owners.resp[..., k], -1)
+    best = numpy.lexsort((owners.log_likelihood.ravel(), resp.ravel()))[-1]
+    place = numpy.unravel_index(best, resp.shape)
+    owns = owners.counts[place] and owners.resp[place].argmax() == k
+    return place if owns else None
+
+
+def around(crop, cell, n_cells):
+    """Cuts a cell of an even grid, and the cells around it, out of a crop (h, w, 3)."""
+    edges = [(extent * (i - 1) // n, extent * (i + 2) // n)
+             for extent, i, n in zip(crop.shape[:2], cell, n_cells)]
+    rows, columns = (numpy.arange(low, high).clip(0, extent - 1)
+                     for (low, high), extent in zip(edges, crop.shape[:2]))
+    return crop[rows[:, None], columns]

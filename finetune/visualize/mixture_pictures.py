@@ -1,0 +1,110 @@
+"""Pictures of a trained mixture: its components on images, their patches and their parts."""
+from matplotlib import colors
+import numpy
+
+from finetune.visualize import sheet
+
+# Okabe and Ito's palette for colour-blind readers; the components' numbers tell apart what repeats.
+COLOURS = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#F0E442']
+FILTERED = '0.45'
+OPACITY = .5
+MAP = 'cividis'         # the same to everybody's eyes
+MAX_NUMBERED = 10       # cells per line that still have room for a number
+TILE_INCHES = .8
+LUMINANCE = numpy.array([.299, .587, .114])
+
+
+def overlay(views, owners, title):
+    """Images with their crops, every cell of which has the colour of the component that owns it.
+
+    Args:
+        views (list of finetune.visualize.sheet.View): The images.
+        owners (list of finetune.visualize.mixture.Owners): Of their local features.
+        title (str): First line of the title.
+
+    Returns:
+        matplotlib.figure.Figure: The sheet.
+
+    """
+    by_index = {view.index: one for view, one in zip(views, owners)}
+
+    def draw_crop(axis, view, i):
+        one = by_index[view.index]
+        _draw_cells(axis, sheet.crop(view, i), one.resp[i].argmax(axis=-1), one.counts[i])
+
+    title += ('\ncolour and number of a cell: the component most responsible for the local feature'
+              '; grey without number: filtered out by its norm')
+    return sheet.draw(views, title, draw_crop, with_input=False)
+
+
+def _draw_cells(axis, crop, owner, counts):
+    """A crop under the colours of its local features' owners (h, w), if these count."""
+    height, width = crop.shape[:2]
+    n_lines, n_columns = owner.shape
+    axis.imshow(crop @ LUMINANCE, cmap='gray', vmin=0, vmax=1)
+    cells = numpy.where(counts[..., None], colors.to_rgba_array(COLOURS)[owner % len(COLOURS)],
+                        colors.to_rgba(FILTERED))
+    axis.imshow(cells, alpha=OPACITY, extent=(-.5, width - .5, height - .5, -.5),
+                interpolation='nearest')
+    axis.set(xticks=[], yticks=[])
+    if max(owner.shape) > MAX_NUMBERED:
+        return
+    for line, column in zip(*numpy.nonzero(counts)):
+        axis.text((column + .5) * width / n_columns - .5, (line + .5) * height / n_lines - .5,
+                  str(owner[line, column] + 1), fontsize=36 / (2 + max(owner.shape)),
+                  color='white', ha='center', va='center', path_effects=sheet.OUTLINE)
+
+
+def components(inspection, weight, part_names, title):
+    """For every component the patches it is most responsible for, and where its features are.
+
+    Args:
+        inspection (finetune.visualize.mixture.Inspection): Of the test images.
+        weight (numpy.ndarray): Weights, shape (K,).
+        part_names (list of str): Of the P parts.
+        title (str): First lines of the title.
+
+    Returns:
+        matplotlib.figure.Figure: A line per component.
+
+    """
+    percent = 100 * inspection.shares / numpy.maximum(
+        inspection.shares.sum(axis=(1, 2, 3), keepdims=True), 1e-12)
+    n_patches = max(len(patches) for patches in inspection.patches)
+    n, left, gap = len(weight), 1.1, .15
+    map_inches = .34 * len(part_names)
+    width = left + (n_patches + 1) * TILE_INCHES + 2 * gap + map_inches + .7
+    title += ('\nleft: patches of highest responsibility, one per image at most; right: where in '
+              'the crops the features of a component are (light: many), and in which part, in %')
+    figure, top = sheet.headed_figure(width, n * TILE_INCHES + 1.4, title)
+    height = figure.get_figheight()
+    line = TILE_INCHES / height
+
+    def add_axes(x, k, n_columns=1, n_lines=1):
+        return figure.add_axes((x / width, top - .1 / height - (k + 1) * line,
+                                (n_columns - .05) * TILE_INCHES / width, (n_lines - .05) * line))
+
+    for k, patches in enumerate(inspection.patches):
+        for column, patch in enumerate(patches):
+            sheet.plain(add_axes(left + column * TILE_INCHES, k), patch.image)
+        place = add_axes(left + n_patches * TILE_INCHES + gap, k)
+        place.imshow(percent[k].sum(axis=0), cmap=MAP, vmin=0)
+        place.set(xticks=[], yticks=[])
+        figure.text((left - .1) / width, top - .1 / height - (k + .5) * line,
+                    f'component {k + 1}\n{100 * weight[k]:.1f} %', ha='right', va='center',
+                    fontsize=8)
+    axis = add_axes(width - .1 - map_inches, n - 1, map_inches / TILE_INCHES, n)
+    _draw_parts(axis, percent.sum(axis=(2, 3)), part_names)
+    return figure
+
+
+def _draw_parts(axis, percent, part_names):
+    """A heat map: of 100 features of a component, how many are from which part."""
+    axis.imshow(percent, cmap=MAP, aspect='auto', vmin=0)
+    axis.set_xticks(range(len(part_names)), part_names, rotation=90, fontsize=8)
+    axis.set_yticks(range(len(percent)), range(1, len(percent) + 1), fontsize=8)
+    middle = (percent.max() + percent.min()) / 2
+    for k, row in enumerate(percent):
+        for part, value in enumerate(row):
+            axis.text(part, k, f'{value:.0f}', ha='center', va='center', fontsize=7,
+                      color='black' if value > middle else 'white')

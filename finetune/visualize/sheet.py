@@ -1,0 +1,169 @@
+"""Contact sheets: images with their part boxes, and the part crops beside them."""
+import textwrap
+from typing import Any, List, NamedTuple
+
+from matplotlib import patheffects, pyplot
+from matplotlib.patches import Rectangle
+import numpy
+
+from finetune.data import transforms
+from finetune.errors import InputError
+
+N_LINES = 2             # of crops beside an image
+CROP_INCHES = .95
+CAPTION_INCHES = .3
+DPI = 110
+HIDDEN = '0.85'
+OUTLINE = [patheffects.withStroke(linewidth=1.6, foreground='black')]
+
+
+class View(NamedTuple):
+    """One image, and what the network gets of it."""
+
+    index: int          # in the data set
+    caption: str
+    image: Any          # (H, W, 3), uint8: as it is on disk
+    img: Any            # (h, w, 3): as the network gets it, [0, 1]
+    names: List[str]    # of the P parts, in the network's order, with their numbers
+    bbox: Any           # (P, 4)
+    visible: Any        # (P,) bool: whether the part is cropped
+    crops: Any          # (V, h, w, 3): of the visible parts, as the network gets them, [0, 1]
+    is_drawn: Any       # (P,) bool: whether the part itself can be seen
+
+
+def view(dataset, index, lists):
+    """Looks at an example of a data set.
+
+    Args:
+        dataset (finetune.data.dataset.PartDataset): Of the network.
+        index (int): Which image.
+        lists (finetune.data.file_lists.FileLists): Names of classes and parts.
+
+    Returns:
+        View: The image in the dataset's own transformation.
+
+    """
+    record = dataset.records[index]
+    image = transforms.read_image(record.path)
+    img, crops, _, label = dataset[index]
+    numbers, bbox, visible = dataset.part_boxes(index, image.shape[1:])
+    names = [f'{i + 1} {lists.part_names[number]}' for i, number in enumerate(numbers)]
+    caption = f'image {record.image_id}: {lists.class_names[label]}'.replace('_', ' ')
+    return View(index, caption, image.transpose(1, 2, 0),
+                displayed(img), names, bbox, visible, displayed(crops), record.visible[numbers])
+
+
+def displayed(img):
+    """Colours in [0, 1], channels last, of what the network gets (..., 3, H, W)."""
+    return numpy.moveaxis(img, -3, -1) / 2 + .5
+
+
+def draw(views, title, draw_crop=None, with_input=True):
+    """Draws images below each other.
+
+    Args:
+        views (list of View): The images.
+        title (str): Of the sheet.
+        draw_crop (callable or None): ``draw_crop(axis, view, i)`` draws the crop of part i.
+        with_input (bool): Whether to show the global stream's input, too.
+
+    Returns:
+        matplotlib.figure.Figure: The sheet.
+
+    """
+    n_images = 1 + with_input
+    n_columns = N_LINES * n_images + -(-max(len(one.names) for one in views) // N_LINES)
+    width = n_columns * (CROP_INCHES + .08) + .2
+    figure, top = headed_figure(width, N_LINES * len(views) * (CROP_INCHES + CAPTION_INCHES) + .4,
+                                title)
+    height = figure.get_figheight()
+    grid = figure.add_gridspec(
+        N_LINES * len(views), n_columns, left=.1 / width, right=1 - .1 / width,
+        bottom=.35 / height, top=top - .2 / height, wspace=.08, hspace=CAPTION_INCHES / CROP_INCHES)
+    for row, one in enumerate(views):
+        lines = slice(N_LINES * row, N_LINES * (row + 1))
+        _draw_image(figure.add_subplot(grid[lines, :N_LINES]), one)
+        if with_input:
+            axis = figure.add_subplot(grid[lines, N_LINES:2 * N_LINES])
+            plain(axis, one.img, f'global input, {len(one.img)} pixels')
+        for i, name in enumerate(one.names):
+            line, column = divmod(i, n_columns - N_LINES * n_images)
+            axis = figure.add_subplot(grid[N_LINES * row + line, N_LINES * n_images + column])
+            if one.visible[i]:
+                (draw_crop or _draw_crop)(axis, one, i)
+            else:
+                hidden(axis)
+            axis.set_title(name, fontsize=7, pad=2)
+    return figure
+
+
+def headed_figure(width, height, heading):
+    """A figure, in inches, with a heading above it.
+
+    Returns:
+        tuple: The figure, and where the heading ends, as a share of its height.
+
+    """
+    text = '\n'.join(wrapped(line, width, fontsize=10) for line in heading.splitlines())
+    heading_inches = .1 + .18 * (text.count('\n') + 1)
+    full_height = height + heading_inches
+    figure = pyplot.figure(figsize=(width, full_height))
+    figure.suptitle(text, x=.1 / width, y=1 - .08 / full_height, ha='left', va='top', fontsize=10)
+    return figure, height / full_height
+
+
+def wrapped(text, inches, fontsize):
+    """A text in lines of a width in inches, as near as that can be told from its length."""
+    return textwrap.fill(text, int(inches * 130 / fontsize))
+
+
+def crop(one, i):
+    """The crop (h, w, 3) of part i, which must be visible."""
+    return one.crops[one.visible[:i].sum()]
+
+
+def plain(axis, image, title=''):
+    """A picture without axes, with a title below."""
+    axis.imshow(image)
+    axis.set(xticks=[], yticks=[])
+    axis.set_xlabel(title, fontsize=7, labelpad=2)
+
+
+def hidden(axis):
+    """What stands for the crop of a part that has none."""
+    axis.set(xticks=[], yticks=[], facecolor=HIDDEN, aspect='equal')
+    axis.text(.5, .5, 'hidden', ha='center', va='center', fontsize=7, transform=axis.transAxes)
+
+
+def _draw_crop(axis, one, i):
+    plain(axis, crop(one, i))
+
+
+def _draw_image(axis, one):
+    """The image as it is on disk, with the boxes of its crops and the numbers of its parts."""
+    plain(axis, one.image, wrapped(one.caption, N_LINES * CROP_INCHES, fontsize=7))
+    height, width = one.image.shape[:2]
+    axis.set(xlim=(-.5, width - .5), ylim=(height - .5, -.5))
+    for i in numpy.flatnonzero(one.visible):
+        y_min, x_min, y_max, x_max = one.bbox[i]
+        axis.add_patch(Rectangle(
+            (x_min, y_min), x_max - x_min, y_max - y_min, fill=False, linewidth=.6,
+            edgecolor='white', linestyle='-' if one.is_drawn[i] else ':'))
+        if one.is_drawn[i]:
+            axis.text((x_min + x_max) / 2, (y_min + y_max) / 2, str(i + 1), color='white',
+                      fontsize=7, ha='center', va='center', clip_on=True, path_effects=OUTLINE)
+
+
+def spread(n, n_all):
+    """Up to n indices, evenly over all of them."""
+    if n < 1:
+        raise InputError(f'--images is {n}, but must be at least 1.')
+    return numpy.unique(numpy.linspace(0, n_all - 1, min(n, n_all)).astype(int))
+
+
+def save(figure, path):
+    """Writes a picture and says where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+    pyplot.close(figure)
+    print(path, flush=True)

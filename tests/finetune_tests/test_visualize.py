@@ -1,0 +1,293 @@
+"""Looking at part crops, into a trained mixture, and at what is mixed up."""
+from pathlib import Path
+
+import chainer
+from matplotlib import colors, pyplot
+from matplotlib.text import Text
+import numpy
+from PIL import Image
+import pytest
+from sklearn.metrics import confusion_matrix
+import yaml
+
+from finetune import cli, config
+from finetune.data import file_lists
+from finetune.data.dataset import collate, PartDataset
+from finetune.models.part_classifier import PartClassifier
+from finetune.training import trainer
+from finetune.visualize import confusion, mixture, mixture_pictures, sheet
+
+CPU = chainer.get_device('@numpy')
+
+
+@pytest.fixture
+def lists(drawn_birds):
+    return file_lists.read_cub(drawn_birds)
+
+
+def run(*arguments):
+    return cli.main(['visualize', *map(str, arguments)])
+
+
+def make_dataset(lists, **changes):
+    settings = config.Data(input_size=32, part_input_size=32, **changes)
+    return PartDataset(lists.test, settings, train=False, seed=0)
+
+
+def make_model(dataset, **changes):
+    """A small classifier whose mixture has learned from the whole data set."""
+    settings = config.Model(**{'architecture': 'small_cnn', 'n_components': 3, **changes})
+    model = PartClassifier(settings, 3, 15, missing=dataset.settings.missing)
+    arrays = collate(list(dataset))
+    for _ in range(3):
+        model.logits(*arrays[:3])
+    return model
+
+
+def assert_nothing_is_cut_off(figure):
+    """Every text is within the figure, but for the part numbers that are clipped to an image."""
+    figure.canvas.draw()
+    for text in figure.findobj(Text):
+        if text.get_text() and text.get_visible() and text.get_clip_path() is None:
+            box = text.get_window_extent()
+            assert box.x0 >= 0 and box.y0 >= 0, text
+            assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text
+
+
+@pytest.mark.parametrize('order', ['ordered', 'shuffled'])
+@pytest.mark.parametrize('missing', ['zero', 'mask', 'centre'])
+def test_view_shows_what_the_network_gets(lists, order, missing):
+    dataset = make_dataset(lists, order=order, missing=missing)
+    index = next(i for i, record in enumerate(lists.test) if not record.visible.all())
+    view = sheet.view(dataset, index, lists)
+    img, crops, visible, _ = dataset[index]
+    assert (view.visible == visible).all()
+    numpy.testing.assert_allclose(2 * view.img.transpose(2, 0, 1) - 1, img, atol=1e-6)
+    rows = iter(crops)
+    for i in numpy.flatnonzero(visible):
+        numpy.testing.assert_allclose(
+            2 * sheet.crop(view, i).transpose(2, 0, 1) - 1, next(rows), atol=1e-6)
+    record = lists.test[index]
+    for i, name in enumerate(view.names):
+        place, part = name.split(' ', 1)
+        number = lists.part_names.index(part)
+        assert int(place) == i + 1 and view.is_drawn[i] == record.visible[number]
+        if view.is_drawn[i]:
+            centre = view.bbox[i].reshape(2, 2).mean(axis=0)
+            assert abs(centre - record.points[number]).max() <= 1
+
+
+@pytest.mark.parametrize('parts, with_input', [('GT', True), ('GT', False), ('GLOBAL', True)])
+def test_contact_sheet_is_complete(lists, parts, with_input):
+    dataset = make_dataset(lists, parts=parts)
+    views = [sheet.view(dataset, i, lists) for i in (0, 3)]
+    figure = sheet.draw(views, 'A heading that is much longer than one line ' * 6,
+                        with_input=with_input)
+    n_parts = 0 if parts == 'GLOBAL' else 15
+    assert len(figure.axes) == 2 * (1 + with_input + n_parts)
+    said = [text.get_text() for text in figure.findobj(Text)]
+    assert said.count('hidden') == sum((~view.visible).sum() for view in views)
+    assert_nothing_is_cut_off(figure)
+    pyplot.close(figure)
+
+
+def test_parts_through_the_command_line(write_config, capsys):
+    path = write_config()
+    assert run('parts', path, '--images', 2) == 0
+    assert run('parts', path, '--split', 'test', '--set', 'data.order=shuffled', '--set',
+               'data.missing=centre', '--output', 'pictures') == 0
+    printed = capsys.readouterr().out.split()
+    assert printed == ['results/config/parts_train.png', 'pictures/parts_test.png']
+    for picture in printed:
+        with Image.open(picture) as image:
+            assert image.width > 1000
+    assert cli.main(['train', path]) == 0   # the picture is not in the way of results
+
+
+@pytest.mark.parametrize('missing', ['zero', 'mask'])
+@pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
+def test_responsibilities_are_those_of_the_encoding(lists, missing, encoding):
+    dataset = make_dataset(lists, missing=missing)
+    model = make_model(dataset, encoding=encoding)
+    index = next(i for i, record in enumerate(lists.test) if not record.visible.all())
+    owners = mixture.look(model, dataset[index], CPU)
+    _, parts, visible, _ = collate([dataset[index]])
+    with chainer.using_config('train', False):
+        fv = model.encode_parts(parts, visible).array[0]
+        x = model.part_conv_maps(parts, visible).array.transpose(0, 2, 3, 1)    # (P, h, w, C)
+    assert owners.counts[visible[0]].any() and not owners.counts[~visible[0]].any()
+    # The mean part of the Fisher vector (Eq. 13). Hidden features have zero norm: filtered out.
+    mean, var, weight = mixture.mixture(model)
+    sums = 0
+    for place in zip(*numpy.nonzero(owners.counts)):
+        sums += owners.resp[place][:, None] * (x[place] - mean) / numpy.sqrt(var)
+    expected = sums / numpy.sqrt(owners.counts.sum() * weight)[:, None]
+    numpy.testing.assert_allclose(fv[:mean.size].reshape(mean.shape), expected, rtol=1e-3,
+                                  atol=1e-4)
+
+
+def test_inspection_of_all_images(lists):
+    dataset = make_dataset(lists, order='shuffled', missing='mask')
+    model = make_model(dataset)
+    inspection = mixture.inspect(model, dataset, CPU)
+    n_counting = numpy.zeros((15, 4, 4))
+    for index in range(len(dataset)):
+        numbers, _, _ = dataset.part_boxes(index, (1, 1))
+        owners = mixture.look(model, dataset[index], CPU)
+        n_counting[numbers] += owners.counts
+    numpy.testing.assert_allclose(inspection.shares.sum(axis=0), n_counting)
+    for patches in inspection.patches:
+        indices = [patch.index for patch in patches]
+        assert len(set(indices)) == len(indices) <= mixture.N_PATCHES
+        keys = [patch[:2] for patch in patches]
+        assert keys == sorted(keys, reverse=True)
+        for patch in patches:
+            assert any((patch.image == expected).all() for expected in patches_of(
+                dataset, patch.index, patch.part))
+
+
+def patches_of(dataset, index, part):
+    """All patches of a part of an image: 3 x 3 cells of 8 pixels, the edges replicated."""
+    numbers, _, visible = dataset.part_boxes(index, (1, 1))
+    crop = dataset[index][1][list(numbers[visible]).index(part)].transpose(1, 2, 0) / 2 + .5
+    padded = numpy.pad(crop, ((8, 8), (8, 8), (0, 0)), mode='edge')
+    return [padded[y:y + 24, x:x + 24] for y in range(0, 32, 8) for x in range(0, 32, 8)]
+
+
+def test_most_responsible_feature():
+    resp = numpy.array([[[[1, 0], [1, 0]], [[.2, .8], [.4, .6]]]])      # (1, 2, 2, 2)
+    log_likelihood = numpy.array([[[-5., -3.], [0., 0.]]])
+    counts = numpy.ones((1, 2, 2), bool)
+    owners = mixture.Owners(resp, log_likelihood, counts)
+    assert mixture.most_responsible(owners, 0) == (0, 0, 1)     # a tie: the one that fits best
+    assert mixture.most_responsible(owners, 1) == (0, 1, 0)
+    counts[0, 1, 0] = False
+    assert mixture.most_responsible(owners, 1) == (0, 1, 1)
+    counts[0, 1, 1] = False
+    assert mixture.most_responsible(owners, 1) is None          # owns nothing that counts
+    assert mixture.most_responsible(owners._replace(counts=~counts & False), 0) is None
+
+
+def test_patch_is_the_cell_and_its_neighbours():
+    crop = numpy.arange(64.).reshape(8, 8, 1).repeat(3, axis=2)
+    patch = mixture.around(crop, (1, 2), (4, 4))
+    assert (patch == crop[0:6, 2:8]).all()
+    corner = mixture.around(crop, (0, 3), (4, 4))
+    assert corner.shape == (6, 6, 3)
+    assert (corner[2:, :4] == crop[:4, 4:]).all() and (corner[0] == corner[1]).all()
+
+
+@pytest.mark.parametrize('shares, expected', [
+    ([[4, 0], [0, 4]], '1.00 of the 1.00 bits'), ([[4, 4], [2, 2]], '0.00 of the 1.00 bits'),
+    ([[2, 2, 0, 0], [0, 0, 2, 2]], '1.00 of the 2.00 bits'),
+    ([[3., 0, 1], [3, 0, 1]], '0.00 of the 0.81 bits')])
+def test_information_about_part_and_place(shares, expected):
+    k, n = numpy.shape(shares)
+    parts = mixture.information(numpy.reshape(shares, (k, n, 1, 1)))
+    assert expected in parts and 'and 0.00 of 0.00' in parts
+    places = mixture.information(numpy.reshape(shares, (k, 1, 1, n)))
+    assert expected.replace('the ', '').replace(' bits', '') in places
+
+
+def test_cells_have_the_colour_of_their_owner():
+    axis = pyplot.figure().add_subplot()
+    counts = numpy.array([[True, False], [True, True]])
+    owner = numpy.array([[0, 0], [8, 1]])
+    mixture_pictures._draw_cells(axis, numpy.ones((6, 6, 3)), owner, counts)
+    expected = [[mixture_pictures.COLOURS[0], mixture_pictures.FILTERED],
+                [mixture_pictures.COLOURS[1], mixture_pictures.COLOURS[1]]]
+    shown = axis.images[1].get_array()
+    for cell in numpy.ndindex(2, 2):
+        assert colors.to_hex(shown[cell]) == colors.to_hex(expected[cell[0]][cell[1]])
+    numbers = {(text.get_text(), *text.get_position()) for text in axis.texts}
+    assert numbers == {('1', 1, 1), ('9', 1, 4), ('2', 4, 4)}
+    pyplot.close()
+
+
+@pytest.mark.parametrize('n_components', [1, 9])
+def test_pictures_of_the_mixture_are_complete(lists, n_components):
+    dataset = make_dataset(lists, missing='mask')
+    model = make_model(dataset, n_components=n_components)
+    views = [sheet.view(dataset, i, lists) for i in (0, 5)]
+    owners = [mixture.look(model, dataset[view.index], CPU) for view in views]
+    inspection = mixture.inspect(model, dataset, CPU)
+    title = mixture.summary('results/name', model)
+    for figure in (mixture_pictures.overlay(views, owners, title),
+                   mixture_pictures.components(inspection, mixture.mixture(model)[2],
+                                               lists.part_names, title)):
+        assert_nothing_is_cut_off(figure)
+        pyplot.close(figure)
+
+
+def test_mixture_and_confusion_through_the_command_line(write_config, capsys):
+    assert cli.main(['train', write_config()]) == 0
+    out = Path('results/config/seed0')
+    weights = (out / 'model.npz').read_bytes()
+    capsys.readouterr()
+    assert run('mixture', out, '--images', 2) == 0
+    printed = capsys.readouterr().out
+    assert f'{out}: 2 components, normalised entropy of the weights' in printed
+    assert run('confusion', out) == 0
+    accuracy = yaml.safe_load((out / 'evaluation.yml').read_text())['accuracy']
+    n_wrong = round(6 * (1 - accuracy))
+    assert f'{n_wrong} of 6 test images' in capsys.readouterr().out
+    assert {'mixture_overlay.png', 'mixture_components.png', 'confusion.png'} <= {
+        path.name for path in out.iterdir()}
+    assert (out / 'model.npz').read_bytes() == weights
+
+
+def test_predictions_are_those_that_are_evaluated(lists, write_config):
+    settings = config.load(write_config())
+    model = trainer.build_model(settings, lists)
+    iterator = trainer.test_iterator(settings, lists)
+    label = numpy.array([record.label for record in lists.test])
+    with chainer.using_config('train', False):
+        logits = [sum(model.logits(*collate([example])[:3])) for example in iterator.dataset]
+    expected = [int(one.array.argmax()) for one in logits]
+    predicted = confusion.predict(model, iterator, CPU)
+    assert (predicted == expected).all() and len(predicted) == len(label)
+
+
+def test_most_confused_pairs():
+    random = numpy.random.RandomState(0)
+    label, predicted = random.randint(5, size=(2, 80))
+    matrix = confusion_matrix(label, predicted)
+    both = matrix + matrix.T
+    pairs = confusion.most_confused(label, predicted, n_pairs=4)
+    expected = sorted(both[numpy.triu_indices(5, 1)])[::-1][:4]
+    assert [sum(map(len, pair.mistakes)) for pair in pairs] == expected
+    for (a, b), mistakes in pairs:
+        assert [len(some) for some in mistakes] == [matrix[a, b], matrix[b, a]]
+        assert all(label[i] == a and predicted[i] == b for i in mistakes[0])
+    assert confusion.most_confused(label, label) == []
+
+
+def test_picture_of_the_confusion_is_complete(lists):
+    lists.class_names[0] = '001.A_species_with_a_very_long_name_indeed_that_needs_lines'
+    label = numpy.array([record.label for record in lists.test])
+    pairs = confusion.most_confused(label, (label + 1) % 3)
+    figure = confusion.draw(pairs, lists, 'results/name: all wrong')
+    assert len(figure.axes) == 3 * (2 * confusion.N_EXAMPLES + 2)
+    assert_nothing_is_cut_off(figure)
+    pyplot.close(figure)
+
+
+@pytest.mark.parametrize('what', ['parts', 'mixture'])
+def test_number_of_images(what, write_config, capsys):
+    assert cli.main(['train', write_config()]) == 0
+    capsys.readouterr()
+    assert run(what, 'config.yml' if what == 'parts' else 'results/config/seed0',
+               '--images', 0) == 2
+    assert capsys.readouterr().err == 'finetune: --images is 0, but must be at least 1.\n'
+    assert list(sheet.spread(9, 3)) == [0, 1, 2] and list(sheet.spread(3, 9)) == [0, 4, 8]
+
+
+def test_models_without_a_mixture(write_config, capsys):
+    path = write_config(data={'missing': 'zero'}, model={'encoding': 'gap'})
+    assert cli.main(['train', path]) == 0
+    capsys.readouterr()
+    assert run('mixture', 'results/config/seed0') == 2
+    assert 'the model has no mixture to look into' in capsys.readouterr().err
+    assert run('confusion', 'results/config/seed0') == 0
+    assert run('mixture', 'nowhere') == 2
+    assert 'holds no run of this program' in capsys.readouterr().err
