@@ -52,6 +52,18 @@ def parser():
     _add_results(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
+    convert = commands.add_parser(
+        'convert', help='TensorFlow checkpoint to .npz',
+        description="Reads a checkpoint of TF-Slim's InceptionV3, V1 or V2, and writes its weights "
+                    'as an .npz for model.pretrained. Needs TensorFlow (the extra tf). Averaged '
+                    'variables are preferred.')
+    convert.add_argument('checkpoint', metavar='CHECKPOINT',
+                         help='V1 file, prefix of V2 files, or folder of the latter')
+    convert.add_argument('out', metavar='OUT.npz', help='file to write')
+    convert.add_argument('--raw', action='store_true',
+                         help='take the variables of the last step, not the averaged ones')
+    convert.set_defaults(run=_convert)
+
     _add_pictures(commands.add_parser('visualize', help='videos and pictures',
                                       description='Videos and pictures.'))
 
@@ -169,6 +181,11 @@ def _train(options):
 def _evaluate(options):
     from finetune.training import trainer
     trainer.evaluate_results(options.results, options.gpu)
+
+
+def _convert(options):
+    from finetune.convert import convert
+    convert(options.checkpoint, options.out, options.raw)
 
 
 def _doctor(options):

@@ -12,12 +12,14 @@ from finetune.errors import InputError
 
 @dataclass
 class Data:
-    dataset: str = 'cub200'         # cub200; minibirds and digits are drawn on first use
+    dataset: str = 'cub200'         # cub200, nabirds, birdsnap; minibirds, digits: drawn on use
     split: str = ''                 # minibirds only: 'pretraining' is the set of other species
     root: str = ''                  # its folder; empty: data/<dataset>
     drawing: dict = field(default_factory=dict)     # options of minibirds' and digits' drawing
-    parts: str = 'GT'               # GLOBAL: no parts; GT: around the ground-truth part points
-    part_ratio: float = 0.31        # size of a part crop as a share of the image's width, height
+    parts: str = 'GT'               # GLOBAL: none; GT: points; GT2: groups of them; CS_PARTS: boxes
+    part_ratio: float = 0.31        # crops around points: share of the image's width and height
+    box_frame: int = 427            # boxes are in pixels of such a square; 0: of the image
+    box_frame_fit: str = 'crop'     # how the image fits the square: centre crop, or squash
     missing: str = 'zero'           # hidden parts: zero features, mask (left out), centre crop
     order: str = 'ordered'          # of the parts; shuffled: one permutation per image, by seed
     input_size: int = 299           # pixels, global image
@@ -64,9 +66,10 @@ class Config:
 
 
 CHOICES = {
-    'data.dataset': ('cub200', 'minibirds', 'digits'),
+    'data.dataset': ('cub200', 'nabirds', 'birdsnap', 'minibirds', 'digits'),
     'data.split': ('', 'pretraining'),
-    'data.parts': ('GLOBAL', 'GT'),
+    'data.parts': ('GLOBAL', 'GT', 'GT2', 'CS_PARTS'),
+    'data.box_frame_fit': ('crop', 'squash'),
     'data.missing': ('zero', 'mask', 'centre'),
     'data.order': ('ordered', 'shuffled'),
     'model.architecture': ('inception_v3', 'small_cnn'),
@@ -77,7 +80,7 @@ CHOICES = {
 }
 
 RANGES = {      # smallest and largest value, both allowed
-    'data.part_ratio': (0.01, 1), 'data.input_size': (16, 4096),
+    'data.part_ratio': (0.01, 1), 'data.box_frame': (0, 100000), 'data.input_size': (16, 4096),
     'data.part_input_size': (16, 4096), 'data.colour_jitter': (0, 1),
     'model.n_components': (1, 4096), 'model.ema_decay': (0, 1 - 1e-9),
     'model.var_floor': (1e-12, 1e6),
@@ -201,7 +204,8 @@ def _check(config, path):
         if not low <= get(config, name) <= high:
             raise InputError(f'{path}: {name} is {get(config, name)}, but must be between {low} '
                              f'and {high:g}.')
-    if (config.data.parts, config.model.encoding, config.data.missing) == ('GT', 'gap', 'mask'):
+    if (config.model.encoding, config.data.missing) == ('gap', 'mask') and (
+            config.data.parts != 'GLOBAL'):
         raise InputError(f'{path}: data.missing is mask, but gap needs one slot for every part; '
                          'use zero or centre, or the encoding fve.')
     if config.data.parts == 'GLOBAL' and config.model.encoding != 'gap':

@@ -1,5 +1,7 @@
 """Checks what an experiment needs, before it starts: environment, data set, weights."""
+import hashlib
 import importlib.metadata
+from pathlib import Path
 import platform
 
 import chainer
@@ -17,8 +19,7 @@ from finetune.training import trainer
 PACKAGES = ('chainer', 'chainercv', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
             'Pillow')
 
-# (classes, training images, test images) as published with the data set
-KNOWN_COUNTS = {'cub200': (200, 5994, 5794), 'digits': (10, 1198, 599)}
+ORIENTATION = 0x0112    # EXIF tag; 1 is upright
 
 
 def check(config_path=None, overrides=()):
@@ -73,24 +74,39 @@ def _experiment(config_path, overrides):
 
 def _data(config):
     lists = data_sets.load(config.data)
-    folder = data_sets.folder(config.data)
-    counts = len(lists.class_names), len(lists.train), len(lists.test)
-    expected = KNOWN_COUNTS.get(config.data.dataset)
-    text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
-    if expected and counts != expected:
-        yield 'error', f'{text} instead of {expected}; get the complete data set'
-    else:
-        yield 'ok', text
+    yield from _counts(config.data, lists)
     records = lists.train + lists.test
-    yield from _images(records, config.data.part_ratio)
-    hidden = sum(not record.visible.any() for record in records)
-    share = numpy.mean([record.visible.mean() for record in records])
-    yield 'ok', (f'{len(lists.part_names)} parts, {100 * share:.0f} % of them visible; '
-                 f'{hidden} images without a visible part')
+    yield from _images(records, config.data)
+    if lists.part_names and config.data.parts != 'GLOBAL':
+        hidden = sum(not record.visible.any() for record in records)
+        share = numpy.mean([record.visible.mean() for record in records])
+        yield 'ok', (f'{len(lists.part_names)} parts, {100 * share:.0f} % of them visible; '
+                     f'{hidden} images without a visible part')
 
 
-def _images(records, ratio):
-    """Every image is there; one per class is decoded; part points lie inside their images."""
+def _counts(settings, lists):
+    """Classes, images and parts, beside what is known of the data set."""
+    folder, facts = data_sets.folder(settings), data_sets.FACTS.get(settings.dataset)
+    counts = len(lists.class_names), len(lists.train), len(lists.test)
+    text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
+    if lists.n_missing:
+        text += f'; {lists.n_missing} listed images are not there and left out'
+    if facts is None or counts == facts[:3]:
+        yield 'ok', text
+    elif facts.is_complete:
+        yield 'error', (f'{text} instead of {facts.n_classes}, {facts.n_train} and '
+                        f'{facts.n_test}; get the complete data set from {facts.source}')
+    else:
+        yield 'warning', (f'{text}, of {facts.n_classes}, {facts.n_train} and {facts.n_test}; '
+                          'many of its links are dead, accuracies differ from those on others\' '
+                          'downloads')
+    if facts and settings.parts == 'GT' and len(lists.part_names) != facts.n_parts:
+        yield 'error', (f'{folder}: {len(lists.part_names)} parts instead of {facts.n_parts}; '
+                        'get the complete annotations')
+
+
+def _images(records, settings):
+    """Every image is there; one per class is decoded; part boxes lie inside their images."""
     missing = [record.path for record in records if not record.path.is_file()]
     if missing:
         yield 'error', f'{len(missing)} images are missing, the first is {missing[0]}; copy them'
@@ -100,29 +116,44 @@ def _images(records, ratio):
     for record in first.values():
         transforms.read_image(record.path)
     yield 'ok', f'one image of each of {len(first)} classes decoded'
-    outside, beside = [], []
+    turned, outside, beside = [], [], []
     for record in records:
-        height, width = _image_size(record.path)
-        points = record.points[record.visible]
-        if ((points < 0) | (points > (height, width))).any():
+        size, orientation = _size_and_orientation(record.path)
+        if orientation != 1:
+            turned.append(record.image_id)
+        if settings.parts == 'GLOBAL':
+            continue
+        locations = record.locations[record.visible]
+        boxes = part_boxes.boxes(record.locations, record.visible, size, settings)[record.visible]
+        inside = locations if locations.shape[1] == 2 else boxes
+        if ((inside < 0) | (inside > size * (inside.shape[1] // 2))).any():
             outside.append(record.image_id)
-        boxes = part_boxes.point_boxes(points, record.visible[record.visible], (height, width),
-                                       ratio)
-        if ((boxes[:, 2:] <= 0) | (boxes[:, :2] >= (height, width))).any():
+        if ((boxes[:, 2:] <= numpy.maximum(boxes[:, :2], 0)) | (boxes[:, :2] >= size)).any():
             beside.append(record.image_id)
+    yield from _summed_up(turned, outside, beside)
+
+
+def _summed_up(turned, outside, beside):
+    if turned:
+        yield 'warning', (f'{len(turned)} images are turned upright as their EXIF data say, the '
+                          f'first is image {turned[0]}; look with visualize parts whether their '
+                          'part annotations are meant so')
     if outside:
-        yield 'warning', (f'{len(outside)} images have visible parts outside of them, the first is '
-                          f'image {outside[0]}; their crops are cut from replicated edges')
+        yield 'warning', (f'{len(outside)} images have visible parts that reach outside, the '
+                          f'first is image {outside[0]}; their crops are filled up with '
+                          'replicated edges')
     if beside:
-        yield 'error', (f'{len(beside)} images have parts so far outside that their crops are '
-                        f'empty, the first is image {beside[0]}; correct parts/part_locs.txt')
+        yield 'error', (f'{len(beside)} images have parts whose crops are empty or wholly outside, '
+                        f'the first is image {beside[0]}; correct parts/part_locs.txt')
 
 
-def _image_size(path):
-    """Height and width; only the head of the file is read."""
+def _size_and_orientation(path):
+    """(height, width) of the upright image, and how it is stored; only the file's head is read."""
     try:
         with Image.open(path) as image:
-            return image.height, image.width
+            orientation = image.getexif().get(ORIENTATION, 1)
+            size = (image.height, image.width)
+            return (size if orientation < 5 else size[::-1]), orientation
     except OSError as error:
         raise InputError(f'{path}: is not an image ({error}); copy it again.')
 
@@ -137,4 +168,5 @@ def _weights(config):
     else:
         model = PartClassifier(config.model, n_classes=2, n_parts=0)
         pretrained.load_backbones(model, source)
-        yield 'ok', f'{source}: weights fit {config.model.architecture}'
+        yield 'ok', (f'{source}: weights fit {config.model.architecture}, SHA-256 '
+                     f'{hashlib.sha256(Path(source).read_bytes()).hexdigest()}')

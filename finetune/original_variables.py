@@ -8,14 +8,17 @@ DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
 HELP = """\
 the original's environment variables choose a config and settings, too:
   DATASET=CUB200 PARTS=GT FVE_TYPE=em N_COMPONENTS=1 GPU=0 DRY_RUN=1 ./train.sh
-DATASET: CUB200, MINIBIRDS, DIGITS. PARTS: GLOBAL, GT. FVE_TYPE: no, em, grad.
+DATASET: CUB200, NAB, BIRDSNAP, MINIBIRDS, DIGITS. PARTS: GLOBAL, GT, GT2, CS_PARTS.
+FVE_TYPE: no, em, grad.
 Also N_COMPONENTS, EMA_ALPHA, MASK_FEATURES, NORMALIZE, WEIGHTS, EPOCHS, OPTIMIZER, INIT_LR,
 LR_STEP, LR_DECAY, BATCH_SIZE, UPDATE_SIZE, LABEL_SMOOTHING, SHUFFLE_PARTS, OUTPUT. Unset ones
 keep the config's values. Others of the original's are refused."""
 
 MAX_EPOCHS = 1000
 
-DATASETS = {'CUB200': 'cub200', 'MINIBIRDS': 'minibirds', 'DIGITS': 'digits'}
+DATASETS = {'CUB200': 'cub200', 'NAB': 'nabirds', 'BIRDSNAP': 'birdsnap',
+            'MINIBIRDS': 'minibirds', 'DIGITS': 'digits'}
+PARTS = {'GLOBAL': 'global', 'GT': 'gt', 'GT2': 'gt2', 'CS_PARTS': 'cs_parts'}
 ENCODINGS = {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'}
 BOOLEANS = {'0': 'false', '1': 'true'}
 
@@ -80,13 +83,15 @@ def _config(environ):
     if not any(environ.get(name) for name in ('DATASET', 'PARTS', 'FVE_TYPE')):
         return DEFAULT_CONFIG
     dataset = _choice(environ, 'DATASET', DATASETS, 'CUB200')
-    parts = _choice(environ, 'PARTS', {'GLOBAL': 'global', 'GT': 'gt'}, 'GLOBAL')
+    parts = _choice(environ, 'PARTS', PARTS, 'GLOBAL')
     encoding = _choice(environ, 'FVE_TYPE', ENCODINGS, 'no')
     name = 'no_parts' if parts == 'global' else f'{parts}_{encoding}'
-    path = Path('configs') / dataset / f'{name}.yml'
     if parts == 'global' and encoding != 'gap':
         raise InputError(f'FVE_TYPE={environ["FVE_TYPE"]}: the encoding is of parts; set PARTS=GT.')
-    return str(path)
+    if dataset in ('minibirds', 'digits') and parts in ('gt2', 'cs_parts'):
+        raise InputError(f'PARTS={environ["PARTS"]}: {dataset} has no config for these; set '
+                         'PARTS=GT.')
+    return str(Path('configs') / dataset / f'{name}.yml')
 
 
 def _choice(environ, name, choices, default=None):

@@ -73,8 +73,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
         """
         record, order = self.records[i], self._part_order(i)
-        boxes = part_boxes.point_boxes(
-            record.points, record.visible, image_size, self.settings.part_ratio)
+        boxes = part_boxes.boxes(record.locations, record.visible, image_size, self.settings)
         visible = record.visible
         if self.settings.missing == 'centre':       # where hidden parts have their box
             visible = numpy.ones_like(visible)
@@ -88,7 +87,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
             colour_jitter=self.settings.colour_jitter)
 
     def _part_order(self, i):
-        n_parts = len(self.records[i].points)
+        n_parts = len(self.records[i].visible)
         if self.settings.parts == 'GLOBAL':
             return numpy.arange(0)
         if self.settings.order == 'ordered':

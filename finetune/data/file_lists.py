@@ -1,11 +1,12 @@
 """From annotation files to records: one per image."""
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import List, NamedTuple
 
 import numpy
 
+from finetune.data.tables import check_id, flag, n_columns, name, number
+from finetune.data.tables import read_in_order, read_per_image, read_table, rows
 from finetune.errors import InputError
 
 
@@ -18,7 +19,8 @@ class Record(NamedTuple):
         ``image_id``, , str, "as in the annotation files"
         ``path``, , pathlib.Path, "the image"
         ``label``, scalar, int, "0 ... n_classes - 1"
-        ``points``, "(P, 2)", float32, "(y, x), pixels of the original image; hidden parts any"
+        ``locations``, "(P, 2) or (P, 4)", float32, "part points (y, x) or boxes (y_min, x_min,
+        y_max, x_max), pixels; hidden parts any"
         ``visible``, "(P,)", bool, "whether the part can be seen"
 
     """
@@ -26,7 +28,7 @@ class Record(NamedTuple):
     image_id: str
     path: Path
     label: int
-    points: numpy.ndarray
+    locations: numpy.ndarray
     visible: numpy.ndarray
 
 
@@ -38,15 +40,18 @@ class FileLists:
     part_names: List[str]
     train: List[Record]
     test: List[Record]
+    n_missing: int = 0      # images that are listed but not there, and left out
 
 
-def read_cub(root):
-    """Reads the annotation files of CUB-200-2011 as distributed.
+def read_cub(root, unused_classes=False):
+    """Reads the annotation files of CUB-200-2011 as distributed, or of NA-Birds, which are alike.
 
     Args:
         root (str or pathlib.Path): Folder with ``images.txt``, ``image_class_labels.txt``,
             ``train_test_split.txt``, ``classes.txt``, ``parts/parts.txt``,
             ``parts/part_locs.txt`` and ``images/``.
+        unused_classes (bool): Whether classes without images are left out (NA-Birds lists the
+            higher levels of its hierarchy, too) instead of being an error.
 
     Returns:
         FileLists: Labels are classes in the order of ``classes.txt``, parts in the order of
@@ -57,144 +62,122 @@ def read_cub(root):
 
     """
     root = Path(root)
-    if not root.is_dir():
-        raise InputError(f'{root}: there is no such folder; set data.root to the folder that '
-                         'has images.txt in it.')
-    images = _read_table(root / 'images.txt', _name)
-    class_names = _read_table(root / 'classes.txt', _name)
-    part_names = _read_table(root / 'parts' / 'parts.txt', _name)
-    classes = _read_per_image(root / 'image_class_labels.txt', str, images)
+    images = read_table(root / 'images.txt', name)
+    class_names = read_table(root / 'classes.txt', name)
+    part_names = read_table(root / 'parts' / 'parts.txt', name)
+    classes = read_per_image(root / 'image_class_labels.txt', str, images)
+    if unused_classes:
+        used = set(classes.values())
+        class_names = {key: value for key, value in class_names.items() if key in used}
     labels = _to_labels(root, classes, class_names)
-    in_train = _read_per_image(root / 'train_test_split.txt', _flag, images)
-    points, visible = _read_points(root / 'parts' / 'part_locs.txt', images, part_names)
-    train, test = [], []
-    for i, (image_id, name) in enumerate(images.items()):
-        (train if in_train[image_id] else test).append(
-            Record(image_id, root / 'images' / name, labels[image_id], points[i], visible[i]))
-    for split, flag in ((train, 1), (test, 0)):
+    in_train = read_per_image(root / 'train_test_split.txt', flag, images)
+    locations, visible = _read_locations(root / 'parts' / 'part_locs.txt', images, part_names)
+    return split_records(
+        [Record(image_id, root / 'images' / path, labels[image_id], locations[i], visible[i])
+         for i, (image_id, path) in enumerate(images.items())],
+        in_train.values(), class_names.values(), part_names.values(),
+        root / 'train_test_split.txt')
+
+
+def read_authors(root):
+    """Reads the annotation files of the authors of the paper.
+
+    Args:
+        root (str or pathlib.Path): Folder with ``images.txt``, ``images/``, ``labels.txt`` and
+            ``tr_ID.txt`` (one number per image; 0: test image), and perhaps ``parts/parts.txt``
+            and ``parts/part_locs.txt``, which holds points (``image part x y visible``) or boxes
+            (``image part x y width height``).
+
+    Returns:
+        FileLists: Labels are the sorted numbers of ``labels.txt``; a class is called as the
+        folder of its first image.
+
+    Raises:
+        finetune.errors.InputError: Names the file and the line.
+
+    """
+    root = Path(root)
+    images = read_table(root / 'images.txt', name)
+    numbers = read_in_order(root / 'labels.txt', int, images)
+    in_train = read_in_order(root / 'tr_ID.txt', int, images)
+    class_names = {}
+    for image_id, path in images.items():
+        class_names.setdefault(numbers[image_id], Path(path).parent.name or numbers[image_id])
+    label_of = {value: label for label, value in enumerate(sorted(class_names))}
+    part_names, locations, visible = _read_optional_parts(root / 'parts', images)
+    return split_records(
+        [Record(image_id, root / 'images' / path, label_of[numbers[image_id]], locations[i],
+                visible[i]) for i, (image_id, path) in enumerate(images.items())],
+        [fold != 0 for fold in in_train.values()],
+        [str(class_names[value]) for value in sorted(class_names)], part_names,
+        root / 'tr_ID.txt')
+
+
+def split_records(records, in_train, class_names, part_names, path):
+    """Training and test images, neither of which may be empty.
+
+    Args:
+        records (list of Record): All images.
+        in_train (iterable of bool): Which of them are for training.
+        class_names, part_names (iterable of str): Names.
+        path (pathlib.Path): File that tells the images apart.
+
+    """
+    lists = FileLists(list(class_names), list(part_names), [], [])
+    for record, is_for_training in zip(records, in_train):
+        (lists.train if is_for_training else lists.test).append(record)
+    for split, what in ((lists.train, 'training'), (lists.test, 'test')):
         if not split:
-            raise InputError(f'{root / "train_test_split.txt"}: no image has the flag {flag}; get '
-                             'the complete file.')
-    return FileLists(list(class_names.values()), list(part_names.values()), train, test)
-
-
-def _name(text):
-    """The rest of a line; only a name may have blanks in it, and only as the last column."""
-    return text
-
-
-def _flag(text):
-    if text not in ('0', '1'):
-        raise ValueError(text)
-    return text == '1'
-
-
-def _number(text):
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError(text)
-    return number
-
-
-EXPECTED = {_flag: '0 or 1', _number: 'a number'}
-
-
-def _rows(path, types):
-    """Yields the line number and the converted columns of every line that is not blank."""
-    for line_no, line in enumerate(_read_lines(path), 1):
-        try:
-            columns = line.decode('utf-8').split(
-                maxsplit=len(types) - 1 if types[-1] is _name else -1)
-        except UnicodeDecodeError:
-            raise InputError(f'{path}, line {line_no}: not UTF-8; save the file as UTF-8.')
-        if not columns:
-            continue
-        if len(columns) != len(types):
-            raise InputError(f'{path}, line {line_no}: has {len(columns)} columns instead of '
-                             f'{len(types)}; correct the line.')
-        yield line_no, [_convert(path, line_no, kind, column.strip())
-                        for kind, column in zip(types, columns)]
-
-
-def _read_lines(path):
-    try:
-        return path.read_bytes().splitlines()
-    except FileNotFoundError:
-        raise InputError(f'{path}: there is no such file; set data.root to the folder of a '
-                         'complete data set.')
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read ({error.strerror}); make it readable.')
-
-
-def _convert(path, line_no, kind, text):
-    try:
-        return kind(text)
-    except ValueError:
-        raise InputError(f'{path}, line {line_no}: {text!r} is not {EXPECTED[kind]}; '
-                         'correct the line.')
-
-
-def _read_table(path, kind):
-    """Lines ``<id> <value>`` as a dict in the file's order."""
-    table = {}
-    for line_no, (key, value) in _rows(path, (str, kind)):
-        if key in table:
-            raise InputError(f'{path}, line {line_no}: id {key} is there twice; '
-                             'remove one of the lines.')
-        table[key] = value
-    if not table:
-        raise InputError(f'{path}: is empty; get the complete file.')
-    return table
-
-
-def _read_per_image(path, kind, images):
-    """A table with exactly one line for every image."""
-    table = {}
-    for line_no, (image_id, value) in _rows(path, (str, kind)):
-        _check_id(path, line_no, image_id, images)
-        if image_id in table:
-            raise InputError(f'{path}, line {line_no}: image {image_id} is there twice; '
-                             'remove one of the lines.')
-        table[image_id] = value
-    for image_id in images:
-        if image_id not in table:
-            raise InputError(f'{path}: image {image_id} of images.txt is missing; '
-                             'add a line for it.')
-    return table
-
-
-def _check_id(path, line_no, image_id, images):
-    if image_id not in images:
-        raise InputError(f'{path}, line {line_no}: there is no image {image_id} in images.txt; '
-                         'remove the line or add the image.')
+            raise InputError(f'{path}: there is no {what} image; get the complete file.')
+    return lists
 
 
 def _to_labels(root, classes, class_names):
     """Class ids to 0 ... n - 1; every class must have an image."""
     label_of = {class_id: label for label, class_id in enumerate(class_names)}
     path = root / 'image_class_labels.txt'
-    for line_no, (_, class_id) in _rows(path, (str, str)):
+    for line_no, (_, class_id) in rows(path, (str, str)):
         if class_id not in label_of:
             raise InputError(f'{path}, line {line_no}: there is no class {class_id} in '
                              'classes.txt; correct the line or add the class.')
     path, used = root / 'classes.txt', set(classes.values())
-    for line_no, (class_id, name) in _rows(path, (str, _name)):
-        if class_id not in used:
-            raise InputError(f'{path}, line {line_no}: class {class_id} ({name}) has no image; '
-                             'remove the line.')
+    for line_no, (class_id, class_name) in rows(path, (str, name)):
+        if class_id in label_of and class_id not in used:
+            raise InputError(f'{path}, line {line_no}: class {class_id} ({class_name}) has no '
+                             'image; remove the line.')
     return {image_id: label_of[class_id] for image_id, class_id in classes.items()}
 
 
-def _read_points(path, images, part_names):
-    """Points (N, P, 2) as (y, x) and visibility (N, P) from lines with x before y."""
+def _read_optional_parts(folder, images):
+    """Names of the parts, their locations (N, P, 2 or 4) and visibility (N, P)."""
+    path = folder / 'part_locs.txt'
+    if not path.exists():
+        return [], numpy.zeros((len(images), 0, 2), numpy.float32), numpy.zeros(
+            (len(images), 0), bool)
+    if (folder / 'parts.txt').exists():
+        part_names = read_table(folder / 'parts.txt', name)
+    else:
+        types = (str, int) + (str,) * (n_columns(path) - 2)
+        numbers = sorted({columns[1] for _, columns in rows(path, types)})
+        part_names = {str(value): f'part {value}' for value in numbers}
+    return (part_names.values(), *_read_locations(path, images, part_names))
+
+
+def _read_locations(path, images, part_names):
+    """Part points (N, P, 2) or boxes (N, P, 4), and visibility (N, P), one line per part.
+
+    The files have x before y. The number of columns tells points, which end with a flag for
+    visibility, from boxes, of which the one with -1 everywhere is hidden.
+    """
+    are_boxes = n_columns(path) == 6
+    types = (str, str) + ((number,) * 4 if are_boxes else (number, number, flag))
     image_index = {image_id: i for i, image_id in enumerate(images)}
     part_index = {part_id: i for i, part_id in enumerate(part_names)}
-    points = numpy.zeros((len(images), len(part_names), 2), numpy.float32)
-    visible = numpy.zeros(points.shape[:2], dtype=bool)
-    seen = numpy.zeros(points.shape[:2], dtype=bool)
-    for line_no, (image_id, part_id, x, y, is_visible) in _rows(
-            path, (str, str, _number, _number, _flag)):
-        _check_id(path, line_no, image_id, images)
+    shape = len(images), len(part_names)
+    locations = numpy.zeros(shape + (4 if are_boxes else 2,), numpy.float32)
+    visible, seen = numpy.zeros(shape, bool), numpy.zeros(shape, bool)
+    for line_no, (image_id, part_id, *values) in rows(path, types):
+        check_id(path, line_no, image_id, images)
         if part_id not in part_index:
             raise InputError(f'{path}, line {line_no}: there is no part {part_id} in parts.txt; '
                              'correct the line or add the part.')
@@ -202,8 +185,20 @@ def _read_points(path, images, part_names):
         if seen[key]:
             raise InputError(f'{path}, line {line_no}: part {part_id} of image {image_id} is '
                              'there twice; remove one of the lines.')
-        seen[key], points[key], visible[key] = True, (y, x), is_visible
+        seen[key] = True
+        locations[key], visible[key] = (_box(path, line_no, *values) if are_boxes
+                                        else (values[1::-1], values[2]))
     for i, j in numpy.argwhere(~seen)[:1]:
         raise InputError(f'{path}: part {list(part_names)[j]} of image {list(images)[i]} is '
                          'missing; add a line for it (0 0 0 if it is hidden).')
-    return points, visible
+    return locations, visible
+
+
+def _box(path, line_no, x, y, width, height):
+    """A box (y_min, x_min, y_max, x_max), and whether there is one."""
+    if (x, y, width, height) == (-1, -1, -1, -1):
+        return (0, 0, 0, 0), False
+    if width <= 0 or height <= 0:
+        raise InputError(f'{path}, line {line_no}: the box is {width:g} x {height:g} pixels; '
+                         'correct the line, or mark the part as hidden by -1 -1 -1 -1.')
+    return (y, x, y + height, x + width), True

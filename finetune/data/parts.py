@@ -1,7 +1,90 @@
-"""From part points to part boxes and crops."""
+"""From annotated parts to part boxes and crops."""
 import numpy
 
 from finetune.errors import InputError
+
+# The four groups of parts, GT2. Which part belongs to which is our reading: only the groups' names
+# are published.
+GROUPS = {
+    'head': ('beak', 'bill', 'crown', 'forehead', 'left cheek', 'left eye', 'nape', 'right cheek',
+             'right eye', 'throat'),
+    'body': ('back', 'belly', 'breast', 'left wing', 'right wing'),
+    'tail': ('tail',),
+    'legs': ('left leg', 'right leg'),
+}
+
+
+def group_of(name):
+    """Group of a part, ``None`` if there is none; data sets write left-eye, left_eye, left eye."""
+    name = name.replace('-', ' ').replace('_', ' ')
+    return next((group for group, names in GROUPS.items() if name in names), None)
+
+
+def group_points(points, visible, part_names):
+    """Merges the points of each group into one, the mean of its visible points (our reading, too).
+
+    Args:
+        points (numpy.ndarray): (P, 2), (y, x).
+        visible (numpy.ndarray): (P,) bool.
+        part_names (list of str): Names of the parts.
+
+    Returns:
+        tuple of numpy.ndarray: Points (G, 2) of the groups that have parts in this data set, and
+        which of them are visible (G,), bool: those with a visible part.
+
+    """
+    groups = [group_of(name) for name in part_names]
+    present = [group for group in GROUPS if group in groups]
+    members = numpy.array([[one == group for one in groups] for group in present]) & visible
+    n_members = members.sum(axis=1)
+    means = members @ points / numpy.maximum(n_members, 1)[:, None]
+    return means.astype(points.dtype), n_members > 0
+
+
+def boxes(locations, visible, size, settings):
+    """Boxes (P, 4) of annotated parts in an image.
+
+    Args:
+        locations (numpy.ndarray): Points (P, 2) or boxes (P, 4).
+        visible (numpy.ndarray): (P,) bool; hidden parts have their box at the image's centre.
+        size (tuple of int): Height and width of the image in pixels.
+        settings (finetune.config.Data): Size of the boxes around points, and which square the
+            given boxes refer to.
+
+    """
+    if locations.shape[1] == 2:
+        return point_boxes(locations, visible, size, settings.part_ratio)
+    hidden = point_boxes(numpy.zeros((len(visible), 2)), numpy.zeros_like(visible), size,
+                         settings.part_ratio)
+    given = frame_boxes(locations, size, settings.box_frame, settings.box_frame_fit)
+    return numpy.where(visible[:, None], given, hidden)
+
+
+def frame_boxes(bbox, size, frame, fit):
+    """Boxes in an image from boxes in the square that the image was made to fit.
+
+    CS-Parts boxes were found on a square input of 427 pixels. Position, width and height are
+    rounded down, as in the authors' code.
+
+    Args:
+        bbox (numpy.ndarray): (P, 4), (y_min, x_min, y_max, x_max), pixels of the square.
+        size (tuple of int): Height and width of the image in pixels.
+        frame (int): Size of the square; 0: the boxes are in pixels of the image already.
+        fit (str): How the image became the square: ``'crop'``, its shorter side scaled and its
+            centre cut out, or ``'squash'``, both sides scaled.
+
+    Returns:
+        numpy.ndarray: (P, 4) int32, in pixels of the image.
+
+    """
+    corner, extent = bbox[:, :2].astype(float), (bbox[:, 2:] - bbox[:, :2]).astype(float)
+    if frame > 0:
+        size = numpy.asarray(size, float)
+        scale = (size.min() if fit == 'crop' else size) / frame
+        offset = (size - size.min()) / 2 if fit == 'crop' else 0
+        corner, extent = corner * scale + offset, extent * scale
+    corner, extent = corner.astype(numpy.int32), extent.astype(numpy.int32)
+    return numpy.concatenate([corner, corner + extent], axis=1)
 
 
 def point_boxes(points, visible, size, ratio=0.31):

@@ -6,6 +6,7 @@ from chainer import serializers
 import numpy
 
 from finetune.errors import InputError
+from finetune.models import tf_slim
 
 # What NumPy and Chainer raise for an .npz file that is damaged, cut off or something else.
 BROKEN = (OSError, ValueError, AttributeError, TypeError, KeyError, EOFError, zlib.error,
@@ -20,15 +21,17 @@ def load_backbones(classifier, path):
 
     Args:
         classifier (finetune.models.part_classifier.PartClassifier): Whose CNNs to fill.
-        path (str or pathlib.Path): .npz of a classifier of ours (its global CNN is taken) or of a
-            CNN alone.
+        path (str or pathlib.Path): .npz of a classifier of ours (its global CNN is taken), of a
+            CNN alone, or of the variables of TF-Slim's InceptionV3 by their names there.
 
     Raises:
         finetune.errors.InputError: If the file cannot be read or does not fit.
 
     """
     arrays = read_npz(path)
-    if any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
+    if tf_slim.is_tf_slim(arrays):
+        arrays, _ = tf_slim.from_tf_slim(arrays, path)
+    elif any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
         arrays = {key[len(CLASSIFIER_BACKBONE):]: array for key, array in arrays.items()
                   if key.startswith(CLASSIFIER_BACKBONE)}
     arrays = {key: array for key, array in arrays.items() if not key.startswith('fc/')}
@@ -59,11 +62,11 @@ def read_npz(path):
 
 
 def _load(link, arrays, path):
-    _check(link, arrays, path)
+    check(link, arrays, path)
     serializers.NpzDeserializer(arrays).load(link)
 
 
-def _check(link, arrays, path):
+def check(link, arrays, path):
     """Raises an error that lists every missing, unexpected, misshapen and non-finite key."""
     expected = serializers.DictionarySerializer()
     expected.save(link)

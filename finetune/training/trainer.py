@@ -136,6 +136,8 @@ def load_pretrained(model, config):
         print('Pre-training is done.', flush=True)
     if source:
         pretrained.load_backbones(model, source)
+        print(f'{source}: the CNNs start from these weights, the layers behind them from random '
+              'ones', flush=True)
 
 
 def build_trainer(model, config, lists, device, out):

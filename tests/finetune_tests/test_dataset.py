@@ -43,7 +43,7 @@ def test_crops_without_augmentation_are_cut_around_the_points(records):
     image = transforms.read_image(records[3].path)
     assert (img == transforms.test_transform(image, 32)).all()
     boxes = parts.point_boxes(
-        records[3].points, records[3].visible, image.shape[1:], settings().part_ratio)
+        records[3].locations, records[3].visible, image.shape[1:], settings().part_ratio)
     for one, box in zip(crops, boxes[visible]):
         assert (one == transforms.test_transform(parts.crop(image, box), 24)).all()
 
@@ -75,7 +75,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_image(records):
 
 def test_shuffled_parts_keep_one_order_per_image(records):
     points = numpy.arange(30, dtype='f').reshape(15, 2) + 9
-    marked = [record._replace(points=points, visible=numpy.ones(15, dtype=bool))
+    marked = [record._replace(locations=points, visible=numpy.ones(15, dtype=bool))
               for record in records]
     ordered = PartDataset(marked, settings(), train=False, seed=0)
     shuffled = PartDataset(marked, settings(order='shuffled'), train=False, seed=0)

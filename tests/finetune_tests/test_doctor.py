@@ -1,7 +1,14 @@
 """The doctor through the command line: what it finds, and whether training can start."""
+from hashlib import sha256
+from pathlib import Path
+
+from PIL import Image
 import pytest
 
 from finetune import cli
+from finetune.data import data_sets, file_lists
+
+import layouts
 
 # How the fixture's birds were drawn.
 DRAWN = {'dataset': 'minibirds',
@@ -38,7 +45,53 @@ def test_sound_data_set(write_config, capsys):
 def test_number_of_images_that_is_not_the_published_one(write_config, capsys):
     code, printed = doctor(capsys, write_config())
     assert code == 2
-    assert 'error' in printed and 'instead of (200, 5994, 5794)' in printed
+    assert 'error' in printed and 'instead of 200, 5994 and 5794; get' in printed
+
+
+@pytest.mark.parametrize('dataset, code, finding', [
+    ('cub200', 2, '3 classes, 12 training and 6 test images instead of 200, 5994 and 5794; get'),
+    ('nabirds', 2, '3 classes, 12 training and 6 test images instead of 555, 23929 and 24633; '),
+    ('birdsnap', 0, '3 classes, 10 training and 6 test images; 2 listed images are not there and '
+                    'left out, of 500, 47386 and 2443; many of its links are dead'),
+])
+def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_path, write_config,
+                                      capsys, monkeypatch):
+    lists = file_lists.read_cub(drawn_birds)
+    options = {'missing': (1, 2)} if dataset == 'birdsnap' else {}
+    layouts.WRITERS[dataset](lists, drawn_birds, tmp_path / 'small', **options)
+    config = write_config(data={'dataset': dataset, 'root': 'small'})
+    assert_finding(doctor(capsys, config), code, finding)
+    facts = data_sets.FACTS[dataset]._replace(n_classes=3, n_train=12, n_test=6)
+    monkeypatch.setitem(data_sets.FACTS, dataset, facts)
+    result = doctor(capsys, config)
+    assert_finding(result, 0, 'small: 3 classes')
+    monkeypatch.setitem(data_sets.FACTS, dataset, facts._replace(n_parts=2))
+    assert_finding(doctor(capsys, config), 2, 'parts instead of 2; get the complete annotations')
+
+
+@pytest.mark.parametrize('box, code, finding', [
+    ((10, 10, 200, 200), 0, '1 parts, 100 % of them visible'),
+    ((10, 10, 440, 200), 0, '1 images have visible parts that reach outside, the first is image u0'),
+    ((10, 10, 5, 5), 2, '1 images have parts whose crops are empty or wholly outside'),
+    ((900, 10, 50, 50), 2, '1 images have parts whose crops are empty or wholly outside'),
+])
+def test_boxes(box, code, finding, drawn_birds, tmp_path, write_config, capsys):
+    lists = file_lists.read_cub(drawn_birds)
+    boxes = {record.image_id: [(10, 10, 200, 200)] for record in lists.train + lists.test}
+    boxes['1'] = [box]
+    layouts.write_authors(lists, tmp_path / 'cs', boxes)
+    # of Birdsnap the number of images does not matter
+    config = write_config(data={'root': 'cs', 'parts': 'CS_PARTS', 'dataset': 'birdsnap'})
+    assert_finding(doctor(capsys, config), code, finding)
+
+
+def test_images_that_are_turned_upright(write_config, birds, capsys):
+    path = first_image(birds)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(path).save(path, exif=exif)
+    assert_finding(doctor(capsys, write_config(data=DRAWN)), 0,
+                   '1 images are turned upright as their EXIF data say')
 
 
 def first_image(birds):
@@ -57,8 +110,8 @@ def move_a_part(birds, x):
     (lambda birds: (birds / 'images.txt').unlink(), 2, 'images.txt'),
     (lambda birds: sorted((birds / 'images').rglob('*.png'))[1].write_text('no'), 2,
      'is not an image'),
-    (lambda birds: move_a_part(birds, 50), 0, '1 images have visible parts outside of them'),
-    (lambda birds: move_a_part(birds, 900), 2, 'crops are empty, the first is image 1'),
+    (lambda birds: move_a_part(birds, 50), 0, '1 images have visible parts that reach outside'),
+    (lambda birds: move_a_part(birds, 900), 2, '1 images have parts whose crops are empty or wholly outside, the first is image 1'),
 ])
 def test_broken_data_set(damage, code, finding, write_config, birds, capsys):
     damage(birds)
@@ -87,7 +140,8 @@ def test_weights_that_fit(write_config, capsys):
     assert cli.main(['train', config]) == 0
     config = write_config('next.yml', data=DRAWN,
                           model={'pretrained': 'results/config/seed0/model.npz'})
-    assert_finding(doctor(capsys, config), 0, 'weights fit small_cnn')
+    checksum = sha256(Path('results/config/seed0/model.npz').read_bytes()).hexdigest()
+    assert_finding(doctor(capsys, config), 0, f'weights fit small_cnn, SHA-256 {checksum}')
 
 
 def test_gpu_that_is_not_there(write_config, capsys):

@@ -30,10 +30,10 @@ def test_records(root):
     assert [(r.image_id, r.label) for r in lists.test] == [('2', 1)]
     first, third = lists.train
     assert first.path == root / 'images' / '001.Wren' / 'a b.jpg'
-    numpy.testing.assert_array_equal(first.points, [(182.5, 312), (0, 0)])
-    assert first.points.dtype == numpy.float32
+    numpy.testing.assert_array_equal(first.locations, [(182.5, 312), (0, 0)])
+    assert first.locations.dtype == numpy.float32
     assert first.visible.tolist() == [True, False] and first.visible.dtype == bool
-    numpy.testing.assert_array_equal(third.points, [(6, 5), (8, 7)])
+    numpy.testing.assert_array_equal(third.locations, [(6, 5), (8, 7)])
 
 
 def test_image_without_visible_parts_is_fine(root):
@@ -86,11 +86,6 @@ def test_missing_file(root, name):
     (root / name).unlink()
     with pytest.raises(InputError, match=f'{name}: there is no such file'):
         file_lists.read_cub(root)
-
-
-def test_missing_root(tmp_path):
-    with pytest.raises(InputError, match='nowhere: there is no such folder; set data.root'):
-        file_lists.read_cub(tmp_path / 'nowhere')
 
 
 def test_not_utf8(root):

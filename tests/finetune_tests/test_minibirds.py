@@ -53,11 +53,11 @@ def test_points_lie_in_box_and_image(root, lists):
              for line in (root / 'bounding_boxes.txt').read_text().splitlines()}
     for record in lists.train:
         x, y, width, height = boxes[record.image_id]
-        points = record.points[record.visible]
+        points = record.locations[record.visible]
         assert (points >= (y - 1, x - 1)).all()
         assert (points <= (y + height + 1, x + width + 1)).all()
         assert (points >= 0).all() and (points < 64).all()
-        assert not record.points[~record.visible].any()
+        assert not record.locations[~record.visible].any()
 
 
 def test_parts_get_hidden(lists):

@@ -19,14 +19,20 @@ def test_the_originals_command_line():
     assert settings.training.gpu == 0
 
 
-@pytest.mark.parametrize('dataset', ['CUB200', 'MINIBIRDS', 'DIGITS'])
-@pytest.mark.parametrize('parts, encoding', [
-    ('GLOBAL', 'no'), ('GT', 'no'), ('GT', 'em'), ('GT', 'grad')])
+REAL = 'CUB200', 'NAB', 'BIRDSNAP'
+
+
+@pytest.mark.parametrize('dataset, parts, encoding', [
+    (dataset, parts, encoding)
+    for dataset in original_variables.DATASETS for parts in original_variables.PARTS
+    for encoding in original_variables.ENCODINGS
+    if (parts != 'GLOBAL' or encoding == 'no') and (dataset in REAL or parts in ('GLOBAL', 'GT'))])
 def test_every_combination_has_a_config(dataset, parts, encoding):
     path, _ = original_variables.read({'DATASET': dataset, 'PARTS': parts, 'FVE_TYPE': encoding})
     settings = config.load(path)
     assert settings.data.parts == parts
-    if parts == 'GT':
+    assert settings.data.dataset == original_variables.DATASETS[dataset]
+    if parts != 'GLOBAL':
         assert settings.model.encoding == original_variables.ENCODINGS[encoding]
 
 

@@ -74,7 +74,7 @@ def test_view_shows_what_the_network_gets(lists, order, missing):
         assert int(place) == i + 1 and view.is_drawn[i] == record.visible[number]
         if view.is_drawn[i]:
             centre = view.bbox[i].reshape(2, 2).mean(axis=0)
-            assert abs(centre - record.points[number]).max() <= 1
+            assert abs(centre - record.locations[number]).max() <= 1
 
 
 @pytest.mark.parametrize('parts, with_input', [('GT', True), ('GT', False), ('GLOBAL', True)])

@@ -1,0 +1,78 @@
+"""From a TensorFlow checkpoint of TF-Slim's InceptionV3 to an .npz of ours."""
+from pathlib import Path
+import re
+
+import numpy
+
+from finetune.errors import InputError
+from finetune.models import pretrained, tf_slim
+from finetune.models.inception_v3 import InceptionV3
+
+
+def convert(checkpoint, out, raw=False):
+    """Reads a checkpoint with TensorFlow's own reader and writes what our InceptionV3 needs of it.
+
+    Args:
+        checkpoint (str): Path of a V1 file, prefix or ``.index`` file of a V2 checkpoint, or folder
+            of one.
+        out (str): The .npz to write; one that is there already is left alone.
+        raw (bool): Whether to take the variables of the last step instead of the averaged ones.
+
+    """
+    out = Path(out)
+    if out.suffix != '.npz':
+        raise InputError(f'{out}: the result is an .npz file; let its name end so.')
+    if out.exists():
+        raise InputError(f'{out}: is there already; remove it or give another name.')
+    arrays = _read(checkpoint)
+    ours, rest = tf_slim.from_tf_slim(arrays, checkpoint, raw)
+    pretrained.check(InceptionV3(), ours, checkpoint)
+    unfinished = out.with_name(f'.{out.name}')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    numpy.savez(unfinished, **ours)
+    unfinished.replace(out)
+    _report(arrays, rest, raw, out)
+
+
+def _read(checkpoint):
+    """All variables of a checkpoint, by name."""
+    try:
+        import tensorflow
+    except ImportError:
+        raise InputError('convert needs TensorFlow to read checkpoints; install the extra tf '
+                         '(pip install -e .[tf]) into an environment of its own.')
+    path = str(checkpoint)
+    path = path[:-len('.index')] if path.endswith('.index') else path
+    try:
+        reader = tensorflow.train.load_checkpoint(path)
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (tensorflow.errors.OpError, ValueError, RuntimeError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f'{checkpoint}: TensorFlow cannot read it as a checkpoint ({reason}); give '
+                         'the path of a V1 file, or what the names of a V2 checkpoint\'s files '
+                         'have in common.')
+
+
+def _report(arrays, rest, raw, out):
+    """Says what became of every variable."""
+    n_averaged = sum(name.endswith(tf_slim.AVERAGE) for name in set(arrays) - set(rest))
+    n_taken = len(arrays) - len(rest)
+    how = 'raw, as asked for' if raw else f'{n_averaged} of them averaged over the training'
+    print(f'mapped   {n_taken} variables to {out}, {how}')
+    groups = {}
+    for name in rest:
+        groups.setdefault(_group(name), []).append(name)
+    for group, names in sorted(groups.items()):
+        print(f'skipped  {len(names):4d} {group}, such as {names[0]}')
+    print('missed   nothing')
+
+
+def _group(name):
+    """What a variable that is not needed is."""
+    if name.endswith(tf_slim.AVERAGE):
+        return 'averaged variables'
+    if re.search('(^|/)(Aux)?Logits/', name):
+        return 'variables of class layers'
+    if name.count('/') and re.search('/(weights|beta|moving_mean|moving_variance)$', name):
+        return 'variables that are there averaged, too'
+    return 'counters and variables of the optimiser'

@@ -1,0 +1,143 @@
+"""Text files with one line per item: their columns, or which line is wrong and why."""
+from math import isfinite
+
+from finetune.errors import InputError
+
+
+def name(text):
+    """The rest of a line; only a name may have blanks in it, and only as the last column."""
+    return text
+
+
+def flag(text):
+    """0 or 1."""
+    if text not in ('0', '1'):
+        raise ValueError(text)
+    return text == '1'
+
+
+def number(text):
+    """A finite number."""
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+EXPECTED = {flag: '0 or 1', number: 'a number', int: 'a whole number'}
+
+
+def rows(path, types):
+    """Yields the line number and the converted columns of every line that is not blank."""
+    for line_no, line in enumerate(_read_lines(path), 1):
+        columns = _decode(path, line_no, line).split(
+            maxsplit=len(types) - 1 if types[-1] is name else -1)
+        if not columns:
+            continue
+        if len(columns) != len(types):
+            raise InputError(f'{path}, line {line_no}: has {len(columns)} columns instead of '
+                             f'{len(types)}; correct the line.')
+        yield line_no, [convert(path, line_no, kind, column.strip())
+                        for kind, column in zip(types, columns)]
+
+
+def n_columns(path):
+    """Number of columns of the first line that is not blank; 0 for an empty file."""
+    return next((len(line.split()) for line in _read_lines(path) if line.strip()), 0)
+
+
+def named_rows(path, columns):
+    """Yields the line number and a dict of texts of every line of a table with tabs and a header.
+
+    Args:
+        path (pathlib.Path): The file.
+        columns (list of str): Which columns there must be.
+
+    """
+    header = None
+    for line_no, line in enumerate(_read_lines(path), 1):
+        fields = _decode(path, line_no, line).split('\t')
+        if header is None:
+            header = [field.strip() for field in fields]
+            missing = [column for column in columns if column not in header]
+            if missing:
+                raise InputError(f'{path}, line {line_no}: there is no column {missing[0]}; get '
+                                 'the file as it is distributed, with tabs and its header line.')
+        elif ''.join(fields).strip():
+            if len(fields) != len(header):
+                raise InputError(f'{path}, line {line_no}: has {len(fields)} columns instead of '
+                                 f'{len(header)}; correct the line.')
+            yield line_no, dict(zip(header, map(str.strip, fields)))
+    if header is None:
+        raise InputError(f'{path}: is empty; get the complete file.')
+
+
+def _decode(path, line_no, line):
+    try:
+        return line.decode('utf-8')
+    except UnicodeDecodeError:
+        raise InputError(f'{path}, line {line_no}: not UTF-8; save the file as UTF-8.')
+
+
+def _read_lines(path):
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        raise InputError(f'{path}: there is no such file; set data.root to the folder of a '
+                         'complete data set.')
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read ({error.strerror}); make it readable.')
+
+
+def convert(path, line_no, kind, text):
+    """A column's text as ``int``, :func:`number`, :func:`flag`, ..."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise InputError(f'{path}, line {line_no}: {text!r} is not {EXPECTED[kind]}; '
+                         'correct the line.')
+
+
+def read_table(path, kind):
+    """Lines ``<id> <value>`` as a dict in the file's order."""
+    table = {}
+    for line_no, (key, value) in rows(path, (str, kind)):
+        if key in table:
+            raise InputError(f'{path}, line {line_no}: id {key} is there twice; '
+                             'remove one of the lines.')
+        table[key] = value
+    if not table:
+        raise InputError(f'{path}: is empty; get the complete file.')
+    return table
+
+
+def read_in_order(path, kind, images):
+    """Lines ``<value>``, one for every image in the order of images.txt."""
+    values = [value for _, (value,) in rows(path, (kind,))]
+    if len(values) != len(images):
+        raise InputError(f'{path}: has {len(values)} lines, but images.txt has {len(images)}; get '
+                         'both files from the same place.')
+    return dict(zip(images, values))
+
+
+def read_per_image(path, kind, images):
+    """A table with exactly one line for every image."""
+    table = {}
+    for line_no, (image_id, value) in rows(path, (str, kind)):
+        check_id(path, line_no, image_id, images)
+        if image_id in table:
+            raise InputError(f'{path}, line {line_no}: image {image_id} is there twice; '
+                             'remove one of the lines.')
+        table[image_id] = value
+    for image_id in images:
+        if image_id not in table:
+            raise InputError(f'{path}: image {image_id} of images.txt is missing; '
+                             'add a line for it.')
+    return table
+
+
+def check_id(path, line_no, image_id, images):
+    """Raises an error for an image that images.txt does not have."""
+    if image_id not in images:
+        raise InputError(f'{path}, line {line_no}: there is no image {image_id} in images.txt; '
+                         'remove the line or add the image.')

@@ -1,0 +1,105 @@
+"""InceptionV3 as TF-Slim names its variables: checkpoints of TensorFlow and what is made of them."""
+import numpy
+
+from finetune.errors import InputError
+
+SCOPE = 'InceptionV3/'
+AVERAGE = '/ExponentialMovingAverage'   # a variable's shadow, averaged over the training
+
+# A convolution's arrays: ours and TF-Slim's. Kernels are (height, width, in, out) there.
+ARRAYS = {'conv/W': 'weights', 'bn/beta': 'BatchNorm/beta',
+          'bn/avg_mean': 'BatchNorm/moving_mean', 'bn/avg_var': 'BatchNorm/moving_variance'}
+
+# Convolutions of our blocks: branch and name in TF-Slim's, whose names do not always tell the
+# kernel (Mixed_6a), nor are they the same in all blocks of a kind (Mixed_5c, Mixed_7c).
+BLOCK_A = {
+    'conv1x1': '0/Conv2d_0a_1x1', 'conv5x5_1': '1/Conv2d_0a_1x1', 'conv5x5_2': '1/Conv2d_0b_5x5',
+    'conv3x3_1': '2/Conv2d_0a_1x1', 'conv3x3_2': '2/Conv2d_0b_3x3',
+    'conv3x3_3': '2/Conv2d_0c_3x3', 'pool_conv': '3/Conv2d_0b_1x1'}
+BLOCK_5C = {**BLOCK_A, 'conv5x5_1': '1/Conv2d_0b_1x1', 'conv5x5_2': '1/Conv_1_0c_5x5'}
+BLOCK_6A = {'conv3x3': '0/Conv2d_1a_1x1', 'conv3x3_1': '1/Conv2d_0a_1x1',
+            'conv3x3_2': '1/Conv2d_0b_3x3', 'conv3x3_3': '1/Conv2d_1a_1x1'}
+BLOCK_B = {
+    'conv1x1': '0/Conv2d_0a_1x1', 'conv7x7_1': '1/Conv2d_0a_1x1', 'conv7x7_2': '1/Conv2d_0b_1x7',
+    'conv7x7_3': '1/Conv2d_0c_7x1', 'conv7x7x2_1': '2/Conv2d_0a_1x1',
+    'conv7x7x2_2': '2/Conv2d_0b_7x1', 'conv7x7x2_3': '2/Conv2d_0c_1x7',
+    'conv7x7x2_4': '2/Conv2d_0d_7x1', 'conv7x7x2_5': '2/Conv2d_0e_1x7',
+    'pool_conv': '3/Conv2d_0b_1x1'}
+BLOCK_7A = {'conv3x3_1': '0/Conv2d_0a_1x1', 'conv3x3_2': '0/Conv2d_1a_3x3',
+            'conv7x7_1': '1/Conv2d_0a_1x1', 'conv7x7_2': '1/Conv2d_0b_1x7',
+            'conv7x7_3': '1/Conv2d_0c_7x1', 'conv7x7_4': '1/Conv2d_1a_3x3'}
+BLOCK_C = {
+    'conv1x1': '0/Conv2d_0a_1x1', 'conv3x3_1': '1/Conv2d_0a_1x1', 'conv3x3_2': '1/Conv2d_0b_1x3',
+    'conv3x3_3': '1/Conv2d_0b_3x1', 'conv3x3x2_1': '2/Conv2d_0a_1x1',
+    'conv3x3x2_2': '2/Conv2d_0b_3x3', 'conv3x3x2_3': '2/Conv2d_0c_1x3',
+    'conv3x3x2_4': '2/Conv2d_0d_3x1', 'pool_conv': '3/Conv2d_0b_1x1'}
+BLOCK_7C = {**BLOCK_C, 'conv3x3_3': '1/Conv2d_0c_3x1'}
+
+HEAD = {'conv1': 'Conv2d_1a_3x3', 'conv2': 'Conv2d_2a_3x3', 'conv3': 'Conv2d_2b_3x3',
+        'conv5': 'Conv2d_3b_1x1', 'conv6': 'Conv2d_4a_3x3'}
+MIXED = [('5b', BLOCK_A), ('5c', BLOCK_5C), ('5d', BLOCK_A), ('6a', BLOCK_6A), ('6b', BLOCK_B),
+         ('6c', BLOCK_B), ('6d', BLOCK_B), ('6e', BLOCK_B), ('7a', BLOCK_7A), ('7b', BLOCK_C),
+         ('7c', BLOCK_7C)]
+
+
+def names():
+    """Key of every array of our InceptionV3 -> name of TF-Slim's variable, without its scope."""
+    convolutions = {f'head/{ours}': theirs for ours, theirs in HEAD.items()}
+    for i, (block, layers) in enumerate(MIXED):
+        for ours, place in layers.items():
+            convolutions[f'mixed{i:02d}/{ours}'] = f'Mixed_{block}/Branch_{place}'
+    return {f'{ours}/{array}': f'{theirs}/{variable}'
+            for ours, theirs in convolutions.items() for array, variable in ARRAYS.items()}
+
+
+def is_tf_slim(arrays):
+    """Whether these are arrays by TF-Slim's names, with or without their scope."""
+    return any(_bare(key) in names().values() for key in arrays)
+
+
+def from_tf_slim(arrays, path, raw=False):
+    """Arrays of our InceptionV3, without its class layer, from TF-Slim's variables.
+
+    Averaged variables are taken where there are any: those are the ones the network was evaluated
+    with.
+
+    Args:
+        arrays (dict): Name -> array.
+        path (str or pathlib.Path): Where they are from, for messages.
+        raw (bool): Whether to take the variables as they were at the last step instead.
+
+    Returns:
+        tuple: The arrays by our keys, and the names of the variables that were not used, such as
+        those of the class layers and of the optimiser.
+
+    Raises:
+        finetune.errors.InputError: Lists what is missing.
+
+    """
+    by_name = {_bare(key): key for key in arrays}
+    taken, missing = {}, []
+    for ours, theirs in names().items():
+        average = theirs + AVERAGE
+        name = average if average in by_name and not raw else theirs
+        if name in by_name:
+            taken[ours] = by_name[name]
+        else:
+            missing.append(name)
+    if missing:
+        raise InputError(f'{path}: the variables are not those of TF-Slim\'s InceptionV3 '
+                         f'({len(missing)} missing: {", ".join(missing)}); use weights of that '
+                         'network.')
+    ours = {key: _convert(key, arrays[name]) for key, name in taken.items()}
+    ours.update({key.replace('beta', 'N'): numpy.zeros((), numpy.int64)
+                 for key in taken if key.endswith('beta')})
+    return ours, sorted(set(arrays) - set(taken.values()))
+
+
+def _bare(name):
+    return name[len(SCOPE):] if name.startswith(SCOPE) else name
+
+
+def _convert(key, array):
+    if key.endswith('W') and array.ndim == 4:
+        array = array.transpose(3, 2, 0, 1)
+    return numpy.ascontiguousarray(array, numpy.float32)
