@@ -53,6 +53,7 @@ class Training:
     batch_size: int = 8             # images per forward pass; gradients are accumulated
     label_smoothing: float = 0.1
     weight_decay: float = 5e-4
+    workers: int = 0                # processes that load images beside the training; same results
     gpu: int = -1                   # device id; -1: CPU
     seed: int = 0                   # of everything random
 
@@ -87,7 +88,8 @@ RANGES = {      # smallest and largest value, both allowed
     'training.epochs': (1, 100000), 'training.learning_rate': (1e-12, 100),
     'training.lr_factor': (0, 1), 'training.update_size': (1, 100000),
     'training.batch_size': (1, 100000), 'training.label_smoothing': (0, 0.999),
-    'training.weight_decay': (0, 100), 'training.gpu': (-1, 64), 'training.seed': (0, 2 ** 31 - 1),
+    'training.weight_decay': (0, 100), 'training.workers': (0, 256),
+    'training.gpu': (-1, 64), 'training.seed': (0, 2 ** 31 - 1),
 }
 
 

@@ -1,10 +1,16 @@
 import fve_layer  # noqa: F401  (before Chainer)
 
+import os
+from pathlib import Path
+
 import chainer
 import matplotlib
 import pytest
 
 matplotlib.use('Agg')
+
+# Other processes that tests start must find the project, too, wherever they are.
+os.environ['PYTHONPATH'] = str(Path(__file__).resolve().parents[1])
 
 # The markers of chainer.testing.attr.
 MARKERS = 'gpu', 'cudnn', 'slow'

@@ -60,6 +60,13 @@ class PartDataset(chainer.dataset.DatasetMixin):
             part[...] = self._transform(_crop(image, bbox, record), size, random)
         return img, parts, visible, numpy.int32(record.label)
 
+    @property
+    def largest_example(self):
+        """Bytes of an example with all its parts."""
+        n_parts = 0 if self.settings.parts == 'GLOBAL' else len(self.records[0].visible)
+        sizes = [self.settings.input_size] + n_parts * [self.settings.part_input_size]
+        return sum(3 * 4 * size ** 2 for size in sizes) + n_parts
+
     def part_boxes(self, i, image_size):
         """Which part of an image comes first, second, ..., and where it is cut out.
 
@@ -115,6 +122,9 @@ def collate(batch, device=None):
         images one after the other, ``visible`` (N, P) and ``label`` (N,).
 
     """
+    for example in batch:
+        if isinstance(example, Exception):      # of another process
+            raise example
     img, parts, visible, label = zip(*batch)
     arrays = numpy.stack(img), numpy.concatenate(parts), numpy.stack(visible), numpy.stack(label)
     return chainer.dataset.to_device(device, arrays)

@@ -41,7 +41,7 @@ def check(out, config):
         return
     before, now = configuration.load(settings), config
     changed = [name for name in configuration.names()
-               if name != 'training.gpu'
+               if name not in ('training.gpu', 'training.workers')
                and configuration.get(before, name) != configuration.get(now, name)]
     if changed:
         raise InputError(f'{out}: was made with another {", ".join(changed)}; move it away, give '

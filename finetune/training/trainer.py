@@ -9,6 +9,7 @@ import numpy
 from finetune import config as configuration
 from finetune.data import data_sets
 from finetune.data.dataset import EpochOrder, PartDataset
+from finetune.data.loading import iterate
 from finetune.errors import InputError
 from finetune.models import pretrained
 from finetune.models.part_classifier import PartClassifier
@@ -52,7 +53,7 @@ def train(config_path, overrides=(), out=None):
             model.to_device(device)
         else:
             _run(model, config, lists, device, out)
-        results.report(out, config, evaluate(model, test_iterator(config, lists), device))
+        _report(out, model, config, lists, device)
     return out
 
 
@@ -68,8 +69,12 @@ def _run(model, config, lists, device, out):
 
 def evaluate_results(out, gpu=-1):
     """Evaluates the model of a finished run again, and prints and saves what comes out."""
-    model, config, lists, device = load_run(out, gpu)
-    results.report(Path(out), config, evaluate(model, test_iterator(config, lists), device))
+    _report(Path(out), *load_run(out, gpu))
+
+
+def _report(out, model, config, lists, device):
+    with test_iterator(config, lists) as iterator:
+        results.report(out, config, evaluate(model, iterator, device))
 
 
 def load_run(out, gpu=-1):
@@ -147,9 +152,8 @@ def build_trainer(model, config, lists, device, out):
     optimizer = OPTIMIZERS[settings.optimizer](settings.learning_rate).setup(model)
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
     dataset = PartDataset(lists.train, config.data, train=True, seed=settings.seed)
-    iterator = chainer.iterators.SerialIterator(
-        dataset, settings.update_size,
-        order_sampler=EpochOrder(len(dataset), settings.seed))
+    iterator = iterate(dataset, settings.update_size, settings.workers,
+                       EpochOrder(len(dataset), settings.seed))
 
     def loss(*arrays):
         return model(*arrays, label_smoothing=settings.label_smoothing)
@@ -184,5 +188,4 @@ PLOTS = {
 def test_iterator(config, lists):
     """One pass over the test images."""
     dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed)
-    return chainer.iterators.SerialIterator(
-        dataset, config.training.batch_size, repeat=False, shuffle=False)
+    return iterate(dataset, config.training.batch_size, config.training.workers)

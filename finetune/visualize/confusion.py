@@ -34,7 +34,8 @@ def make(out, gpu=-1):
 
     """
     model, config, lists, device = trainer.load_run(out, gpu)
-    predicted = predict(model, trainer.test_iterator(config, lists), device)
+    with trainer.test_iterator(config, lists) as iterator:
+        predicted = predict(model, iterator, device)
     label = numpy.array([record.label for record in lists.test])
     pairs = most_confused(label, predicted)
     n_wrong = (label != predicted).sum()

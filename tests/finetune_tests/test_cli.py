@@ -148,8 +148,9 @@ def test_real_process_exits_with_2_and_one_sentence(write_config, tmp_path):
                      'did you mean training.epochs?\n')
 
 
-def test_killed_run_goes_on_bit_for_bit(write_config, tmp_path):
-    config = write_config(training={'epochs': 4})
+@pytest.mark.parametrize('n_workers', [0, 2])
+def test_killed_run_goes_on_bit_for_bit(n_workers, write_config, tmp_path):
+    config = write_config(training={'epochs': 4, 'workers': n_workers})
     process = python_m_finetune(tmp_path, 'train', config, '--output', 'killed')
     for line in process.stdout:
         if line.startswith('epoch   2'):

@@ -1,0 +1,76 @@
+"""Iterators over a data set whose examples are loaded in this process or by others beside it."""
+import multiprocessing
+import warnings
+
+import chainer
+
+from finetune.errors import InputError
+
+TIMEOUT_SECONDS = 300   # for a batch
+
+
+class _Sending(chainer.dataset.DatasetMixin):
+
+    """A data set whose errors are examples.
+
+    Chainer's ``MultiprocessIterator`` waits for ever for a process that raised an error. The one
+    who uses the batch raises it instead, see :func:`finetune.data.dataset.collate`.
+    """
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def get_example(self, i):
+        try:
+            return self.dataset[i]
+        except Exception as error:
+            return error
+
+
+class _ParallelIterator(chainer.iterators.MultiprocessIterator):
+
+    """Chainer's iterator, which waits for ever for processes that were killed, with an end."""
+
+    def __next__(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter('error', self.TimeoutWarning)
+            try:
+                return super().__next__()
+            except self.TimeoutWarning:
+                self._prefetch_loop._pool.terminate()   # finalize waits for lost tasks otherwise
+                raise InputError(
+                    f'the processes that load images have been silent for {self.dataset_timeout} '
+                    's; perhaps they ran out of memory: try a smaller training.workers, or 0.')
+
+    next = __next__
+
+
+def iterate(dataset, batch_size, n_workers, order_sampler=None):
+    """One of Chainer's iterators; what it yields does not depend on the number of workers.
+
+    Args:
+        dataset (finetune.data.dataset.PartDataset): What to load.
+        batch_size (int): Images per batch.
+        n_workers (int): How many processes load the next batch while this one computes; 0: none,
+            the images are loaded when they are needed.
+        order_sampler (callable or None): Order of the images in each epoch; ``None``: one pass in
+            their own order.
+
+    Returns:
+        chainer.dataset.Iterator: To be used in a ``with`` statement or finalized.
+
+    """
+    options = {'repeat': order_sampler is not None, 'order_sampler': order_sampler,
+               'shuffle': False if order_sampler is None else None}
+    if n_workers == 0:
+        return chainer.iterators.SerialIterator(dataset, batch_size, **options)
+    # Processes forked from one that has threads or a GPU may hang. They must import us, which makes
+    # Chainer importable, before Chainer.
+    multiprocessing.set_start_method('forkserver', force=True)
+    multiprocessing.set_forkserver_preload(['finetune.data.dataset'])
+    return _ParallelIterator(
+        _Sending(dataset), batch_size, n_processes=n_workers,
+        shared_mem=dataset.largest_example, dataset_timeout=TIMEOUT_SECONDS, **options)
