@@ -113,7 +113,7 @@ def load(path, overrides=()):
     for override in overrides:
         name, equals, text = override.partition('=')
         if not equals:
-            raise InputError(f'--set {override}: write --set section.name=value.')
+            raise InputError(f'--set {override}: has no value; write --set section.name=value.')
         tree = _parse(text, f'--set {override}')
         for key in reversed(name.strip().split('.')):
             tree = {key: tree}

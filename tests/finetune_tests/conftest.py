@@ -4,6 +4,7 @@ import shutil
 import pytest
 import yaml
 
+from finetune import cli
 from finetune.data import minibirds
 
 SETTINGS = {
@@ -19,6 +20,16 @@ def drawn_birds(tmp_path_factory):
     root = tmp_path_factory.mktemp('minibirds') / 'birds'
     minibirds.prepare(root, n_species=3, n_train=4, n_test=2, size=48)
     return root
+
+
+@pytest.fixture(scope='session')
+def finished_run(drawn_birds, tmp_path_factory):
+    """Folder of a finished run, for tests to copy."""
+    folder = tmp_path_factory.mktemp('finished')
+    settings = {**SETTINGS, 'data': {**SETTINGS['data'], 'root': str(drawn_birds)}}
+    (folder / 'config.yml').write_text(yaml.safe_dump(settings))
+    assert cli.main(['train', str(folder / 'config.yml'), '--output', str(folder / 'run')]) == 0
+    return folder / 'run'
 
 
 @pytest.fixture

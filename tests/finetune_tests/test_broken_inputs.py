@@ -1,0 +1,246 @@
+"""Broken inputs through the command line: one sentence each, exit code 2, nothing overwritten.
+
+The sentences are the README's table. After a change of one, write the table anew by
+
+    UPDATE_README=1 python -m pytest tests/finetune_tests/test_broken_inputs.py
+"""
+import os
+from pathlib import Path
+import re
+import shutil
+
+from chainer import serializers
+import numpy
+import pytest
+import yaml
+
+from finetune import cli
+from finetune.data import file_lists
+from finetune.models.inception_v3 import InceptionV3
+
+import layouts
+
+README = Path(__file__).resolve().parents[2] / 'README.md'
+START, END = '<!-- broken inputs -->\n', '<!-- end of broken inputs -->'
+
+
+class World:
+    """A data set, configs and a finished run, all of which may be broken."""
+
+    def __init__(self, birds, write_config, finished_run):
+        self.birds, self.config = birds, write_config
+        self.finished_run = finished_run
+
+    def edit(self, name, old, new):
+        path = self.birds / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        return self.train()
+
+    def append(self, name, line):
+        with open(self.birds / name, 'a') as file:
+            file.write(line + '\n')
+        return self.train()
+
+    def image(self, change):
+        change(min((self.birds / 'images').rglob('*.png')))
+        return self.train()
+
+    def train(self, *options, **sections):
+        return ['train', self.config(**sections), *options]
+
+    def finished(self):
+        out = Path(shutil.copytree(self.finished_run, 'results/config/seed0'))
+        config = yaml.safe_load((out / 'config.yml').read_text())
+        config['data']['root'] = str(self.birds)
+        (out / 'config.yml').write_text(yaml.safe_dump(config))
+        return out
+
+    def lists(self):
+        return file_lists.read_cub(self.birds)
+
+    def authors(self, change=None, boxes=None, parts='GT'):
+        records = self.lists()
+        if boxes:
+            boxes = {r.image_id: boxes for r in records.train + records.test}
+        layouts.write_authors(records, Path('authors'), boxes)
+        if change:
+            name, edit = change
+            Path('authors', name).write_text(edit(Path('authors', name).read_text()))
+        return self.train(data={'root': 'authors', 'parts': parts})
+
+    def birdsnap(self, change):
+        layouts.write_birdsnap(self.lists(), self.birds, Path('birdsnap'))
+        change(Path('birdsnap'))
+        return self.train(data={'root': 'birdsnap', 'dataset': 'birdsnap'})
+
+    def weights(self, change):
+        arrays = dict(numpy.load(self.finished_run / 'model.npz'))
+        change(arrays)
+        numpy.savez('weights.npz', **arrays)
+        return self.train(model={'pretrained': 'weights.npz'})
+
+    def released(self):
+        """The 472 arrays of the authors' link, one of them by another name."""
+        serializers.save_npz('inat.npz', InceptionV3(200), compression=False)
+        arrays = dict(numpy.load('inat.npz'))
+        assert len(arrays) == 472
+        arrays['mixed03/conv4x4/conv/W'] = arrays.pop('mixed03/conv3x3/conv/W')
+        numpy.savez('inat.npz', **arrays)
+        return self.train(
+            data={'input_size': 96, 'part_input_size': 96},
+            model={'architecture': 'inception_v3', 'pretrained': 'inat.npz'})
+
+
+def rewrite(path, size=None, text=None):
+    path.write_bytes(path.read_bytes()[:size]) if text is None else path.write_text(text)
+
+
+def replaced(old, new):
+    return lambda text: text.replace(old, new, 1)
+
+
+def unfinished(world):
+    (world.finished() / 'model.npz').unlink()
+    return ['evaluate', 'results/config/seed0']
+
+
+def broken_snapshot(world):
+    out = world.finished()
+    (out / 'model.npz').unlink()
+    rewrite(next(out.glob('snapshot_*')), 1000)
+    return world.train()
+
+
+def something_else(world):
+    Path('mine').mkdir()
+    Path('mine/thesis.txt').write_text('years of work')
+    return world.train('--output', 'mine')
+
+
+def yaml_file(world, text):
+    Path('config.yml').write_text(text)
+    return ['train', 'config.yml']
+
+
+CASES = {
+    # settings
+    'no such config': lambda w: ['train', 'none.yml'],
+    'not YAML': lambda w: yaml_file(w, 'data: [1, 2'),
+    'mistyped setting': lambda w: w.train(model={'n_component': 3}),
+    'text instead of a number': lambda w: w.train(training={'learning_rate': 'fast'}),
+    'unknown choice': lambda w: w.train(model={'encoding': 'vlad'}),
+    'number out of range': lambda w: w.train('--set', 'data.part_ratio=0'),
+    'override without a value': lambda w: w.train('--set', 'training.epochs'),
+    'an encoding of no parts': lambda w: w.train(data={'parts': 'GLOBAL'}),
+    'parts left out of GAP': lambda w: w.train(model={'encoding': 'gap'}),
+    'GPU that is not there': lambda w: w.train('--gpu', '60'),
+    # annotation files
+    'no data set': lambda w: w.train(data={'root': 'nowhere'}),
+    'missing list': lambda w: w.image(lambda path: (w.birds / 'images.txt').unlink()),
+    'column too few': lambda w: w.edit('parts/part_locs.txt', '1 1 ', '1 '),
+    'a word for a number': lambda w: w.edit('parts/part_locs.txt', '1 2 ', '1 2 x'),
+    'NaN for a number': lambda w: w.append('parts/part_locs.txt', '1 2 nan 3 1'),
+    'id twice': lambda w: w.edit('images.txt', '2 ', '1 '),
+    'unknown image': lambda w: w.edit('image_class_labels.txt', '1 1', '99 1'),
+    'unknown class': lambda w: w.edit('image_class_labels.txt', '1 1', '1 7'),
+    'class without images': lambda w: w.append('classes.txt', '4 004.None'),
+    'image without a label': lambda w: w.edit('image_class_labels.txt', '1 1\n', ''),
+    'unknown part': lambda w: w.append('parts/part_locs.txt', '1 16 5 5 1'),
+    'part twice': lambda w: w.edit('parts/part_locs.txt', '\n1 2 ', '\n1 1 '),
+    'part line missing': lambda w: w.image(
+        lambda path: (w.birds / 'parts/part_locs.txt').write_text(''.join(
+            (w.birds / 'parts/part_locs.txt').read_text().splitlines(keepends=True)[1:]))),
+    'no test images': lambda w: w.image(lambda path: (w.birds / 'train_test_split.txt').write_text(
+        ''.join(f'{i} 1\n' for i in range(1, 19)))),
+    'not UTF-8': lambda w: w.image(lambda path: (w.birds / 'classes.txt').write_bytes(
+        b'1 001.H\xe4her\n')),
+    'parts far outside': lambda w: w.image(
+        lambda path: (w.birds / 'parts/part_locs.txt').write_text('\n'.join(
+            f'{i} {p} 900 900 1' for i in range(1, 19) for p in range(1, 16)))),
+    "authors' lists of unlike length": lambda w: w.authors(
+        ('labels.txt', lambda text: text.split('\n', 1)[1])),
+    'empty box': lambda w: w.authors(boxes=[(10, 10, 0, 20)], parts='CS_PARTS'),
+    'points where boxes are needed': lambda w: w.authors(parts='CS_PARTS'),
+    'boxes where points are needed': lambda w: w.authors(boxes=[(10, 10, 90, 90)]),
+    'groups of parts that no bird has': lambda w: w.authors(
+        ('parts/parts.txt', replaced('beak', 'wheel')), parts='GT2'),
+    'Birdsnap without its header': lambda w: w.birdsnap(lambda root: rewrite(
+        root / 'species.txt', text='1\tWren\tTroglodytes\tWren\n')),
+    'Birdsnap without images': lambda w: w.birdsnap(
+        lambda root: shutil.rmtree(root / 'download')),
+    # images
+    'missing image': lambda w: w.image(lambda path: path.unlink()),
+    'truncated image': lambda w: w.image(lambda path: rewrite(path, 200)),
+    'text for an image': lambda w: w.image(lambda path: rewrite(path, text='no')),
+    # weights and results
+    'no such weights': lambda w: w.train(model={'pretrained': 'none.npz'}),
+    'truncated weights': lambda w: [w.weights(dict), rewrite(Path('weights.npz'), 1000)] and (
+        w.train(model={'pretrained': 'weights.npz'})),
+    'weights with a key too few': lambda w: w.weights(
+        lambda arrays: arrays.pop('global_cnn/layers/0/conv/W')),
+    'weights of another shape': lambda w: w.weights(lambda arrays: arrays.update(
+        {'global_cnn/layers/0/conv/W': numpy.zeros((24, 3, 7, 7), 'f')})),
+    'weights that are not finite': lambda w: w.weights(
+        lambda arrays: arrays['global_cnn/layers/0/bn/beta'].fill(numpy.nan)),
+    'released weights, one name changed': World.released,
+    'weights of another architecture': lambda w: w.train(
+        '--output', 'other', data={'input_size': 96, 'part_input_size': 96},
+        model={'architecture': 'inception_v3', 'pretrained': str(w.finished() / 'model.npz')}),
+    'truncated snapshot': broken_snapshot,
+    'results of other settings': lambda w: [w.finished()] and w.train('--seed', '0', '--set',
+                                                                      'training.epochs=3'),
+    'a folder of something else': something_else,
+    'no results': lambda w: ['evaluate', 'nothing'],
+    'unfinished results': unfinished,
+    'pictures of no images': lambda w: ['visualize', 'parts', w.config(), '--images', '0'],
+    'video of too few points': lambda w: ['visualize', 'em', '--samples', '2'],
+}
+
+
+def files():
+    return {path: path.read_bytes() for path in Path().rglob('*') if path.is_file()}
+
+
+def sentence_of(error, tmp_path):
+    """The sentence without what differs from machine to machine, the middle of long lists left out.
+    """
+    error = error.replace(f'{tmp_path}/', '')
+    error = re.sub(r'(is not a complete \S+( file)?|cannot be used) \((.*)\);', r'\1 (...);', error)
+    sentence = error[len('finetune: '):].rstrip('\n')
+    return sentence if len(sentence) < 400 else f'{sentence[:150]} ... {sentence[-150:]}'
+
+
+SENTENCES = {}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_broken_input(case, birds, write_config, finished_run, tmp_path, capsys):
+    arguments = CASES[case](World(birds, write_config, finished_run))
+    before = files()
+    capsys.readouterr()
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('finetune: ') and error.count('\n') == 1
+    assert '; ' in error or ', ' in error       # what to do
+    after = files()
+    assert {path: after.get(path) for path in before} == before
+    assert not [path for path in after.keys() - before.keys() if path.name == 'model.npz']
+    SENTENCES[case] = sentence_of(error, tmp_path)
+
+
+def test_readme_has_the_sentences():
+    if set(SENTENCES) != set(CASES):
+        pytest.skip('needs the sentences of all cases')
+    assert len(CASES) >= 25
+    table = '| input | what the program says |\n|---|---|\n' + ''.join(
+        '| {} | {} |\n'.format(case, SENTENCES[case].replace('|', '\\|').replace('<', '&lt;'))
+        for case in CASES)
+    text = README.read_text(encoding='utf-8')
+    before, rest = text.split(START)
+    shown, after = rest.split(END)
+    if os.environ.get('UPDATE_README'):
+        README.write_text(before + START + table + END + after, encoding='utf-8')
+        shown = table
+    assert shown == table
