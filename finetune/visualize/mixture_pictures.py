@@ -10,6 +10,7 @@ FILTERED = '0.45'
 OPACITY = .5
 MAP = 'cividis'         # the same to everybody's eyes
 MAX_NUMBERED = 10       # cells per line that still have room for a number
+MAX_COMPONENTS = 100    # in a picture
 TILE_INCHES = .8
 LUMINANCE = numpy.array([.299, .587, .114])
 
@@ -65,13 +66,14 @@ def components(inspection, weight, part_names, title):
         title (str): First lines of the title.
 
     Returns:
-        matplotlib.figure.Figure: A line per component.
+        matplotlib.figure.Figure: A line per component, of the heaviest ones if there are many.
 
     """
-    percent = 100 * inspection.shares / numpy.maximum(
-        inspection.shares.sum(axis=(1, 2, 3), keepdims=True), 1e-12)
+    shown = numpy.sort(numpy.argsort(-weight, kind='stable')[:MAX_COMPONENTS])
+    percent = 100 * inspection.shares[shown] / numpy.maximum(
+        inspection.shares[shown].sum(axis=(1, 2, 3), keepdims=True), 1e-12)
     n_patches = max(len(patches) for patches in inspection.patches)
-    n, left, gap = len(weight), 1.1, .15
+    n, left, gap = len(shown), 1.1, .15
     map_inches = .34 * len(part_names)
     width = left + (n_patches + 1) * TILE_INCHES + 2 * gap + map_inches + .7
     title += ('\nleft: patches of highest responsibility, one per image at most; right: where in '
@@ -80,31 +82,31 @@ def components(inspection, weight, part_names, title):
     height = figure.get_figheight()
     line = TILE_INCHES / height
 
-    def add_axes(x, k, n_columns=1, n_lines=1):
-        return figure.add_axes((x / width, top - .1 / height - (k + 1) * line,
+    def add_axes(x, row, n_columns=1, n_lines=1):
+        return figure.add_axes((x / width, top - .1 / height - (row + 1) * line,
                                 (n_columns - .05) * TILE_INCHES / width, (n_lines - .05) * line))
 
-    for k, patches in enumerate(inspection.patches):
-        for column, patch in enumerate(patches):
-            sheet.plain(add_axes(left + column * TILE_INCHES, k), patch.image)
-        place = add_axes(left + n_patches * TILE_INCHES + gap, k)
-        place.imshow(percent[k].sum(axis=0), cmap=MAP, vmin=0)
+    for row, k in enumerate(shown):
+        for column, patch in enumerate(inspection.patches[k]):
+            sheet.plain(add_axes(left + column * TILE_INCHES, row), patch.image)
+        place = add_axes(left + n_patches * TILE_INCHES + gap, row)
+        place.imshow(percent[row].sum(axis=0), cmap=MAP, vmin=0)
         place.set(xticks=[], yticks=[])
-        figure.text((left - .1) / width, top - .1 / height - (k + .5) * line,
+        figure.text((left - .1) / width, top - .1 / height - (row + .5) * line,
                     f'component {k + 1}\n{100 * weight[k]:.1f} %', ha='right', va='center',
                     fontsize=8)
     axis = add_axes(width - .1 - map_inches, n - 1, map_inches / TILE_INCHES, n)
-    _draw_parts(axis, percent.sum(axis=(2, 3)), part_names)
+    _draw_parts(axis, percent.sum(axis=(2, 3)), shown + 1, part_names)
     return figure
 
 
-def _draw_parts(axis, percent, part_names):
+def _draw_parts(axis, percent, numbers, part_names):
     """A heat map: of 100 features of a component, how many are from which part."""
     axis.imshow(percent, cmap=MAP, aspect='auto', vmin=0)
     axis.set_xticks(range(len(part_names)), part_names, rotation=90, fontsize=8)
-    axis.set_yticks(range(len(percent)), range(1, len(percent) + 1), fontsize=8)
+    axis.set_yticks(range(len(numbers)), numbers, fontsize=8)
     middle = (percent.max() + percent.min()) / 2
-    for k, row in enumerate(percent):
-        for part, value in enumerate(row):
-            axis.text(part, k, f'{value:.0f}', ha='center', va='center', fontsize=7,
+    for row, values in enumerate(percent):
+        for part, value in enumerate(values):
+            axis.text(part, row, f'{value:.0f}', ha='center', va='center', fontsize=7,
                       color='black' if value > middle else 'white')

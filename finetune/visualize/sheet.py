@@ -10,6 +10,7 @@ from finetune.data import transforms
 from finetune.errors import InputError
 
 N_LINES = 2             # of crops beside an image
+MAX_IMAGES = 100        # on a sheet: pictures have at most 65,536 lines
 CROP_INCHES = .95
 CAPTION_INCHES = .3
 DPI = 110
@@ -156,8 +157,8 @@ def _draw_image(axis, one):
 
 def spread(n, n_all):
     """Up to n indices, evenly over all of them."""
-    if n < 1:
-        raise InputError(f'--images is {n}, but must be at least 1.')
+    if not 1 <= n <= MAX_IMAGES:
+        raise InputError(f'--images is {n}, but must be between 1 and {MAX_IMAGES}.')
     return numpy.unique(numpy.linspace(0, n_all - 1, min(n, n_all)).astype(int))
 
 

@@ -205,7 +205,8 @@ def test_cells_have_the_colour_of_their_owner():
 
 
 @pytest.mark.parametrize('n_components', [1, 9])
-def test_pictures_of_the_mixture_are_complete(lists, n_components):
+def test_pictures_of_the_mixture_are_complete(lists, n_components, monkeypatch):
+    monkeypatch.setattr(mixture_pictures, 'MAX_COMPONENTS', 7)
     dataset = make_dataset(lists, missing='mask')
     model = make_model(dataset, n_components=n_components)
     views = [sheet.view(dataset, i, lists) for i in (0, 5)]
@@ -217,6 +218,11 @@ def test_pictures_of_the_mixture_are_complete(lists, n_components):
                                                lists.part_names, title)):
         assert_nothing_is_cut_off(figure)
         pyplot.close(figure)
+    weight = mixture.mixture(model)[2]
+    said = {text.get_text() for text in figure.findobj(Text)}
+    heaviest = sorted(range(n_components), key=lambda k: -weight[k])[:7]
+    assert {text for text in said if text.startswith('component ')} == {
+        f'component {k + 1}\n{100 * weight[k]:.1f} %' for k in heaviest}
 
 
 def test_mixture_and_confusion_through_the_command_line(write_config, capsys):
@@ -278,7 +284,7 @@ def test_number_of_images(what, write_config, capsys):
     capsys.readouterr()
     assert run(what, 'config.yml' if what == 'parts' else 'results/config/seed0',
                '--images', 0) == 2
-    assert capsys.readouterr().err == 'finetune: --images is 0, but must be at least 1.\n'
+    assert capsys.readouterr().err == 'finetune: --images is 0, but must be between 1 and 100.\n'
     assert list(sheet.spread(9, 3)) == [0, 1, 2] and list(sheet.spread(3, 9)) == [0, 4, 8]
 
 
