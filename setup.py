@@ -13,6 +13,7 @@ setup(
     author='the fve_layer authors',
     license='MIT',
     packages=find_packages(include=['fve_layer*', 'finetune*']),
+    package_data={'fve_layer': ['kernels.cu']},
     python_requires='>=3.9',
     # Neither Chainer nor ChainerCV builds with a current setuptools or Python of its own accord:
     # environment.sh installs these two first.

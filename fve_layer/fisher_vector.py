@@ -5,6 +5,9 @@ z = x - centre, m = mean - centre and responsibilities w,
 
     S0 = sum_n w_n,    S1 = sum_n w_n z_n,    S2 = sum_n w_n z_n^2.
 """
+import itertools
+from typing import Any, NamedTuple
+
 from chainer import backend
 import numpy
 
@@ -12,6 +15,15 @@ from fve_layer import gmm
 
 # A component of less weight than this encodes nothing: its normaliser would overflow.
 VANISHING_WEIGHT = 1e-12
+
+
+class _Whitening(NamedTuple):
+    """What Eqs. 13 and 14 need of a mixture."""
+
+    density: gmm.LogDensity
+    inverse: Any        # (K, D): 1 / sigma
+    centred: Any        # (K, D): (mean - centre) / sigma
+    scale: Any          # (2, K, 1): normalisers of the mean and the sigma part but for N_I
 
 
 def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
@@ -29,18 +41,15 @@ def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
 
     """
     xp = backend.get_array_module(x)
-    density = gmm.log_density(mean, var, weight, numpy.promote_types(x.dtype, numpy.float32))
-    dtype = density.centre.dtype
-    var, weight = var.astype(dtype), weight.astype(dtype)
+    mixture = _whitening(x.dtype, mean, var, weight)
     fv = xp.empty((len(x), 2) + mean.shape, dtype=x.dtype)
     resps = []
-    for index, features, block_mask in gmm.blocks(x, mask):
-        z, z2 = gmm.shift(features, density.centre, block_mask)
-        resp, _ = gmm.posterior(density, z, z2, block_mask)
-        scale = _scale(xp, weight, _n_counting(features, block_mask), normalization)
-        fv[index] = _scores(xp, density.offset, var, resp, z, z2) * scale
-        resps.append(resp)
-    return fv.reshape(len(x), -1), resps
+    for i, (features, counts) in enumerate(_images(x, mask)):
+        s0, s1, s2, _, image_resps = gmm.image_sums(mixture.density, features, counts)
+        fv[i] = _scores(mixture, s0[:, None], s1, s2) * _scale(
+            mixture, features, counts, normalization)
+        resps.append(image_resps)
+    return fv.reshape(len(x), 2 * mean.size), resps
 
 
 def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt'):
@@ -56,74 +65,78 @@ def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt'
 
     """
     xp = backend.get_array_module(x)
-    density = gmm.log_density(mean, var, weight, numpy.promote_types(x.dtype, numpy.float32))
-    dtype = density.centre.dtype
-    var, weight = var.astype(dtype), weight.astype(dtype)
+    mixture = _whitening(x.dtype, mean, var, weight)
     gfv = gfv.reshape((len(x), 2) + mean.shape)
-    gx = xp.zeros_like(x)
-    for (index, features, block_mask), resp in zip(gmm.blocks(x, mask), resps):
-        z, z2 = gmm.shift(features, density.centre, block_mask)
-        scale = _scale(xp, weight, _n_counting(features, block_mask), normalization)
-        gz = _scores_vjp(xp, gfv[index] * scale, density, var, resp, z, z2)
-        if mask is None or block_mask is not None:
-            gx[index] = gz
-        else:
-            gx[index][mask[index]] = gz
+    gx = xp.empty_like(x) if mask is None else xp.zeros_like(x)
+    for i, (features, counts) in enumerate(_images(x, mask)):
+        gscores = gfv[i] * _scale(mixture, features, counts, normalization)
+        gsums = _scores_vjp(mixture, gscores)
+        for (rows, block), resp in zip(gmm.blocks(features, len(var), counts), resps[i]):
+            gx[i][rows] = _sums_vjp(xp, gsums, mixture.density, resp, block)
     return gx
 
 
-def _n_counting(features, mask):
-    """Number of features that count, N_I: an int, or (N, 1, 1, 1) for a batched block."""
-    if mask is None:
-        return features.shape[-2]
-    return mask.sum(axis=-1)[:, None, None, None]
-
-
-def _scale(xp, weight, n, normalization):
-    """Normalisers of the mean and the sigma part, shape (..., 2, K, 1); zero where undefined."""
-    n = xp.maximum(xp.asarray(n, dtype=weight.dtype), 1)
+def _whitening(dtype, mean, var, weight):
+    xp = backend.get_array_module(mean)
+    density = gmm.log_density(mean, var, weight, numpy.promote_types(dtype, numpy.float32))
+    dtype = density.centre.dtype
+    inverse = 1 / xp.sqrt(var.astype(dtype))
+    weight = weight.astype(dtype)
     lives = weight > VANISHING_WEIGHT
     scale = xp.where(lives, 1 / xp.sqrt(xp.where(lives, weight, 1)), 0)
-    scale = xp.stack((scale, scale / numpy.sqrt(2).astype(weight.dtype)))[..., None]
-    return scale / (n if normalization == 'mean' else xp.sqrt(n))
+    scale = xp.stack((scale, scale / numpy.sqrt(2).astype(dtype)))[..., None]
+    return _Whitening(density, inverse, density.offset * inverse, scale)
 
 
-def _scores(xp, offset, var, resp, z, z2):
-    """Sums over the features in Eqs. 13 and 14, shape (..., 2, K, D)."""
-    s0 = resp.sum(axis=-1)[..., None]
-    sigma = xp.sqrt(var)
-    centred = offset / sigma
-    mean_part = (resp @ z) / sigma - centred * s0
+def _images(x, mask):
+    """Features (T, D) of each image, and which of them count."""
+    return zip(x, itertools.repeat(None) if mask is None else mask)
+
+
+def _scale(mixture, features, counts, normalization):
+    """Normalisers of the two parts of an image's Fisher vector, shape (2, K, 1)."""
+    n = len(features) if counts is None else counts.sum()
+    n = mixture.scale.dtype.type(max(n, 1))
+    return mixture.scale / (n if normalization == 'mean' else n ** .5)
+
+
+def _scores(mixture, s0, s1, s2):
+    """Sums over the features in Eqs. 13 and 14, shape (2, K, D)."""
+    xp = backend.get_array_module(s1)
+    _, inverse, centred, _ = mixture
+    shift = centred * s0
+    mean_part = s1 * inverse - shift
     # (S2 - 2 m S1 + m^2 S0) / var - S0, in an order that does not cancel
-    sigma_part = (resp @ z2) / var - centred * (2 * mean_part + centred * s0) - s0
-    return xp.stack((mean_part, sigma_part), axis=-3)
+    sigma_part = s2 * inverse * inverse - centred * (2 * mean_part + shift) - s0
+    return xp.stack((mean_part, sigma_part))
 
 
-def _scores_vjp(xp, gscores, density, var, resp, z, z2):
-    """Vector-Jacobian product of :func:`_scores` with respect to z, shape (..., T, D)."""
-    gmean = gscores[..., 0, :, :] / xp.sqrt(var)
-    gsigma = gscores[..., 1, :, :] / var
-    direct = gmean - 2 * density.offset * gsigma
-    if len(density.const) == 1:     # the only responsibility is one, whatever the features
-        coefficients, linear, square = resp, direct, gsigma
-    else:
-        gresp = direct @ z.swapaxes(-1, -2) + gsigma @ z2.swapaxes(-1, -2)
-        gresp += (density.offset * (density.offset * gsigma - gmean)
-                  - gscores[..., 1, :, :]).sum(axis=-1)[..., None]
-        glogits = resp * (gresp - (resp * gresp).sum(axis=-2, keepdims=True))
-        coefficients = xp.concatenate((resp, glogits), axis=-2)
-        linear = _stack_rows(xp, direct, density.linear)
-        square = _stack_rows(xp, gsigma, density.square)
-    coefficients = coefficients.swapaxes(-1, -2)
-    gz = coefficients @ square
-    gz *= 2 * z
-    gz += coefficients @ linear
-    return gz
+def _scores_vjp(mixture, gscores):
+    """Gradients of :func:`_scores` with respect to s0 (K, 1), s1 and s2 (K, D)."""
+    density, inverse, centred, _ = mixture
+    gmean, gsigma = gscores
+    gs1 = (gmean - 2 * centred * gsigma) * inverse
+    gs0 = (centred * (centred * gsigma - gmean) - gsigma).sum(axis=1, keepdims=True)
+    return gs0, gs1, gsigma * inverse * inverse
 
 
-def _stack_rows(xp, a, b):
-    """Rows of a (..., K, D) above the rows of b (K, D): (..., 2K, D)."""
-    return xp.concatenate((a, xp.broadcast_to(b, a.shape)), axis=-2)
+def _sums_vjp(xp, gsums, density, resp, features):
+    """Vector-Jacobian product of :func:`fve_layer.gmm.image_sums` for a block (T, D)."""
+    gs0, linear, square = gsums
+    z, z2 = gmm.shift(features, density.centre)
+    if len(resp) == 1:      # one, whatever the features
+        z *= 2 * square
+        z += linear
+        return z
+    gresp = linear @ z.T
+    gresp += square @ z2.T
+    gresp += gs0
+    glogits = resp * (gresp - (resp * gresp).sum(axis=0))
+    coefficients = xp.concatenate((resp, glogits)).T
+    z *= 2
+    z *= xp.matmul(coefficients, xp.concatenate((square, density.square)), out=z2)
+    z += xp.matmul(coefficients, xp.concatenate((linear, density.linear)), out=z2)
+    return z
 
 
 def power_normalize(fv, exponent=.5):

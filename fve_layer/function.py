@@ -1,7 +1,9 @@
 """The Fisher vector as a differentiable function of the local features."""
+from chainer.backends import cuda
 from chainer import function_node
 from chainer.utils import type_check
 
+from fve_layer import kernels
 from fve_layer.fisher_vector import encode, encode_vjp
 
 NORMALIZATIONS = 'sqrt', 'mean'
@@ -47,7 +49,9 @@ class FisherVector(function_node.FunctionNode):
 
     def forward(self, inputs):
         self.retain_inputs((0,))
-        fv, self.resps = encode(inputs[0], *self.constants)
+        x, = inputs
+        maths = kernels.encode if isinstance(x, cuda.ndarray) else encode
+        fv, self.resps = maths(x, *self.constants)
         return fv,
 
     def backward(self, indexes, grad_outputs):
@@ -65,7 +69,8 @@ class FisherVectorGrad(function_node.FunctionNode):
 
     def forward(self, inputs):
         x, gfv = inputs
-        return encode_vjp(gfv, x, self.resps, *self.constants),
+        maths = kernels.encode_vjp if isinstance(x, cuda.ndarray) else encode_vjp
+        return maths(gfv, x, self.resps, *self.constants),
 
     def backward(self, indexes, grad_outputs):
         raise NotImplementedError('the Fisher vector has no second derivative')

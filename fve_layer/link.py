@@ -6,6 +6,7 @@ import numpy
 
 from fve_layer import function
 from fve_layer import gmm
+from fve_layer import kernels
 from fve_layer import masking
 from fve_layer import seeding
 
@@ -149,7 +150,8 @@ class GMMLayer(chainer.Link):
 
     def _update(self, x, counts):
         """One E-step, one M-step, one step of the moving average."""
-        statistics = gmm.e_step(x, self.mean, self.var, self.weight, counts)
+        e_step = kernels.e_step if isinstance(x, cuda.ndarray) else gmm.e_step
+        statistics = e_step(x, self.mean, self.var, self.weight, counts)
         new = gmm.m_step(statistics, self.mean, self.var, self.var_floor)
         learns = statistics.s0.sum() > 0
         self.n_updates = self.xp.asarray(self.n_updates + learns)

@@ -11,8 +11,9 @@ LIBRARY = {
     '__init__': {'compat', 'function', 'link', 'gradient_link'},
     'compat': set(), 'masking': set(), 'gmm': set(), 'seeding': {'gmm'},
     'fisher_vector': {'gmm'},
-    'function': {'fisher_vector'},
-    'link': {'function', 'gmm', 'masking', 'seeding'},
+    'kernels': {'fisher_vector', 'gmm'},
+    'function': {'fisher_vector', 'kernels'},
+    'link': {'function', 'gmm', 'kernels', 'masking', 'seeding'},
     'gradient_link': {'fisher_vector', 'function', 'masking', 'seeding'},
 }
 # From the first to the last: a package imports from itself and from those before it.

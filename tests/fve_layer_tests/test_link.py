@@ -331,3 +331,44 @@ def test_gpu_equals_cpu():
     for name in ('mean', 'var', 'weight'):
         numpy.testing.assert_allclose(
             cuda.to_cpu(getattr(other, name)), getattr(layer, name), rtol=1e-5, atol=1e-5)
+
+
+def step_on_gpu(layer, x, mask):
+    """A step of training; the Fisher vectors, the gradient, and the mean afterwards."""
+    variable = chainer.Variable(x)
+    fv = layer(variable, mask)
+    fv.grad = fv.array
+    fv.backward()
+    return fv.array, variable.grad, layer.mean
+
+
+def layer_on_gpu():
+    layer = FVELayer(64, 5, seed=0, norm_filter=True)
+    layer.to_device('@cupy:0')
+    random = numpy.random.RandomState(0)
+    x = cuda.to_gpu(random.rand(4, 50, 64).astype('f'))
+    return layer, x, cuda.to_gpu(random.rand(4, 50) < .7)
+
+
+@attr.gpu
+def test_gpu_runs_are_equal_bit_for_bit():
+    runs = []
+    for _ in range(2):
+        layer, x, mask = layer_on_gpu()
+        runs.append([step_on_gpu(layer, x * t, mask) for t in (1, 2, 3)][-1])
+    for one, other in zip(*runs):
+        assert (one == other).all()
+
+
+@attr.gpu
+def test_gpu_step_neither_copies_to_the_host_nor_waits():
+    """Only work that stays on the device can be captured as a graph."""
+    layer, x, mask = layer_on_gpu()
+    stream = cuda.cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        for _ in range(2):      # the first batch seeds, on the CPU; then memory is at hand
+            step_on_gpu(layer, x, mask)
+        stream.synchronize()
+        stream.begin_capture()
+        step_on_gpu(layer, x, mask)
+        stream.end_capture()

@@ -1,0 +1,169 @@
+"""The E-step, the Fisher vector and its vector-Jacobian product on a GPU.
+
+The signatures are those of :func:`fve_layer.gmm.e_step` and of :mod:`fve_layer.fisher_vector`,
+which are the reference. Two kernels forward, two backward (``kernels.cu``), which form the
+differences x - mean_k in registers instead of as arrays: nothing grows with the features but the
+responsibilities and the gradient, no difference is lost to rounding however far the components lie
+apart, nothing waits for the device, and equal runs are equal bit for bit.
+"""
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from chainer import backend
+from chainer.backends import cuda
+import numpy
+
+from fve_layer import gmm
+from fve_layer.fisher_vector import VANISHING_WEIGHT
+
+LANES = 32              # of a warp
+THREADS = 256           # of a block
+COMPONENTS = ROWS = 8   # whose sums or gradients a thread keeps in registers
+SHARED_MEMORY = 48 * 1024
+
+
+class _Mixture(NamedTuple):
+    """A mixture in the precision of the sums."""
+
+    mean: Any           # (K, D)
+    inverse_var: Any    # (K, D)
+    constant: Any       # (K,): log(weight_k) - 1/2 sum_d log(2 pi var_kd), float64
+
+
+def e_step(x, mean, var, weight, mask=None):
+    """:func:`fve_layer.gmm.e_step`, with every component's own mean for a centre."""
+    x = _features(x)
+    mixture = _mixture(x.dtype, mean, var, weight)
+    resp, log_likelihood = _posterior(x, mixture, mask)
+    s1, s2 = (a.sum(axis=0, dtype=numpy.float64) for a in _sums(x, resp, mixture))
+    s0 = resp.sum(axis=(0, 2), dtype=numpy.float64)
+    n = backend.get_array_module(x).maximum(s0.sum(), 1)
+    return gmm.Statistics(mixture.mean.astype(numpy.float64), s0, s1, s2, log_likelihood.sum() / n)
+
+
+def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
+    """:func:`fve_layer.fisher_vector.encode`."""
+    xp = backend.get_array_module(x)
+    dtype, x = x.dtype, _features(x)
+    mixture = _mixture(x.dtype, mean, var, weight)
+    resp, _ = _posterior(x, mixture, mask)
+    s1, s2 = _sums(x, resp, mixture)
+    scale_mean, scale_sigma = _scales(x, weight, mask, normalization)
+    fv = xp.empty((len(x), 2) + mean.shape, dtype=dtype)
+    fv[:, 0] = s1 * xp.sqrt(mixture.inverse_var) * scale_mean
+    fv[:, 1] = (s2 * mixture.inverse_var - resp.sum(axis=2)[..., None]) * scale_sigma
+    return fv.reshape(len(x), 2 * mean.size), (resp, mixture)
+
+
+def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt'):
+    """:func:`fve_layer.fisher_vector.encode_vjp`."""
+    xp = backend.get_array_module(x)
+    dtype, x = x.dtype, _features(x)
+    resp, mixture = resps
+    n, t, d = x.shape
+    k = len(mean)
+    scale_mean, scale_sigma = _scales(x, weight, mask, normalization)
+    gfv = gfv.reshape((n, 2) + mean.shape).astype(x.dtype, copy=False)
+    gsigma = gfv[:, 1] * scale_sigma
+    gs0 = -gsigma.sum(axis=2)
+    gs1 = gfv[:, 0] * scale_mean * xp.sqrt(mixture.inverse_var)
+    gs2 = gsigma * mixture.inverse_var
+    glogits, gx = xp.empty_like(resp), xp.empty_like(x)
+    _launch_by_feature('posterior_vjp', x, k, (
+        x, resp, mixture.mean, gs0, gs1, gs2, n, t, d, k, glogits))
+    _launch_by_dimension('features_vjp', x, -(-t // ROWS), (
+        x, resp, glogits, mixture.mean, mixture.inverse_var, gs1, gs2, t, d, k, gx))
+    return gx.astype(dtype, copy=False)
+
+
+def _features(x):
+    """Features as the kernels take them: in rows, float32 or float64."""
+    xp = backend.get_array_module(x)
+    return xp.ascontiguousarray(x, dtype=numpy.promote_types(x.dtype, numpy.float32))
+
+
+def _mixture(dtype, mean, var, weight):
+    xp = backend.get_array_module(mean)
+    with numpy.errstate(divide='ignore'):   # a weight of zero is a component that is never chosen
+        constant = xp.log(weight.astype(numpy.float64))
+    constant -= .5 * xp.log(2 * numpy.pi * var.astype(numpy.float64)).sum(axis=1)
+    return _Mixture(xp.ascontiguousarray(mean, dtype=dtype),
+                    xp.ascontiguousarray(1 / var.astype(dtype)), constant)
+
+
+def _posterior(x, mixture, mask):
+    """Responsibilities (N, K, T), zero where a feature does not count, and log likelihoods."""
+    xp = backend.get_array_module(x)
+    n, t, d = x.shape
+    k = len(mixture.mean)
+    counts = xp.ones((n, t), bool) if mask is None else xp.ascontiguousarray(mask)
+    resp = xp.empty((n, k, t), dtype=x.dtype)
+    log_likelihood = xp.empty((n, t))
+    _launch_by_feature('posterior', x, k, (
+        x, counts, *mixture, gmm.NEGLIGIBLE, n, t, d, k, resp, log_likelihood))
+    return resp, log_likelihood
+
+
+def _sums(x, resp, mixture):
+    """Sums of resp (x - mean) and resp (x - mean)^2 over the features, each (N, K, D)."""
+    xp = backend.get_array_module(x)
+    n, t, d = x.shape
+    k = len(mixture.mean)
+    s1, s2 = (xp.empty((n, k, d), dtype=x.dtype) for _ in range(2))
+    _launch_by_dimension('sums', x, -(-k // COMPONENTS), (
+        x, resp, mixture.mean, t, d, k, s1, s2))
+    return s1, s2
+
+
+def _scales(x, weight, mask, normalization):
+    """Normalisers of the mean and the sigma part, each (N, K, 1); zero where undefined."""
+    xp = backend.get_array_module(x)
+    weight = weight.astype(x.dtype)
+    lives = weight > VANISHING_WEIGHT
+    scale = xp.where(lives, 1 / xp.sqrt(xp.where(lives, weight, 1)), 0)
+    if mask is None:
+        n = xp.full((len(x), 1), x.shape[1], dtype=x.dtype)
+    else:
+        n = mask.sum(axis=1, keepdims=True).astype(x.dtype)
+    n = xp.maximum(n, 1)
+    scale = (scale / (n if normalization == 'mean' else xp.sqrt(n)))[..., None]
+    return scale, scale / x.dtype.type(2 ** .5)
+
+
+def _launch_by_feature(name, x, n_components, arguments):
+    """A warp per feature, with shared memory for one double per component."""
+    warps = max(1, min(THREADS // LANES, SHARED_MEMORY // (8 * n_components)))
+    n_features = x.shape[0] * x.shape[1]
+    _launch(name, x, (-(-n_features // warps),), (LANES, warps), arguments,
+            shared_mem=8 * n_components * warps)
+
+
+def _launch_by_dimension(name, x, n_pieces, arguments):
+    """A thread per dimension, in blocks by image and piece."""
+    n, _, d = x.shape
+    threads = min(THREADS // 2, -(-d // LANES) * LANES)
+    _launch(name, x, (-(-d // threads), n_pieces, n), (threads,), arguments)
+
+
+def _launch(name, x, grid, block, arguments, shared_mem=0):
+    if 0 in grid:       # no image or no feature
+        return
+    arguments = tuple(numpy.int32(a) if isinstance(a, int) else a for a in arguments)
+    _function(name, x.dtype.char)(grid, block, arguments, shared_mem=shared_mem)
+
+
+def _function(name, char):
+    return _module(char, cuda.cupy.cuda.Device().id).get_function(name)
+
+
+@functools.lru_cache(maxsize=None)
+def _module(char, device):
+    source = Path(__file__).with_suffix('.cu').read_text(encoding='utf-8')
+    return cuda.cupy.RawModule(code=source, options=definitions(char))
+
+
+def definitions(char):
+    """Options of the compiler for features of a type, ``'f'`` or ``'d'``."""
+    real = {'f': 'float', 'd': 'double'}[char]
+    return (f'-DReal={real}', f'-DLANES={LANES}', f'-DCOMPONENTS={COMPONENTS}', f'-DROWS={ROWS}')
