@@ -4,6 +4,8 @@ import chainer.functions as F
 import chainer.links as L
 import numpy
 
+from finetune.models.convolution import Convolution2D
+
 # TF-Slim's. The authors' code has Chainer's 2e-5, which is not what the weights were trained with.
 BATCH_NORM_EPS = 1e-3
 
@@ -15,8 +17,8 @@ class ConvBN(chainer.Chain):
     def __init__(self, in_channels, out_channels, ksize, stride=1, pad=0):
         super().__init__()
         with self.init_scope():
-            self.conv = L.Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True,
-                                        initialW=chainer.initializers.HeNormal())
+            self.conv = Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True,
+                                      initialW=chainer.initializers.HeNormal())
             self.bn = L.BatchNormalization(out_channels, use_gamma=False, eps=BATCH_NORM_EPS)
 
     def forward(self, x):

@@ -3,6 +3,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from finetune.models.convolution import Convolution2D
+
 # (in channels, out channels, kernel size, stride, padding)
 LAYERS = [(3, 24, 5, 2, 2), (24, 48, 3, 2, 1), (48, 96, 3, 2, 1), (96, 96, 3, 1, 1)]
 
@@ -14,8 +16,8 @@ class ConvBN(chainer.Chain):
     def __init__(self, *layer):
         super().__init__()
         with self.init_scope():
-            self.conv = L.Convolution2D(*layer, nobias=True,
-                                        initialW=chainer.initializers.HeNormal())
+            self.conv = Convolution2D(*layer, nobias=True,
+                                      initialW=chainer.initializers.HeNormal())
             self.bn = L.BatchNormalization(layer[1])
 
     def forward(self, x):

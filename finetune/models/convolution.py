@@ -1,0 +1,124 @@
+"""Convolution that is quick on a CPU: Chainer's link with another way to compute it there."""
+from chainer import backend, function_node
+import chainer.links as L
+import numpy
+
+# Values of the patches that are multiplied at once: they stay in the second level of the cache.
+BLOCK_SIZE = 2 ** 18
+
+
+class Convolution2D(L.Convolution2D):
+
+    """:class:`chainer.links.Convolution2D` without bias; half to a third of the time on a CPU.
+
+    Chainer copies all patches of a batch channel by channel, and results back. Here channels are
+    innermost in memory ("channels last"), so that patches are copied in long runs, multiplied
+    block by block while they are in the cache, and the product is the result. Shapes are Chainer's;
+    ConvMaps are views (N, C, H, W) of arrays (N, H, W, C), which element-wise functions keep.
+    """
+
+    def forward(self, x):
+        if backend.get_array_module(x) is not numpy:
+            return super().forward(x)
+        return Convolution(_pair(self.stride), _pair(self.pad)).apply((x, self.W))[0]
+
+
+def _pair(value):
+    return value if isinstance(value, tuple) else (value, value)
+
+
+class Convolution(function_node.FunctionNode):
+
+    """Forward and backward on the CPU."""
+
+    def __init__(self, stride, pad):
+        self.geometry = stride, pad
+
+    def forward(self, inputs):
+        self.retain_inputs((0, 1))
+        x, weight = inputs
+        rows = _rows(weight)                                        # (O, kh kw C)
+        (n, _, *size), (stride, pad) = x.shape, self.geometry
+        out = [(s + 2 * p - k) // step + 1
+               for s, k, step, p in zip(size, weight.shape[2:], stride, pad)]
+        y = numpy.empty((n, *out, len(rows)), dtype=x.dtype)
+        for index in _blocks(y, rows):
+            patches = _patches(x[index], weight.shape[2:], self.geometry)
+            numpy.matmul(patches, rows.T, out=y[index].reshape(len(patches), -1))
+        return y.transpose(0, 3, 1, 2),
+
+    def backward(self, indexes, grad_outputs):
+        gradient = ConvolutionGrad(self.geometry, 0 in indexes)
+        gx, gweight = gradient.apply((*self.get_retained_inputs(), grad_outputs[0]))
+        return tuple((gx, gweight)[i] for i in indexes)
+
+
+class ConvolutionGrad(function_node.FunctionNode):
+
+    """Gradients of a convolution. They have none of their own: training never asks for it."""
+
+    def __init__(self, geometry, needs_gx):
+        self.geometry = geometry
+        self.needs_gx = needs_gx
+
+    def forward(self, inputs):
+        x, weight, gy = inputs
+        rows = _rows(weight)
+        gy = numpy.ascontiguousarray(gy.transpose(0, 2, 3, 1))      # (N, h, w, O)
+        grows = numpy.zeros_like(rows)
+        gx = numpy.empty(x.transpose(0, 2, 3, 1).shape, dtype=x.dtype) if self.needs_gx else None
+        for index in _blocks(gy, rows):
+            block = gy[index].reshape(-1, len(rows))
+            grows += block.T @ _patches(x[index], weight.shape[2:], self.geometry)
+            if self.needs_gx:
+                _add_patches((block @ rows).reshape(
+                    *gy[index].shape[:3], *weight.shape[2:], -1), self.geometry, gx[index])
+        o, c, kh, kw = weight.shape
+        gweight = numpy.ascontiguousarray(grows.reshape(o, kh, kw, c).transpose(0, 3, 1, 2))
+        return None if gx is None else gx.transpose(0, 3, 1, 2), gweight
+
+    def backward(self, indexes, grad_outputs):
+        raise NotImplementedError('this convolution has no second derivative')
+
+
+def _rows(weight):
+    """Filters (O, C, kh, kw) as rows (O, kh kw C), channels innermost as in the patches."""
+    o, c = weight.shape[:2]
+    return numpy.ascontiguousarray(
+        weight.reshape(o, c, -1).transpose(0, 2, 1)).reshape(o, -1)
+
+
+def _blocks(y, rows):
+    """Slices of the batch, for results (N, h, w, O)."""
+    step = max(1, BLOCK_SIZE // (y.shape[1] * y.shape[2] * rows.shape[1]))
+    for start in range(0, len(y), step):
+        yield slice(start, start + step)
+
+
+def _patches(x, kernel, geometry):
+    """What each position of the filters sees, a row each: (N h w, kh kw C)."""
+    stride, (ph, pw) = geometry
+    x = numpy.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    n, h, w, c = x.shape
+    if ph or pw:
+        padded = numpy.zeros((n, h + 2 * ph, w + 2 * pw, c), dtype=x.dtype)
+        padded[:, ph:ph + h, pw:pw + w] = x
+        x = padded
+    windows = numpy.lib.stride_tricks.sliding_window_view(
+        x, kernel, axis=(1, 2))[:, ::stride[0], ::stride[1]]
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, kernel[0] * kernel[1] * c)
+
+
+def _add_patches(patches, geometry, out):
+    """Adds patches (N, h, w, kh, kw, C) up where they came from: out (N, H, W, C)."""
+    (sy, sx), (ph, pw) = geometry
+    n, h, w, kh, kw, c = patches.shape
+    height, width = out.shape[1:3]
+    if (kh, kw, sy, sx, ph, pw) == (1, 1, 1, 1, 0, 0):
+        out[...] = patches[:, :, :, 0, 0]
+        return
+    padded = numpy.zeros((n, height + 2 * ph, width + 2 * pw, c), dtype=out.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            padded[:, i:i + sy * h:sy, j:j + sx * w:sx] += patches[:, :, :, i, j]
+    out[...] = padded[:, ph:ph + height, pw:pw + width]

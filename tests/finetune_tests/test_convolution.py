@@ -1,0 +1,75 @@
+"""The CPU's convolution against Chainer's, which shares nothing with it but the link."""
+import chainer
+from chainer import gradient_check
+import chainer.functions as F
+import numpy
+import pytest
+
+from finetune.models import convolution
+
+# channels in and out, kernel, stride, padding; images' height and width
+CASES = [
+    ((3, 4, 1, 1, 0), (5, 6)), ((3, 4, 3, 1, 1), (5, 6)), ((2, 5, 3, 2, 0), (8, 9)),
+    ((3, 2, 5, 2, 2), (9, 7)), ((2, 3, (1, 7), 1, (0, 3)), (6, 5)),
+    ((2, 3, (7, 1), (2, 1), (3, 0)), (5, 6)), ((4, 3, 1, 2, 0), (6, 6)), ((2, 2, 3, 3, 1), (2, 2))]
+
+
+def link_and_arrays(layer, size):
+    random = numpy.random.RandomState(0)
+    with chainer.using_config('dtype', numpy.float64):
+        link = convolution.Convolution2D(*layer, nobias=True)
+    link.cleargrads()
+    x = random.randn(5, layer[0], *size)
+    y = F.convolution_2d(x, link.W, None, layer[3], layer[4])
+    return link, x, random.randn(*y.shape)
+
+
+@pytest.mark.parametrize('block_size', [1, 200, 2 ** 18])
+@pytest.mark.parametrize('channels_last', [False, True])
+@pytest.mark.parametrize('layer, size', CASES)
+def test_equals_chainers(layer, size, channels_last, block_size, monkeypatch):
+    monkeypatch.setattr(convolution, 'BLOCK_SIZE', block_size)
+    link, x, gy = link_and_arrays(layer, size)
+    expected_x = chainer.Variable(x)
+    expected = F.convolution_2d(expected_x, link.W, None, layer[3], layer[4])
+    expected.grad = gy
+    expected.backward()
+    expected_gradient = link.W.grad
+    link.cleargrads()
+    if channels_last:
+        x = numpy.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    x = chainer.Variable(x)
+    y = link(x)
+    y.grad = gy
+    y.backward()
+    for ours, theirs in ((y.array, expected.array), (x.grad, expected_x.grad),
+                         (link.W.grad, expected_gradient)):
+        numpy.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('layer, size', CASES[:4])
+def test_numerical_gradients(layer, size):
+    link, x, gy = link_and_arrays(layer, size)
+
+    def convolve(x, weight):
+        link.W.array[...] = weight.array
+        return convolution.Convolution((layer[3],) * 2, (layer[4],) * 2).apply((x, weight))[0]
+
+    gradient_check.check_backward(convolve, (x, link.W.array.copy()), gy, rtol=1e-6, atol=1e-6)
+
+
+def test_images_need_no_gradient(monkeypatch):
+    monkeypatch.setattr(convolution, '_add_patches', None)      # would be called for one
+    link, x, gy = link_and_arrays(*CASES[1])
+    y = link(x)
+    y.grad = gy
+    y.backward()
+    assert link.W.grad.any()
+
+
+def test_no_second_derivative():
+    link, x, _ = link_and_arrays(*CASES[1])
+    x = chainer.Variable(x)
+    gx, = chainer.grad([F.sum(link(x))], [x], enable_double_backprop=True)
+    with pytest.raises(NotImplementedError):
+        chainer.grad([F.sum(gx)], [x])
