@@ -29,6 +29,7 @@ setup(
         'pyyaml',
         'scikit-learn',
         'scipy',
+        'threadpoolctl',
     ],
     extras_require={
         'test': ['pytest', 'scikit-image'],

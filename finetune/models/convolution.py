@@ -1,10 +1,17 @@
 """Convolution that is quick on a CPU: Chainer's link with another way to compute it there."""
+from concurrent.futures import ThreadPoolExecutor
+
 from chainer import backend, function_node
 import chainer.links as L
 import numpy
+import threadpoolctl
 
 # Values of the patches that are multiplied at once: they stay in the second level of the cache.
 BLOCK_SIZE = 2 ** 18
+# As many as BLAS has, for a block each: what comes out does not depend on their number.
+THREADS = ThreadPoolExecutor(max(
+    (pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas'),
+    default=1))
 
 
 class Convolution2D(L.Convolution2D):
@@ -42,9 +49,13 @@ class Convolution(function_node.FunctionNode):
         out = [(s + 2 * p - k) // step + 1
                for s, k, step, p in zip(size, weight.shape[2:], stride, pad)]
         y = numpy.empty((n, *out, len(rows)), dtype=x.dtype)
-        for index in _blocks(y, rows):
+
+        def convolve(index):
             patches = _patches(x[index], weight.shape[2:], self.geometry)
             numpy.matmul(patches, rows.T, out=y[index].reshape(len(patches), -1))
+
+        for _ in THREADS.map(convolve, _blocks(y, rows)):
+            pass
         return y.transpose(0, 3, 1, 2),
 
     def backward(self, indexes, grad_outputs):
@@ -67,12 +78,16 @@ class ConvolutionGrad(function_node.FunctionNode):
         gy = numpy.ascontiguousarray(gy.transpose(0, 2, 3, 1))      # (N, h, w, O)
         grows = numpy.zeros_like(rows)
         gx = numpy.empty(x.transpose(0, 2, 3, 1).shape, dtype=x.dtype) if self.needs_gx else None
-        for index in _blocks(gy, rows):
+
+        def differentiate(index):
             block = gy[index].reshape(-1, len(rows))
-            grows += block.T @ _patches(x[index], weight.shape[2:], self.geometry)
             if self.needs_gx:
                 _add_patches((block @ rows).reshape(
                     *gy[index].shape[:3], *weight.shape[2:], -1), self.geometry, gx[index])
+            return block.T @ _patches(x[index], weight.shape[2:], self.geometry)
+
+        for share in THREADS.map(differentiate, _blocks(gy, rows)):     # in their order
+            grows += share
         o, c, kh, kw = weight.shape
         gweight = numpy.ascontiguousarray(grows.reshape(o, kh, kw, c).transpose(0, 3, 1, 2))
         return None if gx is None else gx.transpose(0, 3, 1, 2), gweight

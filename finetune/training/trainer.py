@@ -5,6 +5,7 @@ import random
 import chainer
 from chainer.training import extensions
 import numpy
+from threadpoolctl import threadpool_limits
 
 from finetune import config as configuration
 from finetune.data import data_sets
@@ -63,8 +64,17 @@ def _run(model, config, lists, device, out):
     # Not by the extension's autoload, which comes after all other extensions' initialisation.
     results.load_newest_snapshot(out, trainer)
     results.write_settings(out, config)
-    trainer.run(show_loop_exception_msg=False)
+    with one_thread():
+        trainer.run(show_loop_exception_msg=False)
     results.save_model(out, model)
+
+
+def one_thread():
+    """Context in which NumPy and scikit-learn sum in one order, whatever the number of cores.
+
+    Convolutions, which are most of the work on a CPU, have threads of their own.
+    """
+    return threadpool_limits(1)
 
 
 def evaluate_results(out, gpu=-1):
@@ -73,7 +83,7 @@ def evaluate_results(out, gpu=-1):
 
 
 def _report(out, model, config, lists, device):
-    with test_iterator(config, lists) as iterator:
+    with one_thread(), test_iterator(config, lists) as iterator:
         results.report(out, config, evaluate(model, iterator, device))
 
 

@@ -1,4 +1,6 @@
 """The CPU's convolution against Chainer's, which shares nothing with it but the link."""
+from concurrent.futures import ThreadPoolExecutor
+
 import chainer
 from chainer import gradient_check
 import chainer.functions as F
@@ -45,6 +47,23 @@ def test_equals_chainers(layer, size, channels_last, block_size, monkeypatch):
     for ours, theirs in ((y.array, expected.array), (x.grad, expected_x.grad),
                          (link.W.grad, expected_gradient)):
         numpy.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('layer, size', CASES)
+def test_any_number_of_threads_gives_the_same_bits(layer, size, monkeypatch):
+    monkeypatch.setattr(convolution, 'BLOCK_SIZE', 1)
+    link, images, gy = link_and_arrays(layer, size)
+    outcomes = []
+    for n_threads in 1, 4:
+        with ThreadPoolExecutor(n_threads) as threads:
+            monkeypatch.setattr(convolution, 'THREADS', threads)
+            link.cleargrads()
+            x = chainer.Variable(images)
+            y = link(x)
+            y.grad = gy
+            y.backward()
+        outcomes.append([a.tobytes() for a in (y.array, x.grad, link.W.grad)])
+    assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize('layer, size', CASES[:4])
