@@ -46,6 +46,15 @@ def parser():
                        help='print settings, data counts, shapes and parameter count, and stop')
     train.set_defaults(run=_train)
 
+    runtime = commands.add_parser(
+        'runtime', help='what the time of a training step goes into',
+        description="The paper's Table 3 for this machine: trains for some steps with random "
+                    'weights and prints where the time went. Nothing is saved.')
+    _add_settings(runtime)
+    _add_gpu(runtime)
+    runtime.add_argument('--steps', type=int, default=20, help='how many to time (default: 20)')
+    runtime.set_defaults(run=_runtime)
+
     evaluate = commands.add_parser(
         'evaluate', help='evaluate a trained model',
         description='Evaluates the model in a folder of results on its test images.')
@@ -176,6 +185,11 @@ def _train(options):
     else:
         output = options.output or original_variables.output(os.environ)
         trainer.train(config, overrides, output)
+
+
+def _runtime(options):
+    from finetune.training import runtime
+    runtime.measure(*_settings(options), options.steps)
 
 
 def _evaluate(options):

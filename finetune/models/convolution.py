@@ -9,9 +9,9 @@ import threadpoolctl
 # Values of the patches that are multiplied at once: they stay in the second level of the cache.
 BLOCK_SIZE = 2 ** 18
 # As many as BLAS has, for a block each: what comes out does not depend on their number.
-THREADS = ThreadPoolExecutor(max(
-    (pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas'),
-    default=1))
+N_THREADS = max((pool['num_threads'] for pool in threadpoolctl.threadpool_info()
+                 if pool['user_api'] == 'blas'), default=1)
+THREADS = ThreadPoolExecutor(N_THREADS)
 
 
 class Convolution2D(L.Convolution2D):

@@ -2,7 +2,6 @@
 import chainer
 import chainer.functions as F
 import chainer.links as L
-import numpy
 
 from finetune.models.convolution import Convolution2D
 
@@ -59,20 +58,7 @@ def _conv(c_in, c_out, *kernel, stride=1, pad=None):
 
 def average_pool(x):
     """3 x 3 average pooling that leaves the padding out of the mean, as TF-Slim's does."""
-    h, w = x.shape[2:]
-    rows, columns = _n_inside(h), _n_inside(w)
-    share = (9 / numpy.outer(rows, columns)).astype(x.dtype)
-    pooled = F.average_pooling_2d(x, 3, stride=1, pad=1)
-    share = chainer.get_device(x.device).send(share)
-    return pooled * x.xp.broadcast_to(share, pooled.shape)
-
-
-def _n_inside(size):
-    """How many of the three taps lie inside, at each of ``size`` positions."""
-    inside = numpy.full(size, 3)
-    inside[0] -= 1
-    inside[-1] -= 1
-    return inside
+    return F.average_pooling_nd(x, 3, stride=1, pad=1, pad_value=None)
 
 
 def max_pool(x):

@@ -155,8 +155,8 @@ def load_pretrained(model, config):
               'ones', flush=True)
 
 
-def build_trainer(model, config, lists, device, out):
-    """Chainer's trainer with everything that watches, plots, saves and resumes."""
+def build_updater(model, config, lists, device):
+    """Training images, optimiser and what one update does with them."""
     settings = config.training
     model.to_device(device)
     optimizer = OPTIMIZERS[settings.optimizer](settings.learning_rate).setup(model)
@@ -168,7 +168,13 @@ def build_trainer(model, config, lists, device, out):
     def loss(*arrays):
         return model(*arrays, label_smoothing=settings.label_smoothing)
 
-    updater = AccumulatingUpdater(iterator, optimizer, settings.batch_size, loss, device)
+    return AccumulatingUpdater(iterator, optimizer, settings.batch_size, loss, device)
+
+
+def build_trainer(model, config, lists, device, out):
+    """Chainer's trainer with everything that watches, plots, saves and resumes."""
+    settings = config.training
+    updater = build_updater(model, config, lists, device)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(out))
     rate = 'alpha' if settings.optimizer == 'adam' else 'lr'
     trainer.extend(our_extensions.LearningRateSteps(

@@ -195,6 +195,7 @@ CASES = {
     'no results': lambda w: ['evaluate', 'nothing'],
     'unfinished results': unfinished,
     'pictures of no images': lambda w: ['visualize', 'parts', w.config(), '--images', '0'],
+    'times of a single step': lambda w: ['runtime', w.config(), '--steps', '1'],
     'video of too few points': lambda w: ['visualize', 'em', '--samples', '2'],
 }
 

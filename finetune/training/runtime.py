@@ -1,0 +1,202 @@
+"""Table 3 for the machine at hand: what the time of a training step goes into."""
+from dataclasses import replace
+import contextlib
+import time
+
+import chainer
+from chainer.backends import cuda
+import numpy
+
+from fve_layer.function import FisherVector, FisherVectorGrad
+from finetune import config as configuration
+from finetune.data import data_sets
+from finetune.errors import InputError
+from finetune.models import convolution
+from finetune.progress import counted
+from finetune.training import trainer
+
+WARM_UP = 3     # steps: the first one seeds the mixture, libraries choose their ways
+MAX_STEPS = 10000
+
+STEP, LOADING, FORWARD, BACKWARD, WEIGHTS = (
+    'training step', 'waiting for images', 'forward pass', 'backward pass', 'update of the weights')
+LAYER, FV, FV_GRAD = 'layer, forward', 'Fisher vector, forward', 'Fisher vector, backward'
+MIXTURE, WHOLE_LAYER = 'update of the mixture', 'layer in all'
+
+# Row, how far it is indented, and what the paper's Table 3 says of it in ms.
+PUBLISHED_STEP = 270.0
+ROWS = ((STEP, 0, PUBLISHED_STEP), (LOADING, 1, None), (FORWARD, 1, None), (LAYER, 2, None),
+        (MIXTURE, 3, 3.0), (FV, 3, 9.5), (BACKWARD, 1, None), (FV_GRAD, 2, None),
+        (WEIGHTS, 1, None), (WHOLE_LAYER, 0, 12.5))
+
+
+class Stopwatch:
+
+    """Sums up the time of named spans, step by step.
+
+    On a GPU the spans lie between events that the device passes, so that nothing waits for them.
+
+    Args:
+        device (chainer.backend.Device): Where the work is done.
+
+    """
+
+    def __init__(self, device):
+        self.on_gpu = device.xp is not numpy
+        self.steps = []
+
+    @contextlib.contextmanager
+    def step(self):
+        """A step, in which spans are summed up."""
+        self.steps.append([])
+        with self.span(STEP):
+            yield
+
+    @contextlib.contextmanager
+    def span(self, name):
+        """Time that counts for a name."""
+        start = self.now()
+        yield
+        self.add(name, start)
+
+    def now(self):
+        """A mark in time."""
+        if not self.on_gpu:
+            return time.perf_counter()
+        event = cuda.Event()
+        event.record()
+        return event
+
+    def add(self, name, start):
+        """Counts the time since a mark for a name."""
+        self.steps[-1].append((name, start, self.now()))
+
+    def milliseconds(self):
+        """Time of every name in every step: a dict of arrays (number of steps,)."""
+        if self.on_gpu:
+            cuda.Stream.null.synchronize()
+        names = {name for step in self.steps for name, _, _ in step}
+        return {name: numpy.array([sum(self._between(*marks) for other, *marks in step
+                                       if other == name) for step in self.steps])
+                for name in names}
+
+    def _between(self, start, stop):
+        return cuda.cupy.cuda.get_elapsed_time(start, stop) if self.on_gpu \
+            else 1000 * (stop - start)
+
+
+class _LayerTimes(chainer.LinkHook):
+
+    """Times the forward pass of one link."""
+
+    name = 'finetune.runtime.layer'
+
+    def __init__(self, link, stopwatch):
+        super().__init__()
+        self.link, self.stopwatch = link, stopwatch
+
+    def forward_preprocess(self, args):
+        if args.link is self.link:
+            self.start = self.stopwatch.now()
+
+    def forward_postprocess(self, args):
+        if args.link is self.link:
+            self.stopwatch.add(LAYER, self.start)
+
+
+class _FisherVectorTimes(chainer.FunctionHook):
+
+    """Times the Fisher vector and its gradient."""
+
+    name = 'finetune.runtime.fisher_vector'
+    spans = {FisherVector: FV, FisherVectorGrad: FV_GRAD}
+
+    def __init__(self, stopwatch):
+        super().__init__()
+        self.stopwatch = stopwatch
+
+    def forward_preprocess(self, function, in_data):
+        if type(function) in self.spans:
+            self.start = self.stopwatch.now()
+
+    def forward_postprocess(self, function, in_data):
+        if type(function) in self.spans:
+            self.stopwatch.add(self.spans[type(function)], self.start)
+
+
+def measure(config_path, overrides, n_steps):
+    """Trains for some steps with random weights and prints where the time went.
+
+    A step is one forward and backward pass of ``training.batch_size`` images and an update of the
+    weights. Nothing is saved.
+
+    Args:
+        config_path (str): YAML file of the experiment.
+        overrides (list of str): ``section.name=value`` settings that win over the file.
+        n_steps (int): How many steps to time.
+
+    """
+    if not 2 <= n_steps <= MAX_STEPS:
+        raise InputError(f'--steps is {n_steps}, but must be between 2 and {MAX_STEPS}.')
+    config = configuration.load(config_path, overrides)
+    config.training = replace(config.training, update_size=config.training.batch_size)
+    lists = data_sets.load(config.data)
+    device = trainer.open_device(config.training.gpu)
+    trainer.seed_generators(config.training.seed, device)
+    model = trainer.build_model(config, lists)
+    stopwatch = Stopwatch(device)
+    updater = trainer.build_updater(model, config, lists, device)
+    try:
+        with trainer.one_thread():
+            for _ in counted(range(WARM_UP + n_steps), WARM_UP + n_steps, 'Training steps'):
+                _step(updater, model, stopwatch)
+    finally:
+        updater.finalize()
+    times = {name: steps[WARM_UP:] for name, steps in stopwatch.milliseconds().items()}
+    print(f'{n_steps} steps of {config.training.batch_size} images with up to {model.n_parts} '
+          f'parts on {_name(device)}: mean and standard deviation')
+    _print_table(_with_differences(times))
+
+
+def _step(updater, model, stopwatch):
+    """What :class:`~finetune.training.updater.AccumulatingUpdater` does for a single piece."""
+    iterator, optimizer = updater.get_iterator('main'), updater.get_optimizer('main')
+    with stopwatch.step():
+        with stopwatch.span(LOADING):
+            arrays = updater.converter(iterator.next(), updater.device)
+        model.cleargrads()
+        with _LayerTimes(getattr(model, 'encoder', None), stopwatch), _FisherVectorTimes(stopwatch):
+            with stopwatch.span(FORWARD):
+                loss = updater.loss_func(*arrays)
+            with stopwatch.span(BACKWARD):
+                loss.backward()
+        with stopwatch.span(WEIGHTS):
+            optimizer.update()
+
+
+def _name(device):
+    if device.xp is numpy:
+        return f'the CPU, {convolution.N_THREADS} threads'
+    return cuda.cupy.cuda.runtime.getDeviceProperties(device.device.id)['name'].decode()
+
+
+def _with_differences(times):
+    """Adds what was not timed by itself; the mixture is what the layer does before it encodes."""
+    if FV in times:
+        times[MIXTURE] = times[LAYER] - times[FV]
+        times[WHOLE_LAYER] = times[LAYER] + times[FV_GRAD]
+    return times
+
+
+def _print_table(times):
+    print(f'{"":28s}{"ms":>20s}{"%":>9s}{"published: ms":>17s}{"%":>9s}')
+    for name, indent, published in ROWS:
+        if name not in times:
+            continue
+        share = 100 * times[name].mean() / times[STEP].mean()
+        line = (f'{2 * indent * " " + name:28s}{times[name].mean():10.2f} +- '
+                f'{times[name].std(ddof=1):6.2f}{share:9.2f}')
+        if published is not None:
+            line += f'{published:17.1f}{100 * published / PUBLISHED_STEP:9.2f}'
+        print(line)
+    print('Published: Table 3 of the paper; CUB-200-2011, InceptionV3, GTX 1080 Ti.')
