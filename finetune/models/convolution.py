@@ -16,12 +16,13 @@ THREADS = ThreadPoolExecutor(N_THREADS)
 
 class Convolution2D(L.Convolution2D):
 
-    """:class:`chainer.links.Convolution2D` without bias; half to a third of the time on a CPU.
+    """:class:`chainer.links.Convolution2D` without bias, quicker on a CPU.
 
-    Chainer copies all patches of a batch channel by channel, and results back. Here channels are
-    innermost in memory ("channels last"), so that patches are copied in long runs, multiplied
-    block by block while they are in the cache, and the product is the result. Shapes are Chainer's;
-    ConvMaps are views (N, C, H, W) of arrays (N, H, W, C), which element-wise functions keep.
+    How much is what ``tests/benchmarks/convolution.py`` measures. Chainer copies all patches of a
+    batch channel by channel, and results back. Here channels are innermost in memory ("channels
+    last"), so that patches are copied in long runs, multiplied block by block while they are in
+    the cache, and the product is the result. Shapes are Chainer's; ConvMaps are views (N, C, H, W)
+    of arrays (N, H, W, C), which element-wise functions keep.
     """
 
     def forward(self, x):

@@ -41,6 +41,7 @@ class Inspection(NamedTuple):
     """What all test images together say of the components."""
 
     shares: Any         # (K, P, h, w): responsibilities of counting features, summed up
+    classes: Any        # (K, C): the same by the images' classes
     patches: list       # of K lists of Patch, the highest responsibility first
 
 
@@ -68,7 +69,7 @@ def make(out, n_images, gpu=-1):
     figure = mixture_pictures.overlay(views, owners, title)
     sheet.save(figure, Path(out) / 'mixture_overlay.png')
     inspection = inspect(model, dataset, device)
-    title += '\n' + information(inspection.shares)
+    title += '\n' + information(inspection.shares, inspection.classes)
     figure = mixture_pictures.components(
         inspection, cuda.to_cpu(mixture(model)[2]), lists.part_names, title)
     sheet.save(figure, Path(out) / 'mixture_components.png')
@@ -88,13 +89,13 @@ def summary(out, model):
             f'normalised entropy of the weights {float(gmm.normalized_entropy(weight)):.3f}')
 
 
-def information(shares):
+def information(shares, classes):
     """A line on how much the component of a feature tells about where it comes from."""
     part = shares.sum(axis=(2, 3))
     place = shares.sum(axis=1).reshape(len(shares), -1)
     return ('the component of a local feature tells {:.2f} of the {:.2f} bits of which part it is '
-            'from, and {:.2f} of {:.2f} of which place in the crop'.format(*_bits(part),
-                                                                            *_bits(place)))
+            'from, {:.2f} of {:.2f} of which place in the crop, and {:.2f} of {:.2f} of which '
+            'class'.format(*_bits(part), *_bits(place), *_bits(classes)))
 
 
 def _bits(table):
@@ -144,6 +145,8 @@ def inspect(model, dataset, device):
 
     """
     shares = 0
+    n_classes = 1 + max(record.label for record in dataset.records)
+    classes = numpy.zeros((len(mixture(model)[2]), n_classes))
     patches = [[] for _ in mixture(model)[2]]
     for index in counted(range(len(dataset)), len(dataset), 'Looking at the test images'):
         example = dataset[index]
@@ -151,6 +154,7 @@ def inspect(model, dataset, device):
         numbers, _, visible = dataset.part_boxes(index, (1, 1))
         share = owners.resp * owners.counts[..., None]
         shares = shares + numpy.moveaxis(share[numpy.argsort(numbers)], -1, 0)
+        classes[:, example[3]] += share.sum(axis=(0, 1, 2))
         crops = sheet.displayed(example[1])
         for k, best in enumerate(patches):
             place = most_responsible(owners, k)
@@ -159,7 +163,7 @@ def inspect(model, dataset, device):
                 patch = Patch(owners.resp[place][k], owners.log_likelihood[place], index,
                               numbers[place[0]], around(crop, place[1:], owners.counts.shape[1:]))
                 patches[k] = heapq.nlargest(N_PATCHES, best + [patch], key=lambda one: one[:3])
-    return Inspection(shares, patches)
+    return Inspection(shares, classes, patches)
 
 
 def most_responsible(owners, k):

@@ -223,6 +223,7 @@ def draw(curves, path):
         axis.set(xlabel=name, title=f'grows like {name}^{slope:.2f}')
         axis.set_xticks(values, values)
         axis.minorticks_off()
+        axis.tick_params(axis='x', labelsize=8)
     axes[0].set_yticks((2, 5, 10, 20, 50), (2, 5, 10, 20, 50))
     axes[0].set_ylabel('a step, ms')
     figure.suptitle('FVELayer, one thread; otherwise ' + ', '.join(

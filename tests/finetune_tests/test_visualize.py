@@ -136,6 +136,13 @@ def test_inspection_of_all_images(lists):
         owners = mixture.look(model, dataset[index], CPU)
         n_counting[numbers] += owners.counts
     numpy.testing.assert_allclose(inspection.shares.sum(axis=0), n_counting)
+    labels = numpy.array([record.label for record in dataset.records])
+    for label, n_class in enumerate(inspection.classes.sum(axis=0)):
+        assert n_class == pytest.approx(sum(
+            mixture.look(model, dataset[index], CPU).counts.sum()
+            for index in numpy.flatnonzero(labels == label)))
+    numpy.testing.assert_allclose(inspection.classes.sum(axis=1),
+                                  inspection.shares.sum(axis=(1, 2, 3)))
     for patches in inspection.patches:
         indices = [patch.index for patch in patches]
         assert len(set(indices)) == len(indices) <= mixture.N_PATCHES
@@ -181,12 +188,17 @@ def test_patch_is_the_cell_and_its_neighbours():
     ([[4, 0], [0, 4]], '1.00 of the 1.00 bits'), ([[4, 4], [2, 2]], '0.00 of the 1.00 bits'),
     ([[2, 2, 0, 0], [0, 0, 2, 2]], '1.00 of the 2.00 bits'),
     ([[3., 0, 1], [3, 0, 1]], '0.00 of the 0.81 bits')])
-def test_information_about_part_and_place(shares, expected):
+def test_information_about_part_place_and_class(shares, expected):
     k, n = numpy.shape(shares)
-    parts = mixture.information(numpy.reshape(shares, (k, n, 1, 1)))
-    assert expected in parts and 'and 0.00 of 0.00' in parts
-    places = mixture.information(numpy.reshape(shares, (k, 1, 1, n)))
-    assert expected.replace('the ', '').replace(' bits', '') in places
+    nothing = numpy.ones((k, 1))
+    short = expected.replace('the ', '').replace(' bits', '')
+    assert mixture.information(numpy.reshape(shares, (k, n, 1, 1)), nothing).endswith(
+        f'tells {expected} of which part it is from, 0.00 of 0.00 of which place in the crop, '
+        'and 0.00 of 0.00 of which class')
+    assert f'{short} of which place' in mixture.information(
+        numpy.reshape(shares, (k, 1, 1, n)), nothing)
+    assert mixture.information(numpy.ones((k, 1, 1, 1)), numpy.array(shares)).endswith(
+        f'{short} of which class')
 
 
 def test_cells_have_the_colour_of_their_owner():
