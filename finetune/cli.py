@@ -7,6 +7,7 @@ import sys
 from finetune import original_variables
 from finetune.errors import InputError
 
+MAX_JOBS = 256
 DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.'
 
 
@@ -35,16 +36,34 @@ def parser():
     commands = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
     train = commands.add_parser(
-        'train', help='train and evaluate one experiment',
-        description='Trains one experiment, evaluates it and writes results/<config>/seed<k>/. '
-                    'The same command again goes on with an interrupted run.',
+        'train', help='train and evaluate experiments',
+        description='Trains one experiment, evaluates it and writes results/<config>/seed<k>/.\n'
+                    'The same command again goes on with an interrupted run. With several configs\n'
+                    'or --seeds each run has a process of its own, finished ones are skipped, and\n'
+                    'a run that fails does not stop the others (exit code 1).',
         epilog=original_variables.HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    _add_settings(train)
+    train.add_argument('configs', nargs='*', metavar='CONFIG',
+                       help='YAML of an experiment, or a folder of them '
+                            f'(default: {original_variables.DEFAULT_CONFIG})')
+    _add_overrides(train)
     _add_gpu(train)
-    train.add_argument('--output', metavar='DIR', help='another folder for the results')
+    train.add_argument('--seeds', type=_seeds, metavar='N',
+                       help='seeds 0 ... N-1, or a list of seeds: 0,3,7')
+    train.add_argument('--jobs', type=int, default=1, metavar='N',
+                       help='runs at a time with several configs or --seeds (default: 1)')
+    train.add_argument('--output', metavar='DIR', help='another folder for the results of one run')
     train.add_argument('--dry-run', action='store_true',
                        help='print settings, data counts, shapes and parameter count, and stop')
     train.set_defaults(run=_train)
+
+    conventional = commands.add_parser(
+        'conventional', help='CNN, then mixture, then Fisher vectors, then SVM',
+        description='The conventional pipeline (Sect. 4.4) of a config with training.joint: false: '
+                    'features of a fine-tuned CNN, PCA, mixture, Fisher vectors, linear SVM.')
+    _add_settings(conventional, 'configs/minibirds/gt2_separate_k1.yml')
+    _add_gpu(conventional)
+    conventional.add_argument('--output', metavar='DIR', help='another folder for the results')
+    conventional.set_defaults(run=_conventional)
 
     runtime = commands.add_parser(
         'runtime', help='what the time of a training step goes into',
@@ -60,6 +79,17 @@ def parser():
         description='Evaluates the model in a folder of results on its test images.')
     _add_results(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    report = commands.add_parser(
+        'report', help='all results beside the published ones',
+        description='Reads the finished runs of the experiments in configs/ and writes '
+                    'report.html, report.md and plots: the tables of the paper beside ours, tests '
+                    'of its claims, learning curves and more.')
+    report.add_argument('--results', default='results', metavar='DIR',
+                        help='folder of results (default: results)')
+    report.add_argument('--output', default='results/report', metavar='DIR',
+                        help='folder for the report (default: results/report)')
+    report.set_defaults(run=_report)
 
     convert = commands.add_parser(
         'convert', help='TensorFlow checkpoint to .npz',
@@ -147,10 +177,21 @@ def _add_em(command):
 def _add_settings(command, default=original_variables.DEFAULT_CONFIG):
     command.add_argument('config', nargs='?', metavar='CONFIG',
                          help=f'YAML of the experiment (default: {default})')
+    _add_overrides(command)
+
+
+def _add_overrides(command):
     command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
     command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
                          dest='overrides', help='another value for a setting; repeatable')
     command.set_defaults(gpu=None)
+
+
+def _seeds(text):
+    numbers = [int(word) for word in text.split(',')]
+    if min(numbers) < (0 if ',' in text else 1):
+        raise argparse.ArgumentTypeError(f'{text} is neither a number of seeds nor a list of them')
+    return numbers if ',' in text else list(range(numbers[0]))
 
 
 def _add_gpu(command):
@@ -178,13 +219,33 @@ def _settings(options):
 
 
 def _train(options):
-    from finetune.training import dry_run, trainer
+    from finetune import suite
+    from finetune.training import dry_run
+    options.config = options.configs[0] if options.configs else None
     config, overrides = _settings(options)
+    configs = suite.expand(options.configs or [config])
+    output = options.output or original_variables.output(os.environ)
     if options.dry_run or original_variables.is_dry_run(os.environ):
-        dry_run.describe(config, overrides)
+        for config in configs:
+            dry_run.describe(config, overrides)
+    elif options.seeds is None and len(configs) == 1:
+        suite.run_one(configs[0], overrides, output)
+    elif output:
+        raise InputError('--output is the folder of one run; leave it out to run several.')
+    elif options.seeds and options.seed is not None:
+        raise InputError('--seed and --seeds: give one of them.')
+    elif not 1 <= options.jobs <= MAX_JOBS:
+        raise InputError(f'--jobs is {options.jobs}, but must be between 1 and {MAX_JOBS}.')
     else:
-        output = options.output or original_variables.output(os.environ)
-        trainer.train(config, overrides, output)
+        seeds = options.seeds or [options.seed or 0]
+        return suite.run_all(configs, seeds, overrides, options.jobs)
+
+
+def _conventional(options):
+    from finetune.conventional import pipeline
+    config = options.config or 'configs/minibirds/gt2_separate_k1.yml'
+    pipeline.train(*_settings(argparse.Namespace(**{**vars(options), 'config': config})),
+                   options.output)
 
 
 def _runtime(options):
@@ -195,6 +256,11 @@ def _runtime(options):
 def _evaluate(options):
     from finetune.training import trainer
     trainer.evaluate_results(options.results, options.gpu)
+
+
+def _report(options):
+    from finetune.report import report
+    report.make(options.results, options.output)
 
 
 def _convert(options):

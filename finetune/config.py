@@ -13,7 +13,8 @@ from finetune.errors import InputError
 @dataclass
 class Data:
     dataset: str = 'cub200'         # cub200, nabirds, birdsnap; minibirds, digits: drawn on use
-    split: str = ''                 # minibirds only: 'pretraining' is the set of other species
+    split: str = ''                 # 'tuning': a fifth of the training images is tested on instead
+                                    # of the test images; 'pretraining': minibirds of other species
     root: str = ''                  # its folder; empty: data/<dataset>
     drawing: dict = field(default_factory=dict)     # options of minibirds' and digits' drawing
     parts: str = 'GT'               # GLOBAL: none; GT: points; GT2: groups of them; CS_PARTS: boxes
@@ -40,10 +41,13 @@ class Model:
     l2_normalize: bool = False      # Fisher vectors to unit length
     init: str = 'kmeans'            # of the mixture: kmeans or random
     var_floor: float = 1e-3         # smallest variance of the mixture
+    pca_size: int = 64              # conventional pipeline: what local features are reduced to
 
 
 @dataclass
 class Training:
+    joint: bool = True              # false: mixture, encoding and SVM after the CNN (Sect. 4.4)
+    svm_c: float = 1.               # conventional pipeline: C of the linear SVM
     epochs: int = 60
     optimizer: str = 'rmsprop'      # or adam, sgd (momentum 0.9)
     learning_rate: float = 1e-4
@@ -68,7 +72,7 @@ class Config:
 
 CHOICES = {
     'data.dataset': ('cub200', 'nabirds', 'birdsnap', 'minibirds', 'digits'),
-    'data.split': ('', 'pretraining'),
+    'data.split': ('', 'tuning', 'pretraining'),
     'data.parts': ('GLOBAL', 'GT', 'GT2', 'CS_PARTS'),
     'data.box_frame_fit': ('crop', 'squash'),
     'data.missing': ('zero', 'mask', 'centre'),
@@ -84,8 +88,8 @@ RANGES = {      # smallest and largest value, both allowed
     'data.part_ratio': (0.01, 1), 'data.box_frame': (0, 100000), 'data.input_size': (16, 4096),
     'data.part_input_size': (16, 4096), 'data.colour_jitter': (0, 1),
     'model.n_components': (1, 4096), 'model.ema_decay': (0, 1 - 1e-9),
-    'model.var_floor': (1e-12, 1e6),
-    'training.epochs': (1, 100000), 'training.learning_rate': (1e-12, 100),
+    'model.var_floor': (1e-12, 1e6), 'model.pca_size': (1, 4096),
+    'training.svm_c': (1e-9, 1e9), 'training.epochs': (1, 100000), 'training.learning_rate': (1e-12, 100),
     'training.lr_factor': (0, 1), 'training.update_size': (1, 100000),
     'training.batch_size': (1, 100000), 'training.label_smoothing': (0, 0.999),
     'training.weight_decay': (0, 100), 'training.workers': (0, 256),
@@ -217,10 +221,24 @@ def _check(config, path):
         if config.model.architecture == 'inception_v3' and get(config, name) < 75:
             raise InputError(f'{path}: {name} is {get(config, name)}, but inception_v3 needs at '
                              'least 75.')
-    if config.data.split and config.data.dataset != 'minibirds':
-        raise InputError(f'{path}: data.split {config.data.split} exists for minibirds only.')
+    if config.data.split == 'pretraining' and config.data.dataset != 'minibirds':
+        raise InputError(f'{path}: data.split pretraining exists for minibirds only.')
+    if not config.training.joint and (
+            config.model.encoding != 'fve' or not is_config(config.model.pretrained)):
+        raise InputError(f'{path}: training.joint is false, which needs model.encoding fve and as '
+                         'model.pretrained the YAML of the run that fine-tunes the CNN.')
     if 'pretraining' in config.data.drawing:
         raise InputError(f'{path}: data.drawing has no option pretraining; use data.split.')
+
+
+def is_config(path):
+    """Whether a value of ``model.pretrained`` names a config rather than weights."""
+    return path.endswith(('.yml', '.yaml'))
+
+
+def differences(one, other, besides=()):
+    """Dotted names of the settings in which two configs differ, but for some of them."""
+    return [name for name in names() if name not in besides and get(one, name) != get(other, name)]
 
 
 def names():

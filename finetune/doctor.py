@@ -73,11 +73,14 @@ def _experiment(config_path, overrides):
 
 
 def _data(config):
-    lists = data_sets.load(config.data)
-    yield from _counts(config.data, lists)
+    settings = config.data
+    if settings.split == 'tuning':
+        settings = replace(settings, split='')      # the test images are to be there, too
+    lists = data_sets.load(settings)
+    yield from _counts(settings, lists)
     records = lists.train + lists.test
-    yield from _images(records, config.data)
-    if lists.part_names and config.data.parts != 'GLOBAL':
+    yield from _images(records, settings)
+    if lists.part_names and settings.parts != 'GLOBAL':
         hidden = sum(not record.visible.any() for record in records)
         share = numpy.mean([record.visible.mean() for record in records])
         yield 'ok', (f'{len(lists.part_names)} parts, {100 * share:.0f} % of them visible; '
@@ -162,7 +165,7 @@ def _weights(config):
     source = config.model.pretrained
     if not source:
         yield 'warning', 'model.pretrained is empty: the networks start from random weights'
-    elif source.endswith(('.yml', '.yaml')):
+    elif configuration.is_config(source):
         configuration.load(source)
         yield 'ok', f'{source} makes the pre-trained weights when they are needed'
     else:

@@ -88,10 +88,11 @@ def _config(environ):
     name = 'no_parts' if parts == 'global' else f'{parts}_{encoding}'
     if parts == 'global' and encoding != 'gap':
         raise InputError(f'FVE_TYPE={environ["FVE_TYPE"]}: the encoding is of parts; set PARTS=GT.')
-    if dataset in ('minibirds', 'digits') and parts in ('gt2', 'cs_parts'):
+    path = Path('configs') / dataset / f'{name}.yml'
+    if not path.exists():
         raise InputError(f'PARTS={environ["PARTS"]}: {dataset} has no config for these; set '
                          'PARTS=GT.')
-    return str(Path('configs') / dataset / f'{name}.yml')
+    return str(path)
 
 
 def _choice(environ, name, choices, default=None):

@@ -17,8 +17,8 @@ LIBRARY = {
     'gradient_link': {'fisher_vector', 'function', 'masking', 'seeding'},
 }
 # From the first to the last: a package imports from itself and from those before it.
-PROGRAM = ['errors', 'progress', 'config', 'data', 'models', 'training', 'doctor', 'convert',
-           'visualize', 'original_variables', 'cli']
+PROGRAM = ['errors', 'progress', 'config', 'data', 'models', 'training', 'conventional', 'doctor',
+           'convert', 'visualize', 'suite', 'report', 'original_variables', 'cli']
 
 
 def modules(package):

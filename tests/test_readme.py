@@ -45,6 +45,8 @@ def test_command_parses_and_its_config_loads(command, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     options = cli.parser().parse_args(arguments)
+    if options.command == 'train':
+        options.config = options.configs[0] if options.configs else None
     if options.command in ('train', 'doctor'):
         config.load(*cli._settings(options))
 

@@ -27,6 +27,8 @@ FACTS = {
     'digits': Facts(10, 1198, 599, 4, 'scikit-learn'),
 }
 
+TUNING_STEP = 5     # one of so many training images is held out for tuning
+
 # Where the authors of the paper have the annotations of a kind of parts, below a data set's folder.
 ANNOTATIONS = {'CS_PARTS': ['CS_parts'], 'GT2': ['GT_regrouped', 'ORIGINAL', 'RESIZED'],
                'GT': ['ORIGINAL', 'RESIZED'], 'GLOBAL': ['ORIGINAL', 'RESIZED']}
@@ -50,14 +52,15 @@ def load(settings):
         minibirds.prepare(root, pretraining=settings.split == 'pretraining', **settings.drawing)
     elif settings.dataset == 'digits':
         digits.prepare(root, **settings.drawing)
-    return _with_parts(_read(root, settings.dataset), root, settings.parts)
+    lists = _with_parts(_read(root, settings.dataset), root, settings.parts)
+    return _for_tuning(lists) if settings.split == 'tuning' else lists
 
 
 def folder(settings):
     """Where the data set is: ``data.root``, or ``data/<data set>``, or an annotation folder there.
     """
-    root = Path(settings.root or
-                Path('data') / '_'.join(filter(None, (settings.dataset, settings.split))))
+    name = settings.dataset + ('_pretraining' if settings.split == 'pretraining' else '')
+    root = Path(settings.root or Path('data') / name)
     if (root / 'images.txt').exists():
         return root
     return next((root / name for name in ANNOTATIONS[settings.parts] if (root / name).is_dir()),
@@ -93,6 +96,19 @@ def _with_parts(lists, root, kind):
     if kind == 'GT2' and lists.part_names != list(parts.GROUPS):
         return _grouped(lists, root)
     return lists
+
+
+def _for_tuning(lists):
+    """Every fifth training image of each class in place of the test images: nobody sees those."""
+    n_seen = [0] * len(lists.class_names)
+    train, test = [], []
+    for record in lists.train:
+        n_seen[record.label] += 1
+        (test if n_seen[record.label] % TUNING_STEP == 0 else train).append(record)
+    if not test:
+        raise InputError(f'data.split tuning: no class has {TUNING_STEP} training images, so '
+                         'there is none to spare; use a larger data set.')
+    return replace(lists, train=train, test=test)
 
 
 def _grouped(lists, root):

@@ -7,7 +7,7 @@ from finetune.data import transforms
 from finetune.errors import InputError
 
 # Keep the random streams of one seed apart.
-AUGMENTATION, PART_ORDER, IMAGE_ORDER = range(3)
+AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
 
 
 class PartDataset(chainer.dataset.DatasetMixin):
@@ -31,15 +31,18 @@ class PartDataset(chainer.dataset.DatasetMixin):
         records (list of finetune.data.file_lists.Record): The images.
         settings (finetune.config.Data): What to do with them.
         train (bool): Whether to augment.
-        seed (int): Seed of augmentation and part order.
+        seed (int): Seed of augmentation, part order and what is hidden.
+        hide (float): Probability that a visible part is taken for a hidden one. What is hidden
+            with one probability is hidden with every higher one, too.
 
     """
 
-    def __init__(self, records, settings, train, seed):
+    def __init__(self, records, settings, train, seed, hide=0.):
         self.records = records
         self.settings = settings
         self.train = train
         self.seed = seed
+        self.hide = hide
 
     def __len__(self):
         return len(self.records)
@@ -79,9 +82,8 @@ class PartDataset(chainer.dataset.DatasetMixin):
             their boxes, shape (P, 4), pixels; and which of them are cropped, shape (P,), bool.
 
         """
-        record, order = self.records[i], self._part_order(i)
-        boxes = part_boxes.boxes(record.locations, record.visible, image_size, self.settings)
-        visible = record.visible
+        record, order, visible = self.records[i], self._part_order(i), self._visible(i)
+        boxes = part_boxes.boxes(record.locations, visible, image_size, self.settings)
         if self.settings.missing == 'centre':       # where hidden parts have their box
             visible = numpy.ones_like(visible)
         return order, boxes[order], visible[order]
@@ -92,6 +94,13 @@ class PartDataset(chainer.dataset.DatasetMixin):
         return transforms.train_transform(
             image, size, random, flip=self.settings.flip,
             colour_jitter=self.settings.colour_jitter)
+
+    def _visible(self, i):
+        visible = self.records[i].visible
+        if self.hide == 0:
+            return visible
+        random = numpy.random.RandomState([self.seed, HIDING, self.train, i])
+        return visible & (random.uniform(size=len(visible)) >= self.hide)
 
     def _part_order(self, i):
         n_parts = len(self.records[i].visible)

@@ -25,12 +25,12 @@ def describe(config_path, overrides=()):
     dataset = PartDataset(lists.train, config.data, train=False, seed=config.training.seed)
     batch = collate([dataset[i] for i in range(min(2, len(dataset)))])
     with chainer.using_config('train', False), chainer.no_backprop_mode():
-        for name, shape in _shapes(model, *batch):
+        for name, shape in _shapes(model, *batch, config):
             print(f'{name:20s} {" x ".join(map(str, shape))}')
     print(f'parameters           {model.count_params():,}')
 
 
-def _shapes(model, img, parts, visible, label):
+def _shapes(model, img, parts, visible, label, config):
     """Names and shapes of what flows through the network for a small batch."""
     yield 'images', img.shape
     yield 'ConvMaps', model.global_cnn.conv_map(img).shape
@@ -38,6 +38,12 @@ def _shapes(model, img, parts, visible, label):
         yield 'visible part crops', parts.shape
         conv_map = model.part_conv_maps(parts, visible)
         yield 'ConvMaps of parts', conv_map.shape
-        yield 'local features', local_features(conv_map, visible)[0].shape
+        n, t, size = local_features(conv_map, visible)[0].shape
+        yield 'local features', (n, t, size)
+        if not config.training.joint:
+            size = min(size, config.model.pca_size)
+            yield 'after PCA', (n, t, size)
+            yield 'Fisher vectors', (n, 2 * config.model.n_components * size)
+            return
         yield 'encoding', model.encode_parts(parts, visible).shape
     yield 'class scores', model.logits(img, parts, visible)[0].shape

@@ -1,4 +1,7 @@
-"""Accuracy on the test images."""
+"""What a classifier says of the test images."""
+import collections
+from typing import Any, NamedTuple
+
 import chainer
 import chainer.functions as F
 from chainer.training import extensions
@@ -28,36 +31,59 @@ class Evaluator(extensions.Evaluator):
         return observation
 
 
+class Predictions(NamedTuple):
+    """What a classifier says of n images."""
+
+    label: Any          # (n,): true classes
+    n_visible: Any      # (n,): numbers of parts that it was given
+    classes: dict       # (n,) predicted classes: 'accuracy' of the summed scores; with parts also
+                        # 'accuracy_global' and 'accuracy_parts', of either stream alone
+    loss: float         # mean cross entropy of the summed scores
+
+    @property
+    def accuracies(self):
+        """Share of correct predictions by the keys of ``classes``."""
+        return {name: float((classes == self.label).mean())
+                for name, classes in self.classes.items()}
+
+
 def evaluate(model, iterator, device):
-    """Accuracies and loss over all images of an iterator, in test mode.
+    """Accuracies, in [0, 1], and loss over all images of an iterator, in test mode."""
+    iterator.reset()
+    predictions = predict(model, iterator, device)
+    return {**predictions.accuracies, 'loss': predictions.loss}
+
+
+def predict(model, batches, device):
+    """Classifies images, in test mode.
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): Classifier to evaluate.
-        iterator (chainer.dataset.Iterator): One pass over the images.
+        batches (iterable of list): Examples of a :class:`~finetune.data.dataset.PartDataset`.
         device: Where to compute.
 
     Returns:
-        dict: ``accuracy`` (of the summed scores) and ``loss``; with parts also
-        ``accuracy_global`` and ``accuracy_parts``, of either stream alone. Accuracies in [0, 1].
+        Predictions: In the order of the images, on the CPU.
 
     """
-    iterator.reset()
-    sums, n = {}, 0
+    arrays, loss = collections.defaultdict(list), 0.
     with chainer.using_config('train', False), chainer.no_backprop_mode():
-        for batch in iterator:
-            for name, value in _sums(model, *collate(batch, device)).items():
-                sums[name] = sums.get(name, 0.) + value
-            n += len(batch)
-    return {name: float(value) / n for name, value in sums.items()}
+        for batch in batches:
+            img, parts, visible, label = collate(batch, device)
+            scores = _scores(*model.logits(img, parts, visible))
+            loss += F.softmax_cross_entropy(scores['accuracy'], label).array * len(label)
+            arrays['label'].append(label)
+            arrays['n_visible'].append(visible.sum(axis=1))
+            for name, score in scores.items():
+                arrays[name].append(score.array.argmax(axis=1))
+    arrays = {name: chainer.backends.cuda.to_cpu(device.xp.concatenate(pieces))
+              for name, pieces in arrays.items()}
+    label, n_visible = arrays.pop('label'), arrays.pop('n_visible')
+    return Predictions(label, n_visible, arrays, float(loss) / len(label))
 
 
-def _sums(model, img, parts, visible, label):
-    """Numbers of correct predictions and sum of the losses of one batch."""
-    global_logits, part_logits = model.logits(img, parts, visible)
-    scores = {'accuracy': global_logits}
-    if part_logits is not None:
-        scores = {'accuracy': global_logits + part_logits,
-                  'accuracy_global': global_logits, 'accuracy_parts': part_logits}
-    sums = {name: (score.array.argmax(axis=1) == label).sum() for name, score in scores.items()}
-    sums['loss'] = F.softmax_cross_entropy(scores['accuracy'], label).array * len(label)
-    return sums
+def _scores(global_logits, part_logits):
+    if part_logits is None:
+        return {'accuracy': global_logits}
+    return {'accuracy': global_logits + part_logits,
+            'accuracy_global': global_logits, 'accuracy_parts': part_logits}

@@ -1,5 +1,6 @@
 """The folder of a run: where it is, whose it is, and what is written into it."""
 import contextlib
+import csv
 import fcntl
 from pathlib import Path
 import platform
@@ -16,6 +17,7 @@ from finetune.models.pretrained import BROKEN
 
 LOCK = '.lock'
 MODEL = 'model.npz'
+WITHOUT_EFFECT = 'training.gpu', 'training.workers'     # on what comes out
 
 
 def folder(config_path, seed):
@@ -39,10 +41,7 @@ def check(out, config):
                          'folder with --output.')
     if not is_finished(out) and not _snapshots(out):
         return
-    before, now = configuration.load(settings), config
-    changed = [name for name in configuration.names()
-               if name not in ('training.gpu', 'training.workers')
-               and configuration.get(before, name) != configuration.get(now, name)]
+    changed = configuration.differences(configuration.load(settings), config, WITHOUT_EFFECT)
     if changed:
         raise InputError(f'{out}: was made with another {", ".join(changed)}; move it away, give '
                          'another folder with --output, or the same settings to go on.')
@@ -120,8 +119,34 @@ def save_model(out, model):
     unfinished.replace(out / MODEL)
 
 
-def report(out, config, evaluation):
-    """Writes the evaluation and prints the accuracy beside what to expect."""
+def save_arrays(path, **arrays):
+    """Saves arrays as an .npz file: all of them or nothing."""
+    unfinished = path.with_name(f'.{path.name}')
+    with open(unfinished, 'wb') as file:
+        numpy.savez(file, **arrays)
+    unfinished.replace(path)
+
+
+def report(out, config, evaluation, predictions, lists):
+    """Writes what came out and prints the accuracy beside what to expect.
+
+    Args:
+        out (pathlib.Path): Folder of the run.
+        config (finetune.config.Config): Its settings.
+        evaluation (dict): Numbers for ``evaluation.yml``, ``accuracy`` among them.
+        predictions (finetune.training.evaluation.Predictions): For ``predictions.csv``.
+        lists (finetune.data.file_lists.FileLists): The data set.
+
+    """
+    names = [name.replace('accuracy', 'predicted') for name in predictions.classes]
+    columns = [[lists.class_names[i] for i in classes]
+               for classes in (predictions.label, *predictions.classes.values())]
+    with open(out / '.predictions.csv', 'w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(['image', 'n_visible', 'label', *names])
+        writer.writerows(zip((record.image_id for record in lists.test), predictions.n_visible,
+                             *columns))
+    (out / '.predictions.csv').replace(out / 'predictions.csv')
     _write(out / 'evaluation.yml', yaml.safe_dump(evaluation))
     streams = ''.join(f', {name.split("_")[1]} stream alone {100 * evaluation[name]:.1f} %'
                       for name in ('accuracy_global', 'accuracy_parts') if name in evaluation)

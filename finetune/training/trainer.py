@@ -1,4 +1,5 @@
 """One experiment: data, model, optimiser and Chainer's trainer put together, run and saved."""
+from dataclasses import replace
 from pathlib import Path
 import random
 
@@ -16,12 +17,14 @@ from finetune.models import pretrained
 from finetune.models.part_classifier import PartClassifier
 from finetune.training import extensions as our_extensions
 from finetune.training import results
-from finetune.training.evaluation import Evaluator, evaluate
+from finetune.training.evaluation import Evaluator, predict
 from finetune.training.updater import AccumulatingUpdater
 
 OPTIMIZERS = {'rmsprop': lambda lr: chainer.optimizers.RMSprop(lr),
               'adam': lambda lr: chainer.optimizers.Adam(lr),
               'sgd': lambda lr: chainer.optimizers.MomentumSGD(lr, momentum=.9)}
+
+HIDE = .25, .5, .75, 1.     # shares of the visible parts that are hidden after training
 
 
 def train(config_path, overrides=(), out=None):
@@ -83,8 +86,27 @@ def evaluate_results(out, gpu=-1):
 
 
 def _report(out, model, config, lists, device):
-    with one_thread(), test_iterator(config, lists) as iterator:
-        results.report(out, config, evaluate(model, iterator, device))
+    with one_thread():
+        predictions = _predictions(model, config, lists, device)
+        evaluation = {**predictions.accuracies, 'loss': predictions.loss,
+                      'n_parameters': int(model.count_params())}
+        if config.data.parts != 'GLOBAL':
+            evaluation['robustness'] = _robustness(model, config, lists, device)
+    results.report(out, config, evaluation, predictions, lists)
+
+
+def _predictions(model, config, lists, device, hide=0.):
+    with test_iterator(config, lists, hide) as iterator:
+        return predict(model, iterator, device)
+
+
+def _robustness(model, config, lists, device):
+    """Accuracy when test images show fewer parts than they could, or all of them in disorder."""
+    hidden = {hide: _predictions(model, config, lists, device, hide) for hide in HIDE}
+    in_disorder = replace(config, data=replace(config.data, order='shuffled'))
+    shuffled = _predictions(model, in_disorder, lists, device)
+    return {'hidden': {hide: predictions.accuracies for hide, predictions in hidden.items()},
+            'shuffled': shuffled.accuracies}
 
 
 def load_run(out, gpu=-1):
@@ -106,6 +128,9 @@ def load_run(out, gpu=-1):
     if not results.is_finished(out):
         raise InputError(f'{out}: the run is not finished; go on with it by its train command.')
     config = configuration.load(out / 'config.yml')
+    if not config.training.joint:
+        raise InputError(f'{out}: holds a conventional pipeline, which has no network of its own; '
+                         f'name the run of its CNN, {config.model.pretrained}.')
     lists = data_sets.load(config.data)
     device = open_device(gpu)
     model = build_model(config, lists)
@@ -145,7 +170,7 @@ def build_model(config, lists):
 def load_pretrained(model, config):
     """Loads the pre-trained weights, after training them if a config is to make them."""
     source = config.model.pretrained
-    if source.endswith(('.yml', '.yaml')):
+    if configuration.is_config(source):
         print(f'Pre-training: {source}', flush=True)
         source = train(source, [f'training.gpu={config.training.gpu}']) / 'model.npz'
         print('Pre-training is done.', flush=True)
@@ -201,7 +226,8 @@ PLOTS = {
 }
 
 
-def test_iterator(config, lists):
-    """One pass over the test images."""
-    dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed)
+def test_iterator(config, lists, hide=0.):
+    """One pass over the test images; ``hide``: see :class:`~finetune.data.dataset.PartDataset`."""
+    dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed,
+                          hide=hide)
     return iterate(dataset, config.training.batch_size, config.training.workers)

@@ -2,13 +2,11 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import chainer
 import numpy
 
 from finetune.data import transforms
-from finetune.data.dataset import collate
 from finetune.progress import counted
-from finetune.training import trainer
+from finetune.training import evaluation, trainer
 from finetune.visualize import sheet
 
 N_PAIRS = 6
@@ -35,27 +33,16 @@ def make(out, gpu=-1):
     """
     model, config, lists, device = trainer.load_run(out, gpu)
     with trainer.test_iterator(config, lists) as iterator:
-        predicted = predict(model, iterator, device)
-    label = numpy.array([record.label for record in lists.test])
+        n_batches = -(-len(lists.test) // iterator.batch_size)
+        batches = counted(iterator, n_batches, 'Looking at the test images')
+        predictions = evaluation.predict(model, batches, device)
+    label, predicted = predictions.label, predictions.classes['accuracy']
     pairs = most_confused(label, predicted)
     n_wrong = (label != predicted).sum()
     title = f'{out}: {n_wrong} of {len(label)} test images are taken for another class'
     print(title, flush=True)
     if pairs:
         sheet.save(draw(pairs, lists, title), Path(out) / 'confusion.png')
-
-
-def predict(model, iterator, device):
-    """Predicted classes, shape (n,), of all images of an iterator."""
-    iterator.reset()
-    n_batches = -(-len(iterator.dataset) // iterator.batch_size)
-    predicted = []
-    with chainer.using_config('train', False), chainer.no_backprop_mode():
-        for batch in counted(iterator, n_batches, 'Looking at the test images'):
-            global_logits, part_logits = model.logits(*collate(batch, device)[:3])
-            total = global_logits if part_logits is None else global_logits + part_logits
-            predicted.append(chainer.backends.cuda.to_cpu(total.array.argmax(axis=1)))
-    return numpy.concatenate(predicted)
 
 
 def most_confused(label, predicted, n_pairs=N_PAIRS):

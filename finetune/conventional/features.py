@@ -1,0 +1,146 @@
+"""Local features of a fine-tuned CNN, reduced by PCA and kept on disk."""
+import fcntl
+from typing import Any, NamedTuple
+
+import chainer
+from chainer.backends import cuda
+import chainer.functions as F
+import numpy
+from sklearn.decomposition import PCA
+
+from finetune.data.dataset import PartDataset, collate
+from finetune.data.loading import iterate
+from finetune.models.pretrained import read_npz
+from finetune.progress import counted
+from finetune.training import results
+from fve_layer import masking
+
+SHARD_SIZE = 128                # images per file
+SAMPLE_SIZE = 50000             # local features that the PCA is fitted on
+SAMPLE_IMAGES = 2000            # from so many images at most
+
+
+class Features(NamedTuple):
+    """Features of some images."""
+
+    x: Any              # (n, T, d) float32: local features after PCA
+    counts: Any         # (n, T) bool: visible, and not filtered out by their norm (Sect. 3.4)
+    image: Any          # (n, C) float32: averaged ConvMap of the whole image
+    n_visible: Any      # (n,): number of visible parts
+
+
+class Store:
+
+    """Features of a data set's images in a folder of files, a few images in each.
+
+    What is in the memory at one time does not depend on the number of images. An extraction that
+    was interrupted goes on where it was.
+
+    Args:
+        folder (pathlib.Path): The folder.
+        extractor (Extractor): Makes the features.
+        lists (finetune.data.file_lists.FileLists): The images.
+
+    """
+
+    def __init__(self, folder, extractor, lists):
+        self.folder = folder
+        self.extractor = extractor
+        self.records = {'train': lists.train, 'test': lists.test}
+
+    def fill(self):
+        """Extracts what is not there yet. Other processes wait, then find it done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / results.LOCK, 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            path = self.folder / 'pca.npz'
+            if not path.exists():
+                results.save_arrays(path, **self.extractor.fit_pca(self.records['train']))
+            self.extractor.pca = read_npz(path)
+            for split in self.records:
+                self._fill(split)
+
+    def _fill(self, split):
+        records = self.records[split]
+        paths = self._paths(split)
+        n_done = sum(path.exists() for path in paths)
+        if n_done == len(paths):
+            return
+        todo = self.extractor.extract(records[n_done * SHARD_SIZE:], SHARD_SIZE)
+        title = f'Features of the {split} images'
+        todo = counted(todo, len(paths) - n_done, f'{title}: {n_done} of {len(paths)} files there')
+        for path, features in zip(paths[n_done:], todo):
+            results.save_arrays(path, **features._asdict())
+
+    def _paths(self, split):
+        n_shards = -(-len(self.records[split]) // SHARD_SIZE)
+        return [self.folder / f'{split}_{i:05d}.npz' for i in range(n_shards)]
+
+    def read(self, split):
+        """Yields the :class:`Features` of a split, file by file."""
+        for path in self._paths(split):
+            yield Features(**read_npz(path))
+
+
+class Extractor:
+
+    """Runs images through both CNNs of a classifier.
+
+    Args:
+        model (finetune.models.part_classifier.PartClassifier): The classifier, fine-tuned.
+        config (finetune.config.Config): Of the pipeline.
+        device: Where to compute.
+
+    """
+
+    def __init__(self, model, config, device):
+        self.model = model
+        self.config = config
+        self.device = device
+        self.pca = None
+
+    def fit_pca(self, records):
+        """Mean (C,) and components (d, C) of local features of some training images."""
+        random = numpy.random.RandomState(self.config.training.seed)
+        n = min(SAMPLE_IMAGES, len(records))
+        some = [records[i] for i in numpy.sort(random.permutation(len(records))[:n])]
+        sample = []
+        batches = counted(self._raw(some), -(-n // self.config.training.batch_size),
+                          'Local features for the PCA')
+        for x, counts, _, _ in batches:
+            sample += [features[random.permutation(len(features))[:-(-SAMPLE_SIZE // n)]]
+                       for features in map(lambda one, which: one[which], x, counts)]
+        sample = numpy.concatenate(sample)
+        size = min(self.config.model.pca_size, *sample.shape)
+        pca = PCA(size, random_state=self.config.training.seed).fit(sample)
+        return {'mean': pca.mean_, 'components': pca.components_}
+
+    def extract(self, records, n_images):
+        """Yields the :class:`Features` of so many images at a time."""
+        pieces = []
+        for x, *others in self._raw(records):
+            x = (x - self.pca['mean']) @ self.pca['components'].T
+            pieces.append(Features(x.astype(numpy.float32), *others))
+            whole = Features(*map(numpy.concatenate, zip(*pieces)))
+            while len(whole.x) >= n_images:
+                yield Features(*(array[:n_images] for array in whole))
+                whole = Features(*(array[n_images:] for array in whole))
+            pieces = [whole]
+        if pieces and len(pieces[0].x):
+            yield pieces[0]
+
+    def _raw(self, records):
+        """Yields arrays as in :class:`Features`, but (n, T, C) local features, batch by batch."""
+        settings, training = self.config.data, self.config.training
+        dataset = PartDataset(records, settings, train=False, seed=training.seed)
+        with iterate(dataset, training.batch_size, training.workers) as iterator, \
+                chainer.using_config('train', False), chainer.no_backprop_mode():
+            for batch in iterator:
+                img, parts, visible, _ = collate(batch, self.device)
+                x, mask = self.model.encoder_input(
+                    self.model.part_conv_maps(parts, visible), visible)
+                counts = masking.counting_features(x.array, mask, self.config.model.norm_filter)
+                if counts is None:
+                    counts = self.device.xp.ones(x.shape[:2], bool)
+                image = F.mean(self.model.global_cnn.conv_map(img), axis=(2, 3))
+                yield tuple(map(cuda.to_cpu, (x.array, counts, image.array, visible.sum(axis=1))))

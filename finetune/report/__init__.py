@@ -1,0 +1,1 @@
+"""What came out, beside what was published: Markdown, HTML and plots."""

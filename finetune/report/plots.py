@@ -1,0 +1,105 @@
+"""Pictures of the report."""
+import matplotlib
+from matplotlib.figure import Figure
+import numpy
+
+SIZE_INCHES = 7.2, 4.2
+DPI = 110
+COLOURS = matplotlib.colormaps['tab10'].colors
+
+
+def components(figure_3, runs, dataset, path):
+    """Fig. 3: accuracy over the number of components; the part streams alone are dashed."""
+    figure, axes = _axes('number of mixture components', 'test accuracy in %')
+    for colour, (line, names) in zip(COLOURS, figure_3['lines'].items()):
+        for stream, style in (('accuracy', '-'), ('accuracy_parts', '--')):
+            points = {k: list(runs.accuracy(dataset, name, stream).values())
+                      for k, name in names.items()}
+            points = {k: values for k, values in points.items() if values}
+            if points:
+                label = line if stream == 'accuracy' else f'{line}, part stream alone'
+                axes.errorbar(list(points), [numpy.mean(some) for some in points.values()],
+                              [_deviation(some) for some in points.values()], fmt=f'o{style}',
+                              color=colour, capsize=3, markersize=4, linewidth=1.4, label=label)
+    ticks = list(next(iter(figure_3['lines'].values())))
+    axes.set_xscale('log')
+    axes.set_xticks(ticks, list(map(str, ticks)))
+    axes.minorticks_off()
+    _save(figure, axes, path)
+
+
+def learning_curves(runs, dataset, names, path):
+    """Test accuracy over epochs: means over seeds, and bands of a standard deviation."""
+    figure, axes = _axes('epoch', 'test accuracy in %')
+    for colour, name in zip(COLOURS, names):
+        logs = [run.log for run in runs.of(dataset, name)]
+        values = 100 * numpy.array([[entry['validation/main/accuracy'] for entry in log]
+                                    for log in logs])
+        epochs = [entry['epoch'] for entry in logs[0]]
+        _band(axes, epochs, values, colour, name)
+    _save(figure, axes, path)
+
+
+def robustness(runs, dataset, names, path):
+    """Accuracy over the share of visible parts that is hidden at test time."""
+    figure, axes = _axes('share of visible parts hidden at test time, %', 'test accuracy in %')
+    for colour, name in zip(COLOURS, names):
+        some = runs.of(dataset, name)
+        hidden = [run.evaluation['robustness']['hidden'] for run in some]
+        shares = list(hidden[0])
+        values = 100 * numpy.array([
+            [run.evaluation['accuracy'], *(one[share]['accuracy'] for share in shares)]
+            for run, one in zip(some, hidden)])
+        _band(axes, [0, *(100 * share for share in shares)], values, colour, name, 'o-')
+    _save(figure, axes, path)
+
+
+def visible_parts(runs, dataset, names, path):
+    """Accuracy over the number of visible parts of an image, all seeds together."""
+    figure, axes = _axes('visible parts of the image', 'test accuracy in %')
+    for colour, name in zip(COLOURS, names):
+        n_visible, correct = (numpy.concatenate(arrays) for arrays in zip(*(
+            (run.predictions['n_visible'], run.predictions['label'] == run.predictions['predicted'])
+            for run in runs.of(dataset, name))))
+        bins = _bins(n_visible)
+        centres = [n_visible[some].mean() for some in bins]
+        axes.plot(centres, [100 * correct[some].mean() for some in bins], 'o-', color=colour,
+                  markersize=4, label=name)
+    _save(figure, axes, path)
+
+
+def _bins(values, n_bins=6):
+    """Masks of about equally many values each; equal values stay together."""
+    edges = numpy.unique(numpy.quantile(values, numpy.linspace(0, 1, n_bins + 1)[1:],
+                                        method='lower'))
+    numbers = numpy.searchsorted(edges, values)
+    return [numbers == i for i in range(len(edges)) if (numbers == i).any()]
+
+
+def _band(axes, x, values, colour, label, style='-'):
+    mean = values.mean(axis=0)
+    axes.plot(x, mean, style, color=colour, markersize=4, label=label)
+    if len(values) > 1:
+        deviation = values.std(axis=0, ddof=1)
+        axes.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=.15,
+                          linewidth=0)
+
+
+def _deviation(values):
+    return numpy.std(values, ddof=1) if len(values) > 1 else 0
+
+
+def _axes(x_label, y_label):
+    figure = Figure(SIZE_INCHES, layout='constrained')
+    axes = figure.add_subplot()
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=.3)
+    axes.spines[['top', 'right']].set_visible(False)
+    return figure, axes
+
+
+def _save(figure, axes, path):
+    figure.legend(*axes.get_legend_handles_labels(), loc='outside right upper', fontsize='small',
+                  frameon=False)
+    figure.savefig(path, dpi=DPI)

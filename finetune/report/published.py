@@ -1,0 +1,58 @@
+"""The paper's numbers and the runs that repeat them, from ``configs/published.yml``."""
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+PATH = Path(__file__).resolve().parents[2] / 'configs' / 'published.yml'
+TITLES = {'cub200': 'CUB-200-2011', 'nabirds': 'NA-Birds', 'birdsnap': 'Birdsnap',
+          'minibirds': 'minibirds', 'digits': 'digits'}
+STAND_INS = 'minibirds', 'digits'       # data sets that the paper does not have
+
+
+class Row(NamedTuple):
+    """A row of one of the paper's tables."""
+
+    method: str
+    setup: str
+    names: dict         # data set: name of the run; none for what others published
+    accuracies: dict    # data set: (mean, standard deviation or None) in per cent, as published
+
+    def published(self, dataset):
+        """What stands in the paper for a data set; stand-ins are shown beside CUB-200-2011."""
+        return self.accuracies.get('cub200' if dataset in STAND_INS else dataset)
+
+
+class Table(NamedTuple):
+    """One of the paper's tables of accuracies."""
+
+    title: str
+    source: str
+    rows: list
+
+
+class Published(NamedTuple):
+    """All that the report takes from the file."""
+
+    tables: list            # Table
+    figure: Any             # title, source, data_sets, lines: {line: {components: run}}
+    inconsistencies: list
+    paper: str
+
+
+def read(path=PATH):
+    """Reads the file."""
+    tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    tables = [Table(tree[name]['title'], tree[name]['source'],
+                    [_row(row) for row in tree[name]['rows']]) for name in ('table_1', 'table_2')]
+    return Published(tables, tree['figure_3'], tree['inconsistencies'], tree['paper'])
+
+
+def _row(row):
+    names = {}
+    if 'run' in row:
+        names = {dataset: row['run'] for dataset in TITLES}
+        if 'stand_in' in row:
+            names.update(minibirds=row['stand_in'])
+    accuracies = {dataset: (*row[dataset], None)[:2] for dataset in TITLES if dataset in row}
+    return Row(row['method'], row['setup'], names, accuracies)

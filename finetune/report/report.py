@@ -1,0 +1,132 @@
+"""The whole report, from top to bottom."""
+import csv
+from pathlib import Path
+
+from finetune.errors import InputError
+from finetune.report import plots, published, tables
+from finetune.report.claims import CLAIMS, compare
+from finetune.report.document import Commands, Heading, Items, Paragraph, Picture
+from finetune.report.document import to_html, to_markdown
+from finetune.report.published import STAND_INS, TITLES
+from finetune.report.runs import Runs
+
+
+def make(folder='results', output='results/report'):
+    """Writes ``report.md``, ``report.html`` and their pictures.
+
+    Args:
+        folder (str): Folder of results.
+        output (str): Folder for the report; files of an earlier report are replaced.
+
+    """
+    output = Path(output)
+    if output.exists() and any(output.iterdir()) and not (output / 'report.md').exists():
+        raise InputError(f'{output}: holds something else than a report; give another folder with '
+                         '--output.')
+    runs, numbers = Runs(folder), published.read()
+    output.mkdir(parents=True, exist_ok=True)
+    blocks = list(_introduction(runs, numbers))
+    for dataset in runs.data_sets:
+        blocks += _data_set(runs, numbers, dataset, output)
+    blocks += [Heading(2, 'Missing runs'), *tables.missing(runs, _n_seeds(runs)),
+               Heading(2, 'Inconsistencies of the paper'), Items(numbers.inconsistencies)]
+    (output / 'report.md').write_text(to_markdown(blocks), encoding='utf-8')
+    (output / 'report.html').write_text(to_html(blocks, output), encoding='utf-8')
+    n_runs = sum(map(len, runs.runs.values()))
+    print(f'{n_runs} runs of {len(runs.runs)} experiments: {output / "report.html"}, '
+          f'{output / "report.md"}', flush=True)
+    for reason in runs.left_out:
+        print(f'left out: {reason}', flush=True)
+
+
+def _n_seeds(runs):
+    """The largest number of runs that an experiment of each data set has."""
+    return {dataset: max(len(some) for (one, _), some in runs.runs.items() if one == dataset)
+            for dataset in runs.data_sets}
+
+
+def _introduction(runs, numbers):
+    yield Heading(1, 'Our results beside the published ones')
+    yield Paragraph(numbers.paper + '. Its numbers are in the columns called "published".')
+    yield Paragraph(
+        'Test accuracies are in per cent, as mean ± standard deviation (n - 1), with the number of '
+        'runs in parentheses; a run has a seed of its own. Tests are Welch\'s t-tests between '
+        'runs, two-sided, not corrected for their number; intervals are 95 % intervals of the '
+        'difference of the means. A claim "holds" if p is below 0.05; that no difference was found '
+        'does not prove that there is none: the interval says how large it may be.')
+    for dataset, n in _n_seeds(runs).items():
+        yield Commands(f'./train.sh configs/{dataset} --seeds {n}')
+    yield Commands('python -m finetune report')
+
+
+def _data_set(runs, numbers, dataset, output):
+    yield Heading(2, TITLES[dataset])
+    if dataset in STAND_INS:
+        yield Paragraph('A stand-in: the paper does not have this data set. What is published for '
+                        'CUB-200-2011 stands beside it; compare gains, not accuracies.')
+    table_runs = []
+    for table in numbers.tables:
+        names = [row.names[dataset] for row in table.rows if row.names]
+        if dataset == 'digits' and 'Table 2' in table.source:
+            continue
+        table_runs += [name for name in names if runs.of(dataset, name)]
+        yield Heading(3, f'{table.title} ({table.source})')
+        yield tables.accuracies(table, runs, dataset)
+    if dataset in numbers.figure['data_sets']:
+        yield Heading(3, f'{numbers.figure["title"]} ({numbers.figure["source"]})')
+        name = f'{dataset}_components.png'
+        plots.components(numbers.figure, runs, dataset, output / name)
+        yield Picture(name, 'Test accuracy over the number of mixture components.')
+        yield from tables.components(numbers.figure, runs, dataset)
+    yield from _claims(runs, dataset)
+    yield from _details(runs, dataset, list(dict.fromkeys(table_runs)), output)
+
+
+def _claims(runs, dataset):
+    yield Heading(3, 'Claims of the paper')
+    for claim in CLAIMS:
+        found = compare(claim, runs, dataset)
+        if found:
+            yield Paragraph(f'**({claim.letter})** {claim.text[0].upper()}{claim.text[1:]}.')
+            yield tables.comparisons(found)
+
+
+def _details(runs, dataset, names, output):
+    """What readers ask for beyond the paper's tables."""
+    with_parts = [name for name in names if name != 'no_parts']
+    pictures = [
+        ('learning_curves', plots.learning_curves, names, 'Learning curves',
+         'Test accuracy after every epoch, mean and standard deviation over seeds.'),
+        ('robustness', plots.robustness, with_parts, 'Fewer parts at test time',
+         'Test accuracy as more and more of the visible parts are hidden.'),
+        ('visible_parts', plots.visible_parts, names, 'Accuracy and visible parts',
+         'Test accuracy over the number of visible parts of an image.')]
+    for file, draw, some, title, description in pictures:
+        if some:
+            name = f'{dataset}_{file}.png'
+            draw(runs, dataset, some, output / name)
+            yield Heading(3, title)
+            yield Paragraph(description)
+            yield Picture(name, description)
+        if file == 'robustness' and some:
+            yield Paragraph('The same in numbers, and with the parts of every test image in a '
+                            'random order:')
+            yield tables.robustness(runs, dataset, some)
+    if names:
+        yield from _classes(runs, dataset, names, output)
+    yield Heading(3, 'Settings')
+    yield from tables.settings(runs, dataset)
+
+
+def _classes(runs, dataset, names, output):
+    class_names, values = tables.class_accuracies(runs, dataset, names)
+    name = f'{dataset}_classes.csv'
+    with open(output / name, 'w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(['class', *names])
+        writer.writerows([one, *(f'{value:.1f}' for value in column)]
+                         for one, column in zip(class_names, values.T))
+    yield Heading(3, 'Classes')
+    yield Paragraph(f'Accuracy of the {min(tables.N_HARDEST, len(class_names))} hardest classes, '
+                    f'all seeds together; all {len(class_names)} are in `{name}`.')
+    yield tables.hardest_classes(names, class_names, values)
