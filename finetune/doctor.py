@@ -1,4 +1,5 @@
 """Checks what an experiment needs, before it starts: environment, data set, weights."""
+from dataclasses import replace
 import hashlib
 import importlib.metadata
 from pathlib import Path

@@ -81,9 +81,9 @@ def expand(configs):
             continue
         there = [str(path) for path in sorted(Path(config).glob('*.yml'))]
         if not there:
-            raise InputError(f'{config}: there is no config in this folder; name one that has some.')
-        paths += [path for path in there
-                  if configuration.load(path).data.split != 'pretraining']
+            raise InputError(f'{config}: there is no config in this folder; name one that has '
+                             'some.')
+        paths += [path for path in there if configuration.load(path).data.split != 'pretraining']
     return list(dict.fromkeys(paths))
 
 

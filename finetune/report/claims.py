@@ -5,6 +5,8 @@ import numpy
 from scipy import stats
 
 SIGNIFICANT = .05
+ROUNDING = 1e-6         # points; accuracies that differ by less are the same
+COMPONENTS = 1, 2, 5, 10, 20, 50        # Fig. 3
 STREAMS = {'accuracy': 'both streams', 'accuracy_parts': 'part stream alone'}
 
 
@@ -25,8 +27,9 @@ class Comparison(NamedTuple):
 
     @property
     def test(self):
-        """p-value and 95 % interval of the difference; ``None`` if one of them has a single run."""
-        if min(map(len, self.samples)) < 2 or max(map(numpy.ptp, self.samples)) == 0:
+        """p-value and 95 % interval of the difference; ``None`` if one of them has a single run,
+        or neither varies."""
+        if min(map(len, self.samples)) < 2 or max(map(numpy.ptp, self.samples)) < ROUNDING:
             return None
         result = stats.ttest_ind(*self.samples, equal_var=False)
         return float(result.pvalue), tuple(result.confidence_interval(.95))
@@ -53,34 +56,27 @@ class Claim(NamedTuple):
 
 
 def _shuffled(dataset):
-    yield 'gt_fve_shuffled', 'gt_gap_shuffled'
-    yield 'gt2_fve_shuffled', 'gt2_gap_shuffled'
+    return [('gt_fve_shuffled', 'gt_gap_shuffled'), ('gt2_fve_shuffled', 'gt2_gap_shuffled')]
 
 
 def _same(dataset):
-    yield 'gt_fve_shuffled', 'gt_fve'
-    yield 'gt_fve_shuffled', 'gt_fve_ordered'
-    yield 'gt_fve', 'gt_fve_ordered'
+    return [('gt_fve_shuffled', 'gt_fve'), ('gt_fve_shuffled', 'gt_fve_ordered'),
+            ('gt_fve', 'gt_fve_ordered')]
 
 
 def _joint(dataset):
-    for k in (1, 2, 5, 10, 20, 50):
-        yield _with(k, 'gt2_fve'), f'gt2_separate_k{k}'
+    return [(_with(k, 'gt2_fve'), f'gt2_separate_k{k}') for k in COMPONENTS]
 
 
 def _parts(dataset):
     fve, gap = (('gt2_fve_shuffled', 'gt2_gap_shuffled') if dataset == 'minibirds'
                 else ('cs_parts_fve', 'cs_parts_gap'))
-    yield fve, gap
-    yield gap, 'no_parts'
-    yield fve, 'no_parts'
+    return [(fve, gap), (gap, 'no_parts'), (fve, 'no_parts')]
 
 
 def _learned(dataset):
-    yield 'gt_fve', 'gt_gradient_fve'
-    yield 'cs_parts_fve', 'cs_parts_gradient_fve'
-    for k in (1, 2, 5, 10, 20, 50):
-        yield _with(k, 'gt2_fve'), _with(k, 'gt2_gradient_fve')
+    return [('gt_fve', 'gt_gradient_fve'), ('cs_parts_fve', 'cs_parts_gradient_fve'),
+            *((_with(k, 'gt2_fve'), _with(k, 'gt2_gradient_fve')) for k in COMPONENTS)]
 
 
 def _with(n_components, name):
@@ -117,18 +113,11 @@ def compare(claim, runs, dataset):
 def _variations(runs, dataset):
     """Standard deviation over the numbers of components, seed by seed: separate against joint."""
     for stream, words in STREAMS.items():
-        by_line = []
-        for names in zip(*claim_c_pairs(dataset)):
-            accuracies = [runs.accuracy(dataset, name, stream) for name in names]
-            seeds = set.intersection(*map(set, accuracies))
-            by_line.append([float(numpy.std([one[seed] for one in accuracies], ddof=1))
-                            for seed in sorted(seeds)])
-        joint, separate = by_line
-        if joint and separate:
+        joint, separate = ([runs.accuracy(dataset, name, stream) for name in names]
+                           for names in zip(*_joint(dataset)))
+        seeds = sorted(set.intersection(*map(set, joint + separate)))
+        samples = [[float(numpy.std([accuracy[seed] for accuracy in line], ddof=1))
+                    for seed in seeds] for line in (separate, joint)]
+        if seeds:
             yield Comparison('c', 'variation over K: separate', 'variation over K: joint', words,
-                             [separate, joint], False)
-
-
-def claim_c_pairs(dataset):
-    """Pairs of runs of Fig. 3, joint and separate."""
-    return list(_joint(dataset))
+                             samples, False)

@@ -1,4 +1,6 @@
 """Behaviour through the command line: results, exit codes, and one sentence for bad input."""
+import csv
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -13,7 +15,9 @@ import yaml
 
 from finetune import cli
 from finetune import config as configuration
-from finetune.training import results
+from finetune.data import file_lists
+from finetune.training import results, trainer
+from finetune.training.evaluation import predict
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +56,36 @@ def test_train_writes_results_and_evaluate_reads_them(write_config, capsys):
     (out / 'evaluation.yml').unlink()
     assert run('evaluate', out) == 0
     assert (out / 'evaluation.yml').read_text() == evaluation
+
+
+def test_predictions_agree_with_the_accuracies(finished_run, drawn_birds):
+    evaluation = yaml.safe_load((finished_run / 'evaluation.yml').read_text())
+    with open(finished_run / 'predictions.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    lists = file_lists.read_cub(drawn_birds)
+    assert [row['image'] for row in rows] == [record.image_id for record in lists.test]
+    assert [row['label'] for row in rows] == [lists.class_names[record.label]
+                                              for record in lists.test]
+    assert [int(row['n_visible']) for row in rows] == [record.visible.sum()
+                                                       for record in lists.test]
+    for key in ('', '_global', '_parts'):
+        correct = [row[f'predicted{key}'] == row['label'] for row in rows]
+        assert evaluation[f'accuracy{key}'] == pytest.approx(numpy.mean(correct))
+
+
+def test_robustness_is_that_of_other_test_images(finished_run):
+    """Hiding all parts is what hiding them in the annotation files does."""
+    model, config, lists, device = trainer.load_run(finished_run)
+    robustness = yaml.safe_load((finished_run / 'evaluation.yml').read_text())['robustness']
+    assert set(robustness) == {'hidden', 'shuffled'}
+    assert list(robustness['hidden']) == [.25, .5, .75, 1.]
+    hidden = [record._replace(visible=numpy.zeros_like(record.visible)) for record in lists.test]
+    with trainer.test_iterator(config, dataclasses.replace(lists, test=hidden)) as iterator:
+        accuracies = predict(model, iterator, device).accuracies
+    assert robustness['hidden'][1.] == pytest.approx(accuracies)
+    # A Fisher vector does not know the order of the parts.
+    evaluation = yaml.safe_load((finished_run / 'evaluation.yml').read_text())
+    assert robustness['shuffled'] == pytest.approx({key: evaluation[key] for key in accuracies})
 
 
 def test_plots_show_means_over_epochs(write_config):
@@ -247,6 +281,7 @@ def test_no_space_left(write_config, capsys, monkeypatch):
 
 @pytest.mark.parametrize('arguments', [['--help'], ['train', '--help'], ['evaluate', '--help'],
                                        ['doctor', '--help'], ['convert', '--help'],
+                                       ['conventional', '--help'], ['report', '--help'],
                                        ['visualize', 'parts', '--help']])
 def test_help(arguments, capsys):
     with pytest.raises(SystemExit) as raised:

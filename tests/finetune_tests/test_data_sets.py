@@ -1,11 +1,12 @@
 """The real data sets as they are distributed, their twins in the authors' layout, and GT2."""
+import dataclasses
 from pathlib import Path
 
 import numpy
 import pytest
 
 from finetune import cli, config
-from finetune.data import data_sets, file_lists, parts, transforms
+from finetune.data import data_sets, file_lists, minibirds, parts, transforms
 from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 
@@ -302,3 +303,19 @@ def test_birdsnap_coordinate_that_is_no_number(roots):
     path.write_text('\n'.join((header, '\t'.join(fields), rest)))
     with pytest.raises(InputError, match="images.txt, line 2: 'here' is not a number"):
         data_sets.load(config.Data(dataset='birdsnap', root=str(distributed)))
+
+
+def test_tuning_looks_at_no_test_image(tmp_path):
+    minibirds.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
+    settings = config.Data(dataset='cub200', root=str(tmp_path / 'birds'))
+    whole = data_sets.load(settings)
+    tuning = data_sets.load(dataclasses.replace(settings, split='tuning'))
+    ids = [[record.image_id for record in records]
+           for records in (whole.train, tuning.train, tuning.test)]
+    assert sorted(ids[1] + ids[2]) == sorted(ids[0])
+    assert [record.label for record in tuning.test] == [0, 0, 1, 1, 2, 2]
+
+
+def test_too_few_images_for_tuning(drawn_birds):
+    with pytest.raises(InputError, match='no class has 5 training images'):
+        data_sets.load(config.Data(dataset='cub200', root=str(drawn_birds), split='tuning'))

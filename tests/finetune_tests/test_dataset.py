@@ -137,3 +137,32 @@ def test_iterator_with_epoch_order_goes_on_where_it_was(records):
     for batch in batches[4:]:
         assert all(equal(one, other) for one, other in zip(batch, resumed.next()))
     assert resumed.epoch == whole.epoch == 3
+
+
+def test_more_and_more_parts_are_hidden(records):
+    before = numpy.array([record.visible for record in records])
+    for hide in (.25, .5, .75, 1.):
+        dataset = PartDataset(records, settings(), train=False, seed=0, hide=hide)
+        visible = numpy.array([dataset[i][2] for i in range(len(records))])
+        assert (visible <= before).all() and (visible == before).mean() < 1
+        assert [len(dataset[i][1]) for i in range(len(records))] == visible.sum(axis=1).tolist()
+        before = visible
+    assert not before.any()
+
+
+def test_about_so_many_parts_are_hidden_as_asked_for(records):
+    n_visible = sum(record.visible.sum() for record in records)
+    dataset = PartDataset(100 * records, settings(), train=False, seed=0, hide=.3)
+    share = sum(dataset._visible(i).sum() for i in range(len(dataset))) / (100 * n_visible)
+    assert abs(share - .7) < 4 * numpy.sqrt(.3 * .7 / (100 * n_visible))
+
+
+def test_hiding_parts_changes_nothing_else(records):
+    one, other = (PartDataset(records, settings(order='shuffled'), train=False, seed=0, hide=hide)
+                  for hide in (0., .5))
+    for i in range(len(records)):
+        img, crops, visible, label = one[i]
+        img_2, crops_2, visible_2, label_2 = other[i]
+        numpy.testing.assert_array_equal(img, img_2)
+        numpy.testing.assert_array_equal(crops[visible_2[visible]], crops_2)
+        assert label == label_2
