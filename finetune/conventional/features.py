@@ -1,5 +1,6 @@
 """Local features of a fine-tuned CNN, reduced by PCA and kept on disk."""
 import fcntl
+import itertools
 from typing import Any, NamedTuple
 
 import chainer
@@ -15,7 +16,7 @@ from finetune.progress import counted
 from finetune.training import results
 from fve_layer import masking
 
-SHARD_SIZE = 128                # images per file
+SHARD_SIZE = 128                # images per file, rounded up to whole batches
 SAMPLE_SIZE = 50000             # local features that the PCA is fitted on
 SAMPLE_IMAGES = 2000            # from so many images at most
 
@@ -47,6 +48,8 @@ class Store:
         self.folder = folder
         self.extractor = extractor
         self.records = {'train': lists.train, 'test': lists.test}
+        # Whole batches: an image is in the same one when an extraction goes on, too.
+        self.shard_size = -(-SHARD_SIZE // extractor.batch_size) * extractor.batch_size
 
     def fill(self):
         """Extracts what is not there yet. Other processes wait, then find it done."""
@@ -63,17 +66,17 @@ class Store:
     def _fill(self, split):
         records = self.records[split]
         paths = self._paths(split)
-        n_done = sum(path.exists() for path in paths)
+        n_done = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
         if n_done == len(paths):
             return
-        todo = self.extractor.extract(records[n_done * SHARD_SIZE:], SHARD_SIZE)
+        todo = self.extractor.extract(records[n_done * self.shard_size:], self.shard_size)
         title = f'Features of the {split} images'
         todo = counted(todo, len(paths) - n_done, f'{title}: {n_done} of {len(paths)} files there')
         for path, features in zip(paths[n_done:], todo):
             results.save_arrays(path, **features._asdict())
 
     def _paths(self, split):
-        n_shards = -(-len(self.records[split]) // SHARD_SIZE)
+        n_shards = -(-len(self.records[split]) // self.shard_size)
         return [self.folder / f'{split}_{i:05d}.npz' for i in range(n_shards)]
 
     def read(self, split):
@@ -89,13 +92,15 @@ class Extractor:
     Args:
         model (finetune.models.part_classifier.PartClassifier): The classifier, fine-tuned.
         config (finetune.config.Config): Of the pipeline.
+        batch_size (int): Images at a time.
         device: Where to compute.
 
     """
 
-    def __init__(self, model, config, device):
+    def __init__(self, model, config, batch_size, device):
         self.model = model
         self.config = config
+        self.batch_size = batch_size
         self.device = device
         self.pca = None
 
@@ -105,7 +110,7 @@ class Extractor:
         n = min(SAMPLE_IMAGES, len(records))
         some = [records[i] for i in numpy.sort(random.permutation(len(records))[:n])]
         sample = []
-        batches = counted(self._raw(some), -(-n // self.config.training.batch_size),
+        batches = counted(self._raw(some), -(-n // self.batch_size),
                           'Local features for the PCA')
         for x, counts, _, _ in batches:
             sample += [features[random.permutation(len(features))[:-(-SAMPLE_SIZE // n)]]
@@ -116,24 +121,21 @@ class Extractor:
         return {'mean': pca.mean_, 'components': pca.components_}
 
     def extract(self, records, n_images):
-        """Yields the :class:`Features` of so many images at a time."""
-        pieces = []
-        for x, *others in self._raw(records):
-            x = (x - self.pca['mean']) @ self.pca['components'].T
-            pieces.append(Features(x.astype(numpy.float32), *others))
-            whole = Features(*map(numpy.concatenate, zip(*pieces)))
-            while len(whole.x) >= n_images:
-                yield Features(*(array[:n_images] for array in whole))
-                whole = Features(*(array[n_images:] for array in whole))
-            pieces = [whole]
-        if pieces and len(pieces[0].x):
-            yield pieces[0]
+        """Yields the :class:`Features` of so many images, whole batches, at a time."""
+        batches = self._raw(records)
+        for _ in range(0, len(records), n_images):
+            some = [Features(self._reduced(x), *others)
+                    for x, *others in itertools.islice(batches, n_images // self.batch_size)]
+            yield Features(*map(numpy.concatenate, zip(*some)))
+
+    def _reduced(self, x):
+        return ((x - self.pca['mean']) @ self.pca['components'].T).astype(numpy.float32)
 
     def _raw(self, records):
         """Yields arrays as in :class:`Features`, but (n, T, C) local features, batch by batch."""
         settings, training = self.config.data, self.config.training
         dataset = PartDataset(records, settings, train=False, seed=training.seed)
-        with iterate(dataset, training.batch_size, training.workers) as iterator, \
+        with iterate(dataset, self.batch_size, training.workers) as iterator, \
                 chainer.using_config('train', False), chainer.no_backprop_mode():
             for batch in iterator:
                 img, parts, visible, _ = collate(batch, self.device)

@@ -63,7 +63,8 @@ def _features(config, lists):
     model.missing = config.data.missing
     names = [config.data.missing, str(config.model.pca_size)]
     folder = out / '_'.join(['features', *names] + ['all'] * (not config.model.norm_filter))
-    store = Store(folder, Extractor(model, config, device), lists)
+    extractor = Extractor(model, config, others.training.batch_size, device)
+    store = Store(folder, extractor, lists)
     with trainer.one_thread():
         store.fill()
     return store, model
