@@ -24,7 +24,11 @@ def pytest_configure(config):
     config.addinivalue_line('filterwarnings', r'error:::(fve_layer|finetune)(\..*)?')
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption('-m'):
+        for item in items:
+            if item.get_closest_marker('slow'):
+                item.add_marker(pytest.mark.skip(reason='takes minutes; ask for it by -m slow'))
     if chainer.backends.cuda.available:
         return
     for item in items:

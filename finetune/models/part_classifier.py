@@ -69,7 +69,10 @@ class PartClassifier(chainer.Chain):
 
     def encode_parts(self, parts, visible):
         """One vector per image from the crops of its visible parts (M, 3, h, w)."""
-        conv_map = self.part_conv_maps(parts, visible)
+        return self.encode(self.part_conv_maps(parts, visible), visible)
+
+    def encode(self, conv_map, visible):
+        """One vector per image from the ConvMaps of all its parts (N P, C, h', w')."""
         if self.encoder is None:
             return F.reshape(_average(conv_map), (len(visible), -1))    # (N, P C)
         fv = self.encoder(*self.encoder_input(conv_map, visible))       # (N, 2 K C)

@@ -45,5 +45,5 @@ def _shapes(model, img, parts, visible, label, config):
             yield 'after PCA', (n, t, size)
             yield 'Fisher vectors', (n, 2 * config.model.n_components * size)
             return
-        yield 'encoding', model.encode_parts(parts, visible).shape
-    yield 'class scores', model.logits(img, parts, visible)[0].shape
+        yield 'encoding', model.encode(conv_map, visible).shape
+    yield 'class scores', (len(img), len(model.global_head.W))

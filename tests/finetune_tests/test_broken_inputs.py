@@ -119,6 +119,25 @@ def something_else(world):
     return world.train('--output', 'mine')
 
 
+def separate(world, **sections):
+    """The conventional pipeline on the finished run's CNN."""
+    world.finished()
+    world.config()
+    model = {'pretrained': 'config.yml', **sections.pop('model', {})}
+    return ['train', world.config('separate.yml', training={'joint': False}, model=model,
+                                  **sections)]
+
+
+def after_conventional(world, *arguments):
+    assert cli.main(separate(world)) == 0
+    return arguments
+
+
+def empty_folder(world):
+    Path('mine').mkdir()
+    return ['train', 'mine', '--seeds', '5']
+
+
 def yaml_file(world, text):
     Path('config.yml').write_text(text)
     return ['train', 'config.yml']
@@ -136,6 +155,14 @@ CASES = {
     'an encoding of no parts': lambda w: w.train(data={'parts': 'GLOBAL'}),
     'parts left out of GAP': lambda w: w.train(model={'encoding': 'gap'}),
     'GPU that is not there': lambda w: w.train('--gpu', '60'),
+    'many runs into one folder': lambda w: w.train('--seeds', '5', '--output', 'mine'),
+    'a folder without configs': empty_folder,
+    'conventional pipeline without a CNN': lambda w: w.train(training={'joint': False}),
+    'conventional pipeline for joint learning': lambda w: ['conventional', w.config()],
+    'conventional pipeline on a CNN of other data': lambda w: separate(
+        w, data={'part_ratio': .5}),
+    'more components than features': lambda w: after_conventional(
+        w, 'train', 'separate.yml', '--set', 'model.n_components=4000', '--output', 'many'),
     # annotation files
     'no data set': lambda w: w.train(data={'root': 'nowhere'}),
     'missing list': lambda w: w.image(lambda path: (w.birds / 'images.txt').unlink()),
@@ -154,6 +181,7 @@ CASES = {
             (w.birds / 'parts/part_locs.txt').read_text().splitlines(keepends=True)[1:]))),
     'no test images': lambda w: w.image(lambda path: (w.birds / 'train_test_split.txt').write_text(
         ''.join(f'{i} 1\n' for i in range(1, 19)))),
+    'tuning without images to spare': lambda w: w.train(data={'split': 'tuning'}),
     'not UTF-8': lambda w: w.image(lambda path: (w.birds / 'classes.txt').write_bytes(
         b'1 001.H\xe4her\n')),
     'parts far outside': lambda w: w.image(
@@ -194,6 +222,9 @@ CASES = {
     'a folder of something else': something_else,
     'no results': lambda w: ['evaluate', 'nothing'],
     'unfinished results': unfinished,
+    'a report of nothing': lambda w: ['report'],
+    'pictures of a network that is not there': lambda w: after_conventional(
+        w, 'visualize', 'mixture', 'results/separate/seed0'),
     'pictures of no images': lambda w: ['visualize', 'parts', w.config(), '--images', '0'],
     'times of a single step': lambda w: ['runtime', w.config(), '--steps', '1'],
     'video of too few points': lambda w: ['visualize', 'em', '--samples', '2'],
@@ -209,6 +240,7 @@ def sentence_of(error, tmp_path):
     """
     error = error.replace(f'{tmp_path}/', '')
     error = re.sub(r'(is not a complete \S+( file)?|cannot be used) \((.*)\);', r'\1 (...);', error)
+    error = re.sub(r'only \d+ local', 'only ... local', error)
     sentence = error[len('finetune: '):].rstrip('\n')
     return sentence if len(sentence) < 400 else f'{sentence[:150]} ... {sentence[-150:]}'
 

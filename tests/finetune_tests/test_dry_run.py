@@ -1,0 +1,84 @@
+"""Dry runs of the paper's experiments, at full size, on miniatures of their data sets.
+
+Four of them here; all of them take some minutes:
+
+    tests/run.sh -m slow
+"""
+from pathlib import Path
+import re
+
+import numpy
+import pytest
+
+from chainer.testing import attr
+
+from finetune import cli, config
+from finetune.data import data_sets, file_lists
+
+import layouts
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted(f'configs/{path.parent.name}/{path.name}' for dataset in layouts.WRITERS
+                 for path in (PROJECT / 'configs' / dataset).glob('*.yml'))
+N_PARTS = {'cub200': 15, 'nabirds': 11, 'birdsnap': 17}
+N_FEATURES = 2048       # of InceptionV3, 8 x 8 of them in a crop
+
+
+@pytest.fixture(scope='module')
+def roots(drawn_birds, tmp_path_factory):
+    """Folders of the miniatures, as distributed and with CS-Parts in the authors' layout."""
+    folder = tmp_path_factory.mktemp('miniatures')
+    lists = file_lists.read_cub(drawn_birds)
+    found = {}
+    for dataset, write in layouts.WRITERS.items():
+        root = found[dataset, 'points'] = folder / dataset
+        write(lists, drawn_birds, root)
+        there = data_sets.load(config.Data(dataset=dataset, root=str(root)))
+        random = numpy.random.RandomState(0)
+        boxes = {record.image_id: random.randint(60, 200, size=(4, 4))
+                 for record in there.train + there.test}
+        found[dataset, 'boxes'] = folder / f'{dataset}_boxes'
+        layouts.write_authors(there, found[dataset, 'boxes'], boxes)
+    return found
+
+
+def check(path, roots, capsys, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    settings = config.load(path)
+    data, model = settings.data, settings.model
+    root = roots[data.dataset, 'boxes' if data.parts == 'CS_PARTS' else 'points']
+    capsys.readouterr()
+    assert cli.main(['train', path, '--dry-run', '--set', f'data.root={root}']) == 0
+    shapes = dict(re.split(r'  +', line) for line in capsys.readouterr().out.splitlines()
+                  if re.search(r'\d x \d', line))
+    assert shapes['images'] == '2 x 3 x 299 x 299'
+    assert shapes['ConvMaps'] == f'2 x {N_FEATURES} x 8 x 8'
+    if data.parts == 'GLOBAL':
+        assert set(shapes) == {'images', 'ConvMaps', 'class scores'}
+        return
+    n_parts = {'GT': N_PARTS[data.dataset]}.get(data.parts, 4)
+    assert shapes['visible part crops'].endswith(' x 3 x 299 x 299')
+    assert shapes['ConvMaps of parts'] == f'{2 * n_parts} x {N_FEATURES} x 8 x 8'
+    assert shapes['local features'] == f'2 x {64 * n_parts} x {N_FEATURES}'
+    if settings.training.joint:
+        size = (n_parts if model.encoding == 'gap' else 2 * model.n_components) * N_FEATURES
+        assert shapes['encoding'] == f'2 x {size}' and shapes['class scores'] == '2 x 3'
+    else:
+        assert shapes['Fisher vectors'] == f'2 x {2 * model.n_components * model.pca_size}'
+
+
+@pytest.mark.parametrize('path', ['configs/cub200/gt2_fve_k5.yml',
+                                  'configs/cub200/gt2_separate_k50.yml',
+                                  'configs/nabirds/cs_parts_gap.yml', 'configs/birdsnap/gt_fve.yml'])
+def test_dry_run(path, roots, capsys, monkeypatch):
+    check(path, roots, capsys, monkeypatch)
+
+
+@attr.slow
+@pytest.mark.parametrize('path', CONFIGS)
+def test_dry_run_of_every_experiment(path, roots, capsys, monkeypatch):
+    check(path, roots, capsys, monkeypatch)
+
+
+def test_experiments_are_those_of_the_tables_and_figures():
+    assert len(CONFIGS) == 49
