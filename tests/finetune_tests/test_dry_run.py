@@ -21,6 +21,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(f'configs/{path.parent.name}/{path.name}' for dataset in layouts.WRITERS
                  for path in (PROJECT / 'configs' / dataset).glob('*.yml'))
 N_PARTS = {'cub200': 15, 'nabirds': 11, 'birdsnap': 17}
+N_GROUPS = {'cub200': 4, 'nabirds': 3, 'birdsnap': 4}       # NA-Birds has no legs
+N_BOXES = 4
 N_FEATURES = 2048       # of InceptionV3, 8 x 8 of them in a crop
 
 
@@ -35,7 +37,7 @@ def roots(drawn_birds, tmp_path_factory):
         write(lists, drawn_birds, root)
         there = data_sets.load(config.Data(dataset=dataset, root=str(root)))
         random = numpy.random.RandomState(0)
-        boxes = {record.image_id: random.randint(60, 200, size=(4, 4))
+        boxes = {record.image_id: random.randint(60, 200, size=(N_BOXES, 4))
                  for record in there.train + there.test}
         found[dataset, 'boxes'] = folder / f'{dataset}_boxes'
         layouts.write_authors(there, found[dataset, 'boxes'], boxes)
@@ -56,7 +58,8 @@ def check(path, roots, capsys, monkeypatch):
     if data.parts == 'GLOBAL':
         assert set(shapes) == {'images', 'ConvMaps', 'class scores'}
         return
-    n_parts = {'GT': N_PARTS[data.dataset]}.get(data.parts, 4)
+    n_parts = {'GT': N_PARTS[data.dataset], 'GT2': N_GROUPS[data.dataset],
+               'CS_PARTS': N_BOXES}[data.parts]
     assert shapes['visible part crops'].endswith(' x 3 x 299 x 299')
     assert shapes['ConvMaps of parts'] == f'{2 * n_parts} x {N_FEATURES} x 8 x 8'
     assert shapes['local features'] == f'2 x {64 * n_parts} x {N_FEATURES}'
