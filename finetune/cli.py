@@ -5,9 +5,11 @@ from pathlib import Path
 import sys
 
 from finetune import original_variables
+from finetune import shared_options as shared
 from finetune.errors import InputError
 
 MAX_JOBS = 256
+CONVENTIONAL_CONFIG = 'configs/minibirds/gt2_separate_k1.yml'
 DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.'
 
 
@@ -45,9 +47,9 @@ def parser():
     train.add_argument('configs', nargs='*', metavar='CONFIG',
                        help='YAML of an experiment, or a folder of them '
                             f'(default: {original_variables.DEFAULT_CONFIG})')
-    _add_overrides(train)
-    _add_gpu(train)
-    train.add_argument('--seeds', type=_seeds, metavar='N',
+    shared.add_overrides(train)
+    shared.add_gpu(train)
+    train.add_argument('--seeds', type=shared.seeds, metavar='N',
                        help='seeds 0 ... N-1, or a list of seeds: 0,3,7')
     train.add_argument('--jobs', type=int, default=1, metavar='N',
                        help='runs at a time with several configs or --seeds (default: 1)')
@@ -60,8 +62,8 @@ def parser():
         'conventional', help='CNN, then mixture, then Fisher vectors, then SVM',
         description='The conventional pipeline (Sect. 4.4) of a config with training.joint: false: '
                     'features of a fine-tuned CNN, PCA, mixture, Fisher vectors, linear SVM.')
-    _add_settings(conventional, 'configs/minibirds/gt2_separate_k1.yml')
-    _add_gpu(conventional)
+    shared.add_settings(conventional, CONVENTIONAL_CONFIG)
+    shared.add_gpu(conventional)
     conventional.add_argument('--output', metavar='DIR', help='another folder for the results')
     conventional.set_defaults(run=_conventional)
 
@@ -69,15 +71,15 @@ def parser():
         'runtime', help='what the time of a training step goes into',
         description="The paper's Table 3 for this machine: trains for some steps with random "
                     'weights and prints where the time went. Nothing is saved.')
-    _add_settings(runtime)
-    _add_gpu(runtime)
+    shared.add_settings(runtime)
+    shared.add_gpu(runtime)
     runtime.add_argument('--steps', type=int, default=20, help='how many to time (default: 20)')
     runtime.set_defaults(run=_runtime)
 
     evaluate = commands.add_parser(
         'evaluate', help='evaluate a trained model',
         description='Evaluates the model in a folder of results on its test images.')
-    _add_results(evaluate)
+    shared.add_results(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     report = commands.add_parser(
@@ -85,10 +87,8 @@ def parser():
         description='Reads the finished runs of the experiments in configs/ and writes '
                     'report.html, report.md and plots: the tables of the paper beside ours, tests '
                     'of its claims, learning curves and more.')
-    report.add_argument('--results', default='results', metavar='DIR',
-                        help='folder of results (default: results)')
-    report.add_argument('--output', default='results/report', metavar='DIR',
-                        help='folder for the report (default: results/report)')
+    shared.add_folder(report, '--results', 'results', 'folder of results')
+    shared.add_folder(report, '--output', 'results/report', 'folder for the report')
     report.set_defaults(run=_report)
 
     convert = commands.add_parser(
@@ -110,8 +110,8 @@ def parser():
         'doctor', help='check environment and data set',
         description='Checks packages, GPU and, with a config, its data set and weights. Exit '
                     'code 0: training can start.')
-    _add_settings(doctor, default='none')
-    _add_gpu(doctor)
+    shared.add_settings(doctor, default='none')
+    shared.add_gpu(doctor)
     doctor.set_defaults(run=_doctor)
     return top
 
@@ -128,10 +128,10 @@ def _add_pictures(command):
         'parts', help='images with part boxes and crops, before training',
         description='A contact sheet of images of an experiment: their part boxes, and the image '
                     'and the part crops exactly as the network gets them.')
-    _add_settings(parts)
+    shared.add_settings(parts)
     parts.add_argument('--split', choices=('train', 'test'), default='train',
                        help='train: augmented (default); test: not')
-    _add_images(parts)
+    shared.add_images(parts)
     parts.add_argument('--output', metavar='DIR',
                        help='folder for the picture (default: results/<config>)')
     parts.set_defaults(run=_visualize_parts)
@@ -141,15 +141,15 @@ def _add_pictures(command):
         description='Pictures in the folder of results: some test images with their local features '
                     'coloured by component, and the patches and parts of each component over all '
                     'test images.')
-    _add_results(mixture)
-    _add_images(mixture)
+    shared.add_results(mixture)
+    shared.add_images(mixture)
     mixture.set_defaults(run=_visualize_mixture)
 
     confusion = commands.add_parser(
         'confusion', help='the species mixed up most',
         description='A picture in the folder of results: the pairs of species that the model mixes '
                     'up most often on the test images, with examples and mistakes.')
-    _add_results(confusion)
+    shared.add_results(confusion)
     confusion.set_defaults(run=_visualize_confusion)
 
 
@@ -169,60 +169,15 @@ def _add_em(command):
     add('--seeds', type=int, metavar='N',
         help='print how reliably N runs find the centres, seed after seed')
     add('--no-video', action='store_true', help='only the table of --seeds')
-    add('--output', default='results/em', metavar='DIR',
-        help='folder for videos and pictures (default: results/em)')
+    shared.add_folder(command, '--output', 'results/em', 'folder for videos and pictures')
     command.set_defaults(run=_visualize_em)
-
-
-def _add_settings(command, default=original_variables.DEFAULT_CONFIG):
-    command.add_argument('config', nargs='?', metavar='CONFIG',
-                         help=f'YAML of the experiment (default: {default})')
-    _add_overrides(command)
-
-
-def _add_overrides(command):
-    command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
-    command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
-                         dest='overrides', help='another value for a setting; repeatable')
-    command.set_defaults(gpu=None)
-
-
-def _seeds(text):
-    numbers = [int(word) for word in text.split(',')]
-    if min(numbers) < (0 if ',' in text else 1):
-        raise argparse.ArgumentTypeError(f'{text} is neither a number of seeds nor a list of them')
-    return numbers if ',' in text else list(range(numbers[0]))
-
-
-def _add_gpu(command):
-    command.add_argument('--gpu', type=int, help='device id; -1: CPU (training.gpu)')
-
-
-def _add_results(command):
-    command.add_argument('results', help='folder of a finished run')
-    command.add_argument('--gpu', type=int, default=-1, help='device id; -1: CPU (default)')
-
-
-def _add_images(command):
-    command.add_argument('--images', type=int, default=6,
-                         help='how many images, spread over the data set (default: 6)')
-
-
-def _settings(options):
-    """Config path and overrides; options win over the original's environment variables."""
-    config, overrides = original_variables.read(os.environ, options.config)
-    if options.seed is not None:
-        overrides.append(f'training.seed={options.seed}')
-    if options.gpu is not None:
-        overrides.append(f'training.gpu={options.gpu}')
-    return config, overrides + options.overrides
 
 
 def _train(options):
     from finetune import suite
     from finetune.training import dry_run
     options.config = options.configs[0] if options.configs else None
-    config, overrides = _settings(options)
+    config, overrides = shared.settings(options)
     configs = suite.expand(options.configs or [config])
     output = options.output or original_variables.output(os.environ)
     if options.dry_run or original_variables.is_dry_run(os.environ):
@@ -243,14 +198,13 @@ def _train(options):
 
 def _conventional(options):
     from finetune.conventional import pipeline
-    config = options.config or 'configs/minibirds/gt2_separate_k1.yml'
-    pipeline.train(*_settings(argparse.Namespace(**{**vars(options), 'config': config})),
-                   options.output)
+    options.config = options.config or CONVENTIONAL_CONFIG
+    pipeline.train(*shared.settings(options), options.output)
 
 
 def _runtime(options):
     from finetune.training import runtime
-    runtime.measure(*_settings(options), options.steps)
+    runtime.measure(*shared.settings(options), options.steps)
 
 
 def _evaluate(options):
@@ -272,7 +226,7 @@ def _doctor(options):
     from finetune import doctor
     if options.config is None and (options.overrides or options.gpu is not None):
         raise InputError('doctor without a config checks the machine only; name a config, too.')
-    config, overrides = (None, []) if options.config is None else _settings(options)
+    config, overrides = (None, []) if options.config is None else shared.settings(options)
     return doctor.check(config, overrides)
 
 
@@ -290,7 +244,7 @@ def _visualize_em(options):
 
 def _visualize_parts(options):
     from finetune.visualize import parts
-    parts.make(*_settings(options), options.split, options.images, options.output)
+    parts.make(*shared.settings(options), options.split, options.images, options.output)
 
 
 def _visualize_mixture(options):

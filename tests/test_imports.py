@@ -18,7 +18,8 @@ LIBRARY = {
 }
 # From the first to the last: a package imports from itself and from those before it.
 PROGRAM = ['errors', 'progress', 'config', 'data', 'models', 'training', 'conventional', 'doctor',
-           'convert', 'visualize', 'suite', 'report', 'original_variables', 'cli']
+           'convert', 'visualize', 'suite', 'report', 'original_variables', 'shared_options',
+           'cli']
 
 
 def modules(package):

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from finetune import cli
-from finetune import config
+from finetune import config, shared_options
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / 'README.md').read_text(encoding='utf-8')
@@ -48,7 +48,7 @@ def test_command_parses_and_its_config_loads(command, monkeypatch):
     if options.command == 'train':
         options.config = options.configs[0] if options.configs else None
     if options.command in ('train', 'doctor'):
-        config.load(*cli._settings(options))
+        config.load(*shared_options.settings(options))
 
 
 @pytest.mark.parametrize('code', re.findall(r'```python\n(.*?)```', README, re.DOTALL))

@@ -28,6 +28,8 @@ class Table(NamedTuple):
 
     title: str
     source: str
+    data_sets: list
+    stand_in: str       # what is said of the stand-ins; maybe nothing
     rows: list
 
 
@@ -35,7 +37,7 @@ class Published(NamedTuple):
     """All that the report takes from the file."""
 
     tables: list            # Table
-    figure: Any             # title, source, data_sets, lines: {line: {components: run}}
+    figure: Any             # title, source, lines: {line: {components: run}}
     inconsistencies: list
     paper: str
 
@@ -43,8 +45,9 @@ class Published(NamedTuple):
 def read(path=PATH):
     """Reads the file."""
     tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    tables = [Table(tree[name]['title'], tree[name]['source'],
-                    [_row(row) for row in tree[name]['rows']]) for name in ('table_1', 'table_2')]
+    tables = [Table(**{'stand_in': '', **tree[name],
+                       'rows': [_row(row) for row in tree[name]['rows']]})
+              for name in ('table_1', 'table_2')]
     return Published(tables, tree['figure_3'], tree['inconsistencies'], tree['paper'])
 
 

@@ -1,7 +1,10 @@
 """Tables of the report, as blocks of a document."""
+import collections
+
 import numpy
 
 from finetune import config as configuration
+from finetune.report.claims import compare
 from finetune.report.document import Commands, Items, Paragraph, Table
 from finetune.report.published import STAND_INS, TITLES
 from finetune.report.runs import spread
@@ -16,7 +19,7 @@ def accuracies(table, runs, dataset):
     baseline = table.rows[[row.setup for row in table.rows].index('no parts')]
     header = ['method', 'parts', f'published ({TITLES["cub200" if stands_in else dataset]})',
               'ours', 'part stream alone',
-              'gain over no parts: published', 'ours' if stands_in else 'gain: ours',
+              'gain, published', 'gain, ours',
               *([] if stands_in else ['ours − published']), 'parameters', 's per epoch', 'run']
     rows = []
     for row in table.rows:
@@ -51,6 +54,18 @@ def components(figure, runs, dataset):
     costs = [[str(k), line, *_costs(runs, dataset, names[k]), f'`{names[k]}`']
              for line, names in lines.items() for k in names if runs.of(dataset, names[k])]
     return [Table(header, rows), Table(['K', 'line', 'parameters', 's per epoch', 'run'], costs)]
+
+
+def verdicts(claims, runs):
+    """How many comparisons of each claim came out how, by data set."""
+    rows = []
+    for claim in claims:
+        counts = [collections.Counter(one.verdict for one in compare(claim, runs, dataset))
+                  for dataset in runs.data_sets]
+        rows.append([f'({claim.letter}) {claim.text}',
+                     *('; '.join(f'{verdict}: {n}' for verdict, n in some.items())
+                       for some in counts)])
+    return Table(['claim', *(TITLES[dataset] for dataset in runs.data_sets)], rows)
 
 
 def comparisons(found):

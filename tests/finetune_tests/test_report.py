@@ -338,7 +338,7 @@ def test_every_row_of_ours_has_a_config_that_says_what_was_published():
     for dataset, names in [('cub200', rows), ('minibirds', rows)]:
         for one in names:
             assert (CONFIGS / dataset / f'{one.names[dataset]}.yml').exists()
-    for dataset in numbers.figure['data_sets']:
+    for dataset in ('cub200', 'minibirds'):
         for k, name in ((k, name) for line in numbers.figure['lines'].values()
                         for k, name in line.items()):
             settings = config.load(CONFIGS / dataset / f'{name}.yml')

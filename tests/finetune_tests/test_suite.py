@@ -1,11 +1,15 @@
 """Many configs and seeds at once, through the command line."""
 import json
+import os
 from pathlib import Path
 import re
 import signal
 import subprocess
 import sys
+import time
 
+from chainer.testing import attr
+import numpy
 import pytest
 import yaml
 
@@ -30,8 +34,8 @@ def configs(write_config, tmp_path):
 
 def evaluations():
     """Every evaluation below the results, byte for byte."""
-    return {path.parent: path.read_text() for path in sorted(Path('results').rglob('*'))
-            if path.name in ('evaluation.yml', 'predictions.csv')}
+    return {path.parent: (path.read_bytes(), (path.parent / 'evaluation.yml').read_bytes())
+            for path in Path('results').rglob('predictions.csv')}
 
 
 def test_every_config_runs_with_every_seed_and_is_skipped_afterwards(configs, capfd):
@@ -74,9 +78,9 @@ def test_failed_run_does_not_stop_the_others(configs, write_config, capfd):
     assert len(evaluations()) == 2
 
 
-def process(*arguments):
+def process(*arguments, **options):
     return subprocess.Popen([sys.executable, '-m', 'finetune', 'train', *map(str, arguments)],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def test_interrupted_suite_ends_its_runs_and_goes_on(configs, write_config):
@@ -97,6 +101,31 @@ def test_interrupted_suite_ends_its_runs_and_goes_on(configs, write_config):
     Path('results').rename('interrupted')
     assert run(configs, '--seeds', 1) == 0
     assert evaluations() == after_interruption and len(after_interruption) == 2
+
+
+@attr.slow
+def test_suite_killed_at_five_random_points_gives_the_same(configs, write_config):
+    """SIGKILL for the suite and all its runs, at other points in every test."""
+    random = numpy.random.RandomState()
+    write_config('pretrain.yml', data={'parts': 'GLOBAL'}, model={'encoding': 'gap'})
+    write_config(f'{configs}/fve.yml', model={'pretrained': 'pretrain.yml'},
+                 training={'epochs': 6, 'workers': 1})
+    write_config(f'{configs}/separate.yml', training={'joint': False},
+                 model={'pretrained': f'{configs}/gap.yml'})
+    arguments = configs, '--seeds', 2, '--jobs', 2
+    started = time.monotonic()
+    assert run(*arguments) == 0
+    seconds = time.monotonic() - started
+    uninterrupted = evaluations()
+    Path('results').rename('uninterrupted')
+    for _ in range(5):
+        killed = process(*arguments, start_new_session=True)
+        with pytest.raises(subprocess.TimeoutExpired):      # else it had finished
+            killed.communicate(timeout=random.uniform(.03, .2) * seconds)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+    assert run(*arguments) == 0
+    assert evaluations() == uninterrupted and len(uninterrupted) == 6
 
 
 def test_folder_stands_for_its_configs_but_the_pretraining():

@@ -1,0 +1,55 @@
+"""Options that several commands have, and what they say together."""
+import argparse
+import os
+
+from finetune import original_variables
+
+
+def add_settings(command, default=original_variables.DEFAULT_CONFIG):
+    command.add_argument('config', nargs='?', metavar='CONFIG',
+                         help=f'YAML of the experiment (default: {default})')
+    add_overrides(command)
+
+
+def add_overrides(command):
+    command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
+    command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
+                         dest='overrides', help='another value for a setting; repeatable')
+    command.set_defaults(gpu=None)
+
+
+def seeds(text):
+    """The list that ``--seeds`` stands for: its numbers, or 0 ... N-1."""
+    numbers = [int(word) for word in text.split(',')]
+    if min(numbers) < (0 if ',' in text else 1):
+        raise argparse.ArgumentTypeError(f'{text} is neither a number of seeds nor a list of them')
+    return numbers if ',' in text else list(range(numbers[0]))
+
+
+def add_gpu(command):
+    command.add_argument('--gpu', type=int, help='device id; -1: CPU (training.gpu)')
+
+
+def add_results(command):
+    command.add_argument('results', help='folder of a finished run')
+    command.add_argument('--gpu', type=int, default=-1, help='device id; -1: CPU (default)')
+
+
+def add_images(command):
+    command.add_argument('--images', type=int, default=6,
+                         help='how many images, spread over the data set (default: 6)')
+
+
+def add_folder(command, option, default, what):
+    command.add_argument(option, default=default, metavar='DIR',
+                         help=f'{what} (default: {default})')
+
+
+def settings(options):
+    """Config path and overrides; options win over the original's environment variables."""
+    config, overrides = original_variables.read(os.environ, options.config)
+    if options.seed is not None:
+        overrides.append(f'training.seed={options.seed}')
+    if options.gpu is not None:
+        overrides.append(f'training.gpu={options.gpu}')
+    return config, overrides + options.overrides
