@@ -23,7 +23,7 @@ def seeds(text):
     numbers = [int(word) for word in text.split(',')]
     if min(numbers) < (0 if ',' in text else 1):
         raise argparse.ArgumentTypeError(f'{text} is neither a number of seeds nor a list of them')
-    return numbers if ',' in text else list(range(numbers[0]))
+    return list(dict.fromkeys(numbers)) if ',' in text else list(range(numbers[0]))
 
 
 def add_gpu(command):

@@ -1,6 +1,5 @@
 """The mixture that learns by EM during training, and the Fisher vector layer on top of it."""
 import chainer
-from chainer import backend
 from chainer.backends import cuda
 import numpy
 

@@ -14,7 +14,6 @@ from finetune import cli, config
 from finetune.data import file_lists
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import PartClassifier
-from finetune.training import trainer
 from finetune.visualize import confusion, mixture, mixture_pictures, sheet
 
 CPU = chainer.get_device('@numpy')
@@ -252,18 +251,6 @@ def test_mixture_and_confusion_through_the_command_line(write_config, capsys):
     assert {'mixture_overlay.png', 'mixture_components.png', 'confusion.png'} <= {
         path.name for path in out.iterdir()}
     assert (out / 'model.npz').read_bytes() == weights
-
-
-def test_predictions_are_those_that_are_evaluated(lists, write_config):
-    settings = config.load(write_config())
-    model = trainer.build_model(settings, lists)
-    iterator = trainer.test_iterator(settings, lists)
-    label = numpy.array([record.label for record in lists.test])
-    with chainer.using_config('train', False):
-        logits = [sum(model.logits(*collate([example])[:3])) for example in iterator.dataset]
-    expected = [int(one.array.argmax()) for one in logits]
-    predicted = confusion.predict(model, iterator, CPU)
-    assert (predicted == expected).all() and len(predicted) == len(label)
 
 
 def test_most_confused_pairs():
