@@ -44,7 +44,9 @@ class GMMLayer(chainer.Link):
         init (str): ``'kmeans'``: k-means++ with restarts on the first training batch;
             ``'random'``: means uniform in [-1, 1], unit variances. With ``'kmeans'``, a mixture
             assigned before the first batch is kept as the seeds unless all its means are zero.
-        var_floor (float): Smallest variance.
+        var_floor (float): Smallest variance. A CNN that learns through the layer pulls its features
+            towards the components, whose variances follow: if several components collapse, raise
+            it to the order of the features' variances.
         seed (int or None): Seed of the random choices. ``None``: drawn from NumPy's global state.
 
     Attributes:

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff; }
 h1, h2, h3 { line-height: 1.2; margin: 2rem 0 .6rem; }
 .wide { overflow-x: auto; margin: 1rem 0; }
@@ -16,9 +16,13 @@ th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left;
 td.number { text-align: right; white-space: nowrap; }
 th { border-bottom: 2px solid #888; }
 img { max-width: 100%; height: auto; }
-code { background: #f3f3f3; padding: 0 .2rem; border-radius: 3px; overflow-wrap: anywhere; }
+td code, th code { white-space: nowrap; }
+code { background: #f3f3f3; padding: 0 .2rem; border-radius: 3px; }
 pre { background: #f3f3f3; padding: .6rem; overflow-x: auto; }
 """
+
+# 12,345   -1.5   < 0.001   61.2 ± 1.8 (5)   +0.3 ... +2.1
+NUMBER = re.compile(r'[-+<]? ?[\d.,]+( ± [\d.]+)?( \(\d+\))?( \.\.\. [-+][\d.]+)?')
 
 
 class Heading(NamedTuple):
@@ -117,8 +121,8 @@ def to_html(blocks, folder):
 
 
 def _cell(text):
-    number = re.match(r'[-+−<]?\d', text)
-    return f'<td class="number">{_inline(text)}</td>' if number else f'<td>{_inline(text)}</td>'
+    kind = ' class="number"' if NUMBER.fullmatch(text) else ''
+    return f'<td{kind}>{_inline(text)}</td>'
 
 
 def _inline(text):

@@ -109,7 +109,7 @@ def _details(runs, dataset, names, output):
          'Test accuracy after every epoch, mean and standard deviation over seeds.'),
         ('robustness', plots.robustness, with_parts, 'Fewer parts at test time',
          'Test accuracy as more and more of the visible parts are hidden.'),
-        ('visible_parts', plots.visible_parts, names, 'Accuracy and visible parts',
+        ('visible_parts', plots.visible_parts, with_parts, 'Accuracy and visible parts',
          'Test accuracy over the number of visible parts of an image.')]
     for file, draw, some, title, description in pictures:
         if some:
