@@ -1,4 +1,5 @@
 """What the README says can be typed is something that can be typed."""
+from glob import glob
 from pathlib import Path
 import re
 import shlex
@@ -6,7 +7,7 @@ import shlex
 import pytest
 
 from finetune import cli
-from finetune import config, shared_options
+from finetune import config, shared_options, suite
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / 'README.md').read_text(encoding='utf-8')
@@ -44,10 +45,13 @@ def test_command_parses_and_its_config_loads(command, monkeypatch):
     variables, arguments = split(command)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    options = cli.parser().parse_args(arguments)
+    options = cli.parser().parse_args([one for word in arguments for one in glob(word) or [word]])
+    paths = []
     if options.command == 'train':
-        options.config = options.configs[0] if options.configs else None
-    if options.command in ('train', 'doctor'):
+        paths = suite.expand(options.configs) or [None]
+    elif options.command in ('doctor', 'conventional', 'runtime'):
+        paths = [options.config]
+    for options.config in paths:
         config.load(*shared_options.settings(options))
 
 

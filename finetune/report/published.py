@@ -38,6 +38,7 @@ class Published(NamedTuple):
 
     tables: list            # Table
     figure: Any             # title, source, lines: {line: {components: run}}
+    run_time: Any           # title, source, rows of steps, milliseconds and per cent
     inconsistencies: list
     paper: str
 
@@ -48,7 +49,8 @@ def read(path=PATH):
     tables = [Table(**{'stand_in': '', **tree[name],
                        'rows': [_row(row) for row in tree[name]['rows']]})
               for name in ('table_1', 'table_2')]
-    return Published(tables, tree['figure_3'], tree['inconsistencies'], tree['paper'])
+    return Published(tables, tree['figure_3'], tree['table_3'], tree['inconsistencies'],
+                     tree['paper'])
 
 
 def _row(row):

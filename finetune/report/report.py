@@ -28,7 +28,9 @@ def make(folder='results', output='results/report'):
     blocks = list(_introduction(runs, numbers))
     for dataset in runs.data_sets:
         blocks += _data_set(runs, numbers, dataset, output)
-    blocks += [Heading(2, 'Missing runs'), *tables.missing(runs, _n_seeds(runs)),
+    blocks += [Heading(2, f'{numbers.run_time["title"]} ({numbers.run_time["source"]})'),
+               *tables.run_time(numbers.run_time),
+               Heading(2, 'Missing runs'), *tables.missing(runs, _n_seeds(runs)),
                Heading(2, 'Inconsistencies of the paper'), Items(numbers.inconsistencies)]
     (output / 'report.md').write_text(to_markdown(blocks), encoding='utf-8')
     (output / 'report.html').write_text(to_html(blocks, output), encoding='utf-8')

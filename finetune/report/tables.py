@@ -124,6 +124,14 @@ def hardest_classes(names, class_names, values):
     return Table(['class', *(f'`{name}`' for name in names)], rows)
 
 
+def run_time(table):
+    """Table 3 as published, and how to get ours."""
+    rows = [[row['step'], f'{row["milliseconds"]:.1f}', f'{row["percent"]:.2f}']
+            for row in table['rows']]
+    return [Table(['of an iteration', 'published: ms', 'published: %'], rows),
+            Paragraph('The same for this machine:'), Commands('python -m finetune runtime')]
+
+
 def settings(runs, dataset):
     """The settings in which a data set's experiments differ, and those that all share."""
     configs = {name: some[0].config for (one, name), some in runs.runs.items() if one == dataset}

@@ -106,6 +106,7 @@ def test_rows_of_a_table(results, capsys):
     assert found[5:7] == ['+0.47', f'{ours.mean() - baseline.mean():+.1f}']
     assert found[7:] == ['12,345', '2.0', '`gt_gap_shuffled`']
     assert row(text, 'GAP', 'no parts')[3] == spread(baseline)
+    assert row(text, 'update of the mixture') == ['update of the mixture', '3.0', '1.11']
     assert 'report.html' in capsys.readouterr().out
 
 
