@@ -59,10 +59,11 @@ def run_all(configs, seeds, overrides=(), n_jobs=1):
     """
     overrides = [one for one in overrides if not one.startswith('training.seed=')]
     runs = [_run(config, seed, overrides) for seed in seeds for config in expand(configs)]
-    queue = Queue([run for run in runs if not _is_done(run)], overrides, n_jobs)
-    print(f'{len(runs)} runs, {len(runs) - len(queue.waiting)} of them finished before; what each '
-          'prints is in results/<config>/seed<k>.txt', flush=True)
-    queue.learn(runs)
+    done = [run for run in runs if _is_done(run, overrides)]
+    print(f'{len(runs)} runs, {len(done)} of them finished before; what each prints is in '
+          'results/<config>/seed<k>.txt', flush=True)
+    queue = Queue([run for run in runs if run not in done], overrides, n_jobs)
+    queue.learn(done)
     try:
         queue.work()
     finally:
@@ -94,8 +95,14 @@ def _run(path, seed, overrides):
     return Run(path, name, seed, out, config.training.epochs if config.training.joint else 0)
 
 
-def _is_done(run):
-    return results.is_finished(run.out) and (run.out / 'evaluation.yml').exists()
+def _is_done(run, overrides):
+    """Whether there is nothing left to do; results of other settings are for the run to complain
+    of."""
+    if not results.is_finished(run.out) or not (run.out / 'evaluation.yml').exists():
+        return False
+    config = configuration.load(run.config, [*overrides, f'training.seed={run.seed}'])
+    before = configuration.load(run.out / 'config.yml')
+    return not configuration.differences(before, config, results.WITHOUT_EFFECT)
 
 
 class Queue:
@@ -112,11 +119,11 @@ class Queue:
         self.seconds = {}           # name of the experiment: of its runs so far
         self.n_done = 0
 
-    def learn(self, runs):
+    def learn(self, done):
         """Takes the times of runs that were finished before from their logs."""
-        for run in runs:
+        for run in done:
             log = run.out / 'log'
-            if _is_done(run) and log.exists():
+            if log.exists():
                 entries = json.loads(log.read_text())
                 self.seconds.setdefault(run.name, []).append(entries[-1]['elapsed_time'])
 

@@ -78,6 +78,16 @@ def test_failed_run_does_not_stop_the_others(configs, write_config, capfd):
     assert len(evaluations()) == 2
 
 
+def test_results_of_other_settings_are_no_results(configs, capfd):
+    assert run(configs, '--seeds', 1) == 0
+    assert run(configs, '--seeds', 1, '--set', 'model.ema_decay=0.8') == 1
+    out, error = capfd.readouterr()
+    assert '2 runs, 0 of them finished before' in out
+    assert error.count('was made with another model.ema_decay') == 2
+    assert run(configs, '--seeds', 1, '--set', 'training.workers=1') == 0
+    assert '2 runs, 2 of them finished before' in capfd.readouterr().out
+
+
 def process(*arguments, **options):
     return subprocess.Popen([sys.executable, '-m', 'finetune', 'train', *map(str, arguments)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
@@ -176,11 +186,9 @@ def test_time_left_is_that_of_the_same_experiments(configs, monkeypatch):
     assert queue._seconds_left() is None
     for run_, seconds in zip(runs[:2], (30., 70.)):
         run_.out.mkdir(parents=True)
-        for name in ('model.npz', 'evaluation.yml'):
-            (run_.out / name).write_text('')
         (run_.out / 'log').write_text(json.dumps([{'elapsed_time': 1.},
                                                   {'elapsed_time': seconds}]))
-    queue.learn(runs)
+    queue.learn(runs[:2])
     assert queue._seconds_left() == (2 * 30 + 2 * 70) / 2
     queue.running[queue.waiting.pop(0)] = None, 0.      # fve, of 30 s
     clock.now = 10.
