@@ -38,7 +38,8 @@ class World:
         self.root = folder / 'a project'
         self.venv = self.root / '.venv'
         (self.root / 'tests').mkdir(parents=True)
-        for name in 'environment.sh', 'setup.py', 'train.sh', 'visualize.sh', 'tests/run.sh':
+        for name in ('environment.sh', 'setup.py', 'train.sh', 'visualize.sh', 'reproduce.sh',
+                     'tests/run.sh'):
             shutil.copy(ROOT / name, self.root / name)
         self.python3 = self.python('system', '3.12')
 
@@ -227,3 +228,19 @@ def test_train_fails_where_the_environment_fails(world):
     world.switch('no-network')
     assert world.run('./train.sh').returncode != 0
     assert not (world.folder / 'asked').exists()
+
+
+@pytest.mark.parametrize('code, n_calls', [(0, 2), (1, 2), (130, 1)])
+def test_reproduce_goes_on_after_failures_but_not_after_an_interruption(world, code, n_calls):
+    (world.root / 'train.sh').write_text(
+        '#!/bin/bash\necho "$@" >> "%s"\nexit %d\n' % (world.folder / 'trained', code))
+    assert world.run('./reproduce.sh --jobs 2').returncode == code
+    calls = (world.folder / 'trained').read_text().splitlines()
+    assert len(calls) == n_calls
+    assert calls[0] == 'configs/minibirds --seeds 3 --jobs 2'
+    assert all(call.endswith('--seeds 5 --jobs 2') for call in calls[1:])
+    if code == 130:
+        assert not (world.folder / 'asked').exists()
+    else:
+        asked = (world.folder / 'asked').read_text().splitlines()
+        assert asked == [str(world.root), '-m', 'finetune', 'report']
