@@ -52,7 +52,8 @@ def _introduction(runs, numbers):
     yield Paragraph(numbers.paper + '. Its numbers are in the columns called "published".')
     yield Paragraph(
         'Test accuracies are in per cent, as mean ± standard deviation (n - 1), with the number of '
-        'runs in parentheses; a run has a seed of its own. A gain is that over no parts. Tests are '
+        'runs in parentheses; a run has a seed of its own. A gain is that over no parts; the '
+        'seconds per epoch are the median, whatever else the machine did. Tests are '
         "Welch's t-tests between runs, two-sided, not corrected for their number; intervals are "
         '95 % intervals of the difference of the means. A claim "holds" if p is below 0.05; that '
         'no difference was found does not prove that there is none: the interval says how large '
@@ -112,7 +113,8 @@ def _details(runs, dataset, names, output):
         ('robustness', plots.robustness, with_parts, 'Fewer parts at test time',
          'Test accuracy as more and more of the visible parts are hidden.'),
         ('visible_parts', plots.visible_parts, with_parts, 'Accuracy and visible parts',
-         'Test accuracy over the number of visible parts of an image.')]
+         'Test accuracy over the number of visible parts, for up to six groups of about equally '
+         'many test images.')]
     for file, draw, some, title, description in pictures:
         if some:
             name = f'{dataset}_{file}.png'
