@@ -155,8 +155,10 @@ def test_comparison_is_welchs_test(seed):
     (([9, 10, 11], [1, 2, 3]), True, 'does not hold: they differ'),
     (([1, 2, 3], [2, 3, 4]), True, 'holds: no difference found'),
     (([1], [2, 3, 4]), False, 'too few runs'),
+    (([7, 7, 7], [1, 2, 3]), False, 'holds'),
     (([1, 1 + 1e-14, 1], [2, 2]), False, 'too few runs'),
 ])
+@pytest.mark.filterwarnings('error')
 def test_verdicts(samples, equal, verdict):
     assert Comparison('a', 'x', 'y', '', samples, equal).verdict == verdict
 
