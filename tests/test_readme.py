@@ -1,4 +1,4 @@
-"""What the README says can be typed is something that can be typed."""
+"""What README, pages and configs say can be typed is something that can be typed."""
 from glob import glob
 from pathlib import Path
 import re
@@ -11,7 +11,9 @@ from finetune import config, shared_options, suite
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / 'README.md').read_text(encoding='utf-8')
-COMMANDS = [line.strip() for line in README.splitlines() if line.startswith('    ')]
+PAGES = [README, *(path.read_text(encoding='utf-8') for path in PROJECT.glob('docs/**/*.md'))]
+COMMANDS = [line.strip() for page in PAGES for line in page.splitlines()
+            if line.startswith('    ')]
 COMMANDS += re.findall(r'^# Run: +(.*)$', '\n'.join(
     path.read_text(encoding='utf-8') for path in sorted((PROJECT / 'configs').rglob('*.yml'))),
     re.MULTILINE)
