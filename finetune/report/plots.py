@@ -1,4 +1,6 @@
 """Pictures of the report."""
+import itertools
+
 import matplotlib
 from matplotlib.figure import Figure
 import numpy
@@ -28,10 +30,15 @@ def components(figure_3, runs, dataset, path):
     _save(figure, axes, path)
 
 
-def learning_curves(runs, dataset, names, path):
+def colours_of(names):
+    """A colour for each run, the same in all plots."""
+    return dict(zip(names, itertools.cycle(COLOURS)))
+
+
+def learning_curves(runs, dataset, colours, path):
     """Test accuracy over epochs: means over seeds, and bands of a standard deviation."""
     figure, axes = _axes('epoch', 'test accuracy in %')
-    for colour, name in zip(COLOURS, names):
+    for name, colour in colours.items():
         logs = [run.log for run in runs.of(dataset, name)]
         values = 100 * numpy.array([[entry['validation/main/accuracy'] for entry in log]
                                     for log in logs])
@@ -40,10 +47,10 @@ def learning_curves(runs, dataset, names, path):
     _save(figure, axes, path)
 
 
-def robustness(runs, dataset, names, path):
+def robustness(runs, dataset, colours, path):
     """Accuracy over the share of visible parts that is hidden at test time."""
     figure, axes = _axes('share of visible parts hidden at test time, %', 'test accuracy in %')
-    for colour, name in zip(COLOURS, names):
+    for name, colour in colours.items():
         some = runs.of(dataset, name)
         hidden = [run.evaluation['robustness']['hidden'] for run in some]
         shares = list(hidden[0])
@@ -54,10 +61,10 @@ def robustness(runs, dataset, names, path):
     _save(figure, axes, path)
 
 
-def visible_parts(runs, dataset, names, path):
+def visible_parts(runs, dataset, colours, path):
     """Accuracy over the number of visible parts of an image, all seeds together."""
     figure, axes = _axes('visible parts of the image', 'test accuracy in %')
-    for colour, name in zip(COLOURS, names):
+    for name, colour in colours.items():
         n_visible, correct = (numpy.concatenate(arrays) for arrays in zip(*(
             (run.predictions['n_visible'], run.predictions['label'] == run.predictions['predicted'])
             for run in runs.of(dataset, name))))

@@ -106,9 +106,10 @@ def _claims(runs, dataset):
 
 def _details(runs, dataset, names, output):
     """What readers ask for beyond the paper's tables."""
-    with_parts = [name for name in names if name != 'no_parts']
+    colours = plots.colours_of(names)
+    with_parts = {name: colour for name, colour in colours.items() if name != 'no_parts'}
     pictures = [
-        ('learning_curves', plots.learning_curves, names, 'Learning curves',
+        ('learning_curves', plots.learning_curves, colours, 'Learning curves',
          'Test accuracy after every epoch, mean and standard deviation over seeds.'),
         ('robustness', plots.robustness, with_parts, 'Fewer parts at test time',
          'Test accuracy as more and more of the visible parts are hidden.'),
