@@ -37,7 +37,7 @@ class Published(NamedTuple):
     """All that the report takes from the file."""
 
     tables: list            # Table
-    figure: Any             # title, source, lines: {line: {components: run}}
+    figure: Any             # title, source, cnn: run, lines: {line: {components: run}}
     run_time: Any           # title, source, rows of steps, milliseconds and per cent
     inconsistencies: list
     paper: str

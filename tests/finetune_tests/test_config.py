@@ -1,4 +1,5 @@
 from pathlib import Path
+import re
 
 import pytest
 
@@ -33,6 +34,18 @@ def test_main_job_says_what_to_expect_of_its_own_settings():
     assert '%' in config.load(DEFAULT_CONFIG).expect
     assert '%' in config.load(DEFAULT_CONFIG, ['training.seed=3', 'training.gpu=0']).expect
     assert config.load(DEFAULT_CONFIG, ['training.epochs=3', 'training.seed=3']).expect == ''
+
+
+@pytest.mark.parametrize('path', [path for path in CONFIGS if path.stem != 'pretrain'
+                                  and path.parent.name in ('minibirds', 'digits')], ids=str)
+def test_what_is_expected_is_what_the_report_says(path):
+    report = Path('docs/report/report.md').read_text(encoding='utf-8')
+    mean, deviation, n = re.search(r'# Expect: ([\d.]+) \+- ([\d.]+) % \(seeds 0 to (\d)\)|$',
+                                   path.read_text()).groups()
+    if mean is None:
+        assert re.search(r'# Expect: ([\d.]+ % \(seed 0 alone\)|not run yet)\n', path.read_text())
+    else:
+        assert f'{mean} ± {deviation} ({int(n) + 1})' in report
 
 
 def test_defaults_are_the_papers(write):

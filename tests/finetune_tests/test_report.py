@@ -121,6 +121,9 @@ def test_figure_3_in_numbers_and_as_a_picture(results):
     found = row(text, '5', spread(percent('gt2_fve_k5')))
     assert found[3] == spread(percent('gt2_separate_k5'))
     assert row(text, '20')[1:] == [''] * 6
+    assert 'The CNN of the separate' not in text
+    write_run('minibirds', 'gt2_gap', 0, 33, 30)
+    assert 'The CNN of the separate ones has 82.5 (1) itself' in report()
     assert 'minibirds_components.png' in text
 
 
