@@ -56,8 +56,8 @@ def components(figure, runs, dataset):
     blocks = [Table(header, rows)]
     cnn = spread(runs.accuracy(dataset, figure['cnn']).values())
     if cnn:
-        blocks.append(Paragraph(f'The CNN of the separate ones has {cnn} itself, with GAP of ordered '
-                                f'parts (`{figure["cnn"]}`).'))
+        blocks.append(Paragraph(f'The CNN of the separate ones has {cnn} itself, with GAP of '
+                                f'ordered parts (`{figure["cnn"]}`).'))
     return [*blocks, Table(['K', 'line', 'parameters', 's per epoch', 'run'], costs)]
 
 
