@@ -88,8 +88,15 @@ def test_results_of_other_settings_are_no_results(configs, capfd):
     assert '2 runs, 2 of them finished before' in capfd.readouterr().out
 
 
+# Who runs the tests in the background may have them ignore SIGINT, which children inherit.
+MAIN = """import signal, sys
+from finetune import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(cli.main())"""
+
+
 def process(*arguments, **options):
-    return subprocess.Popen([sys.executable, '-m', 'finetune', 'train', *map(str, arguments)],
+    return subprocess.Popen([sys.executable, '-c', MAIN, 'train', *map(str, arguments)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
