@@ -98,7 +98,7 @@ def _run(path, seed, overrides):
 def _is_done(run, overrides):
     """Whether there is nothing left to do; results of other settings are for the run to complain
     of."""
-    if not results.is_finished(run.out) or not (run.out / 'evaluation.yml').exists():
+    if not results.is_reported(run.out):
         return False
     config = configuration.load(run.config, [*overrides, f'training.seed={run.seed}'])
     before = configuration.load(run.out / 'config.yml')

@@ -63,7 +63,7 @@ class Runs:
             config, expected, (*results.WITHOUT_EFFECT, 'training.seed'))
         if changed:
             self.left_out.append(f'{out}: has another {", ".join(changed)} than its config')
-        elif not (out / 'predictions.csv').exists() or not results.is_finished(out):
+        elif not results.is_reported(out):
             self.left_out.append(f'{out}: is not finished')
         else:
             evaluation = yaml.safe_load((out / 'evaluation.yml').read_text())

@@ -119,6 +119,12 @@ def save_model(out, model):
     unfinished.replace(out / MODEL)
 
 
+def is_reported(out):
+    """Whether a run is finished and :func:`report` has written all it writes."""
+    return is_finished(out) and all(
+        (Path(out) / name).exists() for name in ('evaluation.yml', 'predictions.csv'))
+
+
 def save_arrays(path, **arrays):
     """Saves arrays as an .npz file: all of them or nothing."""
     unfinished = path.with_name(f'.{path.name}')

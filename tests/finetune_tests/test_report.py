@@ -244,12 +244,13 @@ def test_settings_that_differ(results):
 def test_what_is_missing_and_what_is_left_out(results, capsys):
     write_run('minibirds', 'gt_gap', 0, 20, 20, ['training.epochs=3'])
     (write_run('minibirds', 'gt_gap', 1, 20, 20) / 'model.npz').unlink()
+    (write_run('minibirds', 'gt_gap', 3, 20, 20) / 'evaluation.yml').unlink()
     write_run('minibirds', 'gt_gap', 2, 20, 20, ['training.workers=0'])
     text = report()
     assert row(text, 'GAP', 'ordered parts')[3] == '50.0 (1)'
     printed = capsys.readouterr().out
     for reason in ('gt_gap/seed0: has another training.epochs than its config',
-                   'gt_gap/seed1: is not finished'):
+                   'gt_gap/seed1: is not finished', 'gt_gap/seed3: is not finished'):
         assert reason in text and reason in printed
     lacking = next(line for line in text.splitlines() if '`gt_fve` (2 of 3)' in line)
     assert '`gt_gap` (1 of 3)' in lacking and '`gt2_fve_k50` (0 of 3)' in lacking

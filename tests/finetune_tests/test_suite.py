@@ -56,6 +56,17 @@ def test_every_config_runs_with_every_seed_and_is_skipped_afterwards(configs, ca
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('*')} == times
 
 
+@pytest.mark.parametrize('name', ['evaluation.yml', 'predictions.csv'])
+def test_run_that_is_not_evaluated_is_not_finished(name, configs, capfd):
+    """As after a kill between the two, or with results of a version that did not write one."""
+    assert run(configs, '--seeds', 1) == 0
+    before = evaluations()
+    Path('results/birds/fve/seed0', name).unlink()
+    assert run(configs, '--seeds', 1) == 0
+    assert '2 runs, 1 of them finished before' in capfd.readouterr().out
+    assert evaluations() == before
+
+
 def test_runs_of_a_suite_are_those_of_single_commands(configs):
     assert run(configs, '--seeds', '1,3', '--jobs', 2, '--set', 'training.batch_size=3') == 0
     many = evaluations()
