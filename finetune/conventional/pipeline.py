@@ -43,8 +43,8 @@ def train(config_path, overrides=(), out=None):
             results.save_arrays(out / results.MODEL, **_fit(config, store, lists))
         arrays = read_npz(out / results.MODEL)
         predictions = _predict(config, store, arrays, lists)
-        n_parameters = sum(array.size for array in arrays.values()) + model.count_params()
-        evaluation = {**predictions.accuracies, 'n_parameters': int(n_parameters)}
+        evaluation = {**predictions.accuracies,
+                      'n_parameters': _n_parameters(model, store.extractor.pca, arrays)}
         results.report(out, config, evaluation, predictions, lists)
     return out
 
@@ -68,6 +68,14 @@ def _features(config, lists):
     with trainer.one_thread():
         store.fill()
     return store, model
+
+
+def _n_parameters(model, pca, arrays):
+    """Of all that the prediction is made with: CNNs without their heads, PCA, mixture, one SVM."""
+    used = [*pca.values(), *(array for name, array in arrays.items()
+                             if name in ('mean', 'var', 'weight', 'accuracy/W', 'accuracy/b'))]
+    return int(sum(array.size for array in used) + model.global_cnn.count_params()
+               + model.part_cnn.count_params())
 
 
 def _check(config, others, out):

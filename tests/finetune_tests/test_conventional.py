@@ -13,6 +13,7 @@ from finetune import cli, config
 from finetune.conventional import features, pipeline
 from finetune.data import data_sets
 from finetune.data.dataset import PartDataset, collate
+from finetune.models.small_cnn import SmallCNN
 from finetune.training import trainer
 
 K, SIZE = 3, 8
@@ -141,6 +142,16 @@ def test_mixture_is_that_of_scikit_learn(configs):
                             means_init=model['mean'], weights_init=model['weight'],
                             precisions_init=1 / model['var']).fit(x)
     assert again.score(x) - found.score(x) < .01 * abs(found.score(x))  # EM had converged
+
+
+def test_parameters_are_those_that_predict(configs):
+    assert run('conventional', configs) == 0
+    evaluation = yaml.safe_load(Path('results/separate/seed0/evaluation.yml').read_text())
+    cnn = SmallCNN()
+    n_features, n_classes = cnn.n_features, 3
+    assert evaluation['n_parameters'] == (
+        2 * cnn.count_params() + n_features * (SIZE + 1) + K * (2 * SIZE + 1)
+        + n_classes * (2 * K * SIZE + n_features + 1))
 
 
 def bytes_of(folder):
