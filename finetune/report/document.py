@@ -16,7 +16,7 @@ th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left;
 td.number { text-align: right; white-space: nowrap; }
 th { border-bottom: 2px solid #888; }
 img { max-width: 100%; height: auto; }
-td code, th code { white-space: nowrap; }
+td code { white-space: nowrap; }
 code { background: #f3f3f3; padding: 0 .2rem; border-radius: 3px; }
 pre { background: #f3f3f3; padding: .6rem; overflow-x: auto; }
 """
@@ -86,7 +86,7 @@ class Table(NamedTuple):
                          for line in lines)
 
     def html(self, folder):
-        head = ''.join(f'<th>{_inline(cell)}</th>' for cell in self.header)
+        head = ''.join(f'<th>{_breakable(_inline(cell))}</th>' for cell in self.header)
         body = ''.join('<tr>' + ''.join(map(_cell, row)) + '</tr>\n' for row in self.rows)
         return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
 
@@ -121,8 +121,14 @@ def to_html(blocks, folder):
 
 
 def _cell(text):
-    kind = ' class="number"' if NUMBER.fullmatch(text) else ''
-    return f'<td{kind}>{_inline(text)}</td>'
+    if NUMBER.fullmatch(text):
+        return f'<td class="number">{_inline(text)}</td>'
+    return f'<td>{_inline(text) if text.startswith("`") else _breakable(_inline(text))}</td>'
+
+
+def _breakable(text):
+    """Lets a browser break long names at their seams, so that wide tables fit."""
+    return re.sub(r'(?<!<)([_./])(?=\w)', r'\1<wbr>', text)
 
 
 def _inline(text):

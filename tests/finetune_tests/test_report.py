@@ -266,7 +266,7 @@ class Page(HTMLParser):
         self.open, self.references, self.text = [], [], ''
 
     def handle_starttag(self, tag, attributes):
-        if tag not in ('meta', 'img', 'br'):
+        if tag not in ('meta', 'img', 'br', 'wbr'):
             self.open.append(tag)
         self.references += [value for name, value in attributes if name in ('src', 'href')]
 
@@ -301,7 +301,7 @@ def test_texts_are_escaped():
                                    ['61.2 ± 1.8 (5)'], ['+0.3 ... +2.1'], ['< 0.001']])]
     html = document.to_html(blocks, '.')
     for text in ('a &lt; b &amp; c', '<code>x&lt;y&gt;</code> is <b>not</b> &lt;b&gt;',
-                 '<td class="number">-1.5</td>', '<td>&lt;script&gt;</td>', '<td>001.Finch</td>',
+                 '<td class="number">-1.5</td>', '<td>&lt;script&gt;</td>', '<td>001.<wbr>Finch</td>',
                  '<td class="number">61.2 ± 1.8 (5)</td>', '<td class="number">+0.3 ... +2.1</td>',
                  '<td class="number">&lt; 0.001</td>'):
         assert text in html
