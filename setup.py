@@ -32,7 +32,8 @@ setup(
         'threadpoolctl',
     ],
     extras_require={
-        'test': ['pytest', 'scikit-image'],
+        'test': ['pytest', 'pytest-xdist', 'ruff', 'scikit-image'],
+        'docs': ['sphinx', 'myst-parser', 'furo'],
         'cuda12': ['cupy-cuda12x>=12,<15'],
         'cuda13': ['cupy-cuda13x>=13.6,<15'],
         'mpi': ['mpi4py'],
