@@ -7,7 +7,7 @@ import fve_layer    # before anything imports Chainer
 
 project = 'fve_layer'
 author = 'the fve_layer authors'
-copyright = f'2021, {author}'
+copyright = f'2026, {author}'
 version = release = fve_layer.__version__
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.mathjax',

@@ -8,7 +8,7 @@ from matplotlib import pyplot
 from matplotlib.patches import Ellipse, FancyArrow, Rectangle
 import numpy
 
-from finetune.data import file_lists, parts, transforms
+from finetune.data import file_lists, cropping, transforms
 
 COLOURS = ['#0072B2', '#E69F00', '#009E73']     # Okabe-Ito
 IMAGE = 2
@@ -34,7 +34,7 @@ def main():
 
 def draw_parts(axis, image, record):
     axis.imshow(image.transpose(1, 2, 0))
-    boxes = parts.point_boxes(record.locations, record.visible, image.shape[1:])
+    boxes = cropping.point_boxes(record.locations, record.visible, image.shape[1:])
     for y_min, x_min, y_max, x_max in boxes[record.visible]:
         axis.add_patch(Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False,
                                  edgecolor='white', linewidth=1))
@@ -43,8 +43,8 @@ def draw_parts(axis, image, record):
 
 
 def draw_crops(axis, image, record):
-    boxes = parts.point_boxes(record.locations, record.visible, image.shape[1:])
-    crops = [parts.crop(image, box).transpose(1, 2, 0) for box in boxes[record.visible]][:9]
+    boxes = cropping.point_boxes(record.locations, record.visible, image.shape[1:])
+    crops = [cropping.crop(image, box).transpose(1, 2, 0) for box in boxes[record.visible]][:9]
     rows = [numpy.concatenate(crops[i:i + 3], axis=1) for i in range(0, len(crops) // 3 * 3, 3)]
     axis.imshow(numpy.concatenate(rows))
     axis.set(xticks=[], yticks=[])

@@ -5,18 +5,16 @@ from pathlib import Path
 import sys
 
 from finetune import original_variables
-from finetune import shared_options as shared
+from finetune import options as shared
 from finetune.errors import InputError
 
-MAX_JOBS = 256
-CONVENTIONAL_CONFIG = 'configs/minibirds/gt2_separate_k1.yml'
 DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.'
 
 
 def main(arguments=None):
     """Runs a sub-command; returns the exit code: 0, or 2 for something the user has to mend."""
-    options = parser().parse_args(arguments)
     try:
+        options = parser().parse_args(arguments)
         return options.run(options) or 0
     except InputError as error:
         print(f'finetune: {error}', file=sys.stderr)
@@ -46,26 +44,17 @@ def parser():
         epilog=original_variables.HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     train.add_argument('configs', nargs='*', metavar='CONFIG',
                        help='YAML of an experiment, or a folder of them '
-                            f'(default: {original_variables.DEFAULT_CONFIG})')
+                            f'(default: {shared.DEFAULT_CONFIG})')
     shared.add_overrides(train)
     shared.add_gpu(train)
     train.add_argument('--seeds', type=shared.seeds, metavar='N',
                        help='seeds 0 ... N-1, or a list of seeds: 0,3,7')
-    train.add_argument('--jobs', type=int, default=1, metavar='N',
+    train.add_argument('--jobs', type=shared.number('--jobs', int, 1, 256), default=1, metavar='N',
                        help='runs at a time with several configs or --seeds (default: 1)')
     train.add_argument('--output', metavar='DIR', help='another folder for the results of one run')
     train.add_argument('--dry-run', action='store_true',
                        help='print settings, data counts, shapes and parameter count, and stop')
     train.set_defaults(run=_train)
-
-    conventional = commands.add_parser(
-        'conventional', help='CNN, then mixture, then Fisher vectors, then SVM',
-        description='The conventional pipeline (Sect. 4.4) of a config with training.joint: false: '
-                    'features of a fine-tuned CNN, PCA, mixture, Fisher vectors, linear SVM.')
-    shared.add_settings(conventional, CONVENTIONAL_CONFIG)
-    shared.add_gpu(conventional)
-    conventional.add_argument('--output', metavar='DIR', help='another folder for the results')
-    conventional.set_defaults(run=_conventional)
 
     runtime = commands.add_parser(
         'runtime', help='what the time of a training step goes into',
@@ -73,7 +62,8 @@ def parser():
                     'weights and prints where the time went. Nothing is saved.')
     shared.add_settings(runtime)
     shared.add_gpu(runtime)
-    runtime.add_argument('--steps', type=int, default=20, help='how many to time (default: 20)')
+    runtime.add_argument('--steps', type=shared.number('--steps', int, 2, 10000), default=20,
+                         help='how many to time (default: 20)')
     runtime.set_defaults(run=_runtime)
 
     evaluate = commands.add_parser(
@@ -154,19 +144,26 @@ def _add_pictures(command):
 
 
 def _add_em(command):
-    add = command.add_argument
+    add, number = command.add_argument, shared.number
     add('--data', choices=('simple', 'difficult'), nargs='+', default=['simple', 'difficult'],
         help='deviation 0.1 and batches of 128, or 0.2 and 512 (default: both)')
-    add('--classes', type=int, default=10, help='classes, around the unit circle (default: 10)')
-    add('--samples', type=int, default=400, help='points per class (default: 400)')
-    add('--deviation', type=float, help='of a class, in place of 0.1 or 0.2')
-    add('--batch-size', type=int, help='points per iteration, in place of 128 or 512')
-    add('--iterations', type=int, default=50, help='batches, one EM step each (default: 50)')
-    add('--ema-decay', type=float, default=.9, help='lambda (default: 0.9)')
+    add('--classes', type=number('--classes', int, 1, 100), default=10,
+        help='classes, around the unit circle (default: 10)')
+    add('--samples', type=number('--samples', int, 2, 100000), default=400,
+        help='points per class (default: 400)')
+    add('--deviation', type=number('--deviation', float, 1e-3, 10),
+        help='of a class, in place of 0.1 or 0.2')
+    add('--batch-size', type=number('--batch-size', int, 1, 10 ** 7),
+        help='points per iteration, in place of 128 or 512')
+    add('--iterations', type=number('--iterations', int, 1, 10000), default=50,
+        help='batches, one EM step each (default: 50)')
+    add('--ema-decay', type=number('--ema-decay', float, 0, 1 - 1e-9), default=.9,
+        help='lambda (default: 0.9)')
     add('--init', choices=('kmeans', 'random'), default='kmeans',
         help='first guess of the mixture (default: kmeans)')
-    add('--seed', type=int, default=0, help='of everything random (default: 0)')
-    add('--seeds', type=int, metavar='N',
+    add('--seed', type=number('--seed', int, 0, 2 ** 31 - 1), default=0,
+        help='of everything random (default: 0)')
+    add('--seeds', type=number('--seeds', int, 1, 10 ** 6), metavar='N',
         help='print how reliably N runs find the centres, seed after seed')
     add('--no-video', action='store_true', help='only the table of --seeds')
     shared.add_folder(command, '--output', 'results/em', 'folder for videos and pictures')
@@ -174,8 +171,8 @@ def _add_em(command):
 
 
 def _train(options):
-    from finetune import suite
-    from finetune.training import dry_run
+    from finetune import experiment, suite
+    from finetune.checks import dry_run
     options.config = options.configs[0] if options.configs else None
     config, overrides = shared.settings(options)
     configs = suite.expand(options.configs or [config])
@@ -184,32 +181,24 @@ def _train(options):
         for config in configs:
             dry_run.describe(config, overrides)
     elif options.seeds is None and len(configs) == 1:
-        suite.run_one(configs[0], overrides, output)
+        experiment.run(configs[0], overrides, output)
     elif output:
         raise InputError('--output is the folder of one run; leave it out to run several.')
     elif options.seeds and options.seed is not None:
         raise InputError('--seed and --seeds: give one of them.')
-    elif not 1 <= options.jobs <= MAX_JOBS:
-        raise InputError(f'--jobs is {options.jobs}, but must be between 1 and {MAX_JOBS}.')
     else:
         seeds = options.seeds or [options.seed or 0]
         return suite.run_all(configs, seeds, overrides, options.jobs)
 
 
-def _conventional(options):
-    from finetune.conventional import pipeline
-    options.config = options.config or CONVENTIONAL_CONFIG
-    pipeline.train(*shared.settings(options), options.output)
-
-
 def _runtime(options):
-    from finetune.training import runtime
+    from finetune.checks import runtime
     runtime.measure(*shared.settings(options), options.steps)
 
 
 def _evaluate(options):
-    from finetune.training import trainer
-    trainer.evaluate_results(options.results, options.gpu)
+    from finetune import experiment
+    experiment.evaluate(options.results, options.gpu)
 
 
 def _report(options):
@@ -218,12 +207,12 @@ def _report(options):
 
 
 def _convert(options):
-    from finetune.convert import convert
+    from finetune.models.convert import convert
     convert(options.checkpoint, options.out, options.raw)
 
 
 def _doctor(options):
-    from finetune import doctor
+    from finetune.checks import doctor
     if options.config is None and (options.overrides or options.gpu is not None):
         raise InputError('doctor without a config checks the machine only; name a config, too.')
     config, overrides = (None, []) if options.config is None else shared.settings(options)
@@ -231,15 +220,18 @@ def _doctor(options):
 
 
 def _visualize_em(options):
-    from finetune.visualize import em, em_table, em_video
-    experiments = [em.settings(name, options) for name in options.data]
+    from finetune.plane import em, table, video
     if options.no_video and options.seeds is None:
         raise InputError('--no-video leaves nothing to do; give --seeds, too.')
+    experiments = [em.make_settings(
+        name, options.deviation, options.batch_size, n_classes=options.classes,
+        n_samples=options.samples, n_iterations=options.iterations, ema_decay=options.ema_decay,
+        init=options.init, seed=options.seed) for name in options.data]
     if not options.no_video:
         for settings in experiments:
-            em_video.make(settings, Path(options.output))
+            video.make(settings, Path(options.output))
     if options.seeds is not None:
-        em_table.print_table(experiments, options.seeds)
+        table.print_table(experiments, options.seeds)
 
 
 def _visualize_parts(options):

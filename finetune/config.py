@@ -1,104 +1,134 @@
-"""Every setting of an experiment: its name, default and meaning; YAML files and overrides."""
+"""Every setting of an experiment: its name, default, range, meaning, and when it is read."""
 import dataclasses
 from dataclasses import dataclass, field
-import difflib
-from pathlib import Path
-import typing
 
 import yaml
 
+from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.errors import InputError
+from finetune.schema import check, dotted_names, fill, Needs, parse, read_yaml, setting
+
+DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
+PARTS = Needs('data.parts other than GLOBAL', lambda config: config.data.has_parts)
+BOXES = Needs('data.parts CS_PARTS', lambda config: config.data.parts == 'CS_PARTS')
+POINTS = Needs('boxes around points (data.parts GT or GT2, or data.missing centre)',
+               lambda config: config.data.parts in ('GT', 'GT2')
+               or config.data.has_parts and config.data.missing == 'centre')
+SQUARE = Needs('data.parts CS_PARTS and a data.box_frame',
+               lambda config: BOXES.holds(config) and config.data.box_frame > 0)
+JOINT = Needs('training.joint true', lambda config: config.training.joint)
+SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
+
+
+def of_encoding(name, needs=None):
+    """What a setting of the model needs that only some encodings read."""
+    encodings = [key for key, encoding in ENCODINGS.items() if name in encoding.settings]
+    text = 'model.encoding ' + ' or '.join(encodings) + (f' and {needs.text}' if needs else '')
+
+    def holds(config):
+        return (name in ENCODINGS[config.model.encoding].settings
+                and (needs is None or needs.holds(config)))
+    return Needs(text, holds)
 
 
 @dataclass
 class Data:
-    dataset: str = 'cub200'         # cub200, nabirds, birdsnap; minibirds, digits: drawn on use
-    split: str = ''                 # 'tuning': a fifth of the training images is tested on instead
-                                    # of the test images; 'pretraining': minibirds of other species
-    root: str = ''                  # its folder; empty: data/<dataset>
-    drawing: dict = field(default_factory=dict)     # options of minibirds' and digits' drawing
-    parts: str = 'GT'               # GLOBAL: none; GT: points; GT2: groups of them; CS_PARTS: boxes
-    part_ratio: float = 0.31        # crops around points: share of the image's width and height
-    box_frame: int = 427            # boxes are in pixels of such a square; 0: of the image
-    box_frame_fit: str = 'crop'     # how the image fits the square: centre crop, or squash
-    missing: str = 'zero'           # hidden parts: zero features, mask (left out), centre crop
-    order: str = 'ordered'          # of the parts; shuffled: one permutation per image, by seed
-    input_size: int = 299           # pixels, global image
-    part_input_size: int = 299      # pixels, part crops
-    flip: bool = True               # random horizontal flips in training
-    colour_jitter: float = 0.3      # largest change of brightness, contrast, saturation
+    """Images and parts."""
+
+    dataset: str = setting('cub200', 'minibirds and digits are drawn on first use',
+                           choices=DATA_SETS)
+    split: str = setting('', 'empty: training and test images; validation: a fifth of the training '
+                         'images is tested on instead of the test images; pretraining: other '
+                         'species of minibirds', choices=('', 'validation', 'pretraining'))
+    root: str = setting('', 'folder of the data set; empty: the folder of its name below data/')
+    drawing: dict = setting({}, 'options of the drawing of minibirds and digits', needs=DRAWN)
+    parts: str = setting('GT', 'GLOBAL: none; GT: points; GT2: groups of them; CS_PARTS: boxes',
+                         choices=('GLOBAL', 'GT', 'GT2', 'CS_PARTS'))
+    part_ratio: float = setting(.31, "crops around points: share of the image's width and height",
+                                between=(.01, 1), needs=POINTS)
+    box_frame: int = setting(427, 'boxes are in pixels of such a square; 0: of the image',
+                             between=(0, 100000), needs=BOXES)
+    box_frame_fit: str = setting('crop', 'how the image fits the square: centre crop, or squash',
+                                 choices=('crop', 'squash'), needs=SQUARE)
+    missing: str = setting('zero', 'hidden parts: zero features, mask (left out), centre crop',
+                           choices=('zero', 'mask', 'centre'), needs=PARTS)
+    order: str = setting('ordered', 'of the parts; shuffled: one permutation per image, by seed',
+                         choices=('ordered', 'shuffled'), needs=PARTS)
+    input_size: int = setting(299, 'pixels, global image', between=(16, 4096))
+    part_input_size: int = setting(299, 'pixels, part crops', between=(16, 4096), needs=PARTS)
+    flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
+    colour_jitter: float = setting(.3, 'largest change of brightness, contrast and saturation',
+                                   between=(0, 1), needs=JOINT)
+
+    @property
+    def has_parts(self):
+        """Whether there is a part stream."""
+        return self.parts != 'GLOBAL'
 
 
 @dataclass
 class Model:
-    architecture: str = 'inception_v3'      # or small_cnn
-    pretrained: str = ''            # .npz of weights, or the YAML of the run that makes them
-    encoding: str = 'fve'           # of the parts: gap, fve, gradient_fve
-    n_components: int = 1           # K
-    ema_decay: float = 0.9          # lambda in Eqs. 6-9
-    norm_filter: bool = True        # only local features with a norm above their image's mean
-    normalization: str = 'sqrt'     # of the Fisher vector: sqrt (Eqs. 13, 14) or mean (VLFeat)
-    l2_normalize: bool = False      # Fisher vectors to unit length
-    init: str = 'kmeans'            # of the mixture: kmeans or random
-    var_floor: float = 1e-3         # smallest variance of the mixture
-    pca_size: int = 64              # conventional pipeline: what local features are reduced to
+    """CNNs and encoding."""
+
+    architecture: str = setting('inception_v3', 'of both CNNs', choices=ARCHITECTURES)
+    pretrained: str = setting('', '.npz of weights, or the YAML of the run that makes them')
+    encoding: str = setting('fve', 'of the parts', choices=ENCODINGS)
+    n_components: int = setting(1, 'K', between=(1, 4096), needs=of_encoding('n_components'))
+    ema_decay: float = setting(.9, 'lambda in Eqs. 6-9', between=(0, 1 - 1e-9),
+                               needs=of_encoding('ema_decay', JOINT))
+    norm_filter: bool = setting(True, "only local features with a norm above their image's mean",
+                                needs=of_encoding('norm_filter'))
+    normalization: str = setting('sqrt', 'of the Fisher vector: sqrt (Eqs. 13, 14) or mean '
+                                 '(VLFeat)', choices=('sqrt', 'mean'),
+                                 needs=of_encoding('normalization'))
+    l2_normalize: bool = setting(False, 'Fisher vectors to unit length',
+                                 needs=of_encoding('l2_normalize', JOINT))
+    init: str = setting('kmeans', 'of the mixture', choices=('kmeans', 'random'),
+                        needs=of_encoding('init', JOINT))
+    var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
+                               needs=of_encoding('var_floor'))
+    pca_size: int = setting(64, 'what local features are reduced to', between=(1, 4096),
+                            needs=SEPARATE)
 
 
 @dataclass
 class Training:
-    joint: bool = True              # false: mixture, encoding and SVM after the CNN (Sect. 4.4)
-    svm_c: float = 1.               # conventional pipeline: C of the linear SVM
-    epochs: int = 60
-    optimizer: str = 'rmsprop'      # or adam, sgd (momentum 0.9)
-    learning_rate: float = 1e-4
-    lr_factor: float = 0.1          # the learning rate is multiplied by this ...
-    lr_epochs: typing.List[int] = field(default_factory=lambda: [20, 40])   # ... after these
-    update_size: int = 64           # images per update of the weights
-    batch_size: int = 8             # images per forward pass; gradients are accumulated
-    label_smoothing: float = 0.1
-    weight_decay: float = 5e-4
-    workers: int = 0                # processes that load images beside the training; same results
-    gpu: int = -1                   # device id; -1: CPU
-    seed: int = 0                   # of everything random
+    """What is done with both."""
+
+    joint: bool = setting(True, 'false: the conventional pipeline, mixture, encoding and SVM after '
+                          'the CNN (Sect. 4.4)')
+    svm_c: float = setting(1., 'C of the linear SVM', between=(1e-9, 1e9), needs=SEPARATE)
+    epochs: int = setting(60, 'passes over the training images', between=(1, 100000), needs=JOINT)
+    optimizer: str = setting('rmsprop', 'sgd has momentum 0.9',
+                             choices=('rmsprop', 'adam', 'sgd'), needs=JOINT)
+    learning_rate: float = setting(1e-4, 'at the beginning', between=(1e-12, 100), needs=JOINT)
+    lr_factor: float = setting(.1, 'the learning rate is multiplied by this ...', between=(0, 1),
+                               needs=JOINT)
+    lr_epochs: list[int] = setting([20, 40], '... after these epochs', needs=JOINT)
+    update_size: int = setting(64, 'images per update of the weights', between=(1, 100000),
+                               needs=JOINT)
+    batch_size: int = setting(8, 'images per forward pass; gradients are accumulated',
+                              between=(1, 100000), needs=JOINT)
+    label_smoothing: float = setting(.1, 'share of the target that is spread over all classes',
+                                     between=(0, .999), needs=JOINT)
+    weight_decay: float = setting(5e-4, 'L2 penalty on all weights', between=(0, 100), needs=JOINT)
+    workers: int = setting(0, 'processes that load images beside the training; same results',
+                           between=(0, 256))
+    gpu: int = setting(-1, 'device id; -1: CPU', between=(-1, 64))
+    seed: int = setting(0, 'of everything random', between=(0, 2 ** 31 - 1))
 
 
 @dataclass
 class Config:
+    """All settings of an experiment."""
+
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     expect: str = ''                # what the run should give, printed beside its result
 
 
-CHOICES = {
-    'data.dataset': ('cub200', 'nabirds', 'birdsnap', 'minibirds', 'digits'),
-    'data.split': ('', 'tuning', 'pretraining'),
-    'data.parts': ('GLOBAL', 'GT', 'GT2', 'CS_PARTS'),
-    'data.box_frame_fit': ('crop', 'squash'),
-    'data.missing': ('zero', 'mask', 'centre'),
-    'data.order': ('ordered', 'shuffled'),
-    'model.architecture': ('inception_v3', 'small_cnn'),
-    'model.encoding': ('gap', 'fve', 'gradient_fve'),
-    'model.normalization': ('sqrt', 'mean'),
-    'model.init': ('kmeans', 'random'),
-    'training.optimizer': ('rmsprop', 'adam', 'sgd'),
-}
-
-RANGES = {      # smallest and largest value, both allowed
-    'data.part_ratio': (0.01, 1), 'data.box_frame': (0, 100000), 'data.input_size': (16, 4096),
-    'data.part_input_size': (16, 4096), 'data.colour_jitter': (0, 1),
-    'model.n_components': (1, 4096), 'model.ema_decay': (0, 1 - 1e-9),
-    'model.var_floor': (1e-12, 1e6), 'model.pca_size': (1, 4096),
-    'training.svm_c': (1e-9, 1e9),
-    'training.epochs': (1, 100000), 'training.learning_rate': (1e-12, 100),
-    'training.lr_factor': (0, 1), 'training.update_size': (1, 100000),
-    'training.batch_size': (1, 100000), 'training.label_smoothing': (0, 0.999),
-    'training.weight_decay': (0, 100), 'training.workers': (0, 256),
-    'training.gpu': (-1, 64), 'training.seed': (0, 2 ** 31 - 1),
-}
-
-
-def load(path, overrides=()):
+def read_config(path, overrides=()):
     """Reads a YAML file; ``overrides`` win.
 
     Args:
@@ -109,126 +139,79 @@ def load(path, overrides=()):
         Config: All settings, checked.
 
     Raises:
-        finetune.errors.InputError: For an unknown setting (names the nearest one) or a value that
-            does not fit.
+        finetune.errors.InputError: For an unknown setting (names the nearest one), one that
+            nothing would read, or a value that does not fit.
 
     """
     config = Config()
-    _fill(config, _read_yaml(path), str(path))
+    in_file = fill(config, read_yaml(path), str(path))
+    check(config, str(path))
+    _check_active(config, in_file, str(path))
+    overridden = []
     for override in overrides:
         name, equals, text = override.partition('=')
         if not equals:
             raise InputError(f'--set {override}: has no value; write --set section.name=value.')
-        tree = _parse(text, f'--set {override}')
+        tree = parse(text, f'--set {override}')
         for key in reversed(name.strip().split('.')):
             tree = {key: tree}
-        _fill(config, tree, f'--set {override}')
+        overridden.append((fill(config, tree, f'--set {override}'), f'--set {override}'))
         if name.strip() not in ('training.seed', 'training.gpu'):
             config.expect = ''      # was said of other settings
-    _check(config, str(path))
+    check(config, str(path))
+    for names, where in overridden:
+        _check_active(config, names, where)
+    _check_combinations(config, str(path))
     return config
 
 
-def _read_yaml(path):
-    try:
-        text = Path(path).read_text(encoding='utf-8')
-    except FileNotFoundError:
-        raise InputError(f'{path}: there is no such config; configs/ holds the ones that come '
-                         'with the program.')
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'{path}: cannot be read ({error}).')
-    tree = _parse(text, str(path))
-    if tree is not None and not isinstance(tree, dict):
-        raise InputError(f'{path}: a config has the sections data, model and training.')
-    return tree or {}
+def restore_config(path):
+    """Reads the settings of a run as :func:`dump` wrote them.
+
+    Those of a run of version 0.1, which also name settings without effect, are read, too.
+    """
+    config = Config()
+    fill(config, read_yaml(path), str(path))
+    check(config, str(path))
+    return config
 
 
-def _parse(text, where):
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, 'problem_mark', None)
-        line = f', line {mark.line + 1}' if mark else ''
-        problem = getattr(error, 'problem', None) or 'not valid'
-        raise InputError(f'{where}{line}: this is not YAML ({problem}); correct the line.')
+def _check_active(config, names, where):
+    for name in names:
+        needs = _metadata(name).get('needs')
+        if needs and not needs.holds(config):
+            raise InputError(f'{where}: {name} has no effect, it needs {needs.text}; leave it '
+                             'out.')
 
 
-def _fill(section, tree, where, prefix=''):
-    """Sets the fields of a dataclass from a dict, section by section."""
-    if not isinstance(tree, dict):
-        raise InputError(f'{where}: {prefix.rstrip(".") or "the config"} is a section; '
-                         'give name: value pairs.')
-    types = typing.get_type_hints(type(section))
-    for key, value in tree.items():
-        if key not in types:
-            raise InputError(f'{where}: there is no setting {prefix}{key}{_nearest(prefix, key)}')
-        if dataclasses.is_dataclass(types[key]):
-            _fill(getattr(section, key), value or {}, where, f'{prefix}{key}.')
-        elif types[key] is dict:
-            getattr(section, key).update(_convert(dict, value, f'{where}: {prefix}{key}'))
-        else:
-            setattr(section, key, _convert(types[key], value, f'{where}: {prefix}{key}'))
+def _metadata(name):
+    """What was declared of a setting."""
+    fields = {section.name: {field.name: field for field in dataclasses.fields(section.type)}
+              for section in dataclasses.fields(Config) if dataclasses.is_dataclass(section.type)}
+    section, _, key = name.partition('.')
+    return fields[section][key].metadata if key else {}
 
 
-def _nearest(prefix, key):
-    by_ending = [name for name in names() if name.split('.')[1] == key]
-    match = by_ending or difflib.get_close_matches(f'{prefix}{key}', names(), 1, 0)
-    return f'; did you mean {match[0]}?' if match else '.'
-
-
-def _convert(kind, value, where):
-    """Converts by the field's type: PyYAML reads 1e-3 as text."""
-    try:
-        if kind is bool or isinstance(value, bool):
-            if kind is bool and isinstance(value, bool):
-                return value
-        elif kind is int and float(value) == int(float(value)):
-            return int(float(value))
-        elif kind is float:
-            return float(value)
-        elif kind is str and isinstance(value, (str, int, float)):
-            return str(value)
-        elif kind is dict and isinstance(value, dict):
-            return value
-        elif kind == typing.List[int] and isinstance(value, list):
-            return [_convert(int, item, where) for item in value]
-        elif kind is str and value is None:
-            return ''
-    except (TypeError, ValueError, OverflowError):
-        pass
-    expected = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
-                dict: 'name: value pairs'}
-    raise InputError(f'{where} is {value!r}, but must be '
-                     f'{expected.get(kind, "a list of whole numbers")}.')
-
-
-def _check(config, path):
-    for name, choices in CHOICES.items():
-        if get(config, name) not in choices:
-            raise InputError(f'{path}: {name} is {get(config, name)!r}, but must be one of '
-                             f'{", ".join(c or repr(c) for c in choices)}.')
-    for name, (low, high) in RANGES.items():
-        if not low <= get(config, name) <= high:
-            raise InputError(f'{path}: {name} is {get(config, name)}, but must be between {low} '
-                             f'and {high:g}.')
-    if (config.model.encoding, config.data.missing) == ('gap', 'mask') and (
-            config.data.parts != 'GLOBAL'):
-        raise InputError(f'{path}: data.missing is mask, but gap needs one slot for every part; '
-                         'use zero or centre, or the encoding fve.')
-    if config.data.parts == 'GLOBAL' and config.model.encoding != 'gap':
-        raise InputError(f'{path}: model.encoding is {config.model.encoding}, but without parts '
+def _check_combinations(config, path):
+    data, model, training = config.data, config.model, config.training
+    if ENCODINGS[model.encoding].needs_all_parts and data.missing == 'mask' and data.has_parts:
+        raise InputError(f'{path}: data.missing is mask, but {model.encoding} needs one slot for '
+                         'every part; use zero or centre, or the encoding fve.')
+    if not data.has_parts and model.encoding != 'gap':
+        raise InputError(f'{path}: model.encoding is {model.encoding}, but without parts '
                          '(data.parts GLOBAL) there is nothing to encode; use gap.')
-    for name in ('data.input_size', 'data.part_input_size'):
-        if config.model.architecture == 'inception_v3' and get(config, name) < 75:
-            raise InputError(f'{path}: {name} is {get(config, name)}, but inception_v3 needs at '
-                             'least 75.')
-    if config.data.split == 'pretraining' and config.data.dataset != 'minibirds':
-        raise InputError(f'{path}: data.split pretraining exists for minibirds only.')
-    if not config.training.joint and (
-            config.model.encoding != 'fve' or not is_config(config.model.pretrained)):
+    smallest = ARCHITECTURES[model.architecture].smallest_input
+    for name in active_names(config):
+        if name in ('data.input_size', 'data.part_input_size') and get(config, name) < smallest:
+            raise InputError(f'{path}: {name} is {get(config, name)}, but {model.architecture} '
+                             f'needs at least {smallest}.')
+    if data.split == 'pretraining' and not DATA_SETS[data.dataset].has_pretraining:
+        with_it = [name for name, row in DATA_SETS.items() if row.has_pretraining]
+        raise InputError(f'{path}: data.split pretraining exists for {", ".join(with_it)} only.')
+    if not training.joint and (model.encoding != 'fve' or not is_config(model.pretrained)):
         raise InputError(f'{path}: training.joint is false, which needs model.encoding fve and as '
                          'model.pretrained the YAML of the run that fine-tunes the CNN.')
-    if 'pretraining' in config.data.drawing:
+    if 'pretraining' in data.drawing:
         raise InputError(f'{path}: data.drawing has no option pretraining; use data.split.')
 
 
@@ -237,24 +220,30 @@ def is_config(path):
     return path.endswith(('.yml', '.yaml'))
 
 
-def differences(one, other, besides=()):
-    """Dotted names of the settings in which two configs differ, but for some of them."""
-    return [name for name in names() if name not in besides and get(one, name) != get(other, name)]
+def differences(config, other, ignored=()):
+    """Dotted names of the settings with an effect in which two configs differ."""
+    active = {*active_names(config), *active_names(other)} - set(ignored)
+    return [name for name in dotted_names(Config)
+            if name in active and get(config, name) != get(other, name)]
 
 
-def names():
-    """Dotted names of all settings."""
-    return [f'{section.name}.{setting.name}' for section in dataclasses.fields(Config)
-            if dataclasses.is_dataclass(section.type)
-            for setting in dataclasses.fields(section.type)]
+def active_names(config):
+    """Dotted names of the settings that have an effect in a config."""
+    names = ((name, _metadata(name)['needs']) for name in dotted_names(Config))
+    return [name for name, needs in names if needs is None or needs.holds(config)]
 
 
 def get(config, name):
     """Value of a setting by its dotted name."""
-    section, setting = name.split('.')
-    return getattr(getattr(config, section), setting)
+    section, key = name.split('.')
+    return getattr(getattr(config, section), key)
 
 
 def dump(config):
-    """All settings as YAML text."""
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, default_flow_style=None)
+    """All settings that have an effect as YAML text."""
+    tree = {section: {} for section in ('data', 'model', 'training')}
+    for name in active_names(config):
+        section, key = name.split('.')
+        tree[section][key] = get(config, name)
+    return yaml.safe_dump({**tree, 'expect': config.expect}, sort_keys=False,
+                          default_flow_style=None)

@@ -1,9 +1,8 @@
 """The environment variables of the original's train.sh, as settings of ours."""
 from pathlib import Path
 
+from finetune.catalogue import DATA_SETS
 from finetune.errors import InputError
-
-DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
 
 HELP = """\
 the original's environment variables choose a config and settings, too:
@@ -16,8 +15,7 @@ keep the config's values. Others of the original's are refused."""
 
 MAX_EPOCHS = 1000
 
-DATASETS = {'CUB200': 'cub200', 'NAB': 'nabirds', 'BIRDSNAP': 'birdsnap',
-            'MINIBIRDS': 'minibirds', 'DIGITS': 'digits'}
+DATASETS = {data_set.variable: name for name, data_set in DATA_SETS.items()}
 PARTS = {'GLOBAL': 'global', 'GT': 'gt', 'GT2': 'gt2', 'CS_PARTS': 'cs_parts'}
 ENCODINGS = {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'}
 BOOLEANS = {'0': 'false', '1': 'true'}
@@ -47,7 +45,8 @@ def read(environ, config=None):
             and FVE_TYPE.
 
     Returns:
-        tuple: Path of the config, and a list of ``section.name=value``.
+        tuple: Path of the config, ``None`` if nothing names one, and a list of
+        ``section.name=value``.
 
     Raises:
         finetune.errors.InputError: For a value the original did not have, or one that is not
@@ -81,7 +80,7 @@ def _steps(step):
 
 def _config(environ):
     if not any(environ.get(name) for name in ('DATASET', 'PARTS', 'FVE_TYPE')):
-        return DEFAULT_CONFIG
+        return None
     dataset = _choice(environ, 'DATASET', DATASETS, 'CUB200')
     parts = _choice(environ, 'PARTS', PARTS, 'GLOBAL')
     encoding = _choice(environ, 'FVE_TYPE', ENCODINGS, 'no')

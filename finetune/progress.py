@@ -1,9 +1,11 @@
-"""A counter for long loops, for whoever is looking."""
+"""A progress bar for long loops."""
 import sys
 
+WIDTH = 30
 
-def counted(items, n_items, title):
-    """Passes items on; prints one line, and on a terminal how many of them are done.
+
+def progress_bar(items, n_items, title):
+    """Passes items on; prints a title and, on a terminal, a progress bar.
 
     Args:
         items (iterable): What to pass on.
@@ -16,6 +18,7 @@ def counted(items, n_items, title):
     for i, item in enumerate(items, 1):
         yield item
         if on_terminal:
-            print(f'\r{i} / {n_items}', end='', file=sys.stderr, flush=True)
+            bar = ('#' * (WIDTH * i // n_items)).ljust(WIDTH, '.')
+            print(f'\r[{bar}] {i} / {n_items}', end='', file=sys.stderr, flush=True)
     if on_terminal:
         print(file=sys.stderr)

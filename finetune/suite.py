@@ -1,5 +1,4 @@
 """Many experiments, each with many seeds: a process for each run, finished ones skipped."""
-import json
 import os
 from pathlib import Path
 import signal
@@ -8,40 +7,25 @@ import sys
 import time
 from typing import NamedTuple
 
-import yaml
-
-from finetune import config as configuration
-from finetune.conventional import pipeline
+from finetune.config import read_config
 from finetune.errors import InputError
-from finetune.training import results, trainer
+from finetune.runs.folder import REPORTED, RunFolder
 
 POLL_SECONDS = .2
 PATIENCE_SECONDS = 20       # for a run that is asked to end
 
 
-class Run(NamedTuple):
+class Job(NamedTuple):
     """One experiment with one seed."""
 
     config: str         # path
     name: str           # its folder below results/, without the seed
     seed: int
-    out: Path           # its folder
-    n_epochs: int
-
-    @property
-    def output(self):
-        """File of what the process prints."""
-        return self.out.with_suffix('.txt')
+    folder: RunFolder
+    n_epochs: int       # 0 for the conventional pipeline
 
     def __str__(self):
         return f'{self.name} seed {self.seed}'
-
-
-def run_one(config_path, overrides, out=None):
-    """Trains one experiment jointly (:mod:`~finetune.training.trainer`) or in the old way
-    (:mod:`~finetune.conventional.pipeline`), as ``training.joint`` says."""
-    joint = configuration.load(config_path, overrides).training.joint
-    (trainer if joint else pipeline).train(config_path, overrides, out)
 
 
 def run_all(configs, seeds, overrides=(), n_jobs=1):
@@ -57,19 +41,26 @@ def run_all(configs, seeds, overrides=(), n_jobs=1):
         int: Exit code: 0, or 1 if a run failed, which does not stop the others.
 
     """
-    overrides = [one for one in overrides if not one.startswith('training.seed=')]
-    runs = [_run(config, seed, overrides) for seed in seeds for config in expand(configs)]
-    done = [run for run in runs if _is_done(run, overrides)]
-    print(f'{len(runs)} runs, {len(done)} of them finished before; what each prints is in '
-          'results/<config>/seed<k>.txt', flush=True)
-    queue = Queue([run for run in runs if run not in done], overrides, n_jobs)
-    queue.learn(done)
+    overrides = [override for override in overrides if not override.startswith('training.seed=')]
+    paths, jobs, done = expand(configs), [], []
+    for seed in seeds:
+        for path in paths:
+            config = read_config(path, [*overrides, f'training.seed={seed}'])
+            folder = RunFolder.of(path, seed)
+            # Results of other settings are not skipped: the run itself will complain of them.
+            is_done = folder.state == REPORTED and folder.has_settings_of(config)
+            (done if is_done else jobs).append(Job(
+                path, str(folder.path.parent.relative_to('results')), seed, folder,
+                config.training.epochs if config.training.joint else 0))
+    print(f'{len(done) + len(jobs)} runs, {len(done)} of them finished before; what each prints is '
+          'in results/<config>/seed<k>.txt', flush=True)
+    queue = Queue(jobs, done, overrides, n_jobs)
     try:
         queue.work()
     finally:
         queue.stop()
-    for run, reason in queue.failures:
-        print(f'Failed: {run}: {reason}; see {run.output}', file=sys.stderr)
+    for job, reason in queue.failures:
+        print(f'Failed: {job}: {reason}; see {job.folder.printed}', file=sys.stderr)
     return 1 if queue.failures else 0
 
 
@@ -84,58 +75,37 @@ def expand(configs):
         if not there:
             raise InputError(f'{config}: there is no config in this folder; name one that has '
                              'some.')
-        paths += [path for path in there if configuration.load(path).data.split != 'pretraining']
+        paths += [path for path in there if read_config(path).data.split != 'pretraining']
     return list(dict.fromkeys(paths))
-
-
-def _run(path, seed, overrides):
-    config = configuration.load(path, [*overrides, f'training.seed={seed}'])
-    out = results.folder(path, seed)
-    name = str(out.parent.relative_to('results'))
-    return Run(path, name, seed, out, config.training.epochs if config.training.joint else 0)
-
-
-def _is_done(run, overrides):
-    """Whether there is nothing left to do; results of other settings are for the run to complain
-    of."""
-    if not results.is_reported(run.out):
-        return False
-    config = configuration.load(run.config, [*overrides, f'training.seed={run.seed}'])
-    before = configuration.load(run.out / 'config.yml')
-    return not configuration.differences(before, config, results.WITHOUT_EFFECT)
 
 
 class Queue:
 
-    """Runs that wait, run, and are done."""
+    """Jobs that wait, run, and are done."""
 
-    def __init__(self, runs, overrides, n_jobs):
-        self.waiting = list(runs)
+    def __init__(self, jobs, done, overrides, n_jobs):
+        self.waiting = list(jobs)
         self.overrides = overrides
         self.n_jobs = n_jobs
-        self.n_runs = len(runs)
-        self.running = {}           # Run: (process, when it started)
-        self.failures = []          # (Run, reason)
+        self.n_all = len(jobs)
+        self.running = {}           # Job: (process, when it started)
+        self.failures = []          # (Job, reason)
         self.seconds = {}           # name of the experiment: of its runs so far
         self.n_done = 0
-
-    def learn(self, done):
-        """Takes the times of runs that were finished before from their logs."""
-        for run in done:
-            log = run.out / 'log'
-            if log.exists():
-                entries = json.loads(log.read_text())
-                self.seconds.setdefault(run.name, []).append(entries[-1]['elapsed_time'])
+        for job in done:
+            log = job.folder.read_log()
+            if log:
+                self.seconds.setdefault(job.name, []).append(log[-1]['elapsed_time'])
 
     def work(self):
-        """Starts and watches runs until there is none left."""
+        """Starts and watches jobs until there is none left."""
         while self.waiting or self.running:
             while self.waiting and len(self.running) < self.n_jobs:
                 self._start(self.waiting.pop(0))
             time.sleep(POLL_SECONDS)
-            for run, (process, _) in list(self.running.items()):
+            for job, (process, _) in list(self.running.items()):
                 if process.poll() is not None:
-                    self._end(run)
+                    self._end(job)
             self._show_running()
 
     def stop(self):
@@ -148,63 +118,60 @@ class Queue:
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def _start(self, run):
-        run.output.parent.mkdir(parents=True, exist_ok=True)
+    def _start(self, job):
+        job.folder.printed.parent.mkdir(parents=True, exist_ok=True)
         settings = [word for override in self.overrides for word in ('--set', override)]
-        command = [sys.executable, '-m', 'finetune', 'train', run.config, *settings,
-                   '--seed', str(run.seed)]
+        command = [sys.executable, '-m', 'finetune', 'train', job.config, *settings,
+                   '--seed', str(job.seed)]
         environment = dict(os.environ)
         if self.n_jobs > 1:
             n_threads = str(max(len(os.sched_getaffinity(0)) // self.n_jobs, 1))
             environment.update(OMP_NUM_THREADS=n_threads, OPENBLAS_NUM_THREADS=n_threads,
                                MKL_NUM_THREADS=n_threads)
-        with open(run.output, 'a') as output:
+        with open(job.folder.printed, 'a') as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
                                        stdin=subprocess.DEVNULL, env=environment)
-        self.running[run] = process, time.monotonic()
+        self.running[job] = process, time.monotonic()
 
-    def _end(self, run):
-        process, started = self.running.pop(run)
+    def _end(self, job):
+        process, started = self.running.pop(job)
         seconds = time.monotonic() - started
         self.n_done += 1
         if process.returncode == 0:
-            self.seconds.setdefault(run.name, []).append(seconds)
-            evaluation = yaml.safe_load((run.out / 'evaluation.yml').read_text())
-            outcome = f'{100 * evaluation["accuracy"]:.1f} % in {duration(seconds)}'
+            self.seconds.setdefault(job.name, []).append(seconds)
+            accuracy = job.folder.read_evaluation()['accuracy']['both']
+            outcome = f'{100 * accuracy:.1f} % in {duration(seconds)}'
         else:
-            reason = f'exit code {process.returncode}: {_last_line(run.output)}'
-            self.failures.append((run, reason))
+            reason = f'exit code {process.returncode}: {_last_line(job.folder.printed)}'
+            self.failures.append((job, reason))
             outcome = f'FAILED with {reason}'
         left = self._seconds_left()
         left = '' if left is None else f'; about {duration(left)} left'
-        _clear()
-        print(f'{self.n_done:4d} of {self.n_runs}   {run}: {outcome}{left}', flush=True)
+        _clear_line()
+        print(f'{self.n_done:4d} of {self.n_all}   {job}: {outcome}{left}', flush=True)
 
     def _seconds_left(self):
         """Estimate from the times of the same experiments, of all of them where there is none."""
-        times = [sum(some) / len(some) for some in self.seconds.values()]
-        if not times:
+        expected = {name: sum(times) / len(times) for name, times in self.seconds.items()}
+        if not expected:
             return None
-        mean = sum(times) / len(times)
-        expected = {name: sum(some) / len(some) for name, some in self.seconds.items()}
-        left = sum(expected.get(run.name, mean) for run in self.waiting)
-        for run, (_, started) in self.running.items():
-            left += max(expected.get(run.name, mean) - (time.monotonic() - started), 0)
+        mean = sum(expected.values()) / len(expected)
+        left = sum(expected.get(job.name, mean) for job in self.waiting)
+        for job, (_, started) in self.running.items():
+            left += max(expected.get(job.name, mean) - (time.monotonic() - started), 0)
         return left / self.n_jobs
 
     def _show_running(self):
         if sys.stderr.isatty() and self.running:
-            _clear()
-            states = ', '.join(f'{run} ({_state(run)})' for run in self.running)
-            print(f'running: {states}', end='', file=sys.stderr, flush=True)
+            _clear_line()
+            progress = ', '.join(f'{job} ({_progress(job)})' for job in self.running)
+            print(f'running: {progress}', end='', file=sys.stderr, flush=True)
 
 
-def _state(run):
-    """What the newest line of a run's output says of how far it is."""
-    words = _last_line(run.output).split()
-    if words[:1] == ['epoch']:
-        return f'epoch {words[1]} of {run.n_epochs}'
-    return 'working'
+def _progress(job):
+    """How far a running job is, as its log says."""
+    log = job.folder.read_log()
+    return f'epoch {log[-1]["epoch"]} of {job.n_epochs}' if log else 'working'
 
 
 def _last_line(path):
@@ -212,8 +179,8 @@ def _last_line(path):
     return next((line.strip() for line in reversed(lines) if line.strip()), '')
 
 
-def _clear():
-    """Wipes the line of running experiments."""
+def _clear_line():
+    """Wipes the line of running jobs."""
     if sys.stderr.isatty():
         print('\r\033[K', end='', file=sys.stderr, flush=True)
 

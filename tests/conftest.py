@@ -12,18 +12,6 @@ matplotlib.use('Agg')
 # Other processes that tests start must find the project, too, wherever they are.
 os.environ['PYTHONPATH'] = str(Path(__file__).resolve().parents[1])
 
-# The markers of chainer.testing.attr.
-MARKERS = 'gpu', 'cudnn', 'slow'
-
-
-def pytest_configure(config):
-    for marker in MARKERS:
-        config.addinivalue_line('markers', marker + ': see chainer.testing.attr')
-    # What libraries say to each other is not for us; a warning that our own code causes is an error.
-    config.addinivalue_line('filterwarnings', 'ignore::DeprecationWarning')
-    config.addinivalue_line('filterwarnings', r'error:::(fve_layer|finetune)(\..*)?')
-
-
 def pytest_collection_modifyitems(config, items):
     if not config.getoption('-m'):
         for item in items:

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from finetune import cli
-from finetune import config, shared_options, suite
+from finetune import cli, options as shared, suite
+from finetune.config import read_config
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / 'README.md'
@@ -83,14 +83,14 @@ def test_command_parses_and_its_config_loads(command, monkeypatch):
     variables, arguments = split(command)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    options = cli.parser().parse_args([one for word in arguments for one in glob(word) or [word]])
+    options = cli.parser().parse_args([path for word in arguments for path in glob(word) or [word]])
     paths = []
     if options.command == 'train':
         paths = suite.expand(options.configs) or [None]
     elif options.command in ('doctor', 'runtime'):
         paths = [options.config]
     for options.config in paths:
-        config.load(*shared_options.settings(options))
+        read_config(*shared.settings(options))
 
 
 @pytest.mark.parametrize('page, code', [

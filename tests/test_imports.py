@@ -1,6 +1,8 @@
 """Who imports whom: the reading direction of the project."""
 import ast
+import graphlib
 from pathlib import Path
+import re
 
 import pytest
 
@@ -16,10 +18,23 @@ LIBRARY = {
     'link': {'function', 'gmm', 'kernels', 'masking', 'seeding'},
     'gradient_link': {'fisher_vector', 'function', 'masking', 'seeding'},
 }
-# From the first to the last: a package imports from itself and from those before it.
-PROGRAM = ['errors', 'progress', 'config', 'data', 'models', 'training', 'conventional', 'doctor',
-           'convert', 'visualize', 'suite', 'report', 'original_variables', 'shared_options',
-           'cli']
+# The rooms of the program from the bottom up: each imports from itself and from lower floors.
+FLOORS = [
+    {'errors', 'progress', 'files', 'threads', 'catalogue'},
+    {'schema', 'published'},
+    {'config'},
+    {'data', 'models'},
+    {'runs'},
+    {'training', 'conventional'},
+    {'experiment'},
+    {'checks', 'visualize', 'plane', 'report', 'suite'},
+    {'original_variables'},
+    {'options'},
+    {'cli'},
+]
+ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report'},
+           'sklearn': {'conventional', 'plane', 'data', 'visualize'},
+           'argparse': {'options', 'cli'}, 'subprocess': {'suite'}}
 
 
 def modules(package):
@@ -49,13 +64,60 @@ def test_library_imports_in_one_direction(module):
                                                          'sklearn', 'PIL', 'chainercv'}
 
 
-@pytest.mark.parametrize('path', [
-    path for path in modules('finetune') if path.stem not in ('__init__', '__main__')],
-    ids=lambda path: str(path.relative_to(PROJECT)))
-def test_program_imports_in_one_direction(path):
-    package = path.relative_to(PROJECT / 'finetune').parts[0].replace('.py', '')
-    inside = {name.split('.')[1] for name in imports(path) if name.startswith('finetune.')}
-    assert inside <= set(PROGRAM[:PROGRAM.index(package) + 1])
+PROGRAM = [path for path in modules('finetune') if path.parent.name != 'finetune'
+           or path.stem not in ('__init__', '__main__')]
+
+
+def room(path):
+    return path.relative_to(PROJECT / 'finetune').parts[0].replace('.py', '')
+
+
+def rooms_imported(path):
+    return {name.split('.')[1] for name in imports(path) if name.startswith('finetune.')}
+
+
+def test_rooms_of_the_program_are_all_listed():
+    listed = [name for floor in FLOORS for name in floor]
+    assert len(listed) == len(set(listed)) and set(map(room, PROGRAM)) == set(listed)
+
+
+@pytest.mark.parametrize('path', PROGRAM, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_program_imports_from_lower_floors(path):
+    level = next(i for i, floor in enumerate(FLOORS) if room(path) in floor)
+    assert rooms_imported(path) <= {room(path)}.union(*FLOORS[:level])
+    for package, allowed in ONLY_IN.items():
+        if package in {name.split('.')[0] for name in imports(path)}:
+            assert room(path) in allowed, package
+
+
+def test_imports_of_modules_have_no_circle():
+    graph = {}
+    for path in PROGRAM:
+        name = '.'.join(path.relative_to(PROJECT).with_suffix('').parts)
+        graph[name] = {other for other in imports(path) if other.startswith('finetune.')}
+    names = set(graph)
+    graph = {name: {candidate for other in others for candidate in names
+                    if other == candidate or other.rpartition('.')[0] == candidate}
+             for name, others in graph.items()}
+    tuple(graphlib.TopologicalSorter(graph).static_order())      # raises CycleError
+
+
+# What only one module may spell: file names of a run, and how a file takes its place.
+ONE_HOME = {
+    r"'(model\.npz|config\.yml|evaluation\.yml|predictions\.csv|environment\.yml)'":
+        'finetune/runs/folder.py',
+    r"snapshot_": 'finetune/runs/folder.py',
+    r"LOG = 'log'": 'finetune/runs/folder.py',
+    r"os\.replace\(|fcntl\.": 'finetune/files.py',
+    r"[=!]= 'GLOBAL'": 'finetune/config.py',
+}
+
+
+@pytest.mark.parametrize('pattern', ONE_HOME)
+def test_what_has_one_home_is_nowhere_else(pattern):
+    homes = {path.relative_to(PROJECT).as_posix() for path in PROGRAM
+             if re.search(pattern, path.read_text(encoding='utf-8'))}
+    assert homes == {ONE_HOME[pattern]}
 
 
 def test_modules_are_short():

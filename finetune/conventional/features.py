@@ -1,6 +1,6 @@
 """Local features of a fine-tuned CNN, reduced by PCA and kept on disk."""
-import fcntl
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import chainer
@@ -11,9 +11,10 @@ from sklearn.decomposition import PCA
 
 from finetune.data.dataset import PartDataset, collate
 from finetune.data.loading import iterate
+from finetune.files import atomic, locked
+from finetune.models.encodings import local_features
 from finetune.models.pretrained import read_npz
-from finetune.progress import counted
-from finetune.training import results
+from finetune.progress import progress_bar
 from fve_layer import masking
 
 SHARD_SIZE = 128                # images per file, rounded up to whole batches
@@ -49,16 +50,15 @@ class Store:
         self.extractor = extractor
         self.records = {'train': lists.train, 'test': lists.test}
         # Whole batches: an image is in the same one when an extraction goes on, too.
-        self.shard_size = -(-SHARD_SIZE // extractor.batch_size) * extractor.batch_size
+        self.shard_size = math.ceil(SHARD_SIZE / extractor.batch_size) * extractor.batch_size
 
     def fill(self):
         """Extracts what is not there yet. Other processes wait, then find it done."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / results.LOCK, 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.folder / '.lock'):
             path = self.folder / 'pca.npz'
             if not path.exists():
-                results.save_arrays(path, **self.extractor.fit_pca(self.records['train']))
+                _save(path, self.extractor.fit_pca(self.records['train']))
             self.extractor.pca = read_npz(path)
             for split in self.records:
                 self._fill(split)
@@ -69,15 +69,18 @@ class Store:
         n_done = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
         if n_done == len(paths):
             return
-        todo = self.extractor.extract(records[n_done * self.shard_size:], self.shard_size)
-        title = f'Features of the {split} images'
-        todo = counted(todo, len(paths) - n_done, f'{title}: {n_done} of {len(paths)} files there')
-        for path, features in zip(paths[n_done:], todo):
-            results.save_arrays(path, **features._asdict())
+        shards = self.extractor.extract(records[n_done * self.shard_size:], self.shard_size)
+        shards = progress_bar(shards, len(paths) - n_done, f'Features of the {split} images: '
+                              f'{n_done} of {len(paths)} files there')
+        for path, features in zip(paths[n_done:], shards):
+            _save(path, features._asdict())
+
+    def n_shards(self, split):
+        """Number of files of a split."""
+        return math.ceil(len(self.records[split]) / self.shard_size)
 
     def _paths(self, split):
-        n_shards = -(-len(self.records[split]) // self.shard_size)
-        return [self.folder / f'{split}_{i:05d}.npz' for i in range(n_shards)]
+        return [self.folder / f'{split}_{i:05d}.npz' for i in range(self.n_shards(split))]
 
     def read(self, split):
         """Yields the :class:`Features` of a split, file by file."""
@@ -108,13 +111,15 @@ class Extractor:
         """Mean (C,) and components (d, C) of local features of some training images."""
         random = numpy.random.RandomState(self.config.training.seed)
         n = min(SAMPLE_IMAGES, len(records))
-        some = [records[i] for i in numpy.sort(random.permutation(len(records))[:n])]
+        n_per_image = math.ceil(SAMPLE_SIZE / n)
+        records = [records[i] for i in numpy.sort(random.permutation(len(records))[:n])]
+        batches = progress_bar(self._raw(records), math.ceil(n / self.batch_size),
+                               'Local features for the PCA')
         sample = []
-        batches = counted(self._raw(some), -(-n // self.batch_size),
-                          'Local features for the PCA')
         for x, counts, _, _ in batches:
-            sample += [features[random.permutation(len(features))[:-(-SAMPLE_SIZE // n)]]
-                       for features in map(lambda one, which: one[which], x, counts)]
+            for features, mask in zip(x, counts):
+                counting = features[mask]
+                sample.append(counting[random.permutation(len(counting))[:n_per_image]])
         sample = numpy.concatenate(sample)
         size = min(self.config.model.pca_size, *sample.shape)
         pca = PCA(size, random_state=self.config.training.seed).fit(sample)
@@ -124,9 +129,9 @@ class Extractor:
         """Yields the :class:`Features` of so many images, whole batches, at a time."""
         batches = self._raw(records)
         for _ in range(0, len(records), n_images):
-            some = [Features(self._reduced(x), *others)
-                    for x, *others in itertools.islice(batches, n_images // self.batch_size)]
-            yield Features(*map(numpy.concatenate, zip(*some)))
+            shard = [Features(self._reduced(x), *rest)
+                     for x, *rest in itertools.islice(batches, n_images // self.batch_size)]
+            yield Features(*map(numpy.concatenate, zip(*shard)))
 
     def _reduced(self, x):
         return ((x - self.pca['mean']) @ self.pca['components'].T).astype(numpy.float32)
@@ -139,10 +144,15 @@ class Extractor:
                 chainer.using_config('train', False), chainer.no_backprop_mode():
             for batch in iterator:
                 img, parts, visible, _ = collate(batch, self.device)
-                x, mask = self.model.encoder_input(
-                    self.model.part_conv_maps(parts, visible), visible)
+                x, mask = local_features(
+                    self.model.part_conv_maps(parts, visible), visible, settings.missing)
                 counts = masking.counting_features(x.array, mask, self.config.model.norm_filter)
                 if counts is None:
                     counts = self.device.xp.ones(x.shape[:2], bool)
-                image = F.mean(self.model.global_cnn.conv_map(img), axis=(2, 3))
+                image = F.mean(self.model.global_cnn(img), axis=(2, 3))
                 yield tuple(map(cuda.to_cpu, (x.array, counts, image.array, visible.sum(axis=1))))
+
+
+def _save(path, arrays):
+    with atomic(path) as unfinished:
+        numpy.savez(unfinished, **arrays)

@@ -1,144 +1,145 @@
 """From the features of a fine-tuned CNN to a linear SVM on their Fisher vectors."""
-from pathlib import Path
+import math
 
 import numpy
 from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 
-from finetune import config as configuration
+from finetune.config import active_names, differences
 from finetune.conventional.features import Extractor, Store
-from finetune.data import data_sets
 from finetune.errors import InputError
 from finetune.models.pretrained import read_npz
-from finetune.training import results, trainer
-from finetune.training.evaluation import Predictions
+from finetune.runs.opening import load_model
+from finetune.runs.predictions import Predictions
 from fve_layer import fisher_vector
 from fve_layer.fisher_vector import l2_normalize, power_normalize
 
 MIXTURE_SAMPLE = 200000     # local features that the mixture is fitted on
-# What an SVM sees: local features (Sect. 4.4); those of the whole image; both, as joint learning.
-SVMS = {'accuracy': ('parts', 'image'), 'accuracy_global': ('image',),
-        'accuracy_parts': ('parts',)}
+# What the SVM of a stream sees: Fisher vectors of local features (Sect. 4.4), the averaged ConvMap
+# of the whole image, or both, as joint learning does.
+INPUTS = {'both': ('parts', 'image'), 'global': ('image',), 'parts': ('parts',)}
+MIXTURE = 'mean', 'var', 'weight'
 
 
-def train(config_path, overrides=(), out=None):
-    """Runs the conventional pipeline (Sect. 4.4), or goes on with it if it was interrupted.
+class ConventionalPipeline:
 
-    The CNN is that of the run that ``model.pretrained`` names, with the same seed, which is trained
-    if need be. Its local features are extracted once for all numbers of components.
+    """Mixture, encoding and linear SVM after the CNN was fine-tuned (Sect. 4.4).
 
-    See :func:`finetune.training.trainer.train` for arguments and what is returned.
+    The CNN's local features are extracted once for all numbers of components.
+
+    Args:
+        config (finetune.config.Config): Settings of the run.
+        lists (finetune.data.file_lists.FileLists): The data set.
+        device (chainer.backend.Device): Where to compute.
+        start (finetune.runs.folder.RunFolder): Finished run whose CNN was fine-tuned.
 
     """
-    config = configuration.load(config_path, overrides)
-    if config.training.joint:
-        raise InputError(f'{config_path}: training.joint is true; use the command train.')
-    out = results.folder(config_path, config.training.seed) if out is None else Path(out)
-    results.check(out, config)
-    lists = data_sets.load(config.data)
-    store, model = _features(config, lists)
-    with results.opened(out, config), trainer.one_thread():
-        results.write_settings(out, config)
-        if not results.is_finished(out):
-            results.save_arrays(out / results.MODEL, **_fit(config, store, lists))
-        arrays = read_npz(out / results.MODEL)
-        predictions = _predict(config, store, arrays, lists)
-        evaluation = {**predictions.accuracies,
-                      'n_parameters': _n_parameters(model, store.extractor.pca, arrays)}
-        results.report(out, config, evaluation, predictions, lists)
-    return out
+
+    def __init__(self, config, lists, device, start):
+        self.config, self.lists = config, lists
+        cnn_config = start.read_config()
+        _check(config, cnn_config, start)
+        self.model = load_model(start, cnn_config, lists, device)
+        extractor = Extractor(self.model, config, cnn_config.training.batch_size, device)
+        without_filter = [] if config.model.norm_filter else ['all']
+        self.store = Store(start.features(config.data.missing, str(config.model.pca_size),
+                                          *without_filter), extractor, lists)
+        self.store.fill()
+        self.arrays = None      # of the mixture and the SVMs, by name
+
+    @staticmethod
+    def needs_start(folder):
+        """Whether the run needs its CNN: always, for the features."""
+        return True
+
+    def learn(self, folder):
+        """Fits mixture and SVMs, and saves settings and weights."""
+        folder.write_settings(self.config)
+        mixture = self._fit_mixture()
+        self.arrays = {**mixture, **self._fit_svms(mixture)}
+        folder.save_model(self.arrays)
+
+    def load(self, folder):
+        """Takes mixture and SVMs of a finished run."""
+        self.arrays = read_npz(folder.model)
+        names = {*MIXTURE, *(f'{stream}/{array}' for stream in INPUTS for array in 'Wb')}
+        if names != set(self.arrays):
+            raise InputError(f'{folder.model}: the arrays are not those of this pipeline, perhaps '
+                             f'of version 0.1; move {folder} away to run it again.')
+
+    def predict(self):
+        """Predictions of the SVMs for the test images, and further numbers for the evaluation."""
+        inputs, n_visible = self._encode('test', self.arrays)
+        classes = {}
+        for stream, names in INPUTS.items():
+            x = numpy.concatenate([inputs[name] for name in names], axis=1)
+            scores = x @ self.arrays[f'{stream}/W'].T + self.arrays[f'{stream}/b']
+            classes[stream] = (scores.argmax(axis=1) if scores.shape[1] > 1
+                               else (scores[:, 0] > 0).astype(int))
+        label = numpy.array([record.label for record in self.lists.test])
+        predictions = Predictions(label, n_visible, classes, loss=float('nan'))
+        return predictions, {'n_parameters': self._n_parameters()}
+
+    def _n_parameters(self):
+        """Of all that predicts: CNNs without their heads, PCA, mixture, one SVM."""
+        used = [*self.store.extractor.pca.values(),
+                *(self.arrays[name] for name in (*MIXTURE, 'both/W', 'both/b'))]
+        return int(sum(array.size for array in used) + self.model.global_cnn.count_params()
+                   + self.model.part_cnn.count_params())
+
+    def _fit_mixture(self):
+        """Means, variances and weights of a mixture of the training images' local features."""
+        settings, seed = self.config.model, self.config.training.seed
+        sample = _sample(self.store, seed)
+        if len(sample) < settings.n_components:
+            raise InputError(f'model.n_components is {settings.n_components}, but the training '
+                             f'images have only {len(sample)} local features; lower it.')
+        mixture = GaussianMixture(
+            settings.n_components, covariance_type='diag', reg_covar=settings.var_floor,
+            max_iter=200, random_state=seed).fit(sample.astype(numpy.float64))
+        return {'mean': mixture.means_, 'var': mixture.covariances_, 'weight': mixture.weights_}
+
+    def _fit_svms(self, mixture):
+        """Weights and biases of a linear SVM for every stream."""
+        inputs, _ = self._encode('train', mixture)
+        label = [record.label for record in self.lists.train]
+        arrays = {}
+        for stream, names in INPUTS.items():
+            svm = LinearSVC(C=self.config.training.svm_c, dual=True, max_iter=10000,
+                            random_state=self.config.training.seed)
+            svm.fit(numpy.concatenate([inputs[name] for name in names], axis=1), label)
+            arrays.update({f'{stream}/W': svm.coef_, f'{stream}/b': svm.intercept_})
+        return arrays
+
+    def _encode(self, split, mixture):
+        """What the SVMs see, a dict of (n, size), all of unit length; numbers of visible parts."""
+        mixture = [mixture[name].astype(numpy.float32) for name in MIXTURE]
+        parts, image, n_visible = [], [], []
+        for shard in self.store.read(split):
+            fv = fisher_vector(shard.x, *mixture, shard.counts,
+                               normalization=self.config.model.normalization).array
+            parts.append(l2_normalize(power_normalize(fv)))
+            image.append(l2_normalize(shard.image))
+            n_visible.append(shard.n_visible)
+        inputs = {'parts': numpy.concatenate(parts), 'image': numpy.concatenate(image)}
+        return inputs, numpy.concatenate(n_visible)
 
 
-def _features(config, lists):
-    """The store of features, filled, and the classifier that they are from."""
-    settings = config.training
-    out = results.folder(config.model.pretrained, settings.seed)
-    if not results.is_finished(out):
-        print(f'Fine-tuning of the CNN: {config.model.pretrained}', flush=True)
-        trainer.train(config.model.pretrained,
-                      [f'training.seed={settings.seed}', f'training.gpu={settings.gpu}'])
-        print('Fine-tuning is done.', flush=True)
-    model, others, _, device = trainer.load_run(out, settings.gpu)
-    _check(config, others, out)
-    model.missing = config.data.missing
-    names = [config.data.missing, str(config.model.pca_size)]
-    folder = out / '_'.join(['features', *names] + ['all'] * (not config.model.norm_filter))
-    extractor = Extractor(model, config, others.training.batch_size, device)
-    store = Store(folder, extractor, lists)
-    with trainer.one_thread():
-        store.fill()
-    return store, model
-
-
-def _n_parameters(model, pca, arrays):
-    """Of all that the prediction is made with: CNNs without their heads, PCA, mixture, one SVM."""
-    used = [*pca.values(), *(array for name, array in arrays.items()
-                             if name in ('mean', 'var', 'weight', 'accuracy/W', 'accuracy/b'))]
-    return int(sum(array.size for array in used) + model.global_cnn.count_params()
-               + model.part_cnn.count_params())
-
-
-def _check(config, others, out):
-    """Raises an error unless the CNN saw the same images and parts."""
-    besides = [name for name in configuration.names()
-               if not name.startswith('data.') or name in ('data.missing', 'data.order')]
-    changed = configuration.differences(config, others, besides)
-    if others.data.parts == 'GLOBAL' or changed:
-        raise InputError(f'{out}: the CNN was fine-tuned with another '
-                         f'{", ".join(changed) or "data.parts"}; name a config with the same data '
-                         'as model.pretrained.')
-
-
-def _fit(config, store, lists):
-    """Arrays of the mixture and of the SVMs."""
-    sample = _sample(store, config.training.seed, sum(1 for _ in store.read('train')))
-    if len(sample) < config.model.n_components:
-        raise InputError(f'model.n_components is {config.model.n_components}, but the training '
-                         f'images have only {len(sample)} local features; lower it.')
-    mixture = GaussianMixture(
-        config.model.n_components, covariance_type='diag', reg_covar=config.model.var_floor,
-        max_iter=200, random_state=config.training.seed).fit(sample.astype(numpy.float64))
-    arrays = {'mean': mixture.means_, 'var': mixture.covariances_, 'weight': mixture.weights_}
-    inputs, _ = _encode(config, store, 'train', arrays)
-    label = [record.label for record in lists.train]
-    for name, seen in SVMS.items():
-        svm = LinearSVC(C=config.training.svm_c, dual=True, max_iter=10000,
-                        random_state=config.training.seed)
-        svm.fit(numpy.concatenate([inputs[one] for one in seen], axis=1), label)
-        arrays.update({f'{name}/W': svm.coef_, f'{name}/b': svm.intercept_})
-    return arrays
-
-
-def _sample(store, seed, n_shards):
+def _sample(store, seed):
     """Some of the training images' local features that count, (n, d)."""
     random = numpy.random.RandomState(seed)
-    size = -(-MIXTURE_SAMPLE // n_shards)
+    n_per_shard = math.ceil(MIXTURE_SAMPLE / store.n_shards('train'))
     features = (shard.x[shard.counts] for shard in store.read('train'))
-    return numpy.concatenate([x[random.permutation(len(x))[:size]] for x in features])
+    return numpy.concatenate([x[random.permutation(len(x))[:n_per_shard]] for x in features])
 
 
-def _encode(config, store, split, arrays):
-    """What the SVMs see, a dict of (n, size), all of unit length; and numbers of visible parts."""
-    mixture = [arrays[name].astype(numpy.float32) for name in ('mean', 'var', 'weight')]
-    parts, image, n_visible = [], [], []
-    for shard in store.read(split):
-        fv = fisher_vector(shard.x, *mixture, shard.counts,
-                           normalization=config.model.normalization).array
-        parts.append(l2_normalize(power_normalize(fv)))
-        image.append(l2_normalize(shard.image))
-        n_visible.append(shard.n_visible)
-    inputs = {'parts': numpy.concatenate(parts), 'image': numpy.concatenate(image)}
-    return inputs, numpy.concatenate(n_visible)
-
-
-def _predict(config, store, arrays, lists):
-    """Predictions of the SVMs for the test images."""
-    inputs, n_visible = _encode(config, store, 'test', arrays)
-    classes = {}
-    for name, seen in SVMS.items():
-        x = numpy.concatenate([inputs[one] for one in seen], axis=1)
-        scores = x @ arrays[f'{name}/W'].T + arrays[f'{name}/b']
-        classes[name] = (scores.argmax(axis=1) if scores.shape[1] > 1
-                         else (scores[:, 0] > 0).astype(int))
-    label = numpy.array([record.label for record in lists.test])
-    return Predictions(label, n_visible, classes, loss=float('nan'))
+def _check(config, cnn_config, cnn):
+    """Raises an error unless the CNN saw the same images and parts."""
+    ignored = [name for name in {*active_names(config), *active_names(cnn_config)}
+               if not name.startswith('data.') or name in (
+                   'data.missing', 'data.order', 'data.flip', 'data.colour_jitter')]
+    changed = differences(config, cnn_config, ignored)
+    if not cnn_config.data.has_parts or changed:
+        raise InputError(f'{cnn}: the CNN was fine-tuned with another '
+                         f'{", ".join(changed) or "data.parts"}; name a config with the same data '
+                         'as model.pretrained.')

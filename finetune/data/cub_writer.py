@@ -1,16 +1,16 @@
 """Writes a data set in CUB-200-2011's own files and directories."""
-from difflib import get_close_matches
 import os
 from pathlib import Path
 import shutil
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy
 from PIL import Image
 import yaml
 
 from finetune.errors import InputError
-from finetune.progress import counted
+from finetune.progress import progress_bar
+from finetune.schema import check, fill
 
 
 class Picture(NamedTuple):
@@ -21,50 +21,14 @@ class Picture(NamedTuple):
     train: bool
     points: numpy.ndarray       # (P, 2), (y, x) in pixels
     visible: numpy.ndarray      # (P,) bool
-    bbox: Tuple[float, float, float, float]
+    bbox: tuple[float, float, float, float]
 
 
-def check_options(name, options, defaults, ranges):
-    """Completes the options of a drawing.
-
-    Args:
-        name (str): Of the data set, for the message.
-        options (dict): As given.
-        defaults (dict): Every option.
-        ranges (dict): Smallest and largest value of every number.
-
-    Returns:
-        dict: All options.
-
-    Raises:
-        finetune.errors.InputError: For an unknown option or a value that does not fit.
-
-    """
-    for key, value in options.items():
-        if key not in defaults:
-            nearest = get_close_matches(str(key), list(defaults), 1, 0)[0]
-            raise InputError(f'data.drawing: {name} has no option {key}; did you mean {nearest}?')
-        kind = type(defaults[key])
-        value = _number(value, kind)
-        fits = isinstance(value, (int, float) if kind is float else kind)
-        if not fits or isinstance(value, bool) != (kind is bool):
-            raise InputError(f'data.drawing: {key} is {value!r}, but must be of the kind of '
-                             f'{defaults[key]!r}.')
-        low, high = ranges.get(key, (value, value))
-        if not low <= value <= high:
-            raise InputError(f'data.drawing: {key} is {value}, but must be between {low} and '
-                             f'{high}.')
-    return {key: _number(options.get(key, value), type(value)) for key, value in defaults.items()}
-
-
-def _number(value, kind):
-    """Converts by the default's kind: PyYAML reads 1e-1 as text."""
-    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    return value
+def read_options(drawing, options):
+    """Sets the options of a drawing, a dataclass of settings, as given in ``data.drawing``."""
+    fill(drawing, options, 'data.drawing')
+    check(drawing, 'data.drawing')
+    return drawing
 
 
 def is_complete(root, origin):
@@ -78,13 +42,13 @@ def is_complete(root, origin):
     if not root.exists():
         return False
     try:
-        found = yaml.safe_load((root / 'origin.yml').read_text(encoding='utf-8'))
+        drawn_with = yaml.safe_load((root / 'origin.yml').read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         raise InputError(f'{root}: exists, but was not drawn by this program; set data.root to '
                          'another folder or move this one away.')
-    if found != origin:
+    if drawn_with != origin:
         raise InputError(f'{root / "origin.yml"}: this data set was drawn with other options '
-                         f'({found}); set data.root to another folder or move this one away.')
+                         f'({drawn_with}); set data.root to another folder or move this one away.')
     return True
 
 
@@ -104,22 +68,22 @@ def write(root, class_names, part_names, pictures, n_pictures, origin):
 
     """
     root = Path(root).absolute()
-    making = root.with_name(f'.{root.name}.{os.getpid()}')
+    unfinished = root.with_name(f'.{root.name}.{os.getpid()}')
     try:
-        (making / 'parts').mkdir(parents=True)
+        (unfinished / 'parts').mkdir(parents=True)
         classes = [f'{i:03d}.{name}' for i, name in enumerate(class_names, 1)]
-        _write_lines(making / 'classes.txt', _numbered(classes))
-        _write_lines(making / 'parts' / 'parts.txt', _numbered(part_names))
-        _write_pictures(making, classes, counted(
+        _write_lines(unfinished / 'classes.txt', _numbered(classes))
+        _write_lines(unfinished / 'parts' / 'parts.txt', _numbered(part_names))
+        _write_pictures(unfinished, classes, progress_bar(
             pictures, n_pictures, f'Drawing {n_pictures} images into {root}'))
-        (making / 'origin.yml').write_text(yaml.safe_dump(origin), encoding='utf-8')
-        making.rename(root)
+        (unfinished / 'origin.yml').write_text(yaml.safe_dump(origin), encoding='utf-8')
+        unfinished.rename(root)
     except OSError as error:
         if not root.exists() or not is_complete(root, origin):    # another process was faster
             raise InputError(f'{root}: cannot be written ({error.strerror or error}); make room '
                              'or set data.root to another folder.')
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _numbered(names):

@@ -2,8 +2,7 @@
 import chainer
 import numpy
 
-from finetune.data import parts as part_boxes
-from finetune.data import transforms
+from finetune.data import cropping, transforms
 from finetune.errors import InputError
 
 # Keep the random streams of one seed apart.
@@ -47,7 +46,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
     def __len__(self):
         return len(self.records)
 
-    def __iter__(self):     # Python's own way would go on with the next epochs for ever
+    def __iter__(self):     # Python's default would go on with the next epochs forever
         return (self[i] for i in range(len(self)))
 
     def get_example(self, index):
@@ -66,7 +65,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
     @property
     def largest_example(self):
         """Bytes of an example with all its parts."""
-        n_parts = 0 if self.settings.parts == 'GLOBAL' else len(self.records[0].visible)
+        n_parts = len(self.records[0].visible) if self.settings.has_parts else 0
         sizes = [self.settings.input_size] + n_parts * [self.settings.part_input_size]
         return sum(3 * 4 * size ** 2 for size in sizes) + n_parts
 
@@ -83,7 +82,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
         """
         record, order, visible = self.records[i], self._part_order(i), self._visible(i)
-        boxes = part_boxes.boxes(record.locations, visible, image_size, self.settings)
+        boxes = cropping.part_boxes(record.locations, visible, image_size, self.settings)
         if self.settings.missing == 'centre':       # where hidden parts have their box
             visible = numpy.ones_like(visible)
         return order, boxes[order], visible[order]
@@ -104,7 +103,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     def _part_order(self, i):
         n_parts = len(self.records[i].visible)
-        if self.settings.parts == 'GLOBAL':
+        if not self.settings.has_parts:
             return numpy.arange(0)
         if self.settings.order == 'ordered':
             return numpy.arange(n_parts)
@@ -114,7 +113,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
 def _crop(image, bbox, record):
     try:
-        return part_boxes.crop(image, bbox)
+        return cropping.crop(image, bbox)
     except InputError as error:
         raise InputError(f'{record.path}: {error}')
 
@@ -132,7 +131,7 @@ def collate(batch, device=None):
 
     """
     for example in batch:
-        if isinstance(example, Exception):      # of another process
+        if isinstance(example, Exception):      # of a worker process
             raise example
     img, parts, visible, label = zip(*batch)
     arrays = numpy.stack(img), numpy.concatenate(parts), numpy.stack(visible), numpy.stack(label)

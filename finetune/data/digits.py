@@ -1,15 +1,26 @@
 """scikit-learn's handwritten digits in CUB-200-2011's layout, four quadrants as parts."""
+from dataclasses import asdict, dataclass
+
 import numpy
 from PIL import Image
 
 from finetune.data import cub_writer
+from finetune.schema import setting
 
 PART_NAMES = ['upper left', 'upper right', 'lower left', 'lower right']
 CLASS_NAMES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
 CENTRES = numpy.array([(1, 1), (1, 3), (3, 1), (3, 3)]) / 4     # (y, x), share of the image
-DEFAULTS = {'size': 64, 'hide': 0.1, 'seed': 0}
-RANGES = {'size': (16, 512), 'hide': (0, 1), 'seed': (0, 2 ** 31 - 1)}
 GREY = (128, 128, 128)
+
+
+@dataclass
+class Drawing:
+    """Options."""
+
+    size: int = setting(64, 'width and height of the images in pixels', between=(16, 512))
+    hide: float = setting(.1, 'probability that a part is hidden, that is painted over in grey',
+                          between=(0, 1))
+    seed: int = setting(0, 'of the split and the hidden parts', between=(0, 2 ** 31 - 1))
 
 
 def prepare(root, **options):
@@ -19,16 +30,14 @@ def prepare(root, **options):
 
     Args:
         root (str or pathlib.Path): Directory to be made.
-        size (int): Width and height of the images in pixels; 64.
-        hide (float): Probability that a part is hidden, that is painted over in grey; 0.1.
-        seed (int): Of the split and the hidden parts; 0.
+        **options: Of :class:`Drawing`.
 
     Raises:
         finetune.errors.InputError: For options that do not fit, or if the directory exists and
             was made with other options.
 
     """
-    options = cub_writer.check_options('digits', options, DEFAULTS, RANGES)
+    options = asdict(cub_writer.read_options(Drawing(), options))
     origin = {'data set': 'digits', 'version': 1, **options}
     if cub_writer.is_complete(root, origin):
         return

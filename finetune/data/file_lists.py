@@ -1,7 +1,7 @@
 """From annotation files to records: one per image."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 import numpy
 
@@ -36,22 +36,22 @@ class Record(NamedTuple):
 class FileLists:
     """A data set: the names of its classes and parts and its two splits, in the files' order."""
 
-    class_names: List[str]
-    part_names: List[str]
-    train: List[Record]
-    test: List[Record]
+    class_names: list[str]
+    part_names: list[str]
+    train: list[Record]
+    test: list[Record]
     n_missing: int = 0      # images that are listed but not there, and left out
 
 
 def read_cub(root, unused_classes=False):
-    """Reads the annotation files of CUB-200-2011 as distributed, or of NA-Birds, which are alike.
+    """Reads the annotation files of CUB-200-2011 as distributed, or of data sets like it.
 
     Args:
         root (str or pathlib.Path): Folder with ``images.txt``, ``image_class_labels.txt``,
             ``train_test_split.txt``, ``classes.txt``, ``parts/parts.txt``,
             ``parts/part_locs.txt`` and ``images/``.
-        unused_classes (bool): Whether classes without images are left out (NA-Birds lists the
-            higher levels of its hierarchy, too) instead of being an error.
+        unused_classes (bool): Whether classes without images are left out instead of being an
+            error.
 
     Returns:
         FileLists: Labels are classes in the order of ``classes.txt``, parts in the order of
@@ -77,6 +77,12 @@ def read_cub(root, unused_classes=False):
          for i, (image_id, path) in enumerate(images.items())],
         in_train.values(), class_names.values(), part_names.values(),
         root / 'train_test_split.txt')
+
+
+def read_nabirds(root):
+    """Reads NA-Birds as distributed: :func:`read_cub`, but the higher levels of the hierarchy of
+    classes, which have no images, are left out."""
+    return read_cub(root, unused_classes=True)
 
 
 def read_authors(root):

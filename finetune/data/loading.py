@@ -1,4 +1,4 @@
-"""Iterators over a data set whose examples are loaded in this process or by others beside it."""
+"""Iterators over a data set whose examples are loaded by this process or by worker processes."""
 import multiprocessing
 import warnings
 
@@ -13,8 +13,8 @@ class _Sending(chainer.dataset.DatasetMixin):
 
     """A data set whose errors are examples.
 
-    Chainer's ``MultiprocessIterator`` waits for ever for a process that raised an error. The one
-    who uses the batch raises it instead, see :func:`finetune.data.dataset.collate`.
+    Chainer's ``MultiprocessIterator`` waits forever for a worker that raised an error. Here
+    :func:`finetune.data.dataset.collate` raises it instead.
     """
 
     def __init__(self, dataset):
@@ -32,7 +32,7 @@ class _Sending(chainer.dataset.DatasetMixin):
 
 class _ParallelIterator(chainer.iterators.MultiprocessIterator):
 
-    """Chainer's iterator, which waits for ever for processes that were killed, with an end."""
+    """Chainer's iterator with a time limit: it waits forever for workers that were killed."""
 
     def __next__(self):
         with warnings.catch_warnings():
@@ -49,13 +49,13 @@ class _ParallelIterator(chainer.iterators.MultiprocessIterator):
 
 
 def iterate(dataset, batch_size, n_workers, order_sampler=None):
-    """One of Chainer's iterators; what it yields does not depend on the number of workers.
+    """One of Chainer's iterators; its batches do not depend on the number of workers.
 
     Args:
         dataset (finetune.data.dataset.PartDataset): What to load.
         batch_size (int): Images per batch.
-        n_workers (int): How many processes load the next batch while this one computes; 0: none,
-            the images are loaded when they are needed.
+        n_workers (int): Number of worker processes that load the next batch during computation;
+            0: images are loaded when they are needed.
         order_sampler (callable or None): Order of the images in each epoch; ``None``: one pass in
             their own order.
 
@@ -67,8 +67,8 @@ def iterate(dataset, batch_size, n_workers, order_sampler=None):
                'shuffle': False if order_sampler is None else None}
     if n_workers == 0:
         return chainer.iterators.SerialIterator(dataset, batch_size, **options)
-    # Processes forked from one that has threads or a GPU may hang. They must import us, which makes
-    # Chainer importable, before Chainer.
+    # Workers forked from a process that has threads or uses a GPU may hang. Importing finetune
+    # makes Chainer importable in them.
     multiprocessing.set_start_method('forkserver', force=True)
     multiprocessing.set_forkserver_preload(['finetune.data.dataset'])
     return _ParallelIterator(

@@ -1,22 +1,26 @@
-"""Convolution that is quick on a CPU: Chainer's link with another way to compute it there."""
+"""Convolution that is fast on a CPU: Chainer's link with another way to compute it there."""
 from concurrent.futures import ThreadPoolExecutor
+import functools
 
 from chainer import backend, function_node
 import chainer.links as L
 import numpy
-import threadpoolctl
+
+from finetune.threads import N_THREADS
 
 # Values of the patches that are multiplied at once: they stay in the second level of the cache.
 BLOCK_SIZE = 2 ** 18
-# As many as BLAS has, for a block each: what comes out does not depend on their number.
-N_THREADS = max((pool['num_threads'] for pool in threadpoolctl.threadpool_info()
-                 if pool['user_api'] == 'blas'), default=1)
-THREADS = ThreadPoolExecutor(N_THREADS)
+
+
+@functools.cache
+def _threads():
+    """A thread for a block each; the results do not depend on their number."""
+    return ThreadPoolExecutor(N_THREADS)
 
 
 class Convolution2D(L.Convolution2D):
 
-    """:class:`chainer.links.Convolution2D` without bias, quicker on a CPU.
+    """:class:`chainer.links.Convolution2D` without bias, faster on a CPU.
 
     How much is what ``tests/benchmarks/convolution.py`` measures. Chainer copies all patches of a
     batch channel by channel, and results back. Here channels are innermost in memory ("channels
@@ -55,7 +59,7 @@ class Convolution(function_node.FunctionNode):
             patches = _patches(x[index], weight.shape[2:], self.geometry)
             numpy.matmul(patches, rows.T, out=y[index].reshape(len(patches), -1))
 
-        for _ in THREADS.map(convolve, _blocks(y, rows)):
+        for _ in _threads().map(convolve, _blocks(y, rows)):
             pass
         return y.transpose(0, 3, 1, 2),
 
@@ -87,7 +91,7 @@ class ConvolutionGrad(function_node.FunctionNode):
                     *gy[index].shape[:3], *weight.shape[2:], -1), self.geometry, gx[index])
             return block.T @ _patches(x[index], weight.shape[2:], self.geometry)
 
-        for share in THREADS.map(differentiate, _blocks(gy, rows)):     # in their order
+        for share in _threads().map(differentiate, _blocks(gy, rows)):     # in their order
             grows += share
         o, c, kh, kw = weight.shape
         gweight = numpy.ascontiguousarray(grows.reshape(o, kh, kw, c).transpose(0, 3, 1, 2))

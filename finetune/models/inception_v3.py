@@ -172,7 +172,7 @@ class InceptionC(Block):
 
 class InceptionV3(chainer.Chain):
 
-    """InceptionV3 (Szegedy et al., 2016) without auxiliary classifier and dropout.
+    """InceptionV3 (Szegedy et al., 2016) up to its ConvMaps, without auxiliary classifier.
 
     Made for images of 299 x 299 pixels; any size from 75 on works. Equal to TF-Slim's network with
     the same weights: batch normalisation with epsilon 1e-3, average pooling that leaves padding
@@ -181,15 +181,9 @@ class InceptionV3(chainer.Chain):
 
     Differs from the authors' code, whose epsilon is 2e-5 and whose average pooling counts padding.
 
-    Args:
-        n_classes (int or None): Number of classes of the linear layer behind; ``None``: no such
-            layer, ConvMaps only.
-
     """
 
-    n_features = 2048
-
-    def __init__(self, n_classes=None):
+    def __init__(self):
         super().__init__()
         with self.init_scope():
             self.head = Head()
@@ -204,16 +198,10 @@ class InceptionV3(chainer.Chain):
             self.mixed08 = ReductionB()
             self.mixed09 = InceptionC(1280)
             self.mixed10 = InceptionC(2048)
-            if n_classes is not None:
-                self.fc = L.Linear(self.n_features, n_classes)
 
-    def conv_map(self, x):
+    def forward(self, x):
         """ConvMaps (N, 2048, 8, 8) of images (N, 3, 299, 299) in [-1, 1]."""
         x = self.head(x)
         for i in range(11):
             x = self[f'mixed{i:02d}'](x)
         return x
-
-    def forward(self, x):
-        """Class scores (N, n_classes)."""
-        return self.fc(F.mean(self.conv_map(x), axis=(2, 3)))

@@ -1,15 +1,15 @@
 """The classifier: a global stream, and a part stream whose features are encoded together."""
+from pkgutil import resolve_name
+
 import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy
 
-from fve_layer import FVELayer, GradientFVELayer
-from fve_layer import gmm
-from finetune.models.inception_v3 import InceptionV3
-from finetune.models.small_cnn import SmallCNN
+from finetune.catalogue import ARCHITECTURES, ENCODINGS
 
-ARCHITECTURES = {'inception_v3': InceptionV3, 'small_cnn': SmallCNN}
+# Of the loss: both streams together, and each alone.
+LOSS_WEIGHTS = {'both': .5, 'global': .25, 'parts': .25}
 
 
 class PartClassifier(chainer.Chain):
@@ -17,10 +17,9 @@ class PartClassifier(chainer.Chain):
     """Classifier of images with any number of parts (Sects. 3.4, 4.5).
 
     The global stream is CNN -> global average pooling -> linear. The part stream has a CNN of its
-    own, which sees all part crops of a batch at once; the ConvMaps of an image's parts become
-    either one averaged vector per part, concatenated in the order of the parts (``gap``), or the
-    Fisher vector of all their local features (``fve``, ``gradient_fve``), and then go through a
-    linear layer. The logits of both streams are summed.
+    own, which sees all part crops of a batch at once; the local features of all parts of an image
+    are encoded as one vector, which goes through a linear layer. The scores of both streams are
+    summed.
 
     Args:
         settings (finetune.config.Model): Architecture and encoding.
@@ -36,21 +35,21 @@ class PartClassifier(chainer.Chain):
         super().__init__()
         self.n_parts = n_parts
         self.missing = missing
-        cnn = ARCHITECTURES[settings.architecture]
+        architecture = ARCHITECTURES[settings.architecture]
+        cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
+        encoding = ENCODINGS[settings.encoding]
         with self.init_scope():
             self.global_cnn = cnn()
-            self.global_head = _head(self.global_cnn.n_features, n_classes)
+            self.global_head = _head(n_features, n_classes)
             if n_parts > 0:
                 self.part_cnn = cnn()
-                n_features = self.part_cnn.n_features
-                self.encoder = _encoder(settings, n_features, seed)
-                self.part_head = _head(
-                    n_parts * n_features if self.encoder is None else self.encoder.out_size,
-                    n_classes)
+                self.encoder = resolve_name(encoding.layer)(settings, n_features, n_parts, seed)
+                self.part_head = _head(self.encoder.out_size, n_classes)
+        self.encoder_input = resolve_name(encoding.input)
         self.l2_normalize = settings.l2_normalize
 
-    def logits(self, img, parts, visible):
-        """Class scores of both streams.
+    def scores(self, img, parts, visible):
+        """Class scores by stream.
 
         Args:
             img (array): Images, shape (N, 3, H, W).
@@ -58,30 +57,21 @@ class PartClassifier(chainer.Chain):
             visible (array): Which parts these are, shape (N, P), bool; M are true.
 
         Returns:
-            tuple of chainer.Variable: Scores (N, n_classes) of the global stream, and of the part
-            stream (``None`` without parts).
+            dict of chainer.Variable: Scores (N, n_classes) by stream: ``'both'``, the sum of the
+            streams that there are; with parts also ``'global'`` and ``'parts'``, either alone.
 
         """
-        global_logits = self.global_head(_average(self.global_cnn.conv_map(img)))
+        global_scores = self.global_head(F.mean(self.global_cnn(img), axis=(2, 3)))
         if self.n_parts == 0:
-            return global_logits, None
-        return global_logits, self.part_head(self.encode_parts(parts, visible))
-
-    def encode_parts(self, parts, visible):
-        """One vector per image from the crops of its visible parts (M, 3, h, w)."""
-        return self.encode(self.part_conv_maps(parts, visible), visible)
+            return {'both': global_scores}
+        part_scores = self.part_head(self.encode(self.part_conv_maps(parts, visible), visible))
+        return {'both': global_scores + part_scores, 'global': global_scores,
+                'parts': part_scores}
 
     def encode(self, conv_map, visible):
         """One vector per image from the ConvMaps of all its parts (N P, C, h', w')."""
-        if self.encoder is None:
-            return F.reshape(_average(conv_map), (len(visible), -1))    # (N, P C)
-        fv = self.encoder(*self.encoder_input(conv_map, visible))       # (N, 2 K C)
-        return F.normalize(fv) if self.l2_normalize else fv
-
-    def encoder_input(self, conv_map, visible):
-        """Local features (N, P h' w', C) of ConvMaps, and which are visible; ``None``: all."""
-        x, mask = local_features(conv_map, visible)
-        return x, mask if self.missing == 'mask' else None
+        encoding = self.encoder(*self.encoder_input(conv_map, visible, self.missing))
+        return F.normalize(encoding) if self.l2_normalize else encoding
 
     def part_conv_maps(self, parts, visible):
         """ConvMaps of all parts, shape (N P, C, h', w'); zeros for hidden ones.
@@ -92,9 +82,9 @@ class PartClassifier(chainer.Chain):
         if len(parts) == 0:
             parts = self.xp.zeros((1,) + parts.shape[1:], parts.dtype)
             with chainer.using_config('train', False):
-                conv_map = self.part_cnn.conv_map(parts)[:0]
+                conv_map = self.part_cnn(parts)[:0]
         else:
-            conv_map = self.part_cnn.conv_map(parts)                    # (M, C, h', w')
+            conv_map = self.part_cnn(parts)                    # (M, C, h', w')
         n_hidden = visible.size - len(conv_map)
         if n_hidden == 0:
             return conv_map
@@ -102,22 +92,21 @@ class PartClassifier(chainer.Chain):
         return F.permutate(F.concat((conv_map, zeros), axis=0), _slots(visible, len(conv_map)))
 
     def forward(self, img, parts, visible, label, label_smoothing=0.):
-        """Loss of a batch (see :func:`part_loss`); reports accuracies and the mixture's state."""
-        global_logits, part_logits = self.logits(img, parts, visible)
-        loss, total = part_loss(global_logits, part_logits, label, label_smoothing)
-        chainer.report({'loss': loss, 'accuracy': F.accuracy(total, label)}, self)
-        if part_logits is not None:
-            chainer.report({'accuracy_global': F.accuracy(global_logits, label),
-                            'accuracy_parts': F.accuracy(part_logits, label)}, self)
-            self._report_mixture()
+        """Loss of a batch (:func:`stream_loss`); reports accuracies and the encoding's state."""
+        scores = self.scores(img, parts, visible)
+        loss = stream_loss(scores, label, label_smoothing)
+        chainer.report({'loss': loss, **{f'accuracy/{stream}': F.accuracy(score, label)
+                                         for stream, score in scores.items()}}, self)
+        if self.n_parts > 0:
+            chainer.report(self.encoder.observation, self)
         return loss
 
-    def _report_mixture(self):
-        encoder = self.encoder
-        if isinstance(encoder, FVELayer):
-            chainer.report({'weight_entropy': gmm.normalized_entropy(encoder.weight)}, self)
-            if encoder.log_likelihood is not None:
-                chainer.report({'log_likelihood': encoder.log_likelihood}, self)
+
+def build_classifier(config, lists):
+    """Classifier with random weights for an experiment and its data set."""
+    n_parts = len(lists.part_names) if config.data.has_parts else 0
+    return PartClassifier(config.model, len(lists.class_names), n_parts,
+                          missing=config.data.missing, seed=config.training.seed)
 
 
 def _slots(visible, n_visible):
@@ -128,27 +117,8 @@ def _slots(visible, n_visible):
     return rows.astype(numpy.int32)
 
 
-def local_features(conv_map, visible):
-    """The local features of an image's parts, as one unordered set (Sect. 3.4).
-
-    Args:
-        conv_map (chainer.Variable): ConvMaps, shape (N P, C, h, w).
-        visible (array): Which parts count, shape (N, P), bool.
-
-    Returns:
-        tuple: Features, a Variable of shape (N, P h w, C), and which of them are visible, an array
-        of shape (N, P h w).
-
-    """
-    n, p = visible.shape
-    c, h, w = conv_map.shape[1:]
-    x = F.reshape(conv_map, (n, p, c, h * w))
-    x = F.transpose(x, (0, 1, 3, 2))                # (N, P, h w, C)
-    return F.reshape(x, (n, p * h * w, c)), visible.repeat(h * w, axis=1)
-
-
-def part_loss(global_logits, part_logits, label, label_smoothing=0.):
-    """Loss of both streams and of their sum.
+def stream_loss(scores, label, label_smoothing=0.):
+    """Loss of both streams g and p and of their sum.
 
     .. math::
 
@@ -157,21 +127,19 @@ def part_loss(global_logits, part_logits, label, label_smoothing=0.):
     the aggregation of the authors' first experiments; CE(g) alone without parts.
 
     Args:
-        global_logits, part_logits (chainer.Variable): Scores, shape (N, n_classes); those of the
-            parts may be ``None``.
+        scores (dict of chainer.Variable): What :meth:`PartClassifier.scores` returned.
         label (array): Classes, shape (N,), int32.
         label_smoothing (float): Share of the target that is spread evenly over all classes.
 
     Returns:
-        tuple of chainer.Variable: The loss, and the scores to predict from (N, n_classes).
+        chainer.Variable: The loss.
 
     """
-    if part_logits is None:
-        return smoothed_cross_entropy(global_logits, label, label_smoothing), global_logits
-    total = global_logits + part_logits
-    losses = [smoothed_cross_entropy(logits, label, label_smoothing)
-              for logits in (total, global_logits, part_logits)]
-    return .5 * losses[0] + .25 * losses[1] + .25 * losses[2], total
+    losses = {stream: smoothed_cross_entropy(score, label, label_smoothing)
+              for stream, score in scores.items()}
+    if len(losses) == 1:
+        return losses['both']
+    return sum(LOSS_WEIGHTS[stream] * loss for stream, loss in losses.items())
 
 
 def smoothed_cross_entropy(logits, label, label_smoothing=0.):
@@ -183,22 +151,5 @@ def smoothed_cross_entropy(logits, label, label_smoothing=0.):
     return (1 - label_smoothing) * loss + label_smoothing * even
 
 
-def _average(conv_map):
-    """Global average pooling (GAP)."""
-    return F.mean(conv_map, axis=(2, 3))
-
-
 def _head(in_size, n_classes):
     return L.Linear(in_size, n_classes, initialW=chainer.initializers.HeNormal())
-
-
-def _encoder(settings, n_features, seed):
-    """The layer that turns local features into one vector; ``None`` for ``gap``."""
-    if settings.encoding == 'gap':
-        return None
-    common = dict(norm_filter=settings.norm_filter, normalization=settings.normalization,
-                  var_floor=settings.var_floor, seed=seed)
-    if settings.encoding == 'gradient_fve':
-        return GradientFVELayer(n_features, settings.n_components, **common)
-    return FVELayer(n_features, settings.n_components, ema_decay=settings.ema_decay,
-                    init=settings.init, **common)

@@ -26,29 +26,15 @@ class ConvBN(chainer.Chain):
 
 class SmallCNN(chainer.Chain):
 
-    """Four convolutions with batch normalisation; ConvMaps an eighth of the input's size.
+    """Four convolutions with batch normalisation; ConvMaps an eighth of the input's size."""
 
-    Args:
-        n_classes (int or None): Number of classes of the linear layer behind; ``None``: no such
-            layer, ConvMaps only.
-
-    """
-
-    n_features = 96
-
-    def __init__(self, n_classes=None):
+    def __init__(self):
         super().__init__()
         with self.init_scope():
             self.layers = chainer.ChainList(*(ConvBN(*layer) for layer in LAYERS))
-            if n_classes is not None:
-                self.fc = L.Linear(self.n_features, n_classes)
 
-    def conv_map(self, x):
+    def forward(self, x):
         """ConvMaps (N, 96, H / 8, W / 8) of images (N, 3, H, W) in [-1, 1]."""
         for layer in self.layers:
             x = layer(x)
         return x
-
-    def forward(self, x):
-        """Class scores (N, n_classes)."""
-        return self.fc(F.mean(self.conv_map(x), axis=(2, 3)))

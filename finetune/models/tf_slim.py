@@ -1,4 +1,4 @@
-"""InceptionV3 as TF-Slim names its variables: checkpoints of TensorFlow and what is made of them."""
+"""InceptionV3 as TF-Slim names its variables, in checkpoints of TensorFlow and made of them."""
 import numpy
 
 from finetune.errors import InputError

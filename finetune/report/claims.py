@@ -7,8 +7,7 @@ from scipy import stats
 
 SIGNIFICANT = .05
 ROUNDING = 1e-6         # points; accuracies that differ by less are the same
-COMPONENTS = 1, 2, 5, 10, 20, 50        # Fig. 3
-STREAMS = {'accuracy': 'both streams', 'accuracy_parts': 'part stream alone'}
+STREAMS = {'both': 'both streams', 'parts': 'part stream alone'}
 
 
 class Comparison(NamedTuple):
@@ -50,40 +49,44 @@ class Comparison(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A claim of the paper and the pairs of runs that it is about."""
+    """A claim of the paper and the pairs of experiments that it is about."""
 
     letter: str
     text: str
     equal: bool
-    pairs: Any              # function of a data set that gives pairs of run names
+    pairs: Any      # function of the published numbers and a data set: pairs of names
 
 
-def _shuffled(dataset):
+def _shuffled(numbers, dataset):
     return [('gt_fve_shuffled', 'gt_gap_shuffled'), ('gt2_fve_shuffled', 'gt2_gap_shuffled')]
 
 
-def _same(dataset):
+def _same(numbers, dataset):
     return [('gt_fve_shuffled', 'gt_fve'), ('gt_fve_shuffled', 'gt_fve_ordered'),
             ('gt_fve', 'gt_fve_ordered')]
 
 
-def _joint(dataset):
-    return [(_with(k, 'gt2_fve'), f'gt2_separate_k{k}') for k in COMPONENTS]
+def _joint(numbers, dataset):
+    return _lines(numbers, 'joint', 'separate')
 
 
-def _parts(dataset):
-    fve, gap = (('gt2_fve_shuffled', 'gt2_gap_shuffled') if dataset == 'minibirds'
-                else ('cs_parts_fve', 'cs_parts_gap'))
-    return [(fve, gap), (gap, 'no_parts'), (fve, 'no_parts')]
+def _parts(numbers, dataset):
+    table_2 = numbers.tables[1]
+    no_parts, gap, fve = (
+        next(row.names[dataset] for row in table_2.rows
+             if row.names and (row.method, row.setup) == key)
+        for key in (('GAP', 'no parts'), ('GAP', 'CS-Parts'), ('FVE', 'CS-Parts')))
+    return [(fve, gap), (gap, no_parts), (fve, no_parts)]
 
 
-def _learned(dataset):
+def _learned(numbers, dataset):
     return [('gt_fve', 'gt_gradient_fve'), ('cs_parts_fve', 'cs_parts_gradient_fve'),
-            *((_with(k, 'gt2_fve'), _with(k, 'gt2_gradient_fve')) for k in COMPONENTS)]
+            *_lines(numbers, 'joint', 'joint by gradient')]
 
 
-def _with(n_components, name):
-    return name if n_components == 1 else f'{name}_k{n_components}'
+def _lines(numbers, *lines):
+    """Pairs of names with equal numbers of components in Fig. 3."""
+    return list(zip(*(numbers.figure['lines'][line].values() for line in lines)))
 
 
 CLAIMS = [
@@ -99,25 +102,37 @@ CLAIMS = [
 ]
 
 
-def compare(claim, runs, dataset):
-    """Comparisons of a claim for which a data set has runs."""
-    found = []
-    for first, second in claim.pairs(dataset):
+def compare(claim, results, numbers, dataset):
+    """Comparisons of a claim for which a data set has results.
+
+    Args:
+        claim (Claim): The claim.
+        results (finetune.report.results.Results): Ours.
+        numbers (finetune.published.Published): Which experiments are in the paper's figures.
+        dataset (str): The data set.
+
+    Returns:
+        list of Comparison: Of both streams together and of the part stream alone.
+
+    """
+    comparisons = []
+    for first, second in claim.pairs(numbers, dataset):
         for stream, words in STREAMS.items():
-            samples = [list(runs.accuracy(dataset, name, stream).values())
+            samples = [list(results.accuracy(dataset, name, stream).values())
                        for name in (first, second)]
             if all(samples):
-                found.append(Comparison(claim.letter, first, second, words, samples, claim.equal))
+                comparisons.append(Comparison(
+                    claim.letter, first, second, words, samples, claim.equal))
     if claim.letter == 'c':
-        found += _variations(runs, dataset)
-    return found
+        comparisons += _variations(results, numbers, dataset)
+    return comparisons
 
 
-def _variations(runs, dataset):
+def _variations(results, numbers, dataset):
     """Standard deviation over the numbers of components, seed by seed: separate against joint."""
     for stream, words in STREAMS.items():
-        joint, separate = ([runs.accuracy(dataset, name, stream) for name in names]
-                           for names in zip(*_joint(dataset)))
+        joint, separate = ([results.accuracy(dataset, name, stream) for name in names]
+                           for names in zip(*_joint(numbers, dataset)))
         seeds = sorted(set.intersection(*map(set, joint + separate)))
         samples = [[float(numpy.std([accuracy[seed] for accuracy in line], ddof=1))
                     for seed in seeds] for line in (separate, joint)]

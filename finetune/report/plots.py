@@ -10,19 +10,20 @@ DPI = 110
 COLOURS = matplotlib.colormaps['tab10'].colors
 
 
-def components(figure_3, runs, dataset, path):
+def components(figure_3, results, dataset, path):
     """Fig. 3: accuracy over the number of components; the part streams alone are dashed."""
     figure, axes = _axes('number of mixture components', 'test accuracy in %')
     for colour, (line, names) in zip(COLOURS, figure_3['lines'].items()):
-        for stream, style in (('accuracy', '-'), ('accuracy_parts', '--')):
-            points = {k: list(runs.accuracy(dataset, name, stream).values())
+        for stream, style in (('both', '-'), ('parts', '--')):
+            accuracies = {k: list(results.accuracy(dataset, name, stream).values())
                       for k, name in names.items()}
-            points = {k: values for k, values in points.items() if values}
-            if points:
-                label = line if stream == 'accuracy' else f'{line}, part stream alone'
-                axes.errorbar(list(points), [numpy.mean(some) for some in points.values()],
-                              [_deviation(some) for some in points.values()], fmt=f'o{style}',
-                              color=colour, capsize=3, markersize=4, linewidth=1.4, label=label)
+            accuracies = {k: values for k, values in accuracies.items() if values}
+            if accuracies:
+                label = line if stream == 'both' else f'{line}, part stream alone'
+                means, deviations = zip(*((numpy.mean(values), _deviation(values))
+                                          for values in accuracies.values()))
+                axes.errorbar(list(accuracies), means, deviations, fmt=f'o{style}', color=colour,
+                              capsize=3, markersize=4, linewidth=1.4, label=label)
     ticks = list(next(iter(figure_3['lines'].values())))
     axes.set_xscale('log')
     axes.set_xticks(ticks, list(map(str, ticks)))
@@ -35,49 +36,49 @@ def colours_of(names):
     return dict(zip(names, itertools.cycle(COLOURS)))
 
 
-def learning_curves(runs, dataset, colours, path):
+def learning_curves(results, dataset, colours, path):
     """Test accuracy over epochs: means over seeds, and bands of a standard deviation."""
     figure, axes = _axes('epoch', 'test accuracy in %')
     for name, colour in colours.items():
-        logs = [run.log for run in runs.of(dataset, name)]
-        values = 100 * numpy.array([[entry['validation/main/accuracy'] for entry in log]
+        logs = [result.log for result in results.of(dataset, name)]
+        values = 100 * numpy.array([[entry['validation/main/accuracy/both'] for entry in log]
                                     for log in logs])
         epochs = [entry['epoch'] for entry in logs[0]]
         _band(axes, epochs, values, colour, name)
     _save(figure, axes, path)
 
 
-def robustness(runs, dataset, colours, path):
+def robustness(results, dataset, colours, path):
     """Accuracy over the share of visible parts that is hidden at test time."""
     figure, axes = _axes('share of visible parts hidden at test time, %', 'test accuracy in %')
     for name, colour in colours.items():
-        some = runs.of(dataset, name)
-        hidden = [run.evaluation['robustness']['hidden'] for run in some]
-        shares = list(hidden[0])
+        of_runs = results.of(dataset, name)
+        shares = list(of_runs[0].evaluation['robustness']['hidden'])
         values = 100 * numpy.array([
-            [run.evaluation['accuracy'], *(one[share]['accuracy'] for share in shares)]
-            for run, one in zip(some, hidden)])
+            [result.evaluation['accuracy']['both'],
+             *(result.evaluation['robustness']['hidden'][share]['both'] for share in shares)]
+            for result in of_runs])
         _band(axes, [0, *(100 * share for share in shares)], values, colour, name, 'o-')
     _save(figure, axes, path)
 
 
-def visible_parts(runs, dataset, colours, path):
+def visible_parts(results, dataset, colours, path):
     """Accuracy over the number of visible parts of an image, all seeds together."""
     figure, axes = _axes('visible parts of the image', 'test accuracy in %')
     for name, colour in colours.items():
         n_visible, correct = (numpy.concatenate(arrays) for arrays in zip(*(
-            (run.predictions['n_visible'], run.predictions['label'] == run.predictions['predicted'])
-            for run in runs.of(dataset, name))))
-        bins = _bins(n_visible)
-        centres = [n_visible[some].mean() for some in bins]
-        axes.plot(centres, [100 * correct[some].mean() for some in bins], 'o-', color=colour,
+            (predictions['n_visible'], predictions['label'] == predictions['both'])
+            for _, _, _, predictions, _ in results.of(dataset, name))))
+        groups = _groups(n_visible)
+        centres = [n_visible[mask].mean() for mask in groups]
+        axes.plot(centres, [100 * correct[mask].mean() for mask in groups], 'o-', color=colour,
                   markersize=4, label=name)
     _save(figure, axes, path)
 
 
-def _bins(values, n_bins=6):
+def _groups(values, n_groups=6):
     """Masks of about equally many values each; equal values stay together."""
-    edges = numpy.unique(numpy.quantile(values, numpy.linspace(0, 1, n_bins + 1)[1:],
+    edges = numpy.unique(numpy.quantile(values, numpy.linspace(0, 1, n_groups + 1)[1:],
                                         method='lower'))
     numbers = numpy.searchsorted(edges, values)
     return [numbers == i for i in range(len(edges)) if (numbers == i).any()]

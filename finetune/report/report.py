@@ -2,13 +2,14 @@
 import csv
 from pathlib import Path
 
+from finetune import published
+from finetune.catalogue import DATA_SETS
 from finetune.errors import InputError
-from finetune.report import plots, published, tables
+from finetune.report import plots, tables
 from finetune.report.claims import CLAIMS, compare
 from finetune.report.document import Commands, Heading, Items, Paragraph, Picture
 from finetune.report.document import to_html, to_markdown
-from finetune.report.published import STAND_INS, TITLES
-from finetune.report.runs import Runs
+from finetune.report.results import Results
 
 
 def make(folder='results', output='results/report'):
@@ -23,31 +24,25 @@ def make(folder='results', output='results/report'):
     if output.exists() and any(output.iterdir()) and not (output / 'report.md').exists():
         raise InputError(f'{output}: holds something else than a report; give another folder with '
                          '--output.')
-    runs, numbers = Runs(folder), published.read()
+    results, numbers = Results(folder), published.read()
     output.mkdir(parents=True, exist_ok=True)
-    blocks = list(_introduction(runs, numbers))
-    for dataset in runs.data_sets:
-        blocks += _data_set(runs, numbers, dataset, output)
+    blocks = list(_introduction(results, numbers))
+    for dataset in results.data_sets:
+        blocks += _data_set(results, numbers, dataset, output)
     blocks += [Heading(2, f'{numbers.run_time["title"]} ({numbers.run_time["source"]})'),
                *tables.run_time(numbers.run_time),
-               Heading(2, 'Missing runs'), *tables.missing(runs, _n_seeds(runs)),
+               Heading(2, 'Missing runs'), *tables.missing(results),
                Heading(2, 'Inconsistencies of the paper'), Items(numbers.inconsistencies)]
     (output / 'report.md').write_text(to_markdown(blocks), encoding='utf-8')
     (output / 'report.html').write_text(to_html(blocks, output), encoding='utf-8')
-    n_runs = sum(map(len, runs.runs.values()))
-    print(f'{n_runs} runs of {len(runs.runs)} experiments: {output / "report.html"}, '
+    n_runs = sum(map(len, results.by_experiment.values()))
+    print(f'{n_runs} runs of {len(results.by_experiment)} experiments: {output / "report.html"}, '
           f'{output / "report.md"}', flush=True)
-    for reason in runs.left_out:
+    for reason in results.left_out:
         print(f'left out: {reason}', flush=True)
 
 
-def _n_seeds(runs):
-    """The largest number of runs that an experiment of each data set has."""
-    return {dataset: max(len(some) for (one, _), some in runs.runs.items() if one == dataset)
-            for dataset in runs.data_sets}
-
-
-def _introduction(runs, numbers):
+def _introduction(results, numbers):
     yield Heading(1, 'Our results beside the published ones')
     yield Paragraph(numbers.paper + '. Its numbers are in the columns called "published".')
     yield Paragraph(
@@ -59,88 +54,89 @@ def _introduction(runs, numbers):
         'no difference was found does not prove that there is none: the interval says how large '
         'it may be.')
     folders = {}
-    for dataset, n in _n_seeds(runs).items():
+    for dataset, n in results.n_seeds().items():
         folders.setdefault(n, []).append(f'configs/{dataset}')
-    yield Commands('\n'.join([f'./train.sh {" ".join(some)} --seeds {n}'
-                              for n, some in folders.items()] + ['python -m finetune report']))
+    yield Commands('\n'.join([f'./train.sh {" ".join(with_n)} --seeds {n}'
+                              for n, with_n in folders.items()] + ['python -m finetune report']))
     yield Heading(2, 'Claims of the paper')
     yield Paragraph('How many comparisons came out how, each of both streams together and of the '
                     'part stream alone; they are below, data set by data set.')
-    yield tables.verdicts(CLAIMS, runs)
+    yield tables.verdicts(CLAIMS, results, numbers)
 
 
-def _data_set(runs, numbers, dataset, output):
-    yield Heading(2, TITLES[dataset])
-    if dataset in STAND_INS:
+def _data_set(results, numbers, dataset, output):
+    in_paper = DATA_SETS[dataset].in_paper
+    yield Heading(2, DATA_SETS[dataset].title)
+    if not in_paper:
         yield Paragraph('A stand-in: the paper does not have this data set. What is published for '
                         'CUB-200-2011 stands beside it; compare gains, not accuracies.')
     table_runs = []
     for table in numbers.tables:
         names = [row.names[dataset] for row in table.rows if row.names]
-        if dataset not in table.data_sets or not any(runs.of(dataset, name) for name in names):
+        if dataset not in table.data_sets or not any(results.of(dataset, name) for name in names):
             continue
-        table_runs += [name for name in names if runs.of(dataset, name)]
+        table_runs += [name for name in names if results.of(dataset, name)]
         yield Heading(3, f'{table.title} ({table.source})')
-        if dataset in STAND_INS and table.stand_in:
+        if not in_paper and table.stand_in:
             yield Paragraph(table.stand_in)
-        yield tables.accuracies(table, runs, dataset)
+        yield tables.accuracies(table, results, dataset)
     lines = numbers.figure['lines'].values()
-    if any(runs.of(dataset, name) for names in lines for name in names.values()):
+    if any(results.of(dataset, name) for names in lines for name in names.values()):
         yield Heading(3, f'{numbers.figure["title"]} ({numbers.figure["source"]})')
         name = f'{dataset}_components.png'
-        plots.components(numbers.figure, runs, dataset, output / name)
+        plots.components(numbers.figure, results, dataset, output / name)
         yield Picture(name, 'Test accuracy over the number of mixture components.')
-        yield from tables.components(numbers.figure, runs, dataset)
-    yield from _claims(runs, dataset)
-    yield from _details(runs, dataset, list(dict.fromkeys(table_runs)), output)
+        yield from tables.components(numbers.figure, results, dataset)
+    yield from _claims(results, numbers, dataset)
+    yield from _details(results, dataset, list(dict.fromkeys(table_runs)), output)
 
 
-def _claims(runs, dataset):
+def _claims(results, numbers, dataset):
     yield Heading(3, 'Claims of the paper')
     for claim in CLAIMS:
-        found = compare(claim, runs, dataset)
-        if found:
+        comparisons = compare(claim, results, numbers, dataset)
+        if comparisons:
             yield Paragraph(f'**({claim.letter})** {claim.text[0].upper()}{claim.text[1:]}.')
-            yield tables.comparisons(found)
+            yield tables.comparisons(comparisons)
 
 
-def _details(runs, dataset, names, output):
+def _details(results, dataset, names, output):
     """What readers ask for beyond the paper's tables."""
     colours = plots.colours_of(names)
     with_parts = {name: colour for name, colour in colours.items() if name != 'no_parts'}
     pictures = [
         ('learning_curves', plots.learning_curves, colours, 'Learning curves',
-         'Test accuracy after every epoch, mean and standard deviation over seeds.'),
+         'Test accuracy after every epoch, mean and standard deviation over seeds.', None),
         ('robustness', plots.robustness, with_parts, 'Fewer parts at test time',
-         'Test accuracy as more and more of the visible parts are hidden.'),
+         'Test accuracy as more and more of the visible parts are hidden.', tables.robustness),
         ('visible_parts', plots.visible_parts, with_parts, 'Accuracy and visible parts',
          'Test accuracy over the number of visible parts, for up to six groups of about equally '
-         'many test images.')]
-    for file, draw, some, title, description in pictures:
-        if some:
+         'many test images.', None)]
+    for file, draw, shown, title, description, tabulate in pictures:
+        if shown:
             name = f'{dataset}_{file}.png'
-            draw(runs, dataset, some, output / name)
+            draw(results, dataset, shown, output / name)
             yield Heading(3, title)
             yield Paragraph(description)
             yield Picture(name, description)
-        if file == 'robustness' and some:
-            yield Paragraph('The same in numbers, and with the parts of every test image in a '
-                            'random order:')
-            yield tables.robustness(runs, dataset, some)
+            if tabulate:
+                yield Paragraph('The same in numbers, and with the parts of every test image in a '
+                                'random order:')
+                yield tabulate(results, dataset, shown)
     if names:
-        yield from _classes(runs, dataset, names, output)
+        yield from _classes(results, dataset, names, output)
     yield Heading(3, 'Settings')
-    yield from tables.settings(runs, dataset)
+    yield from tables.settings(results, dataset)
 
 
-def _classes(runs, dataset, names, output):
-    class_names, values = tables.class_accuracies(runs, dataset, names)
+def _classes(results, dataset, names, output):
+    class_names, values = tables.class_accuracies(results, dataset, names)
     name = f'{dataset}_classes.csv'
     with open(output / name, 'w', encoding='utf-8', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(['class', *names])
-        writer.writerows([one, *(f'{value:.1f}' for value in column)]
-                         for one, column in zip(class_names, values.T))
+        writer.writerows([class_name, *(f'{value:.1f}' for value in column)]
+                         for class_name, column in zip(class_names, values.T))
     yield Heading(3, 'Classes')
     yield Paragraph(f'Accuracy of the {min(tables.N_HARDEST, len(class_names))} hardest classes, '
                     f'all seeds together; all {len(class_names)} are in `{name}`.')

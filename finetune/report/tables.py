@@ -3,42 +3,43 @@ import collections
 
 import numpy
 
-from finetune import config as configuration
+from finetune.catalogue import DATA_SETS
+from finetune.config import active_names, get
+from finetune.published import reference
 from finetune.report.claims import compare
 from finetune.report.document import Commands, Items, Paragraph, Table
-from finetune.report.published import STAND_INS, TITLES
-from finetune.report.runs import spread
-from finetune.training import results
+from finetune.report.results import mean_and_deviation
+from finetune.runs.folder import WITHOUT_EFFECT
 
 N_HARDEST = 10          # classes in the table of classes
 
 
-def accuracies(table, runs, dataset):
+def accuracies(table, results, dataset):
     """A table of the paper beside our runs on one data set, and the best gains over no parts."""
-    stands_in = dataset in STAND_INS
+    in_paper = DATA_SETS[dataset].in_paper
     baseline = table.rows[[row.setup for row in table.rows].index('no parts')]
-    header = ['method', 'parts', f'published ({TITLES["cub200" if stands_in else dataset]})',
+    header = ['method', 'parts', f'published ({DATA_SETS[reference(dataset)].title})',
               'ours', 'part stream alone',
               'gain, published', 'gain, ours',
-              *([] if stands_in else ['ours − published']), 'parameters', 's per epoch', 'run']
+              *(['ours − published'] if in_paper else []), 'parameters', 's per epoch', 'run']
     rows = []
     for row in table.rows:
         published, name = row.published(dataset), row.names.get(dataset)
-        ours = list(runs.accuracy(dataset, name).values())
+        ours = list(results.accuracy(dataset, name).values())
         if published is None and not ours:
             continue
-        cells = [row.method, row.setup, _published(published), spread(ours) if name else '',
-                 spread(runs.accuracy(dataset, name, 'accuracy_parts').values()),
+        cells = [row.method, row.setup, _published(published), results.summary(dataset, name),
+                 results.summary(dataset, name, 'parts'),
                  _gain(published, baseline.published(dataset)) if name else '',
-                 _difference(ours, list(runs.accuracy(
+                 _difference(ours, list(results.accuracy(
                      dataset, baseline.names[dataset]).values())) if row is not baseline else '']
-        if not stands_in:
+        if in_paper:
             cells.append(_difference(ours, published[:1]) if published else '')
-        rows.append([*cells, *_costs(runs, dataset, name), f'`{name}`' if name else 'of others'])
+        rows.append([*cells, *_costs(results, dataset, name), f'`{name}`' if name else 'of others'])
     return Table(header, rows)
 
 
-def components(figure, runs, dataset):
+def components(figure, results, dataset):
     """Fig. 3 in numbers: lines over numbers of components, and each line's costs."""
     lines = figure['lines']
     header = ['K']
@@ -48,64 +49,70 @@ def components(figure, runs, dataset):
     for k in next(iter(lines.values())):
         cells = [str(k)]
         for names in lines.values():
-            for stream in ('accuracy', 'accuracy_parts'):
-                cells.append(spread(runs.accuracy(dataset, names[k], stream).values()))
+            for stream in ('both', 'parts'):
+                cells.append(results.summary(dataset, names[k], stream))
         rows.append(cells)
-    costs = [[str(k), line, *_costs(runs, dataset, names[k]), f'`{names[k]}`']
-             for line, names in lines.items() for k in names if runs.of(dataset, names[k])]
+    costs = [[str(k), line, *_costs(results, dataset, names[k]), f'`{names[k]}`']
+             for line, names in lines.items() for k in names if results.of(dataset, names[k])]
     blocks = [Table(header, rows)]
-    cnn = spread(runs.accuracy(dataset, figure['cnn']).values())
+    cnn = results.summary(dataset, figure['cnn'])
     if cnn:
         blocks.append(Paragraph(f'The CNN of the separate ones has {cnn} itself, with GAP of '
                                 f'ordered parts (`{figure["cnn"]}`).'))
     return [*blocks, Table(['K', 'line', 'parameters', 's per epoch', 'run'], costs)]
 
 
-def verdicts(claims, runs):
+def verdicts(claims, results, numbers):
     """How many comparisons of each claim came out how, by data set."""
     rows = []
     for claim in claims:
-        counts = [collections.Counter(one.verdict for one in compare(claim, runs, dataset))
-                  for dataset in runs.data_sets]
+        by_data_set = [collections.Counter(
+            comparison.verdict for comparison in compare(claim, results, numbers, dataset))
+            for dataset in results.data_sets]
         rows.append([f'({claim.letter}) {claim.text}',
-                     *('; '.join(f'{verdict}: {n}' for verdict, n in some.items())
-                       for some in counts)])
-    return Table(['claim', *(TITLES[dataset] for dataset in runs.data_sets)], rows)
+                     *('; '.join(f'{verdict}: {n}' for verdict, n in counts.items())
+                       for counts in by_data_set)])
+    return Table(['claim', *(DATA_SETS[dataset].title for dataset in results.data_sets)], rows)
 
 
-def comparisons(found):
+def comparisons(of_claim):
     """The comparisons of one claim."""
     rows = []
-    for one in found:
-        p, interval = one.test or ('', ('', ''))
-        rows.append([f'`{one.first}`' if ' ' not in one.first else one.first,
-                     f'`{one.second}`' if ' ' not in one.second else one.second, one.stream,
-                     spread(one.samples[0]), spread(one.samples[1]), f'{one.difference:+.1f}',
-                     _p_value(p), '' if p == '' else f'{interval[0]:+.1f} ... {interval[1]:+.1f}',
-                     one.verdict])
+    for comparison in of_claim:
+        first, second = (name if ' ' in name else f'`{name}`'
+                         for name in (comparison.first, comparison.second))
+        p, interval = '', ''
+        if comparison.test:
+            p, (low, high) = comparison.test
+            p, interval = _p_value(p), f'{low:+.1f} ... {high:+.1f}'
+        rows.append([first, second, comparison.stream,
+                     *map(mean_and_deviation, comparison.samples),
+                     f'{comparison.difference:+.1f}', p, interval, comparison.verdict])
     return Table(['first', 'second', 'prediction of', 'first: %', 'second: %', 'difference', 'p',
                   '95 % interval', 'verdict'], rows)
 
 
-def robustness(runs, dataset, names):
-    """Accuracy of trained models when test images show fewer parts, or parts in disorder."""
-    found = [(name, runs.of(dataset, name)) for name in names]
-    found = [(name, some) for name, some in found if some and 'robustness' in some[0].evaluation]
-    if not found:
+def robustness(results, dataset, names):
+    """Accuracy of trained models when test images show fewer parts, or parts in disorder.
+
+    ``None`` if there is no model with parts.
+    """
+    tests = {name: [result.evaluation['robustness'] for result in results.of(dataset, name)
+                    if 'robustness' in result.evaluation] for name in names}
+    tests = {name: of_runs for name, of_runs in tests.items() if of_runs}
+    if not tests:
         return None
-    hidden = list(found[0][1][0].evaluation['robustness']['hidden'])
-    rows = []
-    for name, some in found:
-        tests = [run.evaluation['robustness'] for run in some]
-        rows.append([f'`{name}`', spread(runs.accuracy(dataset, name).values()),
-                     *(spread(100 * test['hidden'][hide]['accuracy'] for test in tests)
-                       for hide in hidden),
-                     spread(100 * test['shuffled']['accuracy'] for test in tests)])
-    return Table(['run', 'as they are', *(f'{100 * hide:.0f} % hidden' for hide in hidden),
+    shares = list(next(iter(tests.values()))[0]['hidden'])
+    rows = [[f'`{name}`', results.summary(dataset, name),
+             *(mean_and_deviation(100 * test['hidden'][share]['both'] for test in of_runs)
+               for share in shares),
+             mean_and_deviation(100 * test['shuffled']['both'] for test in of_runs)]
+            for name, of_runs in tests.items()]
+    return Table(['run', 'as they are', *(f'{100 * share:.0f} % hidden' for share in shares),
                   'shuffled'], rows)
 
 
-def class_accuracies(runs, dataset, names):
+def class_accuracies(results, dataset, names):
     """Share of correct predictions by class, over all seeds.
 
     Returns:
@@ -114,9 +121,9 @@ def class_accuracies(runs, dataset, names):
     """
     values = []
     for name in names:
-        label, predicted = (numpy.concatenate([run.predictions[key] for run in
-                                               runs.of(dataset, name)])
-                            for key in ('label', 'predicted'))
+        label, predicted = (numpy.concatenate([result.predictions[key] for result in
+                                               results.of(dataset, name)])
+                            for key in ('label', 'both'))
         class_names, numbers, counts = numpy.unique(label, return_inverse=True, return_counts=True)
         values.append(numpy.bincount(numbers, label == predicted) / counts)
     return list(class_names), 100 * numpy.array(values)
@@ -137,37 +144,41 @@ def run_time(table):
             Paragraph('The same for this machine:'), Commands('python -m finetune runtime')]
 
 
-def settings(runs, dataset):
+def settings(results, dataset):
     """The settings in which a data set's experiments differ, and those that all share."""
-    configs = {name: some[0].config for (one, name), some in runs.runs.items() if one == dataset}
-    values = {setting: [str(configuration.get(config, setting)) for config in configs.values()]
-              for setting in configuration.names()
-              if setting not in ('training.seed', *results.WITHOUT_EFFECT)}
-    differing = [setting for setting, some in values.items() if len(set(some)) > 1]
+    configs = {key[1]: of_runs[0].config for key, of_runs in results.by_experiment.items()
+               if key[0] == dataset}
+    active = {name: active_names(config) for name, config in configs.items()}
+    values = {setting: [str(get(config, setting)) if setting in active[name] else ''
+                        for name, config in configs.items()]
+              for setting in dict.fromkeys(sum(active.values(), []))
+              if setting not in ('training.seed', *WITHOUT_EFFECT)}
+    differing = [setting for setting, column in values.items() if len(set(column)) > 1]
     rows = [[f'`{name}`', *(values[setting][i] for setting in differing)]
             for i, name in enumerate(configs)]
-    shared = ', '.join(f'{setting} {some[0]}' for setting, some in values.items()
-                       if setting not in differing and some[0])
+    shared = ', '.join(f'{setting} {column[0]}' for setting, column in values.items()
+                       if setting not in differing and column[0])
     return [Table(['run', *differing], rows), Paragraph(f'The same in all: {shared}.')]
 
 
-def missing(runs, n_seeds):
+def missing(results):
     """What was left out, and the experiments of the data sets that have fewer runs than others."""
-    blocks = [Items(runs.left_out)] if runs.left_out else []
+    blocks, n_seeds = [Items(results.left_out)] if results.left_out else [], results.n_seeds()
     lacking = {}
-    for dataset, name in runs.experiments:
-        if dataset in runs.data_sets and name != 'pretrain':
-            n = len(runs.of(dataset, name))
+    for dataset, name in results.experiments:
+        if dataset in n_seeds and name != 'pretrain':
+            n = len(results.of(dataset, name))
             if n < n_seeds[dataset]:
                 lacking.setdefault(dataset, []).append((name, n))
-    for dataset, some in lacking.items():
-        names = ', '.join(f'`{name}` ({n} of {n_seeds[dataset]})' for name, n in some)
-        blocks += [Paragraph(f'{TITLES[dataset]}: {names}.'),
+    for dataset, experiments in lacking.items():
+        names = ', '.join(f'`{name}` ({n} of {n_seeds[dataset]})' for name, n in experiments)
+        blocks += [Paragraph(f'{DATA_SETS[dataset].title}: {names}.'),
                    Commands(f'./train.sh configs/{dataset} --seeds {n_seeds[dataset]}')]
-    others = [dataset for dataset in TITLES if dataset not in runs.data_sets]
-    if others:
-        blocks += [Paragraph('No run at all: ' + ', '.join(TITLES[one] for one in others) + '.'),
-                   Commands('\n'.join(f'./train.sh configs/{one} --seeds 5' for one in others))]
+    without = [dataset for dataset in DATA_SETS if dataset not in n_seeds]
+    if without:
+        titles = ', '.join(DATA_SETS[dataset].title for dataset in without)
+        blocks += [Paragraph(f'No run at all: {titles}.'), Commands('\n'.join(
+            f'./train.sh configs/{dataset} --seeds 5' for dataset in without))]
     return blocks or [Paragraph('None.')]
 
 
@@ -186,15 +197,14 @@ def _difference(ours, others):
     return f'{numpy.mean(ours) - numpy.mean(others):+.1f}' if ours and others else ''
 
 
-def _costs(runs, dataset, name):
-    some = runs.of(dataset, name)
-    if not some:
+def _costs(results, dataset, name):
+    of_runs = results.of(dataset, name)
+    if not of_runs:
         return ['', '']
-    seconds = runs.seconds_per_epoch(dataset, name)
-    return [f'{some[0].evaluation["n_parameters"]:,}', '' if seconds is None else f'{seconds:.1f}']
+    seconds = results.seconds_per_epoch(dataset, name)
+    return [f'{of_runs[0].evaluation["n_parameters"]:,}',
+            '' if seconds is None else f'{seconds:.1f}']
 
 
 def _p_value(p):
-    if p == '':
-        return ''
     return '< 0.001' if p < .001 else f'{p:.3f}'

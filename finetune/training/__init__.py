@@ -1,0 +1,1 @@
+"""Joint learning of CNNs, mixture and classifier by Chainer's Trainer."""

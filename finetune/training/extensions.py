@@ -6,9 +6,36 @@ from chainer.training import extension, extensions
 import numpy
 
 from finetune.errors import InputError
+from finetune.runs.predictions import predict
 
-COLUMNS = ['epoch', 'main/loss', 'main/accuracy', 'validation/main/loss',
-           'validation/main/accuracy', 'lr', 'elapsed_time']
+COLUMNS = ['epoch', 'main/loss', 'main/accuracy/both', 'validation/main/loss',
+           'validation/main/accuracy/both', 'lr', 'elapsed_time']
+
+
+class Evaluator(extensions.Evaluator):
+
+    """Chainer's evaluator with a mean over images, whatever the size of the last batch.
+
+    Args:
+        iterator (chainer.dataset.Iterator): One pass over the test images.
+        model (finetune.models.part_classifier.PartClassifier): Classifier to evaluate.
+        device: Where to compute.
+
+    """
+
+    def __init__(self, iterator, model, device):
+        super().__init__(iterator, model, device=device)
+
+    def evaluate(self):
+        model, iterator = self.get_target('main'), self.get_iterator('main')
+        iterator.reset()
+        predictions = predict(model, iterator, self.device)
+        observation = {}
+        with chainer.report_scope(observation):
+            chainer.report({'loss': predictions.loss, **{
+                f'accuracy/{stream}': accuracy
+                for stream, accuracy in predictions.accuracies.items()}}, model)
+        return observation
 
 
 class LearningRateSteps(extension.Extension):
@@ -55,8 +82,9 @@ def show_progress(trainer):
 def print_epoch(trainer):
     """Prints what the log says of the epoch that has ended."""
     entry = trainer.get_extension('LogReport').log[-1]
-    print('epoch {epoch:3d}   loss {main/loss:.4f}   accuracy {main/accuracy:.4f}   '
-          'test loss {validation/main/loss:.4f}   test accuracy {validation/main/accuracy:.4f}   '
+    print('epoch {epoch:3d}   loss {main/loss:.4f}   accuracy {main/accuracy/both:.4f}   '
+          'test loss {validation/main/loss:.4f}   '
+          'test accuracy {validation/main/accuracy/both:.4f}   '
           'lr {lr:.2e}   {elapsed_time:.0f} s'.format(**entry), flush=True)
 
 

@@ -1,1 +1,1 @@
-"""Pictures: the mixture learning in two dimensions, and what a trained model sees."""
+"""Pictures of what the network gets to see and of what a trained model has learned."""

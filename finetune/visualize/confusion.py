@@ -1,12 +1,14 @@
 """The species that a trained model mixes up most, with pictures."""
-from pathlib import Path
+import math
 from typing import Any, NamedTuple
 
 import numpy
 
 from finetune.data import transforms
-from finetune.progress import counted
-from finetune.training import evaluation, trainer
+from finetune.progress import progress_bar
+from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_run
+from finetune.runs.predictions import iterate_test_images, predict
 from finetune.visualize import sheet
 
 N_PAIRS = 6
@@ -31,18 +33,19 @@ def make(out, gpu=-1):
         gpu (int): GPU to compute on; -1: CPU.
 
     """
-    model, config, lists, device = trainer.load_run(out, gpu)
-    with trainer.test_iterator(config, lists) as iterator:
-        n_batches = -(-len(lists.test) // iterator.batch_size)
-        batches = counted(iterator, n_batches, 'Looking at the test images')
-        predictions = evaluation.predict(model, batches, device)
-    label, predicted = predictions.label, predictions.classes['accuracy']
+    folder = RunFolder(out)
+    model, config, lists, device = open_run(folder, gpu)
+    with iterate_test_images(config, lists) as iterator:
+        n_batches = math.ceil(len(lists.test) / iterator.batch_size)
+        batches = progress_bar(iterator, n_batches, 'Looking at the test images')
+        predictions = predict(model, batches, device)
+    label, predicted = predictions.label, predictions.classes['both']
     pairs = most_confused(label, predicted)
     n_wrong = (label != predicted).sum()
     title = f'{out}: {n_wrong} of {len(label)} test images are taken for another class'
     print(title, flush=True)
     if pairs:
-        sheet.save(draw(pairs, lists, title), Path(out) / 'confusion.png')
+        sheet.save(draw(pairs, lists, title), folder.picture('confusion'))
 
 
 def most_confused(label, predicted, n_pairs=N_PAIRS):

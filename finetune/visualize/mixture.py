@@ -1,6 +1,5 @@
 """What the components of a trained mixture have specialised on."""
 import heapq
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import chainer
@@ -9,10 +8,12 @@ import numpy
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
-from finetune.data.dataset import PartDataset, collate
+from finetune.catalogue import ENCODINGS
+from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
-from finetune.progress import counted
-from finetune.training import trainer
+from finetune.progress import progress_bar
+from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_run
 from finetune.visualize import mixture_pictures, sheet
 from fve_layer import gmm, masking
 
@@ -58,33 +59,31 @@ def make(out, n_images, gpu=-1):
         gpu (int): GPU to compute on; -1: CPU.
 
     """
-    model, config, lists, device = trainer.load_run(out, gpu)
-    if config.data.parts == 'GLOBAL' or config.model.encoding == 'gap':
+    folder = RunFolder(out)
+    model, config, lists, device = open_run(folder, gpu)
+    if not config.data.has_parts or not ENCODINGS[config.model.encoding].has_mixture:
+        encodings = ' or '.join(name for name, row in ENCODINGS.items() if row.has_mixture)
         raise InputError(f'{out}: the model has no mixture to look into; give the results of a run '
-                         'with parts and model.encoding fve or gradient_fve.')
+                         f'with parts and model.encoding {encodings}.')
     dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed)
-    views = [sheet.view(dataset, i, lists) for i in sheet.spread(n_images, len(dataset))]
-    owners = [look(model, dataset[one.index], device) for one in views]
+    views = [sheet.look_at(dataset, i, lists)
+             for i in sheet.evenly_spaced(n_images, len(dataset))]
+    owners = [look(model, dataset[view.index], device) for view in views]
     title = summary(out, model)
     figure = mixture_pictures.overlay(views, owners, title)
-    sheet.save(figure, Path(out) / 'mixture_overlay.png')
+    sheet.save(figure, folder.picture('mixture_overlay'))
     inspection = inspect(model, dataset, device)
     title += '\n' + information(inspection.shares, inspection.classes)
+    _, _, weight = model.encoder.mixture
     figure = mixture_pictures.components(
-        inspection, cuda.to_cpu(mixture(model)[2]), lists.part_names, title)
-    sheet.save(figure, Path(out) / 'mixture_components.png')
+        inspection, cuda.to_cpu(weight), lists.part_names, title)
+    sheet.save(figure, folder.picture('mixture_components'))
     print(title, flush=True)
-
-
-def mixture(model):
-    """Means (K, D), variances (K, D) and weights (K,) of a model, on its device."""
-    encoder = model.encoder
-    return [chainer.as_array(a) for a in (encoder.mean, encoder.var, encoder.weight)]
 
 
 def summary(out, model):
     """A line on the mixture's weights."""
-    weight = cuda.to_cpu(mixture(model)[2])
+    weight = cuda.to_cpu(model.encoder.mixture[2])
     return (f'{out}: {len(weight)} component{"s" * (len(weight) > 1)}, '
             f'normalised entropy of the weights {float(gmm.normalized_entropy(weight)):.3f}')
 
@@ -120,11 +119,11 @@ def look(model, example, device):
     _, parts, visible, _ = collate([example], device)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         conv_map = model.part_conv_maps(parts, visible)
-    x, mask = model.encoder_input(conv_map, visible)
+    x, mask = model.encoder_input(conv_map, visible, model.missing)
     counts = masking.counting_features(x.array, mask, model.encoder.norm_filter)
     x = x.array[0].astype(numpy.float64)
-    resp = gmm.responsibilities(x, *mixture(model))
-    log_likelihood = gmm.log_likelihood(x, *mixture(model))
+    resp = gmm.responsibilities(x, *model.encoder.mixture)
+    log_likelihood = gmm.log_likelihood(x, *model.encoder.mixture)
     p, (h, w) = visible.size, conv_map.shape[2:]
     counts = numpy.ones((p, h, w), bool) if counts is None else cuda.to_cpu(counts).reshape(p, h, w)
     return Owners(cuda.to_cpu(resp).reshape(p, h, w, -1),
@@ -146,9 +145,10 @@ def inspect(model, dataset, device):
     """
     shares = 0
     n_classes = 1 + max(record.label for record in dataset.records)
-    classes = numpy.zeros((len(mixture(model)[2]), n_classes))
-    patches = [[] for _ in mixture(model)[2]]
-    for index in counted(range(len(dataset)), len(dataset), 'Looking at the test images'):
+    n_components = model.encoder.n_components
+    classes = numpy.zeros((n_components, n_classes))
+    patches = [[] for _ in range(n_components)]
+    for index in progress_bar(range(len(dataset)), len(dataset), 'Looking at the test images'):
         example = dataset[index]
         owners = look(model, example, device)
         numbers, _, visible = dataset.part_boxes(index, (1, 1))
@@ -162,7 +162,7 @@ def inspect(model, dataset, device):
                 crop = crops[visible[:place[0]].sum()]
                 patch = Patch(owners.resp[place][k], owners.log_likelihood[place], index,
                               numbers[place[0]], around(crop, place[1:], owners.counts.shape[1:]))
-                patches[k] = heapq.nlargest(N_PATCHES, best + [patch], key=lambda one: one[:3])
+                patches[k] = heapq.nlargest(N_PATCHES, best + [patch], key=lambda patch: patch[:3])
     return Inspection(shares, classes, patches)
 
 

@@ -27,11 +27,12 @@ def overlay(views, owners, title):
         matplotlib.figure.Figure: The sheet.
 
     """
-    by_index = {view.index: one for view, one in zip(views, owners)}
+    owners_of = {view.index: of_image for view, of_image in zip(views, owners)}
 
     def draw_crop(axis, view, i):
-        one = by_index[view.index]
-        _draw_cells(axis, sheet.crop(view, i), one.resp[i].argmax(axis=-1), one.counts[i])
+        of_image = owners_of[view.index]
+        _draw_cells(axis, sheet.crop(view, i), of_image.resp[i].argmax(axis=-1),
+                    of_image.counts[i])
 
     title += ('\ncolour and number of a cell: the component most responsible for the local feature'
               '; grey without number: filtered out by its norm')

@@ -1,10 +1,10 @@
 """What the network gets to see of some images: their part boxes, and the crops."""
 from pathlib import Path
 
-from finetune import config as configuration
+from finetune.config import read_config
 from finetune.data import data_sets
 from finetune.data.dataset import PartDataset
-from finetune.training import results
+from finetune.runs.folder import RunFolder
 from finetune.visualize import sheet
 
 
@@ -19,18 +19,18 @@ def make(config_path, overrides, split, n_images, out=None):
         out (str or None): Folder for the picture; ``None``: ``results/<config>``.
 
     """
-    config = configuration.load(config_path, overrides)
+    config = read_config(config_path, overrides)
     seed = config.training.seed
-    folder = results.folder(config_path, seed).parent if out is None else Path(out)
+    folder = RunFolder.of(config_path, seed).path.parent if out is None else Path(out)
     lists = data_sets.load(config.data)
     dataset = PartDataset(getattr(lists, split), config.data, train=split == 'train', seed=seed)
-    views = [sheet.view(dataset, i, lists) for i in sheet.spread(n_images, len(dataset))]
+    views = [sheet.look_at(dataset, i, lists) for i in sheet.evenly_spaced(n_images, len(dataset))]
     figure = sheet.draw(views, _title(config.data, split))
     sheet.save(figure, folder / f'parts_{split}.png')
 
 
 def _title(data, split):
     what = 'as in the first epoch, with augmentation' if split == 'train' else 'no augmentation'
-    size = f'crops of {data.part_input_size} pixels' if data.parts != 'GLOBAL' else 'no parts'
+    size = f'crops of {data.part_input_size} pixels' if data.has_parts else 'no parts'
     return (f'{data.dataset}, {split} images, {what}: {size}\n'
             'boxes: what is cropped, dotted where the part is hidden; numbers: the parts')

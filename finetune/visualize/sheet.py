@@ -1,16 +1,15 @@
 """Contact sheets: images with their part boxes, and the part crops beside them."""
+import math
 import textwrap
-from typing import Any, List, NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib import patheffects, pyplot
 from matplotlib.patches import Rectangle
 import numpy
 
 from finetune.data import transforms
-from finetune.errors import InputError
 
 N_LINES = 2             # of crops beside an image
-MAX_IMAGES = 100        # on a sheet: pictures have at most 65,536 lines
 CROP_INCHES = .95
 CAPTION_INCHES = .3
 DPI = 110
@@ -25,14 +24,14 @@ class View(NamedTuple):
     caption: str
     image: Any          # (H, W, 3), uint8: as it is on disk
     img: Any            # (h, w, 3): as the network gets it, [0, 1]
-    names: List[str]    # of the P parts, in the network's order, with their numbers
+    names: list[str]    # of the P parts, in the network's order, with their numbers
     bbox: Any           # (P, 4)
     visible: Any        # (P,) bool: whether the part is cropped
     crops: Any          # (V, h, w, 3): of the visible parts, as the network gets them, [0, 1]
     is_drawn: Any       # (P,) bool: whether the part itself can be seen
 
 
-def view(dataset, index, lists):
+def look_at(dataset, index, lists):
     """Looks at an example of a data set.
 
     Args:
@@ -73,7 +72,7 @@ def draw(views, title, draw_crop=None, with_input=True):
 
     """
     n_images = 1 + with_input
-    n_columns = N_LINES * n_images + -(-max(len(one.names) for one in views) // N_LINES)
+    n_columns = N_LINES * n_images + math.ceil(max(len(view.names) for view in views) / N_LINES)
     width = n_columns * (CROP_INCHES + .08) + .2
     figure, top = headed_figure(width, N_LINES * len(views) * (CROP_INCHES + CAPTION_INCHES) + .4,
                                 title)
@@ -81,17 +80,17 @@ def draw(views, title, draw_crop=None, with_input=True):
     grid = figure.add_gridspec(
         N_LINES * len(views), n_columns, left=.1 / width, right=1 - .1 / width,
         bottom=.35 / height, top=top - .2 / height, wspace=.08, hspace=CAPTION_INCHES / CROP_INCHES)
-    for row, one in enumerate(views):
+    for row, view in enumerate(views):
         lines = slice(N_LINES * row, N_LINES * (row + 1))
-        _draw_image(figure.add_subplot(grid[lines, :N_LINES]), one)
+        _draw_image(figure.add_subplot(grid[lines, :N_LINES]), view)
         if with_input:
             axis = figure.add_subplot(grid[lines, N_LINES:2 * N_LINES])
-            plain(axis, one.img, f'global input, {len(one.img)} pixels')
-        for i, name in enumerate(one.names):
+            plain(axis, view.img, f'global input, {len(view.img)} pixels')
+        for i, name in enumerate(view.names):
             line, column = divmod(i, n_columns - N_LINES * n_images)
             axis = figure.add_subplot(grid[N_LINES * row + line, N_LINES * n_images + column])
-            if one.visible[i]:
-                (draw_crop or _draw_crop)(axis, one, i)
+            if view.visible[i]:
+                (draw_crop or _draw_crop)(axis, view, i)
             else:
                 hidden(axis)
             axis.set_title(name, fontsize=7, pad=2)
@@ -118,9 +117,9 @@ def wrapped(text, inches, fontsize):
     return textwrap.fill(text, int(inches * 130 / fontsize))
 
 
-def crop(one, i):
+def crop(view, i):
     """The crop (h, w, 3) of part i, which must be visible."""
-    return one.crops[one.visible[:i].sum()]
+    return view.crops[view.visible[:i].sum()]
 
 
 def plain(axis, image, title=''):
@@ -136,29 +135,27 @@ def hidden(axis):
     axis.text(.5, .5, 'hidden', ha='center', va='center', fontsize=7, transform=axis.transAxes)
 
 
-def _draw_crop(axis, one, i):
-    plain(axis, crop(one, i))
+def _draw_crop(axis, view, i):
+    plain(axis, crop(view, i))
 
 
-def _draw_image(axis, one):
+def _draw_image(axis, view):
     """The image as it is on disk, with the boxes of its crops and the numbers of its parts."""
-    plain(axis, one.image, wrapped(one.caption, N_LINES * CROP_INCHES, fontsize=7))
-    height, width = one.image.shape[:2]
+    plain(axis, view.image, wrapped(view.caption, N_LINES * CROP_INCHES, fontsize=7))
+    height, width = view.image.shape[:2]
     axis.set(xlim=(-.5, width - .5), ylim=(height - .5, -.5))
-    for i in numpy.flatnonzero(one.visible):
-        y_min, x_min, y_max, x_max = one.bbox[i]
+    for i in numpy.flatnonzero(view.visible):
+        y_min, x_min, y_max, x_max = view.bbox[i]
         axis.add_patch(Rectangle(
             (x_min, y_min), x_max - x_min, y_max - y_min, fill=False, linewidth=.6,
-            edgecolor='white', linestyle='-' if one.is_drawn[i] else ':'))
-        if one.is_drawn[i]:
+            edgecolor='white', linestyle='-' if view.is_drawn[i] else ':'))
+        if view.is_drawn[i]:
             axis.text((x_min + x_max) / 2, (y_min + y_max) / 2, str(i + 1), color='white',
                       fontsize=7, ha='center', va='center', clip_on=True, path_effects=OUTLINE)
 
 
-def spread(n, n_all):
-    """Up to n indices, evenly over all of them."""
-    if not 1 <= n <= MAX_IMAGES:
-        raise InputError(f'--images is {n}, but must be between 1 and {MAX_IMAGES}.')
+def evenly_spaced(n, n_all):
+    """Up to n indices, evenly spaced over all of them."""
     return numpy.unique(numpy.linspace(0, n_all - 1, min(n, n_all)).astype(int))
 
 

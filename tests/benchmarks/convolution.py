@@ -19,7 +19,8 @@ from finetune.models import convolution, inception_v3, small_cnn
 REPEATS = 5
 # Module, its network, and the images of a step: a batch of minibirds' crops, two of CUB-200-2011
 # with four parts each.
-NETWORKS = ((small_cnn, 'SmallCNN', (240, 3, 32, 32)), (inception_v3, 'InceptionV3', (10, 3, 299, 299)))
+NETWORKS = ((small_cnn, 'SmallCNN', (240, 3, 32, 32)),
+            (inception_v3, 'InceptionV3', (10, 3, 299, 299)))
 
 
 def network(module, name, link):
@@ -36,7 +37,7 @@ def seconds(model, x, n_threads):
     with threadpool_limits(n_threads):
         start = time.perf_counter()
         model.cleargrads()
-        F.sum(model.conv_map(x)).backward()
+        F.sum(model(x)).backward()
         return time.perf_counter() - start
 
 
@@ -49,9 +50,9 @@ def main():
                     (network(module, name, convolution.Convolution2D), 1))
         times = [[seconds(model, x, n_threads) for model, n_threads in variants]
                  for _ in range(REPEATS + 1)]
-        theirs, ours = numpy.median(times[1:], axis=0)
+        chainers, ours = 1000 * numpy.median(times[1:], axis=0)
         title = f'{name}, {len(x)} x {shape[2]} pixels'
-        print(f'{title:30s}{1000 * theirs:8.0f}{1000 * ours:14.0f}{theirs / ours:16.2f}', flush=True)
+        print(f'{title:30s}{chainers:8.0f}{ours:14.0f}{chainers / ours:16.2f}', flush=True)
 
 
 if __name__ == '__main__':

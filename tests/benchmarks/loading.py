@@ -18,7 +18,7 @@ from finetune import config
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.file_lists import Record
 from finetune.data.loading import iterate
-from finetune.data.parts import point_boxes
+from finetune.data.cropping import point_boxes
 
 N_IMAGES, BATCH_SIZE, SIZE = 500, 20, 299
 WIDTH, HEIGHT = 500, 375

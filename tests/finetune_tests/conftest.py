@@ -1,11 +1,17 @@
-"""A data set of a few small birds, and configs that train on it in seconds."""
+"""A data set of a few small birds, configs that train on it in seconds, and finished runs."""
+import copy
+import os
+from pathlib import Path
 import shutil
 
 import pytest
 import yaml
 
 from finetune import cli
-from finetune.data import minibirds
+from finetune.config import active_names, Config
+from finetune.data.minibirds import drawing
+from finetune.errors import InputError
+from finetune.schema import check, fill
 
 SETTINGS = {
     'data': {'dataset': 'cub200', 'parts': 'GT', 'missing': 'mask', 'input_size': 32,
@@ -13,23 +19,65 @@ SETTINGS = {
     'model': {'architecture': 'small_cnn', 'encoding': 'fve', 'n_components': 2},
     'training': {'epochs': 2, 'lr_epochs': [1], 'update_size': 6, 'batch_size': 4},
 }
+GAP = {'data': {'missing': 'zero'}, 'model': {'encoding': 'gap'}}
 
 
 @pytest.fixture(scope='session')
 def drawn_birds(tmp_path_factory):
     root = tmp_path_factory.mktemp('minibirds') / 'birds'
-    minibirds.prepare(root, n_species=3, n_train=4, n_test=2, size=48)
+    drawing.prepare(root, n_species=3, n_train=4, n_test=2, size=48)
     return root
+
+
+def settings(root, **sections):
+    """The default settings and others, without defaults that have no effect then."""
+    tree = {key: {**copy.deepcopy(value), **sections.get(key, {})}
+            for key, value in SETTINGS.items()}
+    tree['data'].setdefault('root', str(root))
+    config = Config()
+    try:
+        fill(config, tree, 'test')
+        check(config, 'test')
+    except InputError:      # which is what the test is about
+        return tree
+    for section, values in SETTINGS.items():
+        for key in values:
+            is_given = key in sections.get(section, {})
+            if not is_given and f'{section}.{key}' not in active_names(config):
+                del tree[section][key]
+    return tree
+
+
+def finish(drawn_birds, folder, **sections):
+    """Trains in a folder of its own; gives the folder of the run."""
+    (folder / 'config.yml').write_text(yaml.safe_dump(settings(drawn_birds, **sections)))
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        assert cli.main(['train', 'config.yml']) == 0
+    finally:
+        os.chdir(before)
+    return folder / 'results/config/seed0'
 
 
 @pytest.fixture(scope='session')
 def finished_run(drawn_birds, tmp_path_factory):
-    """Folder of a finished run, for tests to copy."""
-    folder = tmp_path_factory.mktemp('finished')
-    settings = {**SETTINGS, 'data': {**SETTINGS['data'], 'root': str(drawn_birds)}}
-    (folder / 'config.yml').write_text(yaml.safe_dump(settings))
-    assert cli.main(['train', str(folder / 'config.yml'), '--output', str(folder / 'run')]) == 0
-    return folder / 'run'
+    """Folder of a finished run of FVE, for tests to read or to copy."""
+    return finish(drawn_birds, tmp_path_factory.mktemp('fve'))
+
+
+@pytest.fixture(scope='session')
+def finished_gap(drawn_birds, tmp_path_factory):
+    """Folder of a finished run of GAP, for tests to read or to copy."""
+    return finish(drawn_birds, tmp_path_factory.mktemp('gap'), **GAP)
+
+
+@pytest.fixture
+def copy_of():
+    """Copies a finished run to results/config/seed0 of the test's own folder."""
+    def copy_run(run):
+        return Path(shutil.copytree(run, 'results/config/seed0'))
+    return copy_run
 
 
 @pytest.fixture
@@ -44,8 +92,6 @@ def write_config(birds, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(name='config.yml', **sections):
-        settings = {key: {**value, **sections.get(key, {})} for key, value in SETTINGS.items()}
-        settings['data'].setdefault('root', str(birds))
-        (tmp_path / name).write_text(yaml.safe_dump(settings))
+        (tmp_path / name).write_text(yaml.safe_dump(settings(birds, **sections)))
         return name
     return write

@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from finetune import cli
-from finetune import config as configuration
+from finetune.config import read_config
 from finetune.data import file_lists
-from finetune.training import results, trainer
-from finetune.training.evaluation import predict
+from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_run
+from finetune.runs.predictions import iterate_test_images, predict
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -48,10 +49,12 @@ def test_train_writes_results_and_evaluate_reads_them(write_config, capsys):
     assert log[1]['lr'] == pytest.approx(.1 * log[0]['lr'])
     assert yaml.safe_load((out / 'config.yml').read_text())['training']['seed'] == 3
     evaluation = (out / 'evaluation.yml').read_text()
-    accuracy = yaml.safe_load(evaluation)['accuracy']
-    assert accuracy == pytest.approx(log[1]['validation/main/accuracy'])
+    accuracies = yaml.safe_load(evaluation)['accuracy']
+    assert set(accuracies) == {'both', 'global', 'parts'}
+    for stream, accuracy in accuracies.items():
+        assert accuracy == pytest.approx(log[1][f'validation/main/accuracy/{stream}'])
     printed = capsys.readouterr().out
-    assert f'test accuracy {100 * accuracy:.1f} %' in printed
+    assert f'test accuracy {100 * accuracies["both"]:.1f} %' in printed
     assert 'To expect: about a third' in printed
     (out / 'evaluation.yml').unlink()
     assert run('evaluate', out) == 0
@@ -68,31 +71,29 @@ def test_predictions_agree_with_the_accuracies(finished_run, drawn_birds):
                                               for record in lists.test]
     assert [int(row['n_visible']) for row in rows] == [record.visible.sum()
                                                        for record in lists.test]
-    for key in ('', '_global', '_parts'):
-        correct = [row[f'predicted{key}'] == row['label'] for row in rows]
-        assert evaluation[f'accuracy{key}'] == pytest.approx(numpy.mean(correct))
+    for stream in ('both', 'global', 'parts'):
+        correct = [row[stream] == row['label'] for row in rows]
+        assert evaluation['accuracy'][stream] == pytest.approx(numpy.mean(correct))
 
 
 def test_robustness_is_that_of_other_test_images(finished_run):
     """Hiding all parts is what hiding them in the annotation files does."""
-    model, config, lists, device = trainer.load_run(finished_run)
+    model, config, lists, device = open_run(RunFolder(finished_run))
     robustness = yaml.safe_load((finished_run / 'evaluation.yml').read_text())['robustness']
     assert set(robustness) == {'hidden', 'shuffled'}
     assert list(robustness['hidden']) == [.25, .5, .75, 1.]
     hidden = [record._replace(visible=numpy.zeros_like(record.visible)) for record in lists.test]
-    with trainer.test_iterator(config, dataclasses.replace(lists, test=hidden)) as iterator:
+    with iterate_test_images(config, dataclasses.replace(lists, test=hidden)) as iterator:
         accuracies = predict(model, iterator, device).accuracies
     assert robustness['hidden'][1.] == pytest.approx(accuracies)
     # A Fisher vector does not know the order of the parts.
     evaluation = yaml.safe_load((finished_run / 'evaluation.yml').read_text())
-    assert robustness['shuffled'] == pytest.approx({key: evaluation[key] for key in accuracies})
+    assert robustness['shuffled'] == pytest.approx(evaluation['accuracy'])
 
 
-def test_plots_show_means_over_epochs(write_config):
-    run('train', write_config())
-    out = Path('results/config/seed0')
-    log = json.loads((out / 'log').read_text())
-    snapshot, = out.glob('snapshot_*')
+def test_plots_show_means_over_epochs(finished_run):
+    log = json.loads((finished_run / 'log').read_text())
+    snapshot, = finished_run.glob('snapshot_*')
     with numpy.load(snapshot) as arrays:
         plotted = json.loads(str(arrays['extensions/PlotReport_1/_plot_loss.png']))
     for name in ('main/loss', 'validation/main/loss'):
@@ -122,7 +123,8 @@ def test_every_encoding_order_and_way_with_missing_parts_trains(write_config):
             ('gradient_fve', 'mask', 'shuffled', 'GT'), ('fve', 'zero', 'shuffled', 'GT'),
             ('gap', 'zero', 'ordered', 'GLOBAL')]):
         config = write_config(f'{i}.yml', model={'encoding': encoding},
-                              data={'missing': missing, 'order': order, 'parts': parts},
+                              data={'missing': missing, 'order': order, 'parts': parts} if parts == 'GT'
+                              else {'parts': parts},
                               training={'epochs': 1})
         assert run('train', config) == 0
 
@@ -207,7 +209,7 @@ def test_killed_run_goes_on_bit_for_bit(n_workers, write_config, tmp_path):
 
 def test_run_waits_for_another_process_in_the_same_folder(write_config, tmp_path):
     config = write_config(training={'epochs': 1})
-    with results.opened(Path('results/config/seed0'), configuration.load(config)):
+    with RunFolder.of(config, 0).opened(read_config(config)):
         process = python_m_finetune(tmp_path, 'train', config)
         assert 'waiting for another process' in process.stdout.readline()
     out, error = process.communicate()
@@ -281,7 +283,7 @@ def test_no_space_left(write_config, capsys, monkeypatch):
 
 @pytest.mark.parametrize('arguments', [['--help'], ['train', '--help'], ['evaluate', '--help'],
                                        ['doctor', '--help'], ['convert', '--help'],
-                                       ['conventional', '--help'], ['report', '--help'],
+                                       ['report', '--help'],
                                        ['visualize', 'parts', '--help']])
 def test_help(arguments, capsys):
     with pytest.raises(SystemExit) as raised:

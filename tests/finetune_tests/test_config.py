@@ -1,13 +1,20 @@
+"""Settings: what they are converted to, what is refused, what is written and read again."""
+import dataclasses
+import os
 from pathlib import Path
-import re
 
 import pytest
 
 from finetune import config
+from finetune.catalogue import ENCODINGS
+from finetune.data import digits
+from finetune.data.minibirds import drawing
 from finetune.errors import InputError
-from finetune.original_variables import DEFAULT_CONFIG
+from finetune.options import DEFAULT_CONFIG
 
-CONFIGS = sorted(path for path in Path('configs').rglob('*.yml') if path.name != 'published.yml')
+PROJECT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted(PROJECT.glob('configs/*/*.yml'))
+PAGE = PROJECT / 'docs/settings.md'
 
 
 @pytest.fixture
@@ -19,9 +26,9 @@ def write(tmp_path):
     return write
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=str)
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: f'{path.parent.name}/{path.stem}')
 def test_every_config_loads_and_says_what_it_is(path):
-    config.load(path)
+    config.read_config(path)
     header = path.read_text().split('data:')[0]
     assert '# Run:' in header and '# Takes:' in header and '# Expect:' in header
 
@@ -31,25 +38,13 @@ def test_there_are_configs():
 
 
 def test_main_job_says_what_to_expect_of_its_own_settings():
-    assert '%' in config.load(DEFAULT_CONFIG).expect
-    assert '%' in config.load(DEFAULT_CONFIG, ['training.seed=3', 'training.gpu=0']).expect
-    assert config.load(DEFAULT_CONFIG, ['training.epochs=3', 'training.seed=3']).expect == ''
-
-
-@pytest.mark.parametrize('path', [path for path in CONFIGS if path.stem != 'pretrain'
-                                  and path.parent.name in ('minibirds', 'digits')], ids=str)
-def test_what_is_expected_is_what_the_report_says(path):
-    report = Path('docs/report/report.md').read_text(encoding='utf-8')
-    mean, deviation, n = re.search(r'# Expect: ([\d.]+) \+- ([\d.]+) % \(seeds 0 to (\d)\)|$',
-                                   path.read_text()).groups()
-    if mean is None:
-        assert re.search(r'# Expect: ([\d.]+ % \(seed 0 alone\)|not run yet)\n', path.read_text())
-    else:
-        assert f'{mean} ± {deviation} ({int(n) + 1})' in report
+    assert '%' in config.read_config(PROJECT / DEFAULT_CONFIG).expect
+    assert '%' in config.read_config(PROJECT / DEFAULT_CONFIG, ['training.seed=3', 'training.gpu=0']).expect
+    assert config.read_config(PROJECT / DEFAULT_CONFIG, ['training.epochs=3', 'training.seed=3']).expect == ''
 
 
 def test_defaults_are_the_papers(write):
-    settings = config.load(write(''))
+    settings = config.read_config(write(''))
     assert settings.model.ema_decay == .9
     assert settings.model.norm_filter is True
     assert settings.training.epochs == 60
@@ -60,7 +55,7 @@ def test_defaults_are_the_papers(write):
 
 
 def test_numbers_are_converted_by_field_type(write):
-    settings = config.load(write('training: {learning_rate: 1e-3, epochs: 3.0, seed: "7"}'))
+    settings = config.read_config(write('training: {learning_rate: 1e-3, epochs: 3.0, seed: "7"}'))
     assert settings.training.learning_rate == 1e-3      # PyYAML reads 1e-3 as text
     assert settings.training.epochs == 3 and type(settings.training.epochs) is int
     assert settings.training.seed == 7
@@ -68,17 +63,18 @@ def test_numbers_are_converted_by_field_type(write):
 
 def test_overrides_win(write):
     path = write('training: {epochs: 3}\nmodel: {n_components: 2}')
-    settings = config.load(path, ['training.epochs=5', 'training.lr_epochs=[1, 2]'])
+    settings = config.read_config(path, ['training.epochs=5', 'training.lr_epochs=[1, 2]'])
     assert settings.training.epochs == 5
     assert settings.training.lr_epochs == [1, 2]
     assert settings.model.n_components == 2
 
 
 def test_dump_round_trips(write, tmp_path):
-    settings = config.load(write('training: {epochs: 3}\ndata: {drawing: {n_species: 4}}'))
+    settings = config.read_config(write(
+        'training: {epochs: 3}\ndata: {dataset: minibirds, drawing: {n_species: 4}}'))
     dumped = tmp_path / 'dumped.yml'
     dumped.write_text(config.dump(settings))
-    assert config.load(dumped) == settings
+    assert config.read_config(dumped) == settings
 
 
 @pytest.mark.parametrize('text, message', [
@@ -96,11 +92,13 @@ def test_dump_round_trips(write, tmp_path):
     ('model: {norm_filter: 1}', 'must be true or false'),
     ('model: {encoding: fvec}', "model.encoding is 'fvec', but must be one of gap, fve"),
     ('model: {encoding: gap}\ndata: {parts: GT, missing: mask}', 'gap needs one slot for every part'),
+    ('training: {epochs: 3, seed: 1, epochs: 4}', 'line 1: this is not YAML (epochs is there twice)'),
+    ('data: {parts: GT}\nmodel: {}\ndata: {}', 'line 3: this is not YAML (data is there twice)'),
     ('data: {parts: GLOBAL}', 'there is nothing to encode; use gap'),
     ('data: {input_size: 64}', 'inception_v3 needs at least 75'),
     ('data: {part_input_size: 74}', 'data.part_input_size is 74'),
     ('data: {dataset: digits, split: pretraining}', 'minibirds only'),
-    ('data: {drawing: {pretraining: true}}', 'use data.split'),
+    ('data: {dataset: minibirds, drawing: {pretraining: true}}', 'use data.split'),
     ('training: {joint: false}', 'the YAML of the run that fine-tunes the CNN'),
     ('training: {joint: false}\nmodel: {pretrained: cnn.yml, encoding: gap}',
      'needs model.encoding fve'),
@@ -110,7 +108,7 @@ def test_dump_round_trips(write, tmp_path):
 ])
 def test_bad_settings_get_one_sentence(write, text, message):
     with pytest.raises(InputError) as raised:
-        config.load(write(text))
+        config.read_config(write(text))
     assert message in str(raised.value)
     assert 'config.yml' in str(raised.value)
     assert '\n' not in str(raised.value)
@@ -118,14 +116,146 @@ def test_bad_settings_get_one_sentence(write, text, message):
 
 def test_missing_config_and_bad_override(write, tmp_path):
     with pytest.raises(InputError, match='there is no such config'):
-        config.load(tmp_path / 'none.yml')
+        config.read_config(tmp_path / 'none.yml')
     with pytest.raises(InputError, match='did you mean training.epochs'):
-        config.load(write(''), ['training.epoch=3'])
+        config.read_config(write(''), ['training.epoch=3'])
     with pytest.raises(InputError, match='section.name=value'):
-        config.load(write(''), ['training.epochs'])
+        config.read_config(write(''), ['training.epochs'])
 
 
 def test_override_of_one_drawing_option_keeps_the_others(write):
     path = write('data: {dataset: minibirds, drawing: {seed: 1}}')
-    assert config.load(path, ['data.drawing.n_species=5']).data.drawing == {
+    assert config.read_config(path, ['data.drawing.n_species=5']).data.drawing == {
         'seed': 1, 'n_species': 5}
+
+
+NOT_READ = [      # settings without effect, and what they would need
+    ('model: {encoding: gap, ema_decay: 0.9}', 'model.ema_decay', 'model.encoding fve and'),
+    ('model: {encoding: gap, n_components: 1}', 'model.n_components',
+     'model.encoding fve or gradient_fve'),
+    ('model: {encoding: gradient_fve, init: random}', 'model.init', 'model.encoding fve and'),
+    ('model: {encoding: gap, l2_normalize: true}', 'model.l2_normalize', 'model.encoding fve or'),
+    ('model: {pca_size: 8}', 'model.pca_size', 'training.joint false'),
+    ('training: {svm_c: 2}', 'training.svm_c', 'training.joint false'),
+    ('data: {drawing: {seed: 1}}', 'data.drawing', 'a data set that is drawn'),
+    ('data: {box_frame: 0}', 'data.box_frame', 'data.parts CS_PARTS'),
+    ('data: {parts: CS_PARTS, box_frame: 0, box_frame_fit: squash}', 'data.box_frame_fit',
+     'a data.box_frame'),
+    ('data: {parts: CS_PARTS, part_ratio: 0.2}', 'data.part_ratio', 'boxes around points'),
+    ('data: {parts: GLOBAL, missing: zero}\nmodel: {encoding: gap}', 'data.missing',
+     'data.parts other than GLOBAL'),
+    ('data: {parts: GLOBAL, part_input_size: 64}\nmodel: {encoding: gap}',
+     'data.part_input_size', 'data.parts other than GLOBAL'),
+    *((f'model: {{pretrained: cnn.yml}}\ntraining: {{joint: false, {name}: {value}}}',
+       f'training.{name}', 'training.joint true')
+      for name, value in {'epochs': 3, 'optimizer': 'sgd', 'learning_rate': .1, 'lr_factor': .1,
+                          'lr_epochs': [1], 'update_size': 8, 'batch_size': 4,
+                          'label_smoothing': 0, 'weight_decay': 0}.items()),
+    *((f'{section}: {{{name}: {value}}}\ntraining: {{joint: false}}', f'{section}.{name}',
+       'training.joint true') for section, name, value in (
+           ('data', 'flip', 'false'), ('data', 'colour_jitter', 0), ('model', 'ema_decay', .5),
+           ('model', 'init', 'random'), ('model', 'l2_normalize', 'true'))),
+]
+
+
+@pytest.mark.parametrize('text, name, needs', NOT_READ, ids=lambda value: value.split('\n')[0])
+def test_line_that_nothing_would_read_is_refused(text, name, needs, write):
+    with pytest.raises(InputError) as raised:
+        config.read_config(write(text))
+    message = str(raised.value)
+    assert f'config.yml: {name} has no effect, it needs ' in message and needs in message
+
+
+def test_every_setting_that_is_not_always_read_is_refused_somewhere():
+    declared = {name for name in config.dotted_names(config.Config)
+                if config._metadata(name)['needs']}
+    of_encoding = {'model.norm_filter', 'model.normalization', 'model.var_floor'}
+    assert of_encoding <= declared and 'data.order' in declared
+    assert declared - of_encoding - {'data.order'} == {name for _, name, _ in NOT_READ}
+
+
+@pytest.mark.parametrize('override', ['model.n_components=5', 'model.ema_decay=0.5',
+                                      'training.svm_c=3', 'data.drawing.seed=3',
+                                      'model={var_floor: 1}'])
+def test_override_that_nothing_would_read_is_refused(override, write):
+    path = write('model: {encoding: gap}')
+    with pytest.raises(InputError) as raised:
+        config.read_config(path, [override])
+    assert str(raised.value).startswith(f'--set {override}: ')
+    assert 'has no effect, it needs' in str(raised.value)
+
+
+def test_line_that_an_override_leaves_without_effect_is_none_of_its_concern(write):
+    path = write('model: {n_components: 5, ema_decay: 0.5}')
+    assert config.read_config(path, ['model.encoding=gap']).model.encoding == 'gap'
+
+
+def test_order_of_overrides_does_not_matter(write):
+    for overrides in (['model.encoding=fve', 'model.init=random'],
+                      ['model.init=random', 'model.encoding=fve']):
+        settings = config.read_config(write('model: {encoding: gap}'), overrides)
+        assert settings.model.init == 'random'
+
+
+def test_settings_without_effect_are_neither_written_nor_compared(write, tmp_path):
+    gap = config.read_config(write('model: {encoding: gap}\ndata: {missing: zero}'))
+    text = config.dump(gap)
+    assert 'ema_decay' not in text and 'svm_c' not in text and 'learning_rate' in text
+    other = config.read_config(write('model: {n_components: 7}\ndata: {missing: zero}'),
+                               ['model.encoding=gap'])
+    assert config.differences(gap, other) == []
+    other.training.epochs, other.data.missing = 3, 'centre'
+    assert config.differences(gap, other) == ['data.missing', 'training.epochs']
+    assert config.differences(gap, other, ['training.epochs']) == ['data.missing']
+
+
+def test_settings_of_a_run_of_version_0_1_are_read(write):
+    """They name all settings, with and without effect."""
+    text = 'model: {encoding: gap, ema_decay: 0.9}\ndata: {missing: zero, drawing: {}}'
+    with pytest.raises(InputError):
+        config.read_config(write(text))
+    assert config.restore_config(write(text)).model.encoding == 'gap'
+
+
+def test_encodings_read_settings_that_there_are():
+    names = {field.name for field in dataclasses.fields(config.Model)}
+    for name, encoding in ENCODINGS.items():
+        assert set(encoding.settings) <= names, name
+
+
+def settings_table(section, prefix=''):
+    """Rows of the page of settings for a dataclass."""
+    for field in dataclasses.fields(section):
+        if dataclasses.is_dataclass(field.type):
+            yield from settings_table(field.type, f'{field.name}.')
+        elif field.metadata:
+            metadata = field.metadata
+            default = (field.default_factory() if field.default is dataclasses.MISSING
+                       else field.default)
+            values = ''
+            if metadata['choices']:
+                values = ', '.join(f'`{choice}`' for choice in metadata['choices'] if choice)
+            elif metadata['between']:
+                low, high = metadata['between']
+                values = f'{low:g} to {high:g}'
+            needs = metadata['needs'].text if metadata['needs'] else ''
+            shown = str(default).lower() if isinstance(default, bool) else str(default)
+            yield (f'`{prefix}{field.name}`', shown and f'`{shown}`', values,
+                   metadata['comment'], needs)
+
+
+def settings_page():
+    text = PAGE.read_text(encoding='utf-8').split('<!-- settings -->')[0] + '<!-- settings -->\n'
+    for title, section in (('Experiments', config.Config), ('Drawing of minibirds',
+                           drawing.Drawing), ('Drawing of digits', digits.Drawing)):
+        text += f'\n## {title}\n\n| setting | default | values | meaning | needs |\n'
+        text += '|---|---|---|---|---|\n'
+        text += ''.join('| ' + ' | '.join(row) + ' |\n' for row in settings_table(section))
+    return text
+
+
+def test_page_of_settings_is_what_is_declared():
+    """``UPDATE_DOCS=1`` in front of pytest writes it anew."""
+    if os.environ.get('UPDATE_DOCS'):
+        PAGE.write_text(settings_page(), encoding='utf-8')
+    assert PAGE.read_text(encoding='utf-8') == settings_page()

@@ -1,6 +1,7 @@
 """The conventional pipeline: features, PCA, mixture, Fisher vectors and SVM against naive ones."""
 import csv
 from pathlib import Path
+import shutil
 
 import chainer
 import numpy
@@ -9,53 +10,91 @@ from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 import yaml
 
-from finetune import cli, config
+from finetune import cli
+from finetune.catalogue import ARCHITECTURES
+from finetune.config import read_config
 from finetune.conventional import features, pipeline
+from finetune.conventional.pipeline import ConventionalPipeline
 from finetune.data import data_sets
-from finetune.data.dataset import PartDataset, collate
+from finetune.data.dataset import collate, PartDataset
 from finetune.models.small_cnn import SmallCNN
-from finetune.training import trainer
+from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_run
+from finetune.training.joint import JointLearning
 
 K, SIZE = 3, 8
+N_FEATURES = ARCHITECTURES['small_cnn'].n_features
+CNN, OUT = Path('results/config/seed0'), Path('results/separate/seed0')
+SEPARATE = {'training': {'joint': False},
+            'model': {'pretrained': 'config.yml', 'n_components': K, 'pca_size': SIZE,
+                      'normalization': 'sqrt'}}
+CPU = chainer.get_device('@numpy')
 
 
 def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def configs(write_config):
-    """A CNN to be fine-tuned, and the pipeline on its features."""
-    write_config('cnn.yml', model={'encoding': 'gap'}, data={'missing': 'zero'},
-                 training={'epochs': 1})
-    return write_config('separate.yml', training={'joint': False},
-                        model={'pretrained': 'cnn.yml', 'n_components': K, 'pca_size': SIZE,
-                               'normalization': 'sqrt'})
+@pytest.fixture(scope='module')
+def finished_pipeline(finished_gap, tmp_path_factory):
+    """A folder with a CNN, config.yml, and a finished pipeline on its features, separate.yml."""
+    folder = tmp_path_factory.mktemp('separate')
+    shutil.copytree(finished_gap.parents[2], folder, dirs_exist_ok=True)
+    config = yaml.safe_load((folder / 'config.yml').read_text())
+    config = {'data': {**config['data'], 'missing': 'mask'},
+              'model': {**config['model'], **SEPARATE['model'], 'encoding': 'fve'},
+              'training': SEPARATE['training']}
+    (folder / 'separate.yml').write_text(yaml.safe_dump(config))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(features, 'SHARD_SIZE', 3)
+        assert run('train', 'separate.yml') == 0
+    return folder
 
 
 @pytest.fixture
-def small_shards(monkeypatch):
+def separate(finished_pipeline, tmp_path, monkeypatch):
+    """A copy of that folder, in which the test runs; files of features hold a batch, 4 images."""
     monkeypatch.setattr(features, 'SHARD_SIZE', 3)
+    monkeypatch.chdir(shutil.copytree(finished_pipeline, tmp_path / 'separate'))
+    return 'separate.yml'
+
+
+@pytest.fixture
+def n_reads(monkeypatch):
+    """A list with an entry for every time that a data set is read."""
+    entries, load = [], data_sets.load
+    monkeypatch.setattr(data_sets, 'load', lambda *arguments: (
+        entries.append(arguments), load(*arguments))[1])
+    return entries
+
+
+def folder_of_features():
+    folder, = CNN.glob('features*')
+    return folder
 
 
 def stored(split, name):
     """An array of the features on disk, all files of it."""
-    folder, = Path('results/cnn/seed0').glob('features*')
     return numpy.concatenate([numpy.load(path)[name]
-                              for path in sorted(folder.glob(f'{split}_*.npz'))])
+                              for path in sorted(folder_of_features().glob(f'{split}_*.npz'))])
+
+
+def open_pipeline(path):
+    config = read_config(path)
+    return ConventionalPipeline(config, data_sets.load(config.data), CPU, RunFolder(CNN))
 
 
 def raw_features(split):
     """Local features of a split by the CNN itself, one image at a time, and which of them count."""
-    settings = config.load('separate.yml')
-    lists = data_sets.load(settings.data)
-    model, _, _, device = trainer.load_run('results/cnn/seed0')
+    settings = read_config('separate.yml')
+    model, _, lists, device = open_run(RunFolder(CNN))
     dataset = PartDataset(getattr(lists, split), settings.data, train=False, seed=0)
     for i in range(len(dataset)):
         img, crops, visible, _ = collate([dataset[i]], device)
         with chainer.using_config('train', False), chainer.no_backprop_mode():
-            maps = model.part_cnn.conv_map(crops).array if len(crops) else numpy.zeros((0, 96, 4, 4))
-            image = model.global_cnn.conv_map(img).array.mean(axis=(0, 2, 3))
+            maps = model.part_cnn(crops).array if len(crops) else numpy.zeros((0, N_FEATURES, 4, 4))
+            image = model.global_cnn(img).array.mean(axis=(0, 2, 3))
         x = maps.transpose(0, 2, 3, 1).reshape(-1, maps.shape[1])
         norm = numpy.linalg.norm(x.astype(numpy.float64), axis=1)
         yield x, norm > norm.mean() if len(x) else norm > 0, image, visible.sum()
@@ -64,14 +103,14 @@ def raw_features(split):
 def naive_fisher_vector(x, mean, var, weight):
     """Eqs. 13 and 14, then power and L2 normalisation, feature by feature."""
     mu, sigma = numpy.zeros((K, SIZE)), numpy.zeros((K, SIZE))
-    for one in x:
+    for feature in x:
         log_p = [numpy.log(weight[k]) - .5 * (numpy.log(2 * numpy.pi * var[k])
-                                              + (one - mean[k]) ** 2 / var[k]).sum()
+                                              + (feature - mean[k]) ** 2 / var[k]).sum()
                  for k in range(K)]
         p = numpy.exp(log_p - numpy.max(log_p))
         p /= p.sum()
         for k in range(K):
-            u = (one - mean[k]) / numpy.sqrt(var[k])
+            u = (feature - mean[k]) / numpy.sqrt(var[k])
             mu[k] += p[k] * u
             sigma[k] += p[k] * (u ** 2 - 1)
     mu /= numpy.sqrt(max(len(x), 1) * weight[:, None])
@@ -81,12 +120,12 @@ def naive_fisher_vector(x, mean, var, weight):
     return fv / max(numpy.linalg.norm(fv), 1e-12)
 
 
-def test_features_are_those_of_the_cnn_after_pca(configs, small_shards):
-    assert run('conventional', configs) == 0
-    folder, = Path('results/cnn/seed0').glob('features*')
-    assert len(list(folder.glob('train_*.npz'))) == 3 and len(list(folder.glob('test_*.npz'))) == 2    # of 4
+def test_features_are_those_of_the_cnn_after_pca(separate):
+    folder = folder_of_features()
+    # 12 and 6 images
+    assert [len(list(folder.glob(f'{split}_*.npz'))) for split in ('train', 'test')] == [3, 2]
     pca = numpy.load(folder / 'pca.npz')
-    every, counting = [], []
+    counting = []
     for split in ('train', 'test'):
         x, counts = stored(split, 'x'), stored(split, 'counts')
         image, n_visible = stored(split, 'image'), stored(split, 'n_visible')
@@ -98,76 +137,104 @@ def test_features_are_those_of_the_cnn_after_pca(configs, small_shards):
             assert n_visible[i] == n
             if split == 'train':
                 counting.append(raw[which].astype(numpy.float64))
-    every = numpy.concatenate(counting)
-    every -= every.mean(axis=0)
-    directions = numpy.linalg.svd(every, full_matrices=False)[2][:SIZE]
+    counting = numpy.concatenate(counting)
+    counting -= counting.mean(axis=0)
+    directions = numpy.linalg.svd(counting, full_matrices=False)[2][:SIZE]
     cosines = numpy.linalg.svd(directions @ pca['components'].T, compute_uv=False)
     numpy.testing.assert_allclose(cosines, 1, atol=1e-3)    # the same subspace
 
 
-def test_prediction_is_that_of_naive_fisher_vectors(configs):
-    assert run('conventional', configs) == 0
-    out = Path('results/separate/seed0')
-    model = numpy.load(out / 'model.npz')
-    train, test = (
-        numpy.array([naive_fisher_vector(x[counts].astype(numpy.float64), model['mean'],
-                                         model['var'], model['weight'])
-                     for x, counts in zip(stored(split, 'x'), stored(split, 'counts'))])
-        for split in ('train', 'test'))
-    lists = data_sets.load(config.load(configs).data)
-    svm = LinearSVC(C=1, dual=True, max_iter=10000, random_state=0)
-    svm.fit(train, [record.label for record in lists.train])
-    numpy.testing.assert_allclose(svm.coef_, model['accuracy_parts/W'], atol=2e-3)
-    rows = list(csv.DictReader(open(out / 'predictions.csv', newline='')))
-    assert [row['predicted_parts'] for row in rows] == [lists.class_names[i]
-                                                        for i in svm.predict(test)]
-    evaluation = yaml.safe_load((out / 'evaluation.yml').read_text())
-    for key in ('', '_global', '_parts'):
-        assert evaluation[f'accuracy{key}'] == pytest.approx(numpy.mean(
-            [row[f'predicted{key}'] == row['label'] for row in rows]))
+def test_prediction_is_that_of_naive_fisher_vectors(separate):
+    model = numpy.load(OUT / 'model.npz')
+    inputs = {}
+    for split in ('train', 'test'):
+        fv = numpy.array([naive_fisher_vector(x[counts].astype(numpy.float64), model['mean'],
+                                              model['var'], model['weight'])
+                          for x, counts in zip(stored(split, 'x'), stored(split, 'counts'))])
+        image = stored(split, 'image').astype(numpy.float64)
+        image /= numpy.linalg.norm(image, axis=1, keepdims=True)
+        inputs[split] = {'both': numpy.concatenate([fv, image], axis=1), 'global': image,
+                         'parts': fv}
+    lists = data_sets.load(read_config(separate).data)
+    rows = list(csv.DictReader(open(OUT / 'predictions.csv', newline='')))
+    evaluation = yaml.safe_load((OUT / 'evaluation.yml').read_text())
+    assert list(rows[0]) == ['image', 'n_visible', 'label', 'both', 'global', 'parts']
+    assert set(evaluation) == {'accuracy', 'n_parameters'}
+    for stream in ('both', 'global', 'parts'):
+        svm = LinearSVC(C=1, dual=True, max_iter=10000, random_state=0)
+        svm.fit(inputs['train'][stream], [record.label for record in lists.train])
+        numpy.testing.assert_allclose(svm.coef_, model[f'{stream}/W'], atol=2e-3)
+        assert [row[stream] for row in rows] == [
+            lists.class_names[i] for i in svm.predict(inputs['test'][stream])]
+        assert evaluation['accuracy'][stream] == pytest.approx(
+            numpy.mean([row[stream] == row['label'] for row in rows]))
 
 
-def test_mixture_is_that_of_scikit_learn(configs):
-    assert run('conventional', configs) == 0
-    x = stored('train', 'x')[stored('train', 'counts')].astype(numpy.float64)
-    model = numpy.load('results/separate/seed0/model.npz')
-    found = GaussianMixture(K, covariance_type='diag')
-    found.means_, found.covariances_, found.weights_ = (model[name]
-                                                        for name in ('mean', 'var', 'weight'))
-    found.precisions_cholesky_ = 1 / numpy.sqrt(model['var'])
-    fitted = GaussianMixture(K, covariance_type='diag', reg_covar=1e-3, max_iter=200, n_init=5,
-                             random_state=1).fit(x)
-    assert found.score(x) > fitted.score(x) - .02 * abs(fitted.score(x))
-    again = GaussianMixture(K, covariance_type='diag', reg_covar=1e-3, max_iter=200, tol=1e-3,
-                            means_init=model['mean'], weights_init=model['weight'],
-                            precisions_init=1 / model['var']).fit(x)
-    assert again.score(x) - found.score(x) < .01 * abs(found.score(x))  # EM had converged
+def test_mixture_is_that_of_scikit_learn(separate):
+    """Of all features of the training images that count; the same start gives the same mixture."""
+    x = stored('train', 'x')[stored('train', 'counts')]
+    sample = pipeline._sample(open_pipeline(separate).store, 0)
+    assert sorted(map(tuple, sample)) == sorted(map(tuple, x))
+    model = numpy.load(OUT / 'model.npz')
+    options = dict(covariance_type='diag', reg_covar=1e-3, max_iter=200)
+    fitted = GaussianMixture(K, random_state=0, **options).fit(sample.astype(numpy.float64))
+    numpy.testing.assert_allclose(model['mean'], fitted.means_, rtol=1e-9)
+    numpy.testing.assert_allclose(model['var'], fitted.covariances_, rtol=1e-9)
+    numpy.testing.assert_allclose(model['weight'], fitted.weights_, rtol=1e-9)
+    again = GaussianMixture(K, means_init=model['mean'], weights_init=model['weight'],
+                            precisions_init=1 / model['var'], **options).fit(x)
+    assert again.score(x) - fitted.score(x) < .01 * abs(fitted.score(x))    # EM had converged
 
 
-def test_parameters_are_those_that_predict(configs):
-    assert run('conventional', configs) == 0
-    evaluation = yaml.safe_load(Path('results/separate/seed0/evaluation.yml').read_text())
-    cnn = SmallCNN()
-    n_features, n_classes = cnn.n_features, 3
+def test_parameters_are_those_that_predict(separate):
+    evaluation = yaml.safe_load((OUT / 'evaluation.yml').read_text())
+    n_classes = 3
     assert evaluation['n_parameters'] == (
-        2 * cnn.count_params() + n_features * (SIZE + 1) + K * (2 * SIZE + 1)
-        + n_classes * (2 * K * SIZE + n_features + 1))
+        2 * SmallCNN().count_params() + N_FEATURES * (SIZE + 1) + K * (2 * SIZE + 1)
+        + n_classes * (2 * K * SIZE + N_FEATURES + 1))
 
 
-def bytes_of(folder):
-    return {path.name: path.read_bytes() for path in Path(folder).glob('*.npz')}
+def test_cnn_is_fine_tuned_first(write_config, n_reads, capsys):
+    """With the seed of the pipeline; its features are in one file of a split."""
+    write_config('cnn.yml', model={'encoding': 'gap'}, data={'missing': 'zero'},
+                 training={'epochs': 1})
+    path = write_config('separate.yml', training=SEPARATE['training'],
+                        model={**SEPARATE['model'], 'pretrained': 'cnn.yml'})
+    assert run('train', path, '--seed', 2) == 0
+    cnn, out = RunFolder('results/cnn/seed2'), RunFolder('results/separate/seed2')
+    assert cnn.state == out.state == 'reported'
+    assert out.read_log() == [] and len(cnn.read_log()) == 1
+    printed = capsys.readouterr().out
+    places = [printed.index(text) for text in (
+        'Fine-tuning of the CNN: cnn.yml', f'{cnn}: test accuracy',
+        'Fine-tuning of the CNN is done', f'{out}: test accuracy')]
+    assert places == sorted(places)
+    assert {path.name for path in cnn.path.glob('features*/*.npz')} == {
+        'pca.npz', 'train_00000.npz', 'test_00000.npz'}
+    assert len(n_reads) == 2        # a run each
+    before = bytes_of(out.path)
+    (out.path / 'model.npz').unlink()
+    assert run('train', path, '--seed', 2) == 0
+    assert bytes_of(out.path) == before
 
 
-def test_interrupted_extraction_goes_on(configs, small_shards, monkeypatch):
-    assert run('conventional', configs) == 0
-    folder, = Path('results/cnn/seed0').glob('features*')
-    whole = bytes_of(folder)
-    evaluation = Path('results/separate/seed0/evaluation.yml').read_text()
+def bytes_of(folder, pattern='*'):
+    return {path.name: path.read_bytes() for path in Path(folder).glob(pattern) if path.is_file()}
+
+
+def times_of(folder, pattern='*'):
+    """When the files in a folder were changed."""
+    return {path.name: path.stat().st_mtime_ns for path in Path(folder).glob(pattern)
+            if path.is_file()}
+
+
+def test_interrupted_extraction_goes_on(separate, monkeypatch):
+    folder = folder_of_features()
+    whole, results = bytes_of(folder, '*.npz'), bytes_of(OUT)
     for path in ('train_00002.npz', 'test_00000.npz', 'test_00001.npz'):
         (folder / path).unlink()
-    for path in Path('results/separate/seed0').iterdir():
-        path.unlink()
-    times = {path.name: path.stat().st_mtime_ns for path in folder.glob('*.npz')}
+    shutil.rmtree(OUT)
+    times = times_of(folder, '*.npz')
     n_images = []
     extract = features.Extractor.extract
 
@@ -175,61 +242,116 @@ def test_interrupted_extraction_goes_on(configs, small_shards, monkeypatch):
         n_images.append(len(records))
         return extract(self, records, n)
     monkeypatch.setattr(features.Extractor, 'extract', counting)
-    assert run('conventional', configs) == 0
+    assert run('train', separate) == 0
     assert n_images == [4, 6]
-    assert bytes_of(folder) == whole
-    assert all((folder / name).stat().st_mtime_ns == time for name, time in times.items())
-    assert Path('results/separate/seed0/evaluation.yml').read_text() == evaluation
+    assert bytes_of(folder, '*.npz') == whole and bytes_of(OUT) == results
+    assert times.items() <= times_of(folder, '*.npz').items()
 
 
-def test_features_are_shared_by_all_numbers_of_components(configs, monkeypatch, capsys):
-    assert run('conventional', configs) == 0
+@pytest.fixture
+def no_extraction(monkeypatch):
     monkeypatch.setattr(features.Extractor, 'extract', None)
     monkeypatch.setattr(features.Extractor, 'fit_pca', None)
-    assert run('train', configs, '--set', 'model.n_components=2', '--output', 'two') == 0
-    assert 'test accuracy' in capsys.readouterr().out
+
+
+def test_features_are_shared_by_all_numbers_of_components(separate, no_extraction, capsys):
+    train = 'train', separate, '--set', 'model.n_components=2', '--output', 'two'
+    assert run(*train) == 0
+    assert 'two: test accuracy' in capsys.readouterr().out
     assert numpy.load('two/model.npz')['mean'].shape == (2, SIZE)
-    before = bytes_of('two')
-    assert run('train', configs, '--set', 'model.n_components=2', '--output', 'two') == 0
-    assert bytes_of('two') == before
+    before, weights = bytes_of('two'), Path('two/model.npz').stat().st_mtime_ns
+    assert run(*train) == 0
+    assert bytes_of('two') == before and Path('two/model.npz').stat().st_mtime_ns == weights
 
 
-def test_memory_does_not_grow_with_the_data_set(configs, small_shards, monkeypatch):
-    """No more than a file's images and a batch are held while features are extracted."""
-    held = []
-    save = features.results.save_arrays
-    monkeypatch.setattr(features.results, 'save_arrays', lambda path, **arrays: (
-        held.append(len(arrays.get('x', []))), save(path, **arrays)))
-    assert run('conventional', configs) == 0
-    assert max(held) == 4
+def test_finished_pipeline_is_evaluated_again(separate, no_extraction, monkeypatch):
+    before, times = bytes_of(OUT), times_of(OUT)
+    for name in ('evaluation.yml', 'predictions.csv'):
+        (OUT / name).unlink()
+    monkeypatch.setattr(ConventionalPipeline, 'learn', None)
+    assert run('evaluate', OUT) == 0
+    assert bytes_of(OUT) == before
+    after = times_of(OUT)
+    assert {name for name in after if after[name] != times[name]} - {'.lock'} == {
+        'evaluation.yml', 'predictions.csv'}
+
+
+def test_pipeline_of_version_0_1(separate, capsys):
+    arrays = dict(numpy.load(OUT / 'model.npz'))
+    old = {'both': 'accuracy', 'global': 'accuracy_global', 'parts': 'accuracy_parts'}
+    for stream, name in old.items():
+        for array in 'Wb':
+            arrays[f'{name}/{array}'] = arrays.pop(f'{stream}/{array}')
+    numpy.savez(OUT / 'model.npz', **arrays)
+    before = bytes_of(OUT)
+    for command in (('evaluate', OUT), ('train', separate)):
+        assert run(*command) == 2
+        error = capsys.readouterr().err
+        assert f'{OUT}/model.npz: the arrays are not those of this pipeline' in error
+        assert 'version 0.1' in error
+    assert bytes_of(OUT) == before
+
+
+def test_finished_cnn_is_left_alone_and_the_data_set_read_once(
+        separate, n_reads, monkeypatch, capsys):
+    monkeypatch.setattr(JointLearning, 'learn', None)
+    monkeypatch.setattr(JointLearning, 'predict', None)
+    before = times_of(CNN)
+    shutil.rmtree(OUT)
+    shutil.rmtree(folder_of_features())
+    assert run('train', separate) == 0
+    assert times_of(CNN) == before and len(n_reads) == 1
+    printed = capsys.readouterr().out
+    assert 'Fine-tuning' not in printed and f'{CNN}: ' not in printed
+    assert run('evaluate', OUT) == 0
+    assert times_of(CNN) == before and len(n_reads) == 2
+
+
+def test_cnn_without_results_is_evaluated_but_not_trained(separate, monkeypatch):
+    before, weights = bytes_of(CNN), (CNN / 'model.npz').stat().st_mtime_ns
+    monkeypatch.setattr(JointLearning, 'learn', None)
+    (CNN / 'evaluation.yml').unlink()
+    assert run('train', separate) == 0
+    assert bytes_of(CNN) == before and (CNN / 'model.npz').stat().st_mtime_ns == weights
+
+
+def test_joint_run_reads_its_data_set_once(write_config, n_reads):
+    assert run('train', write_config(training={'epochs': 1})) == 0
+    assert len(n_reads) == 1
+
+
+def test_memory_does_not_grow_with_the_data_set(separate, monkeypatch):
+    """No more than a file's images are held while features are extracted."""
+    held, save = [], features._save
+    monkeypatch.setattr(features, '_save', lambda path, arrays: (
+        held.append(len(arrays.get('x', []))), save(path, arrays)))
+    shutil.rmtree(folder_of_features())
+    store = open_pipeline(separate).store
+    assert held == [0, 4, 4, 4, 4, 2]       # PCA, training images, test images
     monkeypatch.setattr(pipeline, 'MIXTURE_SAMPLE', 30)
-    settings = config.load(configs)
-    store, _ = pipeline._features(settings, data_sets.load(settings.data))
-    assert len(pipeline._sample(store, 0, 3)) == 30
+    assert len(pipeline._sample(store, 0)) == 30
 
 
-def test_a_config_of_joint_learning(write_config, capsys):
-    assert run('conventional', write_config()) == 2
-    assert 'training.joint is true; use the command train' in capsys.readouterr().err
+@pytest.mark.parametrize('name, value', [('part_ratio', .5), ('parts', 'GT2')])
+def test_cnn_of_other_data(name, value, separate, capsys):
+    config = yaml.safe_load(Path(separate).read_text())
+    config['data'][name] = value
+    Path('other.yml').write_text(yaml.safe_dump(config))
+    assert run('train', 'other.yml') == 2
+    assert (f'{CNN}: the CNN was fine-tuned with another data.{name}; '
+            in capsys.readouterr().err)
+    assert not Path('results/other').exists()
 
 
-def test_cnn_of_other_data(configs, write_config, capsys):
-    assert run('train', 'cnn.yml') == 0
-    write_config('separate.yml', training={'joint': False}, data={'part_ratio': .5},
-                 model={'pretrained': 'cnn.yml'})
-    assert run('train', 'separate.yml') == 2
-    assert 'another data.part_ratio' in capsys.readouterr().err
-    assert not Path('results/separate').exists()
-
-
-def test_more_components_than_features(configs, capsys):
-    assert run('train', configs, '--set', 'model.n_components=4000') == 2
-    assert 'model.n_components is 4000, but' in capsys.readouterr().err
-
-
-def test_there_is_no_network_to_look_at(configs, capsys):
-    assert run('train', configs) == 0
-    capsys.readouterr()
-    assert run('visualize', 'mixture', 'results/separate/seed0') == 2
+def test_more_components_than_features(separate, capsys):
+    assert run('train', separate, '--set', 'model.n_components=4000', '--output', 'many') == 2
     error = capsys.readouterr().err
-    assert 'conventional pipeline' in error and 'cnn.yml' in error
+    assert 'model.n_components is 4000, but' in error and error.count('\n') == 1
+    assert not Path('many/model.npz').exists()
+
+
+@pytest.mark.parametrize('what', ['mixture', 'confusion'])
+def test_there_is_no_network_to_look_at(what, separate, capsys):
+    assert run('visualize', what, OUT) == 2
+    error = capsys.readouterr().err
+    assert 'conventional pipeline' in error and 'config.yml' in error

@@ -6,8 +6,9 @@ import numpy
 import pytest
 
 from finetune import cli, config
-from finetune.data import data_sets, file_lists, minibirds, parts, transforms
+from finetune.data import data_sets, file_lists, cropping, transforms
 from finetune.data.dataset import PartDataset
+from finetune.data.minibirds import drawing
 from finetune.errors import InputError
 
 import layouts
@@ -150,11 +151,11 @@ def test_gt2_needs_birds(tmp_path, lists):
 def test_boxes_of_the_authors_frame():
     """(x, y, width, height) = (10, 20, 100, 90) of 427 in 200 x 150 is (28, 7, 35, 31)."""
     box = numpy.array([(20, 10, 110, 110)], 'f')
-    assert parts.frame_boxes(box, (150, 200), 427, 'crop').tolist() == [[7, 28, 38, 63]]
+    assert cropping.frame_boxes(box, (150, 200), 427, 'crop').tolist() == [[7, 28, 38, 63]]
     # squashed: x and width times 200 / 427, y and height times 150 / 427
-    assert parts.frame_boxes(box, (150, 200), 427, 'squash').tolist() == [[7, 4, 38, 50]]
-    assert parts.frame_boxes(box, (150, 200), 0, 'crop').tolist() == [[20, 10, 110, 110]]
-    assert parts.frame_boxes(box[:0], (150, 200), 427, 'crop').shape == (0, 4)
+    assert cropping.frame_boxes(box, (150, 200), 427, 'squash').tolist() == [[7, 4, 38, 50]]
+    assert cropping.frame_boxes(box, (150, 200), 0, 'crop').tolist() == [[20, 10, 110, 110]]
+    assert cropping.frame_boxes(box[:0], (150, 200), 427, 'crop').shape == (0, 4)
 
 
 def test_hidden_boxes(tmp_path, lists):
@@ -165,7 +166,7 @@ def test_hidden_boxes(tmp_path, lists):
     record = read.train[0]
     assert record.visible.tolist() == [False, True]
     assert record.locations[1].tolist() == [2, 1.5, 42, 31.5]
-    made = parts.boxes(record.locations, record.visible, (100, 200), config.Data(box_frame=0))
+    made = cropping.part_boxes(record.locations, record.visible, (100, 200), config.Data(box_frame=0))
     assert made.tolist() == [[35, 69, 66, 131], [2, 1, 42, 31]]     # 0.31 of the image, centred
 
 
@@ -305,17 +306,17 @@ def test_birdsnap_coordinate_that_is_no_number(roots):
         data_sets.load(config.Data(dataset='birdsnap', root=str(distributed)))
 
 
-def test_tuning_looks_at_no_test_image(tmp_path):
-    minibirds.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
+def test_validation_split_looks_at_no_test_image(tmp_path):
+    drawing.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
     settings = config.Data(dataset='cub200', root=str(tmp_path / 'birds'))
     whole = data_sets.load(settings)
-    tuning = data_sets.load(dataclasses.replace(settings, split='tuning'))
+    validation = data_sets.load(dataclasses.replace(settings, split='validation'))
     ids = [[record.image_id for record in records]
-           for records in (whole.train, tuning.train, tuning.test)]
+           for records in (whole.train, validation.train, validation.test)]
     assert sorted(ids[1] + ids[2]) == sorted(ids[0])
-    assert [record.label for record in tuning.test] == [0, 0, 1, 1, 2, 2]
+    assert [record.label for record in validation.test] == [0, 0, 1, 1, 2, 2]
 
 
-def test_too_few_images_for_tuning(drawn_birds):
+def test_too_few_images_for_a_validation_split(drawn_birds):
     with pytest.raises(InputError, match='no class has 5 training images'):
-        data_sets.load(config.Data(dataset='cub200', root=str(drawn_birds), split='tuning'))
+        data_sets.load(config.Data(dataset='cub200', root=str(drawn_birds), split='validation'))

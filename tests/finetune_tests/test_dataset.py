@@ -3,7 +3,7 @@ import numpy
 import pytest
 
 from finetune import config
-from finetune.data import file_lists, parts, transforms
+from finetune.data import file_lists, cropping, transforms
 from finetune.data.dataset import collate, EpochOrder, PartDataset
 
 
@@ -42,10 +42,10 @@ def test_crops_without_augmentation_are_cut_around_the_points(records):
     img, crops, visible, _ = PartDataset(records, settings(), train=False, seed=0)[3]
     image = transforms.read_image(records[3].path)
     assert (img == transforms.test_transform(image, 32)).all()
-    boxes = parts.point_boxes(
+    boxes = cropping.point_boxes(
         records[3].locations, records[3].visible, image.shape[1:], settings().part_ratio)
     for one, box in zip(crops, boxes[visible]):
-        assert (one == transforms.test_transform(parts.crop(image, box), 24)).all()
+        assert (one == transforms.test_transform(cropping.crop(image, box), 24)).all()
 
 
 def test_no_parts(records):

@@ -5,7 +5,7 @@ from PIL import Image
 import pytest
 from sklearn.datasets import load_digits
 
-from finetune.data import digits, file_lists, parts
+from finetune.data import digits, file_lists, cropping
 from finetune.errors import InputError
 
 
@@ -39,9 +39,9 @@ def test_hidden_share_and_place(lists):
     assert numpy.abs(visible.mean(axis=0) - 0.9).max() < 0.025
     for record in lists.test[:200]:
         img = read(record).transpose(2, 0, 1)
-        boxes = parts.point_boxes(numpy.float32([(16, 16), (16, 48), (48, 16), (48, 48)]),
+        boxes = cropping.point_boxes(numpy.float32([(16, 16), (16, 48), (48, 16), (48, 48)]),
                                   numpy.ones(4, bool), (64, 64), 0.5)
-        grey = [bool((parts.crop(img, box) == 128).all()) for box in boxes]
+        grey = [bool((cropping.crop(img, box) == 128).all()) for box in boxes]
         assert grey == (~record.visible).tolist()
 
 

@@ -6,7 +6,8 @@ from PIL import Image
 import pytest
 
 from finetune import cli
-from finetune.data import data_sets, file_lists
+from finetune.catalogue import Counts, DATA_SETS
+from finetune.data import file_lists
 
 import layouts
 
@@ -61,11 +62,11 @@ def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_p
     layouts.WRITERS[dataset](lists, drawn_birds, tmp_path / 'small', **options)
     config = write_config(data={'dataset': dataset, 'root': 'small'})
     assert_finding(doctor(capsys, config), code, finding)
-    facts = data_sets.FACTS[dataset]._replace(n_classes=3, n_train=12, n_test=6)
-    monkeypatch.setitem(data_sets.FACTS, dataset, facts)
+    row, n_parts = DATA_SETS[dataset], DATA_SETS[dataset].counts.n_parts
+    monkeypatch.setitem(DATA_SETS, dataset, row._replace(counts=Counts(3, 12, 6, n_parts)))
     result = doctor(capsys, config)
     assert_finding(result, 0, 'small: 3 classes')
-    monkeypatch.setitem(data_sets.FACTS, dataset, facts._replace(n_parts=2))
+    monkeypatch.setitem(DATA_SETS, dataset, row._replace(counts=Counts(3, 12, 6, 2)))
     assert_finding(doctor(capsys, config), 2, 'parts instead of 2; get the complete annotations')
 
 

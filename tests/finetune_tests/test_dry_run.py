@@ -46,7 +46,7 @@ def roots(drawn_birds, tmp_path_factory):
 
 def check(path, roots, capsys, monkeypatch):
     monkeypatch.chdir(PROJECT)
-    settings = config.load(path)
+    settings = config.read_config(path)
     data, model = settings.data, settings.model
     root = roots[data.dataset, 'boxes' if data.parts == 'CS_PARTS' else 'points']
     capsys.readouterr()

@@ -1,3 +1,4 @@
+"""What a run shows and checks while it trains."""
 from types import SimpleNamespace
 
 import chainer
@@ -6,8 +7,13 @@ from chainer.training import extensions
 import numpy
 import pytest
 
+from finetune.config import read_config
+from finetune.data import file_lists
 from finetune.errors import InputError
-from finetune.training.extensions import LearningRateSteps, stop_on_non_number
+from finetune.models.part_classifier import build_classifier
+from finetune.runs.predictions import iterate_test_images, predict
+from finetune.training.extensions import (
+    Evaluator, LearningRateSteps, print_epoch, stop_on_non_number)
 
 
 def trainer_at(epoch, model=None, **observation):
@@ -36,11 +42,11 @@ def test_steps_are_those_of_chainers_exponential_shift(tmp_path):
         else:
             trainer.extend(extensions.ExponentialShift('lr', .1, init=1),
                            trigger=chainer.training.triggers.ManualScheduleTrigger([2, 5], 'epoch'))
-        seen = []
-        trainer.extend(lambda trainer: seen.append(optimizer.lr), name='seen',
+        at_iterations = []
+        trainer.extend(lambda trainer: at_iterations.append(optimizer.lr), name='at_iterations',
                        trigger=(1, 'iteration'), priority=0)
         trainer.run()
-        rates.append(seen)
+        rates.append(at_iterations)
     assert len(rates[0]) == 18
     numpy.testing.assert_allclose(*rates)
 
@@ -72,3 +78,31 @@ def test_loss_that_is_not_finite_stops():
     trainer, _ = trainer_at(1, Model(), **{'main/loss': numpy.float32(numpy.inf)})
     with pytest.raises(InputError, match='the loss is not finite'):
         stop_on_non_number(trainer)
+
+
+@pytest.mark.parametrize('sections, streams', [
+    ({}, {'both', 'global', 'parts'}),
+    ({'data': {'parts': 'GLOBAL'}, 'model': {'encoding': 'gap'}}, {'both'})])
+def test_evaluator_observes_what_is_predicted(sections, streams, drawn_birds, write_config):
+    """Six images in batches of four: a mean of batches would not be that of images."""
+    config, lists = read_config(write_config(**sections)), file_lists.read_cub(drawn_birds)
+    model, device = build_classifier(config, lists), chainer.get_device('@numpy')
+    with iterate_test_images(config, lists) as iterator:
+        predictions = predict(model, iterator, device)
+        evaluator = Evaluator(iterator, model, device)
+        evaluator.name = 'validation'
+        for _ in range(2):      # every epoch anew
+            assert evaluator() == {
+                'validation/main/loss': predictions.loss,
+                **{f'validation/main/accuracy/{stream}': predictions.accuracies[stream]
+                   for stream in streams}}
+
+
+def test_line_of_an_epoch(capsys):
+    entry = {'epoch': 3, 'main/loss': 1.25, 'main/accuracy/both': .5, 'main/accuracy/parts': .1,
+             'validation/main/loss': 2.5, 'validation/main/accuracy/both': .25,
+             'validation/main/accuracy/parts': .2, 'lr': 1e-3, 'elapsed_time': 12.4}
+    print_epoch(SimpleNamespace(get_extension=lambda name: SimpleNamespace(log=[{}, entry])))
+    assert capsys.readouterr().out == (
+        'epoch   3   loss 1.2500   accuracy 0.5000   test loss 2.5000   test accuracy 0.2500   '
+        'lr 1.00e-03   12 s\n')

@@ -10,8 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from finetune.data import cub_writer, file_lists, minibirds
-from finetune.data.minibirds_species import make_species, PATTERNS, Species
+from finetune.data import cub_writer, file_lists
+from finetune.data.minibirds.species import make_species, PATTERNS, Species
+from finetune.data.minibirds import drawing
 from finetune.errors import InputError
 
 CUB_PARTS = ['back', 'beak', 'belly', 'breast', 'crown', 'forehead', 'left eye', 'left leg',
@@ -22,7 +23,7 @@ SMALL = dict(n_species=3, n_train=2, n_test=1, size=48)
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'minibirds'
-    minibirds.prepare(root, n_species=10, n_train=20, n_test=10, size=64)
+    drawing.prepare(root, n_species=10, n_train=20, n_test=10, size=64)
     return root
 
 
@@ -70,12 +71,12 @@ def test_parts_get_hidden(lists):
 
 
 def test_same_seed_same_files_in_another_process(tmp_path):
-    minibirds.prepare(tmp_path / 'one', **SMALL)
-    code = ('import sys; from finetune.data import minibirds; '
-            f'minibirds.prepare(sys.argv[1], **{SMALL!r})')
+    drawing.prepare(tmp_path / 'one', **SMALL)
+    code = ('import sys; from finetune.data.minibirds import drawing; '
+            f'drawing.prepare(sys.argv[1], **{SMALL!r})')
     subprocess.run([sys.executable, '-c', code, str(tmp_path / 'two')], check=True,
                    cwd=Path(__file__).parents[2])
-    minibirds.prepare(tmp_path / 'three', seed=1, **SMALL)
+    drawing.prepare(tmp_path / 'three', seed=1, **SMALL)
     one, two, three = (contents(tmp_path / name) for name in ('one', 'two', 'three'))
     assert one == two
     assert set(one.values()).isdisjoint(
@@ -120,7 +121,7 @@ def test_a_detail_shows_at_its_point_exactly_if_visible(slot, pattern, parts):
     """Only the colour of one detail changes, so a change at a point means that it is seen there."""
     n_seen = n_hidden = 0
     for seed in range(60):
-        drawings = [minibirds.draw_image(
+        drawings = [drawing.draw_image(
             numpy.random.RandomState(seed), species_with(slot, (pattern, colour)), 96, 0.6)
             for colour in ('blue', 'yellow')]
         change = numpy.abs(numpy.asarray(drawings[0][0], int) - numpy.asarray(drawings[1][0]))
@@ -146,7 +147,7 @@ def test_changes_stay_local():
     """Two species from equal states differ near one part and nowhere else."""
     shares = []
     for seed in range(10):
-        images = [numpy.asarray(minibirds.draw_image(
+        images = [numpy.asarray(drawing.draw_image(
             numpy.random.RandomState(seed), species_with('nape', detail), 96, 0)[0], int)
             for detail in (None, ('patch', 'red'))]
         shares.append((numpy.abs(images[0] - images[1]).max(axis=2) > 8).mean())
@@ -170,25 +171,25 @@ def test_global_colour_tells_little(lists):
 def test_all_sizes_and_difficulties_draw():
     one = make_species(2, True, 3)[0]
     for size, difficulty in itertools.product((32, 50, 200), (0, 1)):
-        image, points, visible, bbox, _ = minibirds.draw_image(
+        image, points, visible, bbox, _ = drawing.draw_image(
             numpy.random.RandomState(0), one, size, difficulty)
         assert image.size == (size, size) and points.shape == (15, 2) and visible.shape == (15,)
         assert 0 <= bbox[0] < bbox[2] <= size and 0 <= bbox[1] < bbox[3] <= size
 
 
 def test_complete_directory_is_left_alone(tmp_path):
-    minibirds.prepare(tmp_path / 'birds', **SMALL)
+    drawing.prepare(tmp_path / 'birds', **SMALL)
     (tmp_path / 'birds' / 'images.txt').write_text('mine')
-    minibirds.prepare(tmp_path / 'birds', **SMALL)
+    drawing.prepare(tmp_path / 'birds', **SMALL)
     assert (tmp_path / 'birds' / 'images.txt').read_text() == 'mine'
     with pytest.raises(InputError, match='origin.yml: this data set was drawn with other options'):
-        minibirds.prepare(tmp_path / 'birds', **SMALL, seed=5)
+        drawing.prepare(tmp_path / 'birds', **SMALL, seed=5)
 
 
 def test_foreign_directory_is_left_alone(tmp_path):
     (tmp_path / 'file').write_text('mine')
     with pytest.raises(InputError, match='was not drawn by this program'):
-        minibirds.prepare(tmp_path, **SMALL)
+        drawing.prepare(tmp_path, **SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ['file']
 
 
@@ -197,7 +198,7 @@ def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
         raise KeyboardInterrupt
     monkeypatch.setattr(cub_writer, '_point_lines', interrupt)
     with pytest.raises(KeyboardInterrupt):
-        minibirds.prepare(tmp_path / 'birds', **SMALL)
+        drawing.prepare(tmp_path / 'birds', **SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -206,23 +207,22 @@ def test_no_space_left(tmp_path, monkeypatch):
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr(Image.Image, 'save', fail)
     with pytest.raises(InputError, match='No space left on device'):
-        minibirds.prepare(tmp_path / 'birds', **SMALL)
+        drawing.prepare(tmp_path / 'birds', **SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('options, problem', [
-    ({'n_specis': 3}, 'no option n_specis; did you mean n_species?'),
-    ({'size': '128'}, "size is '128'"), ({'size': 8}, 'size is 8, but must be between 32'),
+    ({'n_specis': 3}, 'no setting n_specis; did you mean n_species?'),
+    ({'size': 'large'}, "size is 'large', but must be a whole number"), ({'size': 8}, 'size is 8, but must be between 32'),
     ({'difficulty': 2}, 'difficulty is 2'), ({'n_train': 2.5}, 'n_train is 2.5'),
     ({'pretraining': 1}, 'pretraining is 1'), ({'seed': True}, 'seed is True')])
 def test_bad_options(tmp_path, options, problem):
     with pytest.raises(InputError) as error:
-        minibirds.prepare(tmp_path / 'birds', **options)
+        drawing.prepare(tmp_path / 'birds', **options)
     assert problem in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_option_that_yaml_reads_as_text():
-    options = cub_writer.check_options(
-        'minibirds', {'difficulty': '1e-1'}, minibirds.DEFAULTS, minibirds.RANGES)
-    assert options['difficulty'] == .1
+    options = cub_writer.read_options(drawing.Drawing(), {'difficulty': '1e-1'})
+    assert options.difficulty == .1

@@ -6,15 +6,15 @@ from finetune import config, original_variables
 from finetune.errors import InputError
 
 
-def test_nothing_set_is_the_main_job():
-    assert original_variables.read({}) == (original_variables.DEFAULT_CONFIG, [])
+def test_nothing_set_names_no_config():
+    assert original_variables.read({}) == (None, [])
 
 
 def test_the_originals_command_line():
     path, overrides = original_variables.read({
         'DATASET': 'CUB200', 'PARTS': 'GT', 'FVE_TYPE': 'em', 'N_COMPONENTS': '1', 'GPU': '0'})
     assert Path(path) == Path('configs/cub200/gt_fve.yml')
-    settings = config.load(path, overrides)
+    settings = config.read_config(path, overrides)
     assert settings.model.n_components == 1
     assert settings.training.gpu == 0
 
@@ -29,7 +29,7 @@ REAL = 'CUB200', 'NAB', 'BIRDSNAP'
     if (parts != 'GLOBAL' or encoding == 'no') and (dataset in REAL or parts in ('GLOBAL', 'GT'))])
 def test_every_combination_has_a_config(dataset, parts, encoding):
     path, _ = original_variables.read({'DATASET': dataset, 'PARTS': parts, 'FVE_TYPE': encoding})
-    settings = config.load(path)
+    settings = config.read_config(path)
     assert settings.data.parts == parts
     assert settings.data.dataset == original_variables.DATASETS[dataset]
     if parts != 'GLOBAL':
@@ -42,7 +42,7 @@ def test_each_variable_reaches_its_setting():
                'LABEL_SMOOTHING': '0', 'MASK_FEATURES': '0', 'NORMALIZE': '1',
                'SHUFFLE_PARTS': '1', 'WEIGHTS': 'weights.npz'}
     path, overrides = original_variables.read(environ, 'configs/cub200/gt_fve.yml')
-    settings = config.load(path, overrides)
+    settings = config.read_config(path, overrides)
     assert settings.model.ema_decay == .99
     assert settings.training.epochs == 7
     assert settings.training.optimizer == 'adam'
@@ -60,9 +60,9 @@ def test_the_papers_schedule():
     path, overrides = original_variables.read({
         'DATASET': 'CUB200', 'PARTS': 'GT', 'FVE_TYPE': 'em', 'OPTIMIZER': 'rmsprop',
         'INIT_LR': '1e-4', 'LR_STEP': '20', 'EMA_ALPHA': '0.9', 'N_MPI': '1'})
-    assert config.load(path, overrides).training.lr_epochs[:2] == [20, 40]
+    assert config.read_config(path, overrides).training.lr_epochs[:2] == [20, 40]
     _, overrides = original_variables.read({'LR_STEP': '1000'})     # the original's default: never
-    assert config.load(path, overrides).training.lr_epochs == []
+    assert config.read_config(path, overrides).training.lr_epochs == []
 
 
 @pytest.mark.parametrize('environ, message', [

@@ -6,7 +6,9 @@ from scipy.special import log_softmax
 
 from finetune import config
 from finetune.models import part_classifier
-from finetune.models.part_classifier import PartClassifier, local_features, part_loss
+from finetune.catalogue import ARCHITECTURES
+from finetune.models.encodings import local_features
+from finetune.models.part_classifier import PartClassifier, stream_loss
 
 N, P, CLASSES = 4, 3, 5
 
@@ -27,14 +29,14 @@ def batch(n_parts=P, n=N):
 
 def encode(model, parts, visible):
     with chainer.using_config('train', False), chainer.no_backprop_mode():
-        return model.encode_parts(parts, visible).array
+        return model.encode(model.part_conv_maps(parts, visible), visible).array
 
 
 @pytest.mark.parametrize('encoding, size', [('gap', P), ('fve', 2 * 2), ('gradient_fve', 2 * 2)])
 def test_encoding_has_its_size_and_gradients_reach_both_cnns(encoding, size):
     model = classifier(encoding)
     img, parts, visible, label = batch()
-    assert encode(model, parts, visible).shape == (N, size * model.part_cnn.n_features)
+    assert encode(model, parts, visible).shape == (N, size * ARCHITECTURES['small_cnn'].n_features)
     model.cleargrads()
     model(img, parts, visible, label).backward()
     for name, param in model.namedparams():
@@ -44,15 +46,15 @@ def test_encoding_has_its_size_and_gradients_reach_both_cnns(encoding, size):
 def test_without_parts_there_is_no_part_stream():
     model = classifier('gap', n_parts=0)
     img, parts, visible, label = batch(n_parts=0)
-    global_logits, part_logits = model.logits(img, parts, visible)
-    assert global_logits.shape == (N, CLASSES)
-    assert part_logits is None
+    scores = model.scores(img, parts, visible)
+    assert list(scores) == ['both'] and scores['both'].shape == (N, CLASSES)
     assert not hasattr(model, 'part_cnn')
 
 
 def test_loss_against_scipy():
     random = numpy.random.RandomState(0)
-    scores = random.randn(2, N, CLASSES)
+    g, p = random.randn(2, N, CLASSES)
+    scores = {'both': g + p, 'global': g, 'parts': p}
     label = random.randint(CLASSES, size=N)
 
     def cross_entropy(logits, smoothing):
@@ -61,18 +63,28 @@ def test_loss_against_scipy():
         return -(target * log_softmax(logits, axis=1)).sum(axis=1).mean()
 
     for smoothing in (0, .1):
-        loss, total = part_loss(*map(chainer.Variable, scores), label.astype('i'), smoothing)
-        expected = (.5 * cross_entropy(scores.sum(axis=0), smoothing)
-                    + .25 * cross_entropy(scores[0], smoothing)
-                    + .25 * cross_entropy(scores[1], smoothing))
+        variables = {stream: chainer.Variable(score) for stream, score in scores.items()}
+        loss = stream_loss(variables, label.astype('i'), smoothing)
+        expected = (.5 * cross_entropy(g + p, smoothing) + .25 * cross_entropy(g, smoothing)
+                    + .25 * cross_entropy(p, smoothing))
         numpy.testing.assert_allclose(loss.array, expected, rtol=1e-12)
-        numpy.testing.assert_array_equal(total.array, scores.sum(axis=0))
+        alone = stream_loss({'both': variables['global']}, label.astype('i'), smoothing)
+        numpy.testing.assert_allclose(alone.array, cross_entropy(g, smoothing), rtol=1e-12)
+
+
+def test_scores_of_both_streams_are_their_sum():
+    model = classifier('fve')
+    with chainer.using_config('train', False):
+        scores = model.scores(*batch()[:3])
+    numpy.testing.assert_array_equal(
+        scores['both'].array, scores['global'].array + scores['parts'].array)
+    assert (scores['global'].array != scores['parts'].array).all()
 
 
 def test_local_features_are_the_vectors_at_the_positions_of_the_conv_maps():
     conv_map = numpy.random.RandomState(0).randn(N * P, 6, 2, 4)
     visible = numpy.random.RandomState(1).rand(N, P) < .5
-    x, mask = local_features(chainer.Variable(conv_map), visible)
+    x, mask = local_features(chainer.Variable(conv_map), visible, 'mask')
     assert x.shape == (N, P * 2 * 4, 6)
     for n, p, i, j in numpy.ndindex(N, P, 2, 4):
         t = (p * 2 + i) * 4 + j
@@ -94,10 +106,10 @@ def test_conv_maps_of_visible_parts_are_in_their_places_and_the_others_zeros():
     _, parts, visible, _ = batch()
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         whole = model.part_conv_maps(parts, visible).array
-        some = model.part_conv_maps(*hide(parts, visible, HIDDEN)).array
+        partly = model.part_conv_maps(*hide(parts, visible, HIDDEN)).array
         none = model.part_conv_maps(*hide(parts, visible, numpy.ones_like(HIDDEN))).array
-    numpy.testing.assert_allclose(some[~HIDDEN.ravel()], whole[~HIDDEN.ravel()], atol=1e-6)
-    assert whole[HIDDEN.ravel()].any() and not some[HIDDEN.ravel()].any()
+    numpy.testing.assert_allclose(partly[~HIDDEN.ravel()], whole[~HIDDEN.ravel()], atol=1e-6)
+    assert whole[HIDDEN.ravel()].any() and not partly[HIDDEN.ravel()].any()
     assert none.shape == whole.shape and not none.any()
 
 
@@ -124,7 +136,7 @@ def test_only_masking_leaves_hidden_parts_out_of_the_mixture(encoding):
 
 def encode_in_training(model, parts, visible):
     with chainer.using_config('train', True), chainer.no_backprop_mode():
-        return model.encode_parts(parts, visible).array
+        return model.encode(model.part_conv_maps(parts, visible), visible).array
 
 
 def test_order_of_parts_matters_to_gap_but_not_to_fve():
@@ -153,7 +165,7 @@ def test_reports_accuracies_and_the_mixture():
         loss = model(*batch())
     observation = reporter.observation
     assert observation['main/loss'].array == loss.array
-    assert {'main/accuracy', 'main/accuracy_global', 'main/accuracy_parts',
+    assert {'main/accuracy/both', 'main/accuracy/global', 'main/accuracy/parts',
             'main/log_likelihood', 'main/weight_entropy'} <= set(observation)
     assert 0 <= float(observation['main/weight_entropy']) <= 1 + 1e-6
 

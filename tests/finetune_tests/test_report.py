@@ -4,20 +4,28 @@ from html.parser import HTMLParser
 import json
 from pathlib import Path
 import re
+import shutil
 
+from matplotlib.figure import Figure
 import numpy
 from PIL import Image
 import pytest
 from scipy.special import stdtr
 import yaml
 
-from finetune import cli, config
-from finetune.report import claims, document, plots, published, tables
+from finetune import cli, published
+from finetune.config import dump, read_config
+from finetune.report import claims, document, plots, tables
 from finetune.report.claims import Comparison
-from finetune.report.runs import Runs
+from finetune.report.results import Results
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 N_IMAGES, N_CLASSES, N_EPOCHS = 40, 4, 3
+HIDE = .25, .5, .75, 1.
+
+TABLE_1 = 'Order and visibility of parts (Table 1, Sect. 4.3)'
+FIGURE_3 = 'Joint learning and conventional pipeline (Fig. 3, Sect. 4.4; a plot, no value is given)'
+TABLE_3 = 'Run time of the layer (Table 3, Sect. 4.6; GTX 1080 Ti and Core i7-4770)'
 
 
 @pytest.fixture
@@ -29,40 +37,44 @@ def folder(tmp_path, monkeypatch):
 
 
 def write_run(dataset, name, seed, n_correct, n_correct_parts=None, settings=()):
-    """A finished run that has so many of the test images right."""
+    """A finished run that has so many of the test images right.
+
+    With parts, the global stream alone has one less than both streams.
+    """
     random = numpy.random.RandomState(100 * seed + n_correct)
-    path = f'configs/{dataset}/{name}.yml'
-    settings = config.load(path, [f'training.seed={seed}', *settings])
+    config = read_config(f'configs/{dataset}/{name}.yml', [f'training.seed={seed}', *settings])
     out = Path('results', dataset, name, f'seed{seed}')
     out.mkdir(parents=True)
-    (out / 'config.yml').write_text(config.dump(settings))
+    (out / 'config.yml').write_text(dump(config))
     (out / 'model.npz').write_text('')
-    label = numpy.arange(N_IMAGES) % N_CLASSES
-    predicted = {'': n_correct}
+    n_of = {'both': n_correct}
     if n_correct_parts is not None:
-        predicted.update(_global=n_correct, _parts=n_correct_parts)
+        n_of.update({'global': n_correct - 1, 'parts': n_correct_parts})
+    accuracy = {stream: n / N_IMAGES for stream, n in n_of.items()}
+    label = numpy.arange(N_IMAGES) % N_CLASSES
     columns = {'image': [f'i{i}' for i in range(N_IMAGES)],
                'n_visible': random.randint(0, 6, N_IMAGES), 'label': [f'class {i}' for i in label]}
-    evaluation = {'loss': 1., 'n_parameters': 12345}
-    for key, n in predicted.items():
+    for stream, n in n_of.items():
         wrong = random.permutation(N_IMAGES) >= n
-        columns[f'predicted{key}'] = [f'class {i}' for i in (label + wrong) % N_CLASSES]
-        evaluation[f'accuracy{key}'] = n / N_IMAGES
-    if n_correct_parts is not None:
-        evaluation['robustness'] = {
-            'hidden': {hide: {'accuracy': n_correct * (1 - hide) / N_IMAGES}
-                       for hide in (.25, .5, .75, 1.)},
-            'shuffled': {'accuracy': (n_correct - 4) / N_IMAGES}}
-    (out / 'evaluation.yml').write_text(yaml.safe_dump(evaluation))
+        columns[stream] = [f'class {i}' for i in (label + wrong) % N_CLASSES]
     with open(out / 'predictions.csv', 'w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values()))
-    if settings.training.joint:
+    evaluation = {'accuracy': accuracy, 'n_parameters': 12345}
+    if config.training.joint:
+        evaluation['loss'] = 1.
         (out / 'log').write_text(json.dumps([
             {'epoch': epoch, 'elapsed_time': 2. * epoch,
-             'validation/main/accuracy': evaluation['accuracy'] * epoch / N_EPOCHS}
+             **{f'validation/main/accuracy/{stream}': value * epoch / N_EPOCHS
+                for stream, value in accuracy.items()}}
             for epoch in range(1, N_EPOCHS + 1)]))
+    if config.training.joint and n_correct_parts is not None:
+        evaluation['robustness'] = {
+            'hidden': {hide: {stream: value * (1 - hide) for stream, value in accuracy.items()}
+                       for hide in HIDE},
+            'shuffled': {stream: value - .1 for stream, value in accuracy.items()}}
+    (out / 'evaluation.yml').write_text(yaml.safe_dump(evaluation))
     return out
 
 
@@ -73,9 +85,10 @@ CORRECT = {'no_parts': (10, 12), 'gt_gap_shuffled': (14, 15, 19), 'gt_fve_shuffl
 
 @pytest.fixture
 def results(folder):
+    """Some experiments on minibirds; the part stream alone has two images more right than both."""
     for name, numbers in CORRECT.items():
         for seed, n in enumerate(numbers):
-            write_run('minibirds', name, seed, n, None if name == 'no_parts' else n + 1)
+            write_run('minibirds', name, seed, n, None if name == 'no_parts' else n + 2)
 
 
 def report(*arguments):
@@ -83,55 +96,92 @@ def report(*arguments):
     return Path('results/report/report.md').read_text(encoding='utf-8')
 
 
-def row(text, *cells):
-    """The row of a Markdown table that has these cells."""
-    found = [[cell.strip() for cell in line.strip('|').split(' | ')]
-             for line in text.splitlines() if line.startswith('| ')]
-    return next(one for one in found if set(cells) <= set(one))
+def below(text, *headings):
+    """What is below a heading, which is itself below others."""
+    for heading in headings:
+        marks, rest = re.search(rf'^(#+) {re.escape(heading)}\n(.*)', text, re.M | re.S).groups()
+        text = re.split(rf'^#{{1,{len(marks)}}} ', rest, maxsplit=1, flags=re.M)[0]
+    return text
 
 
-def percent(name):
-    return 100 * numpy.array(CORRECT[name]) / N_IMAGES
+def cells_of(line):
+    return [cell.strip() for cell in line.strip('|').split(' | ')]
 
 
-def spread(values):
+def rows_of(text):
+    """Rows of all Markdown tables, as dicts by their columns."""
+    for table in re.findall(r'(?:^\|.*\n)+', text, re.M):
+        header, _, *lines = map(cells_of, table.splitlines())
+        assert len(set(header)) == len(header) and {len(line) for line in lines} <= {len(header)}
+        yield from (dict(zip(header, line)) for line in lines)
+
+
+def row(text, *headings, **cells):
+    """The only row below the headings that has these cells, by column."""
+    rows = [columns for columns in rows_of(below(text, *headings))
+            if cells.items() <= columns.items()]
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def percent(name, more=0):
+    return 100 * (numpy.array(CORRECT[name]) + more) / N_IMAGES
+
+
+def in_words(values):
     return f'{values.mean():.1f} ± {values.std(ddof=1):.1f} ({len(values)})'
 
 
 def test_rows_of_a_table(results, capsys):
     text = report()
-    ours, baseline = percent('gt_gap_shuffled'), percent('no_parts')
-    found = row(text, 'GAP', 'shuffled parts')
-    assert found[2:5] == ['90.01 ± 0.18', spread(ours), spread(ours + 100 / N_IMAGES)]
-    assert found[5:7] == ['+0.47', f'{ours.mean() - baseline.mean():+.1f}']
-    assert found[7:] == ['12,345', '2.0', '`gt_gap_shuffled`']
-    assert row(text, 'GAP', 'no parts')[3] == spread(baseline)
-    assert row(text, 'update of the mixture') == ['update of the mixture', '3.0', '1.11']
+    gain = percent('gt_gap_shuffled').mean() - percent('no_parts').mean()
+    assert row(text, 'minibirds', TABLE_1, method='GAP', parts='shuffled parts') == {
+        'method': 'GAP', 'parts': 'shuffled parts', 'published (CUB-200-2011)': '90.01 ± 0.18',
+        'ours': in_words(percent('gt_gap_shuffled')),
+        'part stream alone': in_words(percent('gt_gap_shuffled', 2)),
+        'gain, published': '+0.47', 'gain, ours': f'{gain:+.1f}', 'parameters': '12,345',
+        's per epoch': '2.0', 'run': '`gt_gap_shuffled`'}
+    assert row(text, 'minibirds', TABLE_1, method='GAP', parts='no parts') == {
+        'method': 'GAP', 'parts': 'no parts', 'published (CUB-200-2011)': '89.54 ± 0.15',
+        'ours': in_words(percent('no_parts')), 'part stream alone': '', 'gain, published': '',
+        'gain, ours': '', 'parameters': '12,345', 's per epoch': '2.0', 'run': '`no_parts`'}
+    assert row(text, TABLE_3, **{'of an iteration': 'update of the mixture'}) == {
+        'of an iteration': 'update of the mixture', 'published: ms': '3.0', 'published: %': '1.11'}
     assert 'report.html' in capsys.readouterr().out
 
 
 def test_published_difference_on_a_data_set_of_the_paper(folder):
     write_run('cub200', 'gt_fve', 0, 37, 30)
-    found = row(report(), 'FVE', 'only visible parts')
-    assert found[2:4] == ['90.51 ± 0.21', '92.5 (1)'] and found[7] == '+2.0'
+    cells = row(report(), 'CUB-200-2011', TABLE_1, method='FVE', parts='only visible parts')
+    assert cells['published (CUB-200-2011)'] == '90.51 ± 0.21'
+    assert cells['ours'] == '92.5 (1)' and cells['ours − published'] == '+2.0'
+    assert cells['part stream alone'] == '75.0 (1)' and cells['gain, ours'] == ''
 
 
 def test_figure_3_in_numbers_and_as_a_picture(results):
     text = report()
-    found = row(text, '5', spread(percent('gt2_fve_k5')))
-    assert found[3] == spread(percent('gt2_separate_k5'))
-    assert row(text, '20')[1:] == [''] * 6
+    assert row(text, 'minibirds', FIGURE_3, K='5', joint=in_words(percent('gt2_fve_k5'))) == {
+        'K': '5', 'joint': in_words(percent('gt2_fve_k5')),
+        'joint: part stream alone': in_words(percent('gt2_fve_k5', 2)),
+        'separate': in_words(percent('gt2_separate_k5')),
+        'separate: part stream alone': in_words(percent('gt2_separate_k5', 2)),
+        'joint by gradient': '', 'joint by gradient: part stream alone': ''}
+    without = row(text, 'minibirds', FIGURE_3, K='20')
+    assert list(without.values()) == ['20'] + [''] * 6
+    costs = row(text, 'minibirds', FIGURE_3, K='5', line='separate')
+    assert (costs['parameters'], costs['s per epoch']) == ('12,345', '')
+    assert '(minibirds_components.png)' in below(text, 'minibirds', FIGURE_3)
     assert 'The CNN of the separate' not in text
     write_run('minibirds', 'gt2_gap', 0, 33, 30)
-    assert 'The CNN of the separate ones has 82.5 (1) itself' in report()
-    assert 'minibirds_components.png' in text
+    assert 'The CNN of the separate ones has 82.5 (1) itself' in below(
+        report(), 'minibirds', FIGURE_3)
 
 
-def welch(one, other):
+def welch(first, second):
     """p-value and interval's half width, by the formulas of Welch and Satterthwaite."""
-    a, b = (numpy.var(some, ddof=1) / len(some) for some in (one, other))
-    freedom = (a + b) ** 2 / (a ** 2 / (len(one) - 1) + b ** 2 / (len(other) - 1))
-    t = (numpy.mean(one) - numpy.mean(other)) / numpy.sqrt(a + b)
+    a, b = (numpy.var(sample, ddof=1) / len(sample) for sample in (first, second))
+    freedom = (a + b) ** 2 / (a ** 2 / (len(first) - 1) + b ** 2 / (len(second) - 1))
+    t = (numpy.mean(first) - numpy.mean(second)) / numpy.sqrt(a + b)
     low, high = 0., 1000.
     for _ in range(100):
         middle = (low + high) / 2
@@ -144,11 +194,11 @@ def test_comparison_is_welchs_test(seed):
     random = numpy.random.RandomState(seed)
     samples = [random.normal(50, 3, 5), random.normal(53, 1, 4)]
     p, half_width = welch(*samples)
-    found = Comparison('a', 'x', 'y', '', samples, False)
-    assert found.test[0] == pytest.approx(p, rel=1e-9)
+    comparison = Comparison('a', 'x', 'y', '', samples, False)
+    assert comparison.test[0] == pytest.approx(p, rel=1e-9)
     centre = samples[0].mean() - samples[1].mean()
-    assert found.difference == pytest.approx(centre)
-    assert found.test[1] == pytest.approx((centre - half_width, centre + half_width), rel=1e-9)
+    assert comparison.difference == pytest.approx(centre)
+    assert comparison.test[1] == pytest.approx((centre - half_width, centre + half_width), rel=1e-9)
 
 
 @pytest.mark.parametrize('samples, equal, verdict', [
@@ -166,19 +216,41 @@ def test_verdicts(samples, equal, verdict):
     assert Comparison('a', 'x', 'y', '', samples, equal).verdict == verdict
 
 
+def compare(letter, dataset='minibirds'):
+    claim = next(claim for claim in claims.CLAIMS if claim.letter == letter)
+    return claims.compare(claim, Results(), published.read(), dataset)
+
+
 def test_claims_of_the_runs_that_are_there(results):
-    runs = Runs()
-    found = {claim.letter: claims.compare(claim, runs, 'minibirds') for claim in claims.CLAIMS}
-    assert [(one.first, one.second, one.stream) for one in found['a']] == [
+    for_a, for_c = compare('a'), compare('c')
+    assert [(comparison.first, comparison.second, comparison.stream) for comparison in for_a] == [
         ('gt_fve_shuffled', 'gt_gap_shuffled', stream)
         for stream in ('both streams', 'part stream alone')]
-    numpy.testing.assert_allclose(found['a'][0].samples, [percent('gt_fve_shuffled'),
-                                                          percent('gt_gap_shuffled')])
-    assert [(one.first, one.second) for one in found['c'][::2]] == [
+    for comparison, more in zip(for_a, (0, 2)):
+        numpy.testing.assert_allclose(comparison.samples, [percent('gt_fve_shuffled', more),
+                                                           percent('gt_gap_shuffled', more)])
+    assert [(comparison.first, comparison.second) for comparison in for_c[::2]] == [
         ('gt2_fve', 'gt2_separate_k1'), ('gt2_fve_k5', 'gt2_separate_k5')]
-    assert found['d'] == [] and found['e'] == []
+    assert compare('d') == compare('e') == []
+
+
+def test_claims_in_the_report(results):
     text = report()
-    assert '**(a)**' in text and '**(e)**' not in text
+    in_detail = below(text, 'minibirds', 'Claims of the paper')
+    assert re.findall(r'\*\*\((.)\)\*\*', in_detail) == ['a', 'b', 'c']
+    cells = next(cells for cells in rows_of(in_detail) if cells['first'] == '`gt_fve_shuffled`'
+                 and cells['second'] == '`gt_gap_shuffled`')
+    samples = percent('gt_fve_shuffled'), percent('gt_gap_shuffled')
+    p, half_width = welch(*samples)
+    difference = samples[0].mean() - samples[1].mean()
+    assert cells == {
+        'first': '`gt_fve_shuffled`', 'second': '`gt_gap_shuffled`',
+        'prediction of': 'both streams', 'first: %': in_words(samples[0]),
+        'second: %': in_words(samples[1]), 'difference': f'{difference:+.1f}', 'p': f'{p:.3f}',
+        '95 % interval': f'{difference - half_width:+.1f} ... {difference + half_width:+.1f}',
+        'verdict': 'holds'}
+    counts = [cells['minibirds'] for cells in rows_of(text.split('\n## minibirds')[0])]
+    assert counts[0] == 'holds: 2' and counts[3:] == ['', '']
 
 
 def test_variation_over_components_needs_all_of_them(folder):
@@ -193,50 +265,112 @@ def test_variation_over_components_needs_all_of_them(folder):
                         'separate': f'gt2_separate_k{k}'}[line]
                 write_run('minibirds', name, seed, int(n))
     write_run('minibirds', 'gt2_fve', 2, 20)
-    last = claims.compare(claims.CLAIMS[2], Runs(), 'minibirds')[-1]
-    assert last.first == 'variation over K: separate'
+    last = compare('c')[-1]
+    assert (last.first, last.second, last.stream) == (
+        'variation over K: separate', 'variation over K: joint', 'both streams')
     numpy.testing.assert_allclose(last.samples, [expected['separate'], expected['joint']])
 
 
 def test_classes_and_visible_parts_by_hand(results):
-    runs = Runs()
-    names, values = tables.class_accuracies(runs, 'minibirds', ['gt_fve'])
+    of_runs = Results()
+    names, values = tables.class_accuracies(of_runs, 'minibirds', ['gt_fve'])
     correct = {}
     by_parts = {}
-    for run in runs.of('minibirds', 'gt_fve'):
-        for label, predicted, n_visible in zip(*(run.predictions[key] for key in (
-                'label', 'predicted', 'n_visible'))):
+    for result in of_runs.of('minibirds', 'gt_fve'):
+        for label, predicted, n_visible in zip(*(result.predictions[key] for key in (
+                'label', 'both', 'n_visible'))):
             correct.setdefault(label, []).append(label == predicted)
             by_parts.setdefault(n_visible, []).append(label == predicted)
     assert dict(zip(names, values[0])) == pytest.approx(
-        {name: 100 * numpy.mean(some) for name, some in correct.items()})
+        {name: 100 * numpy.mean(of_class) for name, of_class in correct.items()})
     assert 0 < values.min() < values.max() < 100 and len(by_parts) == 6
-    report()
-    rows = list(csv.DictReader(open('results/report/minibirds_classes.csv', newline='')))
-    assert float(rows[1]['gt_fve']) == pytest.approx(values[0][1], abs=.05)
+    text = report()
+    with open('results/report/minibirds_classes.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(cells['class'], float(cells['gt_fve'])) for cells in rows] == [
+        (name, pytest.approx(value, abs=.05)) for name, value in zip(names, values[0])]
+    shown = row(text, 'minibirds', 'Classes', **{'class': 'class 1'})
+    assert shown['`gt_fve`'] == f'{values[0][1]:.0f}'
 
 
-def test_bins_hold_all_values_and_never_part_equal_ones():
+def test_groups_hold_all_values_and_never_part_equal_ones():
     values = numpy.array([0] * 50 + [1] * 3 + [2] * 9 + [7] * 30 + [8] * 2)
-    bins = plots._bins(values)
-    assert (numpy.sum(bins, axis=0) == 1).all()
+    groups = plots._groups(values)
+    assert (numpy.sum(groups, axis=0) == 1).all()
     for value in set(values):
-        assert sum(some[values == value].any() for some in bins) == 1
-    assert 2 <= len(bins) <= 6
+        assert sum(group[values == value].any() for group in groups) == 1
+    assert 2 <= len(groups) <= 6
 
 
 def test_robustness_table(results):
-    found = row(report(), '`gt_fve`', '61.2 ± 1.8 (2)')
+    cells = row(report(), 'minibirds', 'Fewer parts at test time', run='`gt_fve`')
     both = percent('gt_fve')
-    assert found[1:] == [spread(some) for some in (
-        both, *(both * (1 - hide) for hide in (.25, .5, .75, 1.)), both - 10)]
+    assert cells == {
+        'run': '`gt_fve`', 'as they are': in_words(both),
+        **{f'{100 * hide:.0f} % hidden': in_words(both * (1 - hide)) for hide in HIDE},
+        'shuffled': in_words(both - 10)}
+
+
+@pytest.fixture
+def lines(results, monkeypatch):
+    """Plots of the report: names of files, with points (x, y) by the labels of their lines."""
+    pictures = {}
+
+    def keep(figure, path, **options):
+        axes, = figure.axes
+        labelled = zip(*axes.get_legend_handles_labels())
+        pictures[Path(path).name] = {
+            label: numpy.transpose(getattr(handle, 'lines', [handle])[0].get_data()).astype(float)
+            for handle, label in labelled}
+        save(figure, path, **options)
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, 'savefig', keep)
+    report()
+    return pictures
+
+
+def test_plots_show_the_numbers(lines):
+    shown = {'no_parts', 'gt_gap_shuffled', 'gt_fve_shuffled', 'gt_fve'}
+    curves = lines['minibirds_learning_curves.png']
+    assert set(curves) == shown
+    mean = percent('gt_fve').mean()
+    numpy.testing.assert_allclose(curves['gt_fve'], [[i, mean * i / N_EPOCHS] for i in (1, 2, 3)])
+    hidden = lines['minibirds_robustness.png']
+    assert set(hidden) == shown - {'no_parts'}
+    numpy.testing.assert_allclose(hidden['gt_fve'], [[100 * hide, mean * (1 - hide)]
+                                                     for hide in (0, *HIDE)])
+    of_components = lines['minibirds_components.png']
+    assert set(of_components) == {f'{line}{stream}' for line in ('joint', 'separate')
+                                  for stream in ('', ', part stream alone')}
+    for stream, more in (('', 0), (', part stream alone', 2)):
+        numpy.testing.assert_allclose(
+            of_components[f'joint{stream}'],
+            [[1, percent('gt2_fve', more).mean()], [5, percent('gt2_fve_k5', more).mean()]])
+
+
+def test_plot_of_visible_parts_has_all_images(lines):
+    n_visible, correct = [], []
+    for seed in (0, 1):
+        with open(f'results/minibirds/gt_fve/seed{seed}/predictions.csv', newline='') as file:
+            for image in csv.DictReader(file):
+                n_visible.append(int(image['n_visible']))
+                correct.append(image['both'] == image['label'])
+    n_visible, correct = numpy.array(n_visible), numpy.array(correct)
+    groups = plots._groups(n_visible)
+    assert len(n_visible) == 2 * N_IMAGES and len(groups) > 3
+    numpy.testing.assert_allclose(
+        lines['minibirds_visible_parts.png']['gt_fve'],
+        [[n_visible[group].mean(), 100 * correct[group].mean()] for group in groups])
 
 
 def test_settings_that_differ(results):
     text = report()
-    found = row(text, '`gt2_fve_k5`', 'GT2')
-    assert '5' in found
-    shared = next(line for line in text.splitlines() if line.startswith('The same in all:'))
+    settings = below(text, 'minibirds', 'Settings')
+    cells = row(text, 'minibirds', 'Settings', run='`gt2_fve_k5`')
+    assert cells['data.parts'] == 'GT2' and cells['model.n_components'] == '5'
+    without_parts = row(text, 'minibirds', 'Settings', run='`no_parts`')
+    assert without_parts['model.n_components'] == without_parts['data.order'] == ''
+    shared = next(line for line in settings.splitlines() if line.startswith('The same in all:'))
     assert 'data.dataset minibirds' in shared and 'model.n_components' not in shared
     assert 'training.seed' not in text
 
@@ -245,36 +379,108 @@ def test_what_is_missing_and_what_is_left_out(results, capsys):
     write_run('minibirds', 'gt_gap', 0, 20, 20, ['training.epochs=3'])
     (write_run('minibirds', 'gt_gap', 1, 20, 20) / 'model.npz').unlink()
     (write_run('minibirds', 'gt_gap', 3, 20, 20) / 'evaluation.yml').unlink()
-    write_run('minibirds', 'gt_gap', 2, 20, 20, ['training.workers=0'])
+    (write_run('minibirds', 'gt_gap', 4, 20, 20) / 'predictions.csv').unlink()
+    write_run('minibirds', 'gt_gap', 2, 20, 20, ['training.workers=3'])     # has no effect
     text = report()
-    assert row(text, 'GAP', 'ordered parts')[3] == '50.0 (1)'
+    cells = row(text, 'minibirds', TABLE_1, method='GAP', parts='ordered parts')
+    assert cells['ours'] == '50.0 (1)'
     printed = capsys.readouterr().out
     for reason in ('gt_gap/seed0: has another training.epochs than its config',
-                   'gt_gap/seed1: is not finished', 'gt_gap/seed3: is not finished'):
-        assert reason in text and reason in printed
-    lacking = next(line for line in text.splitlines() if '`gt_fve` (2 of 3)' in line)
+                   *(f'gt_gap/seed{seed}: is not finished' for seed in (1, 3, 4))):
+        assert f'- results/minibirds/{reason}\n' in below(text, 'Missing runs')
+        assert f'left out: results/minibirds/{reason}\n' in printed
+    assert printed.count('left out') == 4
+    lacking = next(line for line in below(text, 'Missing runs').splitlines()
+                   if line.startswith('minibirds: '))
+    assert '`gt_fve` (2 of 3)' in lacking
     assert '`gt_gap` (1 of 3)' in lacking and '`gt2_fve_k50` (0 of 3)' in lacking
     assert 'gt2_fve`' not in lacking and 'pretrain' not in lacking
-    assert 'No run at all: CUB-200-2011, NA-Birds, Birdsnap, digits.' in text
+    assert 'No run at all: CUB-200-2011, NA-Birds, Birdsnap, digits.' in below(text, 'Missing runs')
+
+
+def as_evaluated_by_version_0_1(out):
+    """Files of a run in the format of version 0.1."""
+    old = {'both': 'accuracy', 'global': 'accuracy_global', 'parts': 'accuracy_parts'}
+    evaluation = yaml.safe_load((out / 'evaluation.yml').read_text())
+    accuracy = evaluation.pop('accuracy')
+    (out / 'evaluation.yml').write_text(yaml.safe_dump(
+        {**evaluation, **{old[stream]: value for stream, value in accuracy.items()}}))
+    text = (out / 'predictions.csv').read_text()
+    (out / 'predictions.csv').write_text(text.replace(
+        'label,both,global,parts', 'label,predicted,predicted_global,predicted_parts', 1))
+    log_of_version_0_1(out)
+
+
+def log_of_version_0_1(out):
+    text = (out / 'log').read_text()
+    for stream, suffix in (('both', ''), ('global', '_global'), ('parts', '_parts')):
+        text = text.replace(f'accuracy/{stream}"', f'accuracy{suffix}"')
+    (out / 'log').write_text(text)
+
+
+def test_run_that_version_0_1_evaluated_is_left_out(results, capsys):
+    out = Path('results/minibirds/gt_fve/seed1')
+    as_evaluated_by_version_0_1(out)
+    assert isinstance(yaml.safe_load((out / 'evaluation.yml').read_text())['accuracy'], float)
+    text = report()
+    reason = (f'{out}: was evaluated by version 0.1; evaluate it again by python -m finetune '
+              f'evaluate {out}')
+    assert f'- {reason}\n' in below(text, 'Missing runs')
+    assert f'left out: {reason}\n' in capsys.readouterr().out
+    assert row(text, 'minibirds', TABLE_1, method='FVE', parts='only visible parts')[
+        'ours'] == '72.5 (1)'
+    assert '`gt_fve` (1 of 3)' in below(text, 'Missing runs')
+
+
+def test_run_of_version_0_1_that_was_evaluated_again(results):
+    """Its log is still of version 0.1."""
+    log_of_version_0_1(Path('results/minibirds/gt_fve/seed1'))
+    assert row(report(), 'minibirds', TABLE_1, method='FVE', parts='only visible parts')[
+        'ours'] == in_words(percent('gt_fve'))
+
+
+def test_report_of_what_the_program_writes(finished_run, finished_gap, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, run in (('gt_fve', finished_run), ('gt_gap', finished_gap)):
+        Path('configs/cub200').mkdir(parents=True, exist_ok=True)
+        shutil.copy(run.parents[2] / 'config.yml', f'configs/cub200/{name}.yml')
+        shutil.copytree(run, f'results/cub200/{name}/seed0')
+    text = report()
+    for parts, run in (('only visible parts', finished_run), ('ordered parts', finished_gap)):
+        evaluation = yaml.safe_load((run / 'evaluation.yml').read_text())
+        method = 'FVE' if run == finished_run else 'GAP'
+        cells = row(text, 'CUB-200-2011', TABLE_1, method=method, parts=parts)
+        assert cells['ours'] == f'{100 * evaluation["accuracy"]["both"]:.1f} (1)'
+        assert cells['part stream alone'] == f'{100 * evaluation["accuracy"]["parts"]:.1f} (1)'
+        assert cells['parameters'] == f'{evaluation["n_parameters"]:,}'
+        cells = row(text, 'CUB-200-2011', 'Fewer parts at test time', run=cells['run'])
+        robustness = evaluation['robustness']
+        assert cells['50 % hidden'] == f'{100 * robustness["hidden"][.5]["both"]:.1f} (1)'
+        assert cells['shuffled'] == f'{100 * robustness["shuffled"]["both"]:.1f} (1)'
 
 
 class Page(HTMLParser):
-    """Checks that what is opened is closed, and keeps what is referred to, and texts."""
+    """Checks that what is opened is closed; keeps what is referred to, and cells of tables."""
 
     def __init__(self):
         super().__init__()
-        self.open, self.references, self.text = [], [], ''
+        self.open, self.references, self.rows = [], [], []
 
     def handle_starttag(self, tag, attributes):
         if tag not in ('meta', 'img', 'br', 'wbr'):
             self.open.append(tag)
+        if tag == 'tr':
+            self.rows.append([])
+        if tag in ('th', 'td'):
+            self.rows[-1].append('')
         self.references += [value for name, value in attributes if name in ('src', 'href')]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        if 'th' in self.open or 'td' in self.open:
+            self.rows[-1][-1] += data
 
 
 def test_html_stands_alone_and_says_the_same(results):
@@ -282,12 +488,10 @@ def test_html_stands_alone_and_says_the_same(results):
     page = Page()
     page.feed(Path('results/report/report.html').read_text(encoding='utf-8'))
     assert page.open == []
-    assert page.references and all(one.startswith('data:image/png;base64,')
-                                   for one in page.references)
-    for line in text.splitlines():
-        if line.startswith('|') and '---' not in line:
-            for cell in line.strip('|').split(' | '):
-                assert cell.strip().replace('`', '') in page.text
+    assert page.references and all(reference.startswith('data:image/png;base64,')
+                                   for reference in page.references)
+    assert page.rows == [cells_of(line.replace('`', '')) for line in text.splitlines()
+                         if line.startswith('|') and '---' not in line]
     pictures = re.findall(r'!\[.+\]\((.+)\)', text)
     assert len(pictures) == len(page.references) == 4
     for name in pictures:
@@ -339,30 +543,45 @@ def test_every_row_of_ours_has_a_config_that_says_what_was_published():
     numbers = published.read()
     rows = [row for table in numbers.tables for row in table.rows if row.names]
     assert len(rows) == 11
-    for one in rows:
-        for dataset, name in one.names.items():
+    for of_ours in rows:
+        for dataset, name in of_ours.names.items():
             path = CONFIGS / dataset / f'{name}.yml'
-            value = one.accuracies.get(dataset)
+            value = of_ours.accuracies.get(dataset)
             if value is not None:
                 assert f'# Expect: {value[0]:.2f} +- {value[1]:.2f} % (published' in path.read_text()
-    for dataset, names in [('cub200', rows), ('minibirds', rows)]:
-        for one in names:
-            assert (CONFIGS / dataset / f'{one.names[dataset]}.yml').exists()
     for dataset in ('cub200', 'minibirds'):
+        for of_ours in rows:
+            assert (CONFIGS / dataset / f'{of_ours.names[dataset]}.yml').exists()
         for k, name in ((k, name) for line in numbers.figure['lines'].values()
                         for k, name in line.items()):
-            settings = config.load(CONFIGS / dataset / f'{name}.yml')
+            settings = read_config(CONFIGS / dataset / f'{name}.yml')
             assert settings.model.n_components == k and settings.data.parts == 'GT2'
             assert settings.training.joint == ('separate' not in name)
 
 
-def test_claims_are_about_experiments_that_exist():
-    existing = {(path.parent.name, path.stem) for path in CONFIGS.glob('*/*.yml')}
+# What the paper says is better, or for (b) the same, with the encodings that its claims name.
+ENCODINGS = {'a': ('fve', 'gap'), 'b': ('fve', 'fve'), 'e': ('fve', 'gradient_fve')}
+
+
+@pytest.mark.parametrize('dataset', ['cub200', 'minibirds'])
+def test_claims_are_about_experiments_that_exist(dataset):
+    existing = {path.stem: path for path in (CONFIGS / dataset).glob('*.yml')}
     for claim in claims.CLAIMS:
-        for dataset in ('cub200', 'minibirds'):
-            known = [all((dataset, name) in existing for name in pair)
-                     for pair in claim.pairs(dataset)]
-            assert any(known)
-            # Those of one data set only are those that the paper ran, or their stand-ins.
-            for pair, there in zip(claim.pairs(dataset), known):
-                assert there or any(name.startswith(('cs_parts', 'gt2')) for name in pair)
+        pairs = claim.pairs(published.read(), dataset)
+        known = [pair for pair in pairs if set(pair) <= set(existing)]
+        assert known
+        # Those of one data set only are those that the paper ran, or their stand-ins.
+        for pair in set(pairs) - set(known):
+            assert any(name.startswith(('cs_parts', 'gt2')) for name in pair)
+        for pair in known:
+            first, second = (read_config(existing[name]) for name in pair)
+            if claim.letter in ENCODINGS:
+                assert (first.model.encoding, second.model.encoding) == ENCODINGS[claim.letter]
+            if claim.letter == 'c':
+                assert first.training.joint and not second.training.joint
+            if claim.letter == 'd':
+                assert first.data.has_parts and first.model.encoding in (
+                    'gap', 'fve') and (second.model.encoding, first.model.encoding) != (
+                        'fve', 'gap')
+            if claim.letter in 'ce':
+                assert first.model.n_components == second.model.n_components

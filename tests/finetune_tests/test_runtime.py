@@ -1,23 +1,31 @@
 """``runtime``: the table adds up, and a row shows what it stands for and nothing else."""
+import functools
 import os
+from pathlib import Path
 import re
 
 import chainer
 from chainer.testing import attr
 import pytest
 
-from finetune import cli
+from finetune import cli, published
+from finetune.checks import runtime
 from finetune.data.dataset import PartDataset
-from finetune.training import runtime
 from fve_layer import function, gmm
+
+
+def print_table(capsys, *arguments):
+    """What the command prints: for every row its numbers, the published ones last."""
+    assert cli.main(['runtime', *arguments]) == 0
+    matches = re.findall(r'^ *([A-Za-z][\w ,]*?) +([\d.]+) \+- +([\d. ]+)$',
+                         capsys.readouterr().out, re.MULTILINE)
+    return {name: [float(mean), *map(float, rest.split())] for name, mean, rest in matches}
 
 
 def rows(capsys, *arguments):
     """Mean and share of every row that the command prints."""
-    assert cli.main(['runtime', *arguments]) == 0
-    matches = re.findall(r'^ *([A-Za-z][\w ,]*?) +([\d.]+) \+- +[\d.]+ +([\d.]+)',
-                         capsys.readouterr().out, re.MULTILINE)
-    return {name: (float(mean), float(share)) for name, mean, share in matches}
+    return {name: (mean, share)
+            for name, (mean, _, share, *_) in print_table(capsys, *arguments).items()}
 
 
 def test_rows_add_up(write_config, capsys, tmp_path):
@@ -65,6 +73,29 @@ def test_without_a_fisher_vector(write_config, capsys):
         data={'missing': 'zero'}, model={'encoding': 'gap'}), '--steps', '2')
     assert 'training step' in rows(capsys, write_config(
         data={'parts': 'GLOBAL'}, model={'encoding': 'gap'}), '--steps', '2')
+
+
+def published_numbers(capsys, config):
+    """Published milliseconds and per cent by the rows beside which they stand."""
+    table = print_table(capsys, config, '--steps', '2')
+    return {name: numbers[3:] for name, numbers in table.items() if len(numbers) > 3}
+
+
+def test_published_numbers_are_those_of_the_file(write_config, capsys, tmp_path, monkeypatch):
+    config = write_config()
+    assert published_numbers(capsys, config) == {
+        'training step': [270, 100], 'update of the mixture': [3, 1.11],
+        'Fisher vector, forward': [9.5, 3.52], 'layer in all': [12.5, 4.63]}
+    text = Path(published.PATH).read_text(encoding='utf-8')
+    for old, new in (('270.0', '500.0'), ('3.0', '6.0'), ('9.5', '22.5')):
+        assert text.count(f'milliseconds: {old},') == 1
+        text = text.replace(f'milliseconds: {old},', f'milliseconds: {new},')
+    (tmp_path / 'changed.yml').write_text(text, encoding='utf-8')
+    monkeypatch.setattr(published, 'read', functools.partial(
+        published.read, tmp_path / 'changed.yml'))
+    assert published_numbers(capsys, config) == {
+        'training step': [500, 100], 'update of the mixture': [6, 1.2],
+        'Fisher vector, forward': [22.5, 4.5], 'layer in all': [28.5, 5.7]}
 
 
 @attr.gpu

@@ -3,6 +3,7 @@ import json
 import os
 from pathlib import Path
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 
 from finetune import cli, suite
 from finetune.errors import InputError
+from finetune.runs.folder import RunFolder
 
 
 def run(*arguments):
@@ -32,6 +34,17 @@ def configs(write_config, tmp_path):
     return 'configs/birds'
 
 
+@pytest.fixture
+def finished(finished_run, finished_gap, tmp_path, monkeypatch):
+    """A folder of two experiments, whose runs with seed 0 are finished."""
+    monkeypatch.chdir(tmp_path)
+    Path('configs/birds').mkdir(parents=True)
+    for name, run_folder in (('fve', finished_run), ('gap', finished_gap)):
+        shutil.copy(run_folder.parents[2] / 'config.yml', f'configs/birds/{name}.yml')
+        shutil.copytree(run_folder, f'results/birds/{name}/seed0')
+    return 'configs/birds'
+
+
 def evaluations():
     """Every evaluation below the results, byte for byte."""
     return {path.parent: (path.read_bytes(), (path.parent / 'evaluation.yml').read_bytes())
@@ -46,7 +59,7 @@ def test_every_config_runs_with_every_seed_and_is_skipped_afterwards(configs, ca
     for i, (line, name) in enumerate(zip(printed[1:], ('fve seed 0', 'gap seed 0', 'fve seed 1',
                                                        'gap seed 1')), 1):
         out = Path('results/birds', name.replace(' seed ', '/seed'))
-        accuracy = yaml.safe_load((out / 'evaluation.yml').read_text())['accuracy']
+        accuracy = yaml.safe_load((out / 'evaluation.yml').read_text())['accuracy']['both']
         assert re.fullmatch(rf' +{i} of 4   birds/{name}: {100 * accuracy:.1f} % in \d+:\d\d; '
                             r'about \d+:\d\d left', line)
         assert f'{out}: test accuracy' in out.with_suffix('.txt').read_text()
@@ -57,14 +70,17 @@ def test_every_config_runs_with_every_seed_and_is_skipped_afterwards(configs, ca
 
 
 @pytest.mark.parametrize('name', ['evaluation.yml', 'predictions.csv'])
-def test_run_that_is_not_evaluated_is_not_finished(name, configs, capfd):
+def test_run_that_is_not_evaluated_is_not_finished(name, finished, capfd):
     """As after a kill between the two, or with results of a version that did not write one."""
-    assert run(configs, '--seeds', 1) == 0
     before = evaluations()
+    weights = Path('results/birds/fve/seed0/model.npz').stat().st_mtime_ns
     Path('results/birds/fve/seed0', name).unlink()
-    assert run(configs, '--seeds', 1) == 0
-    assert '2 runs, 1 of them finished before' in capfd.readouterr().out
-    assert evaluations() == before
+    assert run(finished, '--seeds', 1) == 0
+    printed = capfd.readouterr().out
+    assert '2 runs, 1 of them finished before' in printed
+    assert '1 of 1   birds/fve seed 0: ' in printed
+    assert evaluations() == before and len(before) == 2
+    assert Path('results/birds/fve/seed0/model.npz').stat().st_mtime_ns == weights
 
 
 def test_runs_of_a_suite_are_those_of_single_commands(configs):
@@ -80,23 +96,25 @@ def test_runs_of_a_suite_are_those_of_single_commands(configs):
 
 def test_failed_run_does_not_stop_the_others(configs, write_config, capfd):
     write_config(f'{configs}/bad.yml', model={'pretrained': 'none.npz'})
+    Path(configs, 'gap.yml').unlink()
     assert run(configs, '--seeds', 1) == 1
     out, error = capfd.readouterr()
-    assert '1 of 3   birds/bad seed 0: FAILED with exit code 2: finetune: none.npz' in out
+    assert '1 of 2   birds/bad seed 0: FAILED with exit code 2: finetune: none.npz' in out
     assert re.findall('Failed: .*', error) == [
         'Failed: birds/bad seed 0: exit code 2: finetune: none.npz: there is no such file of '
         'weights; correct model.pretrained.; see results/birds/bad/seed0.txt']
-    assert len(evaluations()) == 2
+    assert list(evaluations()) == [Path('results/birds/fve/seed0')]
 
 
-def test_results_of_other_settings_are_no_results(configs, capfd):
-    assert run(configs, '--seeds', 1) == 0
-    assert run(configs, '--seeds', 1, '--set', 'model.ema_decay=0.8') == 1
+def test_results_of_other_settings_are_no_results(finished, capfd):
+    before = evaluations()
+    assert run(finished, '--seeds', 1, '--jobs', 2, '--set', 'training.weight_decay=0.1') == 1
     out, error = capfd.readouterr()
     assert '2 runs, 0 of them finished before' in out
-    assert error.count('was made with another model.ema_decay') == 2
-    assert run(configs, '--seeds', 1, '--set', 'training.workers=1') == 0
+    assert error.count('was made with another training.weight_decay') == 2
+    assert run(finished, '--seeds', 1, '--set', 'training.workers=1') == 0
     assert '2 runs, 2 of them finished before' in capfd.readouterr().out
+    assert evaluations() == before
 
 
 # Who runs the tests in the background may have them ignore SIGINT, which children inherit.
@@ -111,23 +129,25 @@ def process(*arguments, **options):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def test_interrupted_suite_ends_its_runs_and_goes_on(configs, write_config):
+def test_interrupted_suite_ends_its_runs_and_goes_on(configs):
     for name in ('fve', 'gap'):
         path = Path(configs, f'{name}.yml')
         path.write_text(path.read_text().replace('epochs: 1', 'epochs: 6', 1))
     interrupted = process(configs, '--seeds', 1, '--jobs', 2)
-    log = Path('results/birds/fve/seed0.txt')
-    while not (log.exists() and 'epoch   2' in log.read_text()):
+    printed = Path('results/birds/fve/seed0.txt')
+    while not (printed.exists() and 'epoch   2' in printed.read_text()):
         assert interrupted.poll() is None
+        time.sleep(.05)
     interrupted.send_signal(signal.SIGINT)
     _, error = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130 and 'run the same command again' in error
-    assert 'interrupted' in log.read_text()
+    assert 'interrupted' in printed.read_text()
     assert not Path('results/birds/fve/seed0/model.npz').exists()
-    assert run(configs, '--seeds', 1) == 0
+    assert run(configs, '--seeds', 1, '--jobs', 2) == 0
     after_interruption = evaluations()
     Path('results').rename('interrupted')
-    assert run(configs, '--seeds', 1) == 0
+    for name in ('fve', 'gap'):
+        assert run(f'{configs}/{name}.yml') == 0
     assert evaluations() == after_interruption and len(after_interruption) == 2
 
 
@@ -159,10 +179,10 @@ def test_suite_killed_at_five_random_points_gives_the_same(configs, write_config
 def test_folder_stands_for_its_configs_but_the_pretraining():
     project = Path(__file__).resolve().parents[2]
     there = {path.name for path in (project / 'configs/minibirds').glob('*.yml')}
-    found = [Path(path).name for path in suite.expand([str(project / 'configs/minibirds')])]
-    assert set(found) == there - {'pretrain.yml'} and found == sorted(found)
-    one = str(project / 'configs/minibirds/gt_fve.yml')
-    assert suite.expand([one, one]) == [one]
+    names = [Path(path).name for path in suite.expand([str(project / 'configs/minibirds')])]
+    assert set(names) == there - {'pretrain.yml'} and names == sorted(names)
+    twice = [str(project / 'configs/minibirds/gt_fve.yml')] * 2
+    assert suite.expand(twice) == twice[:1]
 
 
 @pytest.mark.parametrize('arguments, problem', [
@@ -173,7 +193,7 @@ def test_folder_stands_for_its_configs_but_the_pretraining():
 ])
 def test_bad_input(arguments, problem, configs, capsys):
     Path('empty').mkdir()
-    assert run(*(one.format(configs=configs) for one in arguments)) == 2
+    assert run(*(argument.format(configs=configs) for argument in arguments)) == 2
     error = capsys.readouterr().err
     assert problem in error and error.count('\n') == 1
     assert not Path('results').exists()
@@ -187,32 +207,64 @@ def test_bad_seeds(seeds, capsys):
     assert '--seeds' in capsys.readouterr().err
 
 
-class FakeClock:
-    def __init__(self):
-        self.now = 0.
-
-    def monotonic(self):
-        return self.now
+def make_job(name, seed=0, n_epochs=6):
+    folder = RunFolder(f'results/birds/{name}/seed{seed}')
+    return suite.Job(f'configs/birds/{name}.yml', f'birds/{name}', seed, folder, n_epochs)
 
 
-def test_time_left_is_that_of_the_same_experiments(configs, monkeypatch):
-    clock = FakeClock()
-    monkeypatch.setattr(suite.time, 'monotonic', clock.monotonic)
-    runs = [suite._run(f'{configs}/{name}.yml', seed, []) for seed in (0, 1, 2)
-            for name in ('fve', 'gap')]
-    queue = suite.Queue(runs[2:], [], n_jobs=2)
-    assert queue._seconds_left() is None
-    for run_, seconds in zip(runs[:2], (30., 70.)):
-        run_.out.mkdir(parents=True)
-        (run_.out / 'log').write_text(json.dumps([{'elapsed_time': 1.},
-                                                  {'elapsed_time': seconds}]))
-    queue.learn(runs[:2])
+def write_log(job, *seconds):
+    """The log of a job after so many epochs."""
+    job.folder.path.mkdir(parents=True, exist_ok=True)
+    (job.folder.path / 'log').write_text(json.dumps([
+        {'epoch': epoch, 'elapsed_time': time} for epoch, time in enumerate(seconds, 1)]))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets."""
+    times = {'now': 0.}
+    monkeypatch.setattr(suite.time, 'monotonic', lambda: times['now'])
+    return times
+
+
+def test_time_left_is_that_of_the_same_experiments(clock, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jobs = [make_job(name, seed) for seed in (0, 1, 2) for name in ('fve', 'gap')]
+    assert suite.Queue(jobs[2:], [], [], 2)._seconds_left() is None
+    for job, seconds in zip(jobs, (30., 70.)):
+        write_log(job, 1., seconds)
+    queue = suite.Queue(jobs[2:], jobs[:2], [], n_jobs=2)
     assert queue._seconds_left() == (2 * 30 + 2 * 70) / 2
     queue.running[queue.waiting.pop(0)] = None, 0.      # fve, of 30 s
-    clock.now = 10.
+    clock['now'] = 10.
     assert queue._seconds_left() == (20 + 70 + 30 + 70) / 2
-    clock.now = 50.
+    clock['now'] = 50.
     assert queue._seconds_left() == (0 + 70 + 30 + 70) / 2
+
+
+def test_time_of_experiments_without_a_log_is_the_mean_of_all(clock, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = [make_job('fve'), make_job('gap'), make_job('separate', n_epochs=0)]
+    for job, seconds in zip(done, (30., 70.)):
+        write_log(job, seconds)
+    queue = suite.Queue([make_job('separate', 1), make_job('fve', 1)], done, [], n_jobs=1)
+    assert queue._seconds_left() == (30 + 70) / 2 + 30
+
+
+def test_progress_is_read_from_the_log(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    fve, separate = make_job('fve'), make_job('separate', seed=1, n_epochs=0)
+    assert suite._progress(fve) == suite._progress(separate) == 'working'
+    write_log(fve, 10., 20., 30.)
+    assert suite._progress(fve) == 'epoch 3 of 6'
+    queue = suite.Queue([], [], [], 2)
+    queue.running = {job: (None, 0.) for job in (fve, separate)}
+    queue._show_running()
+    assert capsys.readouterr().err == ''        # not on a terminal
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+    queue._show_running()
+    assert capsys.readouterr().err.endswith(
+        'running: birds/fve seed 0 (epoch 3 of 6), birds/separate seed 1 (working)')
 
 
 @pytest.mark.parametrize('seconds, text', [(0, '0:00'), (59.6, '1:00'), (3599, '59:59'),

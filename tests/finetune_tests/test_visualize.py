@@ -1,6 +1,4 @@
 """Looking at part crops, into a trained mixture, and at what is mixed up."""
-from pathlib import Path
-
 import chainer
 from matplotlib import colors, pyplot
 from matplotlib.text import Text
@@ -10,10 +8,12 @@ import pytest
 from sklearn.metrics import confusion_matrix
 import yaml
 
-from finetune import cli, config
+from finetune import cli
+from finetune.config import Data, Model, read_config
 from finetune.data import file_lists
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import PartClassifier
+from finetune.runs.folder import RunFolder
 from finetune.visualize import confusion, mixture, mixture_pictures, sheet
 
 CPU = chainer.get_device('@numpy')
@@ -29,17 +29,17 @@ def run(*arguments):
 
 
 def make_dataset(lists, **changes):
-    settings = config.Data(input_size=32, part_input_size=32, **changes)
+    settings = Data(input_size=32, part_input_size=32, **changes)
     return PartDataset(lists.test, settings, train=False, seed=0)
 
 
 def make_model(dataset, **changes):
     """A small classifier whose mixture has learned from the whole data set."""
-    settings = config.Model(**{'architecture': 'small_cnn', 'n_components': 3, **changes})
+    settings = Model(**{'architecture': 'small_cnn', 'n_components': 3, **changes})
     model = PartClassifier(settings, 3, 15, missing=dataset.settings.missing)
     arrays = collate(list(dataset))
     for _ in range(3):
-        model.logits(*arrays[:3])
+        model.scores(*arrays[:3])
     return model
 
 
@@ -58,7 +58,7 @@ def assert_nothing_is_cut_off(figure):
 def test_view_shows_what_the_network_gets(lists, order, missing):
     dataset = make_dataset(lists, order=order, missing=missing)
     index = next(i for i, record in enumerate(lists.test) if not record.visible.all())
-    view = sheet.view(dataset, index, lists)
+    view = sheet.look_at(dataset, index, lists)
     img, crops, visible, _ = dataset[index]
     assert (view.visible == visible).all()
     numpy.testing.assert_allclose(2 * view.img.transpose(2, 0, 1) - 1, img, atol=1e-6)
@@ -79,7 +79,7 @@ def test_view_shows_what_the_network_gets(lists, order, missing):
 @pytest.mark.parametrize('parts, with_input', [('GT', True), ('GT', False), ('GLOBAL', True)])
 def test_contact_sheet_is_complete(lists, parts, with_input):
     dataset = make_dataset(lists, parts=parts)
-    views = [sheet.view(dataset, i, lists) for i in (0, 3)]
+    views = [sheet.look_at(dataset, i, lists) for i in (0, 3)]
     figure = sheet.draw(views, 'A heading that is much longer than one line ' * 6,
                         with_input=with_input)
     n_parts = 0 if parts == 'GLOBAL' else 15
@@ -100,7 +100,7 @@ def test_parts_through_the_command_line(write_config, capsys):
     for picture in printed:
         with Image.open(picture) as image:
             assert image.width > 1000
-    assert cli.main(['train', path]) == 0   # the picture is not in the way of results
+    RunFolder.of(path, 0).check(read_config(path))      # it is not in the way of results
 
 
 @pytest.mark.parametrize('missing', ['zero', 'mask'])
@@ -112,11 +112,12 @@ def test_responsibilities_are_those_of_the_encoding(lists, missing, encoding):
     owners = mixture.look(model, dataset[index], CPU)
     _, parts, visible, _ = collate([dataset[index]])
     with chainer.using_config('train', False):
-        fv = model.encode_parts(parts, visible).array[0]
-        x = model.part_conv_maps(parts, visible).array.transpose(0, 2, 3, 1)    # (P, h, w, C)
+        conv_map = model.part_conv_maps(parts, visible)
+        fv = model.encode(conv_map, visible).array[0]
+    x = conv_map.array.transpose(0, 2, 3, 1)        # (P, h, w, C)
     assert owners.counts[visible[0]].any() and not owners.counts[~visible[0]].any()
     # The mean part of the Fisher vector (Eq. 13). Hidden features have zero norm: filtered out.
-    mean, var, weight = mixture.mixture(model)
+    mean, var, weight = model.encoder.mixture
     sums = 0
     for place in zip(*numpy.nonzero(owners.counts)):
         sums += owners.resp[place][:, None] * (x[place] - mean) / numpy.sqrt(var)
@@ -220,37 +221,42 @@ def test_pictures_of_the_mixture_are_complete(lists, n_components, monkeypatch):
     monkeypatch.setattr(mixture_pictures, 'MAX_COMPONENTS', 7)
     dataset = make_dataset(lists, missing='mask')
     model = make_model(dataset, n_components=n_components)
-    views = [sheet.view(dataset, i, lists) for i in (0, 5)]
+    views = [sheet.look_at(dataset, i, lists) for i in (0, 5)]
     owners = [mixture.look(model, dataset[view.index], CPU) for view in views]
     inspection = mixture.inspect(model, dataset, CPU)
     title = mixture.summary('results/name', model)
+    _, _, weight = model.encoder.mixture
     for figure in (mixture_pictures.overlay(views, owners, title),
-                   mixture_pictures.components(inspection, mixture.mixture(model)[2],
-                                               lists.part_names, title)):
+                   mixture_pictures.components(inspection, weight, lists.part_names, title)):
         assert_nothing_is_cut_off(figure)
         pyplot.close(figure)
-    weight = mixture.mixture(model)[2]
     said = {text.get_text() for text in figure.findobj(Text)}
     heaviest = sorted(range(n_components), key=lambda k: -weight[k])[:7]
     assert {text for text in said if text.startswith('component ')} == {
         f'component {k + 1}\n{100 * weight[k]:.1f} %' for k in heaviest}
 
 
-def test_mixture_and_confusion_through_the_command_line(write_config, capsys):
-    assert cli.main(['train', write_config()]) == 0
-    out = Path('results/config/seed0')
-    weights = (out / 'model.npz').read_bytes()
-    capsys.readouterr()
+@pytest.fixture
+def in_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_mixture_and_confusion_through_the_command_line(
+        finished_run, copy_of, in_own_folder, capsys):
+    out = copy_of(finished_run)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
     assert run('mixture', out, '--images', 2) == 0
     printed = capsys.readouterr().out
     assert f'{out}: 2 components, normalised entropy of the weights' in printed
     assert run('confusion', out) == 0
-    accuracy = yaml.safe_load((out / 'evaluation.yml').read_text())['accuracy']
+    accuracy = yaml.safe_load((out / 'evaluation.yml').read_text())['accuracy']['both']
     n_wrong = round(6 * (1 - accuracy))
-    assert f'{n_wrong} of 6 test images' in capsys.readouterr().out
-    assert {'mixture_overlay.png', 'mixture_components.png', 'confusion.png'} <= {
-        path.name for path in out.iterdir()}
-    assert (out / 'model.npz').read_bytes() == weights
+    assert f'{out}: {n_wrong} of 6 test images' in capsys.readouterr().out
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(after) - set(before) == {'mixture_overlay.png', 'mixture_components.png'} | (
+        {'confusion.png'} if n_wrong else set())
+    assert {name: after[name] for name in before} == before
+    assert pyplot.get_fignums() == []
 
 
 def test_most_confused_pairs():
@@ -262,7 +268,7 @@ def test_most_confused_pairs():
     expected = sorted(both[numpy.triu_indices(5, 1)])[::-1][:4]
     assert [sum(map(len, pair.mistakes)) for pair in pairs] == expected
     for (a, b), mistakes in pairs:
-        assert [len(some) for some in mistakes] == [matrix[a, b], matrix[b, a]]
+        assert list(map(len, mistakes)) == [matrix[a, b], matrix[b, a]]
         assert all(label[i] == a and predicted[i] == b for i in mistakes[0])
     assert confusion.most_confused(label, label) == []
 
@@ -277,22 +283,28 @@ def test_picture_of_the_confusion_is_complete(lists):
     pyplot.close(figure)
 
 
-@pytest.mark.parametrize('what', ['parts', 'mixture'])
-def test_number_of_images(what, write_config, capsys):
-    assert cli.main(['train', write_config()]) == 0
-    capsys.readouterr()
-    assert run(what, 'config.yml' if what == 'parts' else 'results/config/seed0',
-               '--images', 0) == 2
-    assert capsys.readouterr().err == 'finetune: --images is 0, but must be between 1 and 100.\n'
-    assert list(sheet.spread(9, 3)) == [0, 1, 2] and list(sheet.spread(3, 9)) == [0, 4, 8]
+@pytest.mark.parametrize('what, where', [('parts', 'config.yml'),
+                                         ('mixture', 'results/config/seed0')])
+@pytest.mark.parametrize('n', [0, 101])
+def test_number_of_images_is_checked_before_anything_is_opened(what, where, n, capsys):
+    assert run(what, where, '--images', n) == 2
+    assert capsys.readouterr().err == (
+        f'finetune: --images is {n}, but must be between 1 and 100.\n')
 
 
-def test_models_without_a_mixture(write_config, capsys):
-    path = write_config(data={'missing': 'zero'}, model={'encoding': 'gap'})
-    assert cli.main(['train', path]) == 0
-    capsys.readouterr()
-    assert run('mixture', 'results/config/seed0') == 2
+@pytest.mark.parametrize('n, n_all, expected', [
+    (9, 3, [0, 1, 2]), (3, 9, [0, 4, 8]), (1, 9, [0]), (2, 2, [0, 1])])
+def test_evenly_spaced(n, n_all, expected):
+    assert list(sheet.evenly_spaced(n, n_all)) == expected
+
+
+def test_models_without_a_mixture(finished_gap, copy_of, in_own_folder, capsys):
+    out = copy_of(finished_gap)
+    assert run('mixture', out) == 2
     assert 'the model has no mixture to look into' in capsys.readouterr().err
-    assert run('confusion', 'results/config/seed0') == 0
+    assert run('confusion', out) == 0
+
+
+def test_folder_without_a_run(in_own_folder, capsys):
     assert run('mixture', 'nowhere') == 2
     assert 'holds no run of this program' in capsys.readouterr().err

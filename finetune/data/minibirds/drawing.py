@@ -1,18 +1,30 @@
-"""The embedded data set: pictures of birds, drawn, in CUB-200-2011's layout."""
+"""Draws the images of minibirds and writes them as a data set."""
+from dataclasses import asdict, dataclass
+
 import numpy
 
 from finetune.data import cub_writer
-from finetune.data.minibirds_bird import (
+from finetune.data.minibirds.bird import (
     draw_bird, draw_plumage, draw_pose, leg_lines, make_frames, PART_NAMES)
-from finetune.data.minibirds_canvas import Canvas, SUPERSAMPLING
-from finetune.data.minibirds_scene import (
+from finetune.data.minibirds.canvas import Canvas, SUPERSAMPLING
+from finetune.data.minibirds.scene import (
     draw_background, draw_clutter, draw_occluders, draw_perch, light)
-from finetune.data.minibirds_species import make_species
+from finetune.data.minibirds.species import make_species
+from finetune.schema import setting
 
-DEFAULTS = {'n_species': 20, 'n_train': 30, 'n_test': 20, 'size': 128, 'difficulty': 0.5,
-            'pretraining': False, 'seed': 0}
-RANGES = {'n_species': (2, 200), 'n_train': (1, 10000), 'n_test': (1, 10000), 'size': (32, 1024),
-          'difficulty': (0, 1), 'seed': (0, 2 ** 31 - 1)}
+
+@dataclass
+class Drawing:
+    """Options."""
+
+    n_species: int = setting(20, 'number of classes', between=(2, 200))
+    n_train: int = setting(30, 'training images per species', between=(1, 10000))
+    n_test: int = setting(20, 'test images per species', between=(1, 10000))
+    size: int = setting(128, 'width and height of the images in pixels', between=(32, 1024))
+    difficulty: float = setting(.5, 'clutter, occlusion, faded and worn details, noise',
+                                between=(0, 1))
+    pretraining: bool = setting(False, 'other species, none of them among those with false')
+    seed: int = setting(0, 'everything is a function of it', between=(0, 2 ** 31 - 1))
 
 
 def prepare(root, **options):
@@ -23,37 +35,31 @@ def prepare(root, **options):
 
     Args:
         root (str or pathlib.Path): Directory to be made.
-        n_species (int): Number of classes; 20.
-        n_train (int): Training images per species; 30.
-        n_test (int): Test images per species; 20.
-        size (int): Width and height of the images in pixels; 128.
-        difficulty (float): 0 to 1: clutter, occlusion, faded and worn details, noise; 0.5.
-        pretraining (bool): Other species, none of them among those with False.
-        seed (int): Everything is a function of it.
+        **options: Of :class:`Drawing`.
 
     Raises:
         finetune.errors.InputError: For options that do not fit, or if the directory exists and
             was made with other options.
 
     """
-    options = cub_writer.check_options('minibirds', options, DEFAULTS, RANGES)
+    options = asdict(cub_writer.read_options(Drawing(), options))
     origin = {'data set': 'minibirds', 'version': 1, **options}
     if cub_writer.is_complete(root, origin):
         return
     species = make_species(options['n_species'], options['pretraining'], options['seed'])
     n_per_species = options['n_train'] + options['n_test']
-    cub_writer.write(root, [one.name for one in species], PART_NAMES,
+    cub_writer.write(root, [kind.name for kind in species], PART_NAMES,
                      _pictures(species, n_per_species, options),
                      len(species) * n_per_species, origin)
 
 
 def _pictures(species, n_per_species, options):
-    for label, one in enumerate(species):
+    for label, kind in enumerate(species):
         for i in range(n_per_species):
             random = numpy.random.RandomState(
                 [options['seed'], int(options['pretraining']), label, i])
             image, points, visible, bbox, _ = draw_image(
-                random, one, options['size'], options['difficulty'])
+                random, kind, options['size'], options['difficulty'])
             yield cub_writer.Picture(image, label, i < options['n_train'], points, visible, bbox)
 
 
@@ -65,7 +71,7 @@ def draw_image(random, species, size, difficulty):
 
     Args:
         random (numpy.random.RandomState): Of pose, colours, scene, light.
-        species (finetune.data.minibirds_species.Species): What it looks like.
+        species (finetune.data.minibirds.species.Species): What it looks like.
         size (int): Width and height in pixels.
         difficulty (float): 0 to 1.
 
@@ -91,7 +97,7 @@ def draw_image(random, species, size, difficulty):
 
 
 def _visible(owner_map, points, owners):
-    """Whether what must be seen at a point is what is seen there."""
+    """Whether the part that belongs to a point is what the image shows there."""
     owner_map = numpy.asarray(owner_map)
     pixels = numpy.floor(points).astype(int)
     inside = ((pixels >= 0) & (pixels < owner_map.shape)).all(axis=1)

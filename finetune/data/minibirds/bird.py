@@ -3,9 +3,9 @@ from typing import NamedTuple
 
 import numpy
 
-from finetune.data.minibirds_canvas import (
+from finetune.data.minibirds.canvas import (
     BEAK, BODY, ellipse, EYE, FAR_LEG, FAR_WING, Frame, HEAD, LEG, mix, smooth, stroke, TAIL, WING)
-from finetune.data.minibirds_species import COLOURS, PATTERNS
+from finetune.data.minibirds.species import COLOURS, PATTERNS
 
 TRUNK = (BODY, HEAD)
 BEAKS = {
@@ -237,7 +237,7 @@ def _draw_feathers(canvas, frames, plumage):
 
 
 def _part_points(pose, frames, legs):
-    """Far-side eyes and folded wings are nowhere: their place holds nothing that could be seen."""
+    """Points (P, 2) and what must be seen there; nothing suits an eye on the far side."""
     body_side = 'right' if pose.facing > 0 else 'left'
     head_side = 'right' if pose.facing * pose.turn > 0 else 'left'
     points, owners = numpy.zeros((len(PARTS), 2)), []

@@ -1,9 +1,10 @@
 """The species of minibirds: families of sisters that differ in two or three details."""
-from typing import Dict, NamedTuple, Optional, Tuple
+import math
+from typing import NamedTuple, Optional
 
 import numpy
 
-Detail = Optional[Tuple[str, str]]      # pattern and colour; None: plain
+Detail = Optional[tuple[str, str]]      # pattern and colour; None: plain
 
 COLOURS = {
     'white': (242, 241, 236), 'black': (26, 24, 28), 'red': (214, 38, 34),
@@ -31,7 +32,7 @@ class Species(NamedTuple):
     """A name and a detail, or None, for every key of PATTERNS."""
 
     name: str
-    details: Dict[str, Detail]
+    details: dict[str, Detail]
 
 
 def make_species(n_species, pretraining, seed):
@@ -54,7 +55,7 @@ def make_species(n_species, pretraining, seed):
     pool = _detail_pool(random, pretraining)
     species, taken = [], []
     for family, members in enumerate(
-            numpy.array_split(numpy.arange(n_species), -(-n_species // FAMILY_SIZE))):
+            numpy.array_split(numpy.arange(n_species), math.ceil(n_species / FAMILY_SIZE))):
         sisters = _draw_sisters(random, pool, len(members), pretraining, taken)
         taken += sisters
         nouns = FAMILIES[pretraining]

@@ -5,8 +5,8 @@ from matplotlib import animation, pyplot
 from matplotlib.patches import Ellipse
 import numpy
 
-from finetune.progress import counted
-from finetune.visualize import em
+from finetune.progress import progress_bar
+from finetune.plane import em
 
 OURS, REFERENCE, POINTS, BATCH = '#0072B2', '#D55E00', '0.8', '0.25'    # Okabe-Ito and greys
 FRAMES_PER_SECOND = 4
@@ -19,24 +19,24 @@ def make(settings, out):
     """Learns, and writes the video and its last frame as a picture.
 
     Args:
-        settings (finetune.visualize.em.Settings): Of the experiment.
+        settings (finetune.plane.em.Settings): Of the experiment.
         out (pathlib.Path): Folder for the files.
 
     """
     points, centres = em.draw(settings)
     history = list(em.learn(points, centres, settings))
-    frame = Frame(points, centres, history, em.fit_reference(points, settings), settings)
+    view = IterationFigure(points, centres, history, em.fit_reference(points, settings), settings)
     writer, suffix = _writer()
     out.mkdir(parents=True, exist_ok=True)
     video, still = out / f'em_{settings.name}{suffix}', out / f'em_{settings.name}.png'
-    with writer.saving(frame.figure, str(video), dpi=DPI):
-        for i in counted(range(len(history)), len(history), f'Rendering {video}'):
-            frame.show(i)
+    with writer.saving(view.figure, str(video), dpi=DPI):
+        for i in progress_bar(range(len(history)), len(history), f'Rendering {video}'):
+            view.show(i)
             writer.grab_frame()
         for _ in range(LAST_FRAME_SECONDS * FRAMES_PER_SECOND):
             writer.grab_frame()
-    frame.figure.savefig(still, dpi=DPI)
-    pyplot.close(frame.figure)
+    view.figure.savefig(still, dpi=DPI)
+    pyplot.close(view.figure)
     print(f'{video} ({video.stat().st_size / 2 ** 20:.1f} MB) and {still}: '
           f'{em.n_recovered(history[-1], settings)} of {settings.n_classes} centres within one '
           f'deviation after {len(history)} iterations', flush=True)
@@ -57,7 +57,7 @@ def _writer():
         FRAMES_PER_SECOND, codec='libx264', extra_args=['-pix_fmt', 'yuv420p']), '.mp4'
 
 
-class Frame:
+class IterationFigure:
 
     """A figure that shows one iteration after the other."""
 
@@ -93,9 +93,9 @@ class Frame:
     def _draw_curves(self):
         n = len(self.history)
         likelihood, distance = self.curves
-        self.ours, = likelihood.plot([], [], color=OURS, marker='.', markersize=3,
+        self.layer_curve, = likelihood.plot([], [], color=OURS, marker='.', markersize=3,
                                      label='GMMLayer')
-        self.theirs, = likelihood.plot([], [], color=REFERENCE, linestyle='--',
+        self.reference_curve, = likelihood.plot([], [], color=REFERENCE, linestyle='--',
                                        label='scikit-learn')
         values = [iteration.log_likelihood for iteration in self.history]
         _set_limits(likelihood, n, values + [self.reference_log_likelihood])
@@ -118,9 +118,10 @@ class Frame:
                                     OURS, outwards=1)
         self.batch.set_offsets(iteration.batch)
         steps = range(1, i + 2)
-        self.ours.set_data(steps, [one.log_likelihood for one in self.history[:i + 1]])
-        self.theirs.set_data([.5, i + 1.5], [self.reference_log_likelihood] * 2)
-        self.distance.set_data(steps, [one.distances.mean() for one in self.history[:i + 1]])
+        seen = self.history[:i + 1]
+        self.layer_curve.set_data(steps, [iteration.log_likelihood for iteration in seen])
+        self.reference_curve.set_data([.5, i + 1.5], [self.reference_log_likelihood] * 2)
+        self.distance.set_data(steps, [iteration.distances.mean() for iteration in seen])
         s = self.settings
         self.figure.suptitle(
             f'{s.name}: deviation {s.deviation:g}, batches of {s.batch_size}, '

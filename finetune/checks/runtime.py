@@ -8,26 +8,25 @@ from chainer.backends import cuda
 import numpy
 
 from fve_layer.function import FisherVector, FisherVectorGrad
-from finetune import config as configuration
+from finetune import published
+from finetune.config import read_config
 from finetune.data import data_sets
-from finetune.errors import InputError
-from finetune.models import convolution
-from finetune.progress import counted
-from finetune.training import trainer
+from finetune.models.part_classifier import build_classifier
+from finetune.progress import progress_bar
+from finetune.runs.opening import open_device, seed_generators
+from finetune.threads import N_THREADS, one_thread
+from finetune.training.trainer import build_updater
 
-WARM_UP = 3     # steps: the first one seeds the mixture, libraries choose their ways
-MAX_STEPS = 10000
+WARM_UP = 3     # steps: the first one seeds the mixture, libraries choose their algorithms
 
 STEP, LOADING, FORWARD, BACKWARD, WEIGHTS = (
     'training step', 'waiting for images', 'forward pass', 'backward pass', 'update of the weights')
 LAYER, FV, FV_GRAD = 'layer, forward', 'Fisher vector, forward', 'Fisher vector, backward'
 MIXTURE, WHOLE_LAYER = 'update of the mixture', 'layer in all'
 
-# Row, how far it is indented, and what the paper's Table 3 says of it in ms.
-PUBLISHED_STEP = 270.0
-ROWS = ((STEP, 0, PUBLISHED_STEP), (LOADING, 1, None), (FORWARD, 1, None), (LAYER, 2, None),
-        (MIXTURE, 3, 3.0), (FV, 3, 9.5), (BACKWARD, 1, None), (FV_GRAD, 2, None),
-        (WEIGHTS, 1, None), (WHOLE_LAYER, 0, 12.5))
+# Rows of the table, and how far they are indented.
+ROWS = ((STEP, 0), (LOADING, 1), (FORWARD, 1), (LAYER, 2), (MIXTURE, 3), (FV, 3), (BACKWARD, 1),
+        (FV_GRAD, 2), (WEIGHTS, 1), (WHOLE_LAYER, 0))
 
 
 class Stopwatch:
@@ -76,8 +75,8 @@ class Stopwatch:
         if self.on_gpu:
             cuda.Stream.null.synchronize()
         names = {name for step in self.steps for name, _, _ in step}
-        return {name: numpy.array([sum(self._between(*marks) for other, *marks in step
-                                       if other == name) for step in self.steps])
+        return {name: numpy.array([sum(self._between(*marks) for span, *marks in step
+                                       if span == name) for step in self.steps])
                 for name in names}
 
     def _between(self, start, stop):
@@ -136,26 +135,26 @@ def measure(config_path, overrides, n_steps):
         n_steps (int): How many steps to time.
 
     """
-    if not 2 <= n_steps <= MAX_STEPS:
-        raise InputError(f'--steps is {n_steps}, but must be between 2 and {MAX_STEPS}.')
-    config = configuration.load(config_path, overrides)
+    config = read_config(config_path, overrides)
     config.training = replace(config.training, update_size=config.training.batch_size)
     lists = data_sets.load(config.data)
-    device = trainer.open_device(config.training.gpu)
-    trainer.seed_generators(config.training.seed, device)
-    model = trainer.build_model(config, lists)
+    device = open_device(config.training.gpu)
+    seed_generators(config.training.seed, device)
+    model = build_classifier(config, lists)
+    model.to_device(device)
     stopwatch = Stopwatch(device)
-    updater = trainer.build_updater(model, config, lists, device)
+    updater = build_updater(model, config, lists, device)
+    n_all = WARM_UP + n_steps
     try:
-        with trainer.one_thread():
-            for _ in counted(range(WARM_UP + n_steps), WARM_UP + n_steps, 'Training steps'):
+        with one_thread():
+            for _ in progress_bar(range(n_all), n_all, 'Training steps'):
                 _step(updater, model, stopwatch)
     finally:
         updater.finalize()
     times = {name: steps[WARM_UP:] for name, steps in stopwatch.milliseconds().items()}
     print(f'{n_steps} steps of {config.training.batch_size} images with up to {model.n_parts} '
           f'parts on {_name(device)}: mean and standard deviation')
-    _print_table(_with_differences(times))
+    _print_table(_with_differences(times), _published())
 
 
 def _step(updater, model, stopwatch):
@@ -176,7 +175,7 @@ def _step(updater, model, stopwatch):
 
 def _name(device):
     if device.xp is numpy:
-        return f'the CPU, {convolution.N_THREADS} threads'
+        return f'the CPU, {N_THREADS} threads'
     return cuda.cupy.cuda.runtime.getDeviceProperties(device.device.id)['name'].decode()
 
 
@@ -188,15 +187,24 @@ def _with_differences(times):
     return times
 
 
-def _print_table(times):
+def _published():
+    """Milliseconds of Table 3 by the names of our rows."""
+    times = published.read().run_time
+    times = {row['step']: row['milliseconds'] for row in times['rows']}
+    times[FV] = times.pop('Fisher vector')
+    return {**times, WHOLE_LAYER: times[MIXTURE] + times[FV]}
+
+
+def _print_table(times, published_times):
     print(f'{"":28s}{"ms":>20s}{"%":>9s}{"published: ms":>17s}{"%":>9s}')
-    for name, indent, published in ROWS:
+    for name, indent in ROWS:
         if name not in times:
             continue
         share = 100 * times[name].mean() / times[STEP].mean()
         line = (f'{2 * indent * " " + name:28s}{times[name].mean():10.2f} +- '
                 f'{times[name].std(ddof=1):6.2f}{share:9.2f}')
-        if published is not None:
-            line += f'{published:17.1f}{100 * published / PUBLISHED_STEP:9.2f}'
+        if name in published_times:
+            milliseconds = published_times[name]
+            line += f'{milliseconds:17.1f}{100 * milliseconds / published_times[STEP]:9.2f}'
         print(line)
     print('Published: Table 3 of the paper; CUB-200-2011, InceptionV3, GTX 1080 Ti.')

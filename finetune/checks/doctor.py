@@ -9,13 +9,13 @@ import chainer
 import numpy
 from PIL import Image
 
-from finetune import config as configuration
-from finetune.data import data_sets, transforms
-from finetune.data import parts as part_boxes
+from finetune.catalogue import DATA_SETS
+from finetune.config import is_config, read_config
+from finetune.data import cropping, data_sets, transforms
 from finetune.errors import InputError
 from finetune.models import pretrained
 from finetune.models.part_classifier import PartClassifier
-from finetune.training import trainer
+from finetune.runs.opening import open_device
 
 PACKAGES = ('chainer', 'chainercv', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
             'Pillow')
@@ -64,9 +64,9 @@ def _environment():
 def _experiment(config_path, overrides):
     """Findings about a config; the first error ends them, as later checks build on it."""
     try:
-        config = configuration.load(config_path, overrides)
+        config = read_config(config_path, overrides)
         yield 'ok', f'{config_path}: all settings are known'
-        trainer.open_device(config.training.gpu)
+        open_device(config.training.gpu)
         yield from _data(config)
         yield from _weights(config)
     except InputError as error:
@@ -75,13 +75,13 @@ def _experiment(config_path, overrides):
 
 def _data(config):
     settings = config.data
-    if settings.split == 'tuning':
+    if settings.split == 'validation':
         settings = replace(settings, split='')      # the test images are to be there, too
     lists = data_sets.load(settings)
     yield from _counts(settings, lists)
     records = lists.train + lists.test
     yield from _images(records, settings)
-    if lists.part_names and settings.parts != 'GLOBAL':
+    if settings.has_parts:
         hidden = sum(not record.visible.any() for record in records)
         share = numpy.mean([record.visible.mean() for record in records])
         yield 'ok', (f'{len(lists.part_names)} parts, {100 * share:.0f} % of them visible; '
@@ -90,22 +90,23 @@ def _data(config):
 
 def _counts(settings, lists):
     """Classes, images and parts, beside what is known of the data set."""
-    folder, facts = data_sets.folder(settings), data_sets.FACTS.get(settings.dataset)
+    folder, data_set = data_sets.folder(settings), DATA_SETS[settings.dataset]
+    known = data_set.counts
     counts = len(lists.class_names), len(lists.train), len(lists.test)
     text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
     if lists.n_missing:
         text += f'; {lists.n_missing} listed images are not there and left out'
-    if facts is None or counts == facts[:3]:
+    if known is None or counts == known[:3]:
         yield 'ok', text
-    elif facts.is_complete:
-        yield 'error', (f'{text} instead of {facts.n_classes}, {facts.n_train} and '
-                        f'{facts.n_test}; get the complete data set from {facts.source}')
+    elif data_set.is_complete:
+        yield 'error', (f'{text} instead of {known.n_classes}, {known.n_train} and '
+                        f'{known.n_test}; get the complete data set from {data_set.source}')
     else:
-        yield 'warning', (f'{text}, of {facts.n_classes}, {facts.n_train} and {facts.n_test}; '
+        yield 'warning', (f'{text}, of {known.n_classes}, {known.n_train} and {known.n_test}; '
                           'many of its links are dead, accuracies differ from those on others\' '
                           'downloads')
-    if facts and settings.parts == 'GT' and len(lists.part_names) != facts.n_parts:
-        yield 'error', (f'{folder}: {len(lists.part_names)} parts instead of {facts.n_parts}; '
+    if known and settings.parts == 'GT' and len(lists.part_names) != known.n_parts:
+        yield 'error', (f'{folder}: {len(lists.part_names)} parts instead of {known.n_parts}; '
                         'get the complete annotations')
 
 
@@ -125,10 +126,11 @@ def _images(records, settings):
         size, orientation = _size_and_orientation(record.path)
         if orientation != 1:
             turned.append(record.image_id)
-        if settings.parts == 'GLOBAL':
+        if not settings.has_parts:
             continue
         locations = record.locations[record.visible]
-        boxes = part_boxes.boxes(record.locations, record.visible, size, settings)[record.visible]
+        boxes = cropping.part_boxes(record.locations, record.visible, size, settings)
+        boxes = boxes[record.visible]
         inside = locations if locations.shape[1] == 2 else boxes
         if ((inside < 0) | (inside > size * (inside.shape[1] // 2))).any():
             outside.append(record.image_id)
@@ -166,8 +168,8 @@ def _weights(config):
     source = config.model.pretrained
     if not source:
         yield 'warning', 'model.pretrained is empty: the networks start from random weights'
-    elif configuration.is_config(source):
-        configuration.load(source)
+    elif is_config(source):
+        read_config(source)
         yield 'ok', f'{source} makes the pre-trained weights when they are needed'
     else:
         model = PartClassifier(config.model, n_classes=2, n_parts=0)

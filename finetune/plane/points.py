@@ -2,7 +2,7 @@
 import numpy
 
 
-def draw(n_classes, n_samples, deviation, random):
+def draw_points(n_classes, n_samples, deviation, random):
     """Draws the points of all classes.
 
     .. math::

@@ -5,9 +5,8 @@ import warnings
 import numpy
 from sklearn.exceptions import ConvergenceWarning
 
-from finetune.errors import InputError
-from finetune.progress import counted
-from finetune.visualize import em
+from finetune.progress import progress_bar
+from finetune.plane import em
 
 LEARNERS = ['GMMLayer', 'scikit-learn, 1 start', f'scikit-learn, {em.N_STARTS} starts']
 
@@ -16,12 +15,10 @@ def print_table(experiments, n_seeds):
     """Measures and prints how often and how fast the centres are found.
 
     Args:
-        experiments (list of finetune.visualize.em.Settings): A block of the table each.
+        experiments (list of finetune.plane.em.Settings): A block of the table each.
         n_seeds (int): Seeds per experiment, from the experiment's own on.
 
     """
-    if n_seeds < 1:
-        raise InputError(f'--seeds is {n_seeds}, but must be at least 1.')
     results = {settings.name: measure(settings, n_seeds) for settings in experiments}
     print(HEADER)
     for name, measured in results.items():
@@ -33,7 +30,7 @@ def measure(settings, n_seeds):
     """Runs one experiment with seed after seed.
 
     Args:
-        settings (finetune.visualize.em.Settings): Its seed is the first one.
+        settings (finetune.plane.em.Settings): Its seed is the first one.
         n_seeds (int): Number of seeds.
 
     Returns:
@@ -42,14 +39,15 @@ def measure(settings, n_seeds):
 
     """
     results = {learner: [] for learner in LEARNERS}
-    for i in counted(range(n_seeds), n_seeds, f'Learning {settings.name} data, {n_seeds} seeds'):
-        one = dataclasses.replace(settings, seed=settings.seed + i)
-        points, centres = em.draw(one)
-        history = list(em.learn(points, centres, one))
-        results[LEARNERS[0]].append((em.iterations_to_convergence(history, one),
+    title = f'Learning {settings.name} data, {n_seeds} seeds'
+    for i in progress_bar(range(n_seeds), n_seeds, title):
+        seeded = dataclasses.replace(settings, seed=settings.seed + i)
+        points, centres = em.draw(seeded)
+        history = list(em.learn(points, centres, seeded))
+        results[LEARNERS[0]].append((em.iterations_to_convergence(history, seeded),
                                      history[-1].log_likelihood))
         for learner, n_starts in zip(LEARNERS[1:], (1, em.N_STARTS)):
-            results[learner].append(_fit(points, centres, one, n_starts))
+            results[learner].append(_fit(points, centres, seeded, n_starts))
     return results
 
 
@@ -58,19 +56,19 @@ def _fit(points, centres, settings, n_starts):
         warnings.simplefilter('ignore', ConvergenceWarning)
         reference = em.fit_reference(points, settings, n_starts)
     distances = em.matched_distances(reference.means_, centres)
-    found = (distances < settings.deviation).all()
-    return reference.n_iter_ if found else None, reference.score(points)
+    is_recovered = (distances < settings.deviation).all()
+    return reference.n_iter_ if is_recovered else None, reference.score(points)
 
 
 def rows(name, results):
     """Lines of the table for one experiment."""
     best = numpy.array([log_likelihood for _, log_likelihood in results[LEARNERS[-1]]])
     for learner, entries in results.items():
-        found = [iterations for iterations, _ in entries if iterations is not None]
+        recovered = [iterations for iterations, _ in entries if iterations is not None]
         log_likelihood = numpy.array([log_likelihood for _, log_likelihood in entries])
         loss = 100 * ((best - log_likelihood) / abs(best)).max()
-        median, most = (f'{f(found):.0f}' if found else '-' for f in (numpy.median, max))
-        yield (f'{name:12s}{learner:26s}{len(found):5d} of {len(entries):<5d}'
+        median, most = (f'{f(recovered):.0f}' if recovered else '-' for f in (numpy.median, max))
+        yield (f'{name:12s}{learner:26s}{len(recovered):5d} of {len(entries):<5d}'
                f'{median:>8s}{most:>8s}{log_likelihood.mean():14.3f}{loss:14.2f} %')
 
 

@@ -1,13 +1,34 @@
-"""EM in the plane: the experiment, its table and its video, through the command line."""
+"""EM in the plane: points, the experiment, its table and its video, through the command line."""
+from matplotlib import pyplot
 import numpy
 from PIL import Image
 import pytest
 from scipy.stats import multivariate_normal
 
 from finetune import cli
-from finetune.visualize import em, em_video
+from finetune.plane import em, table, video
+from finetune.plane.points import draw_points
 
 SMALL = ['--classes', '3', '--samples', '40', '--batch-size', '30', '--iterations', '4']
+
+
+@pytest.mark.parametrize('deviation', [.1, .2])
+def test_points_are_normal_around_the_unit_circle(deviation):
+    x, centres = draw_points(10, 4000, deviation, numpy.random.RandomState(0))
+    assert x.shape == (40000, 2) and x.dtype == numpy.float32
+    k = numpy.arange(1, 11)
+    numpy.testing.assert_allclose(centres[:, 0], numpy.cos(k * numpy.pi / 5), atol=1e-12)
+    numpy.testing.assert_allclose(centres[:, 1], numpy.sin(k * numpy.pi / 5), atol=1e-12)
+    classes = x.reshape(10, 4000, 2)
+    standard_error = deviation / numpy.sqrt(4000)
+    assert abs(classes.mean(axis=1) - centres).max() < 5 * standard_error
+    numpy.testing.assert_allclose(classes.std(axis=1), deviation, rtol=.05)
+
+
+def test_generator_decides():
+    first, again, different = (draw_points(3, 5, .1, numpy.random.RandomState(seed))[0]
+                               for seed in (0, 0, 1))
+    assert (first == again).all() and (first != different).any()
 
 
 def settings(**changes):
@@ -58,6 +79,14 @@ def test_iterations_to_convergence(states, expected):
     assert em.iterations_to_convergence(history, settings(n_classes=2)) == expected
 
 
+@pytest.mark.parametrize('name, expected', [('simple', (.1, 128)), ('difficult', (.2, 512))])
+def test_settings_of_the_supplement_unless_others_are_given(name, expected):
+    default = em.make_settings(name)
+    assert (default.name, default.deviation, default.batch_size) == (name, *expected)
+    changed = em.make_settings(name, deviation=.3, batch_size=7, seed=4)
+    assert (changed.deviation, changed.batch_size, changed.seed) == (.3, 7, 4)
+
+
 def test_random_first_guess_differs():
     points, centres = em.draw(settings())
     kmeans, random = (next(em.learn(points, centres, settings(init=init))).mean
@@ -71,13 +100,14 @@ def run(*arguments):
 
 def test_video_and_picture(tmp_path, capsys):
     assert run(*SMALL, '--data', 'simple', '--output', tmp_path / 'out') == 0
-    video, = (tmp_path / 'out').glob('em_simple.mp4')
+    path, = (tmp_path / 'out').glob('em_simple.mp4')
     from imageio_ffmpeg import count_frames_and_secs
-    n_frames, seconds = count_frames_and_secs(str(video))
-    assert n_frames == 4 + em_video.LAST_FRAME_SECONDS * em_video.FRAMES_PER_SECOND
+    n_frames, seconds = count_frames_and_secs(str(path))
+    assert n_frames == 4 + video.LAST_FRAME_SECONDS * video.FRAMES_PER_SECOND
     with Image.open(tmp_path / 'out' / 'em_simple.png') as picture:
         assert picture.size == (720, 960)
     assert 'centres within one deviation after 4 iterations' in capsys.readouterr().out
+    assert pyplot.get_fignums() == []
 
 
 def test_without_ffmpeg_the_video_is_a_gif(tmp_path, capsys, monkeypatch):
@@ -88,8 +118,8 @@ def test_without_ffmpeg_the_video_is_a_gif(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('imageio_ffmpeg.get_ffmpeg_exe', no_program)
     assert run(*SMALL, '--data', 'difficult', '--output', tmp_path) == 0
     assert 'becomes a GIF' in capsys.readouterr().out
-    with Image.open(tmp_path / 'em_difficult.gif') as video:
-        assert video.n_frames >= 4
+    with Image.open(tmp_path / 'em_difficult.gif') as animation:
+        assert animation.n_frames >= 4
 
 
 def test_table(tmp_path, capsys, monkeypatch):
@@ -97,9 +127,22 @@ def test_table(tmp_path, capsys, monkeypatch):
     assert run(*SMALL, '--seeds', 2, '--no-video') == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line for line in lines if line.startswith(('simple ', 'difficult '))]
-    assert len(rows) == 6
-    assert all(' of 2 ' in row for row in rows)
+    assert [line[:38].rstrip() for line in rows] == [
+        f'{name:12s}{learner}' for name in ('simple', 'difficult') for learner in table.LEARNERS]
+    assert all(' of 2 ' in line for line in rows)
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_of_the_table_by_hand():
+    ours, single, reference = table.LEARNERS
+    rows = table.rows('simple', {ours: [(4, -1.02), (None, -1.5), (8, -2.)],
+                                 single: [(None, -3.)] * 3,
+                                 reference: [(9, -1.), (9, -1.25), (9, -2.)]})
+    assert [line[12:].replace(f'{learner:26s}', '').split() for learner, line in zip(
+        table.LEARNERS, rows)] == [
+        ['2', 'of', '3', '6', '8', '-1.507', '20.00', '%'],
+        ['0', 'of', '3', '-', '-', '-3.000', '200.00', '%'],
+        ['3', 'of', '3', '9', '9', '-1.417', '0.00', '%']]
 
 
 @pytest.mark.parametrize('arguments, message', [

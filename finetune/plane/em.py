@@ -8,17 +8,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.mixture import GaussianMixture
 
-from finetune.data import points as plane
 from finetune.errors import InputError
+from finetune.plane.points import draw_points
 from fve_layer import gmm, GMMLayer
 
 # name: (deviation, batch size), as in the supplement
 DATA = {'simple': (.1, 128), 'difficult': (.2, 512)}
 N_STARTS = 10       # of the reference
-
-RANGES = {'n_classes': (1, 100), 'n_samples': (2, 100000), 'deviation': (1e-3, 10),
-          'batch_size': (1, 10 ** 7), 'n_iterations': (1, 10000), 'ema_decay': (0, 1 - 1e-9),
-          'seed': (0, 2 ** 31 - 1)}
 
 
 @dataclass
@@ -36,25 +32,18 @@ class Settings:
     seed: int = 0                   # of points, batches and seeding
 
     def __post_init__(self):
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f'--{name.replace("n_", "").replace("_", "-")} is '
-                                 f'{getattr(self, name)}, but must be between {low:g} and '
-                                 f'{high:g}.')
         n_points = self.n_classes * self.n_samples
         if self.batch_size > n_points:
             raise InputError(f'--batch-size is {self.batch_size}, but there are only {n_points} '
                              'points; lower it or raise --samples.')
 
 
-def settings(name, options):
-    """Settings of the simple or difficult data from the command line's options."""
-    deviation, batch_size = DATA[name]
+def make_settings(name, deviation=None, batch_size=None, **options):
+    """Settings of the simple or difficult data; ``None``: the supplement's."""
+    default_deviation, default_batch_size = DATA[name]
     return Settings(
-        name, options.classes, options.samples,
-        deviation if options.deviation is None else options.deviation,
-        batch_size if options.batch_size is None else options.batch_size,
-        options.iterations, options.ema_decay, options.init, options.seed)
+        name, deviation=default_deviation if deviation is None else deviation,
+        batch_size=default_batch_size if batch_size is None else batch_size, **options)
 
 
 class Iteration(NamedTuple):
@@ -70,7 +59,7 @@ class Iteration(NamedTuple):
 
 def draw(settings):
     """Points (n, 2) and centres (K, 2) of an experiment."""
-    return plane.draw(settings.n_classes, settings.n_samples, settings.deviation,
+    return draw_points(settings.n_classes, settings.n_samples, settings.deviation,
                       numpy.random.RandomState(settings.seed))
 
 

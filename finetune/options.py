@@ -3,9 +3,13 @@ import argparse
 import os
 
 from finetune import original_variables
+from finetune.errors import InputError
+
+DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
+MAX_IMAGES = 100        # on a sheet: pictures have at most 65,536 lines
 
 
-def add_settings(command, default=original_variables.DEFAULT_CONFIG):
+def add_settings(command, default=DEFAULT_CONFIG):
     command.add_argument('config', nargs='?', metavar='CONFIG',
                          help=f'YAML of the experiment (default: {default})')
     add_overrides(command)
@@ -36,8 +40,19 @@ def add_results(command):
 
 
 def add_images(command):
-    command.add_argument('--images', type=int, default=6,
-                         help='how many images, spread over the data set (default: 6)')
+    command.add_argument('--images', type=number('--images', int, 1, MAX_IMAGES), default=6,
+                         help='how many images, evenly spaced over the data set (default: 6)')
+
+
+def number(option, kind, low, high):
+    """Type of an option that takes a number between two others, both allowed."""
+    def convert(text):
+        value = kind(text)
+        if not low <= value <= high:
+            raise InputError(f'{option} is {value:g}, but must be between {low:g} and {high:g}.')
+        return value
+    convert.__name__ = kind.__name__        # in argparse's message for a text that is no number
+    return convert
 
 
 def add_folder(command, option, default, what):
@@ -52,4 +67,4 @@ def settings(options):
         overrides.append(f'training.seed={options.seed}')
     if options.gpu is not None:
         overrides.append(f'training.gpu={options.gpu}')
-    return config, overrides + options.overrides
+    return config or DEFAULT_CONFIG, overrides + options.overrides

@@ -4,10 +4,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-PATH = Path(__file__).resolve().parents[2] / 'configs' / 'published.yml'
-TITLES = {'cub200': 'CUB-200-2011', 'nabirds': 'NA-Birds', 'birdsnap': 'Birdsnap',
-          'minibirds': 'minibirds', 'digits': 'digits'}
-STAND_INS = 'minibirds', 'digits'       # data sets that the paper does not have
+from finetune.catalogue import DATA_SETS
+
+PATH = Path(__file__).resolve().parents[1] / 'configs' / 'published.yml'
 
 
 class Row(NamedTuple):
@@ -19,11 +18,11 @@ class Row(NamedTuple):
     accuracies: dict    # data set: (mean, standard deviation or None) in per cent, as published
 
     def published(self, dataset):
-        """What stands in the paper for a data set; stand-ins are shown beside CUB-200-2011."""
-        return self.accuracies.get('cub200' if dataset in STAND_INS else dataset)
+        """What the paper gives for a data set, or for CUB-200-2011 if it does not have it."""
+        return self.accuracies.get(reference(dataset))
 
 
-class Table(NamedTuple):
+class AccuracyTable(NamedTuple):
     """One of the paper's tables of accuracies."""
 
     title: str
@@ -36,18 +35,23 @@ class Table(NamedTuple):
 class Published(NamedTuple):
     """All that the report takes from the file."""
 
-    tables: list            # Table
+    tables: list            # AccuracyTable
     figure: Any             # title, source, cnn: run, lines: {line: {components: run}}
     run_time: Any           # title, source, rows of steps, milliseconds and per cent
     inconsistencies: list
     paper: str
 
 
+def reference(dataset):
+    """The data set of the paper whose published numbers are beside those of a data set."""
+    return dataset if DATA_SETS[dataset].in_paper else 'cub200'
+
+
 def read(path=PATH):
     """Reads the file."""
     tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    tables = [Table(**{'stand_in': '', **tree[name],
-                       'rows': [_row(row) for row in tree[name]['rows']]})
+    tables = [AccuracyTable(**{'stand_in': '', **tree[name],
+                               'rows': [_row(row) for row in tree[name]['rows']]})
               for name in ('table_1', 'table_2')]
     return Published(tables, tree['figure_3'], tree['table_3'], tree['inconsistencies'],
                      tree['paper'])
@@ -56,8 +60,8 @@ def read(path=PATH):
 def _row(row):
     names = {}
     if 'run' in row:
-        names = {dataset: row['run'] for dataset in TITLES}
+        names = {dataset: row['run'] for dataset in DATA_SETS}
         if 'stand_in' in row:
             names.update(minibirds=row['stand_in'])
-    accuracies = {dataset: (*row[dataset], None)[:2] for dataset in TITLES if dataset in row}
+    accuracies = {dataset: (*row[dataset], None)[:2] for dataset in DATA_SETS if dataset in row}
     return Row(row['method'], row['setup'], names, accuracies)

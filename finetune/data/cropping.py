@@ -35,13 +35,13 @@ def group_points(points, visible, part_names):
     """
     groups = [group_of(name) for name in part_names]
     present = [group for group in GROUPS if group in groups]
-    members = numpy.array([[one == group for one in groups] for group in present]) & visible
+    members = numpy.array([[of_part == group for of_part in groups] for group in present]) & visible
     n_members = members.sum(axis=1)
     means = members @ points / numpy.maximum(n_members, 1)[:, None]
     return means.astype(points.dtype), n_members > 0
 
 
-def boxes(locations, visible, size, settings):
+def part_boxes(locations, visible, size, settings):
     """Boxes (P, 4) of annotated parts in an image.
 
     Args:

@@ -1,11 +1,11 @@
 """What an experiment would do: settings, counts and shapes, without training."""
 import chainer
 
-from finetune import config as configuration
+from finetune.config import dump, read_config
 from finetune.data import data_sets
-from finetune.data.dataset import PartDataset, collate
-from finetune.models.part_classifier import local_features
-from finetune.training import trainer
+from finetune.data.dataset import collate, PartDataset
+from finetune.models.encodings import local_features
+from finetune.models.part_classifier import build_classifier
 
 
 def describe(config_path, overrides=()):
@@ -16,12 +16,12 @@ def describe(config_path, overrides=()):
         overrides (list of str): ``section.name=value`` settings that win over the file.
 
     """
-    config = configuration.load(config_path, overrides)
-    print(f'# {config_path}\n{configuration.dump(config)}')
+    config = read_config(config_path, overrides)
+    print(f'# {config_path}\n{dump(config)}')
     lists = data_sets.load(config.data)
     print(f'classes {len(lists.class_names)}, training images {len(lists.train)}, '
           f'test images {len(lists.test)}, parts {len(lists.part_names)}')
-    model = trainer.build_model(config, lists)
+    model = build_classifier(config, lists)
     dataset = PartDataset(lists.train, config.data, train=False, seed=config.training.seed)
     batch = collate([dataset[i] for i in range(min(2, len(dataset)))])
     with chainer.using_config('train', False), chainer.no_backprop_mode():
@@ -33,12 +33,12 @@ def describe(config_path, overrides=()):
 def _shapes(model, img, parts, visible, label, config):
     """Names and shapes of what flows through the network for a small batch."""
     yield 'images', img.shape
-    yield 'ConvMaps', model.global_cnn.conv_map(img).shape
+    yield 'ConvMaps', model.global_cnn(img).shape
     if model.n_parts > 0:
         yield 'visible part crops', parts.shape
         conv_map = model.part_conv_maps(parts, visible)
         yield 'ConvMaps of parts', conv_map.shape
-        n, t, size = local_features(conv_map, visible)[0].shape
+        n, t, size = local_features(conv_map, visible, config.data.missing)[0].shape
         yield 'local features', (n, t, size)
         if not config.training.joint:
             size = min(size, config.model.pca_size)

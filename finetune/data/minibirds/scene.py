@@ -2,9 +2,9 @@
 import numpy
 from PIL import Image, ImageDraw, ImageFilter
 
-from finetune.data.minibirds_canvas import (
+from finetune.data.minibirds.canvas import (
     ellipse, IN_FRONT, leaf, mix, SCENE, stroke, SUPERSAMPLING)
-from finetune.data.minibirds_species import COLOURS
+from finetune.data.minibirds.species import COLOURS
 
 GREENS = [(58, 92, 40), (96, 128, 52), (128, 150, 70), (70, 84, 58), (150, 140, 60)]
 BROWNS = [(92, 70, 50), (120, 98, 74), (70, 56, 46), (140, 120, 96), (110, 104, 98)]

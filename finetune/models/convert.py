@@ -5,6 +5,7 @@ import re
 import numpy
 
 from finetune.errors import InputError
+from finetune.files import atomic
 from finetune.models import pretrained, tf_slim
 from finetune.models.inception_v3 import InceptionV3
 
@@ -27,10 +28,9 @@ def convert(checkpoint, out, raw=False):
     arrays = _read(checkpoint)
     ours, rest = tf_slim.from_tf_slim(arrays, checkpoint, raw)
     pretrained.check(InceptionV3(), ours, checkpoint)
-    unfinished = out.with_name(f'.{out.name}')
     out.parent.mkdir(parents=True, exist_ok=True)
-    numpy.savez(unfinished, **ours)
-    unfinished.replace(out)
+    with atomic(out) as path:
+        numpy.savez(path, **ours)
     _report(arrays, rest, raw, out)
 
 
@@ -48,9 +48,9 @@ def _read(checkpoint):
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tensorflow.errors.OpError, ValueError, RuntimeError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f'{checkpoint}: TensorFlow cannot read it as a checkpoint ({reason}); give '
-                         'the path of a V1 file, or what the names of a V2 checkpoint\'s files '
-                         'have in common.')
+        raise InputError(f'{checkpoint}: TensorFlow cannot read it as a checkpoint ({reason}); '
+                         'give the path of a V1 file, or the common prefix of the files of a V2 '
+                         'checkpoint.')
 
 
 def _report(arrays, rest, raw, out):

@@ -1,0 +1,83 @@
+"""What an experiment can name: data sets, encodings, architectures. Plain tables of facts.
+
+Code is named as ``'module:function'`` and imported when it is used, so that these tables can be
+read without it. ``docs/extending.md`` shows how to add a row.
+"""
+from typing import NamedTuple, Optional
+
+
+class Counts(NamedTuple):
+    """Sizes of a data set, as published with it."""
+
+    n_classes: int
+    n_train: int
+    n_test: int
+    n_parts: int
+
+
+class DataSet(NamedTuple):
+    """A data set."""
+
+    title: str                          # in reports
+    variable: str                       # its name in the original's variable DATASET
+    read: str                           # function of a folder that gives FileLists
+    source: str = ''                    # where to get it
+    counts: Optional[Counts] = None     # None: they depend on the options it is drawn with
+    is_complete: bool = True            # whether everybody has all of its images
+    in_paper: bool = True               # whether the paper has it; else CUB-200-2011 is beside it
+    prepare: str = ''                   # function of a folder and options that draws the data set
+    has_pretraining: bool = False       # whether it comes with other classes for pre-training
+
+
+class Encoding(NamedTuple):
+    """A way from the local features of an image's parts to one vector."""
+
+    layer: str                          # functions that make the layer and its input, see
+    input: str                          # models/encodings.py
+    settings: tuple[str, ...] = ()      # settings of the section ``model`` that it reads
+    has_mixture: bool = False           # whether the layer has a ``mixture`` to look into
+    needs_all_parts: bool = False       # whether every part has its place in the vector
+
+
+class Architecture(NamedTuple):
+    """A CNN."""
+
+    cnn: str                # link that turns images (N, 3, H, W) into ConvMaps (N, C, h, w)
+    n_features: int         # C, channels of the ConvMaps
+    smallest_input: int     # pixels
+
+
+DATA_SETS: dict[str, DataSet] = {
+    'cub200': DataSet(
+        'CUB-200-2011', 'CUB200', 'finetune.data.file_lists:read_cub',
+        'https://www.vision.caltech.edu/datasets/cub_200_2011/', Counts(200, 5994, 5794, 15)),
+    'nabirds': DataSet(
+        'NA-Birds', 'NAB', 'finetune.data.file_lists:read_nabirds',
+        'https://dl.allaboutbirds.org/nabirds', Counts(555, 23929, 24633, 11)),
+    'birdsnap': DataSet(
+        'Birdsnap', 'BIRDSNAP', 'finetune.data.birdsnap:read_birdsnap',
+        'https://thomasberg.org', Counts(500, 47386, 2443, 17), is_complete=False),
+    'minibirds': DataSet(
+        'minibirds', 'MINIBIRDS', 'finetune.data.file_lists:read_cub', in_paper=False,
+        prepare='finetune.data.minibirds.drawing:prepare', has_pretraining=True),
+    'digits': DataSet(
+        'digits', 'DIGITS', 'finetune.data.file_lists:read_cub', 'scikit-learn',
+        Counts(10, 1198, 599, 4), in_paper=False, prepare='finetune.data.digits:prepare'),
+}
+
+LOCAL_FEATURES = 'finetune.models.encodings:local_features'
+MIXTURE = 'n_components', 'norm_filter', 'normalization', 'l2_normalize', 'var_floor'
+
+ENCODINGS: dict[str, Encoding] = {
+    'gap': Encoding('finetune.models.encodings:gap', 'finetune.models.encodings:conv_maps',
+                    needs_all_parts=True),
+    'fve': Encoding('finetune.models.encodings:fve', LOCAL_FEATURES,
+                    (*MIXTURE, 'ema_decay', 'init'), has_mixture=True),
+    'gradient_fve': Encoding('finetune.models.encodings:gradient_fve', LOCAL_FEATURES, MIXTURE,
+                             has_mixture=True),
+}
+
+ARCHITECTURES: dict[str, Architecture] = {
+    'inception_v3': Architecture('finetune.models.inception_v3:InceptionV3', 2048, 75),
+    'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16),
+}

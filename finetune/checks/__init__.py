@@ -1,0 +1,1 @@
+"""What can be checked before an experiment: machine and data, shapes, run time."""

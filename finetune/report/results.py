@@ -1,0 +1,113 @@
+"""Results of the finished runs below ``results/``."""
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+from finetune.config import differences, read_config
+from finetune.errors import InputError
+from finetune.runs.folder import REPORTED, RunFolder, WITHOUT_EFFECT
+
+
+class Result(NamedTuple):
+    """What came out of a run."""
+
+    seed: int
+    config: Any             # finetune.config.Config
+    evaluation: dict        # accuracies by stream, and more
+    predictions: dict       # names of classes (n,) by stream, and of labels; n_visible (n,)
+    log: list               # entries of every epoch; empty for the conventional pipeline
+
+
+class Results:
+
+    """Results of all finished runs of the experiments in ``configs/``.
+
+    Args:
+        folder (str or pathlib.Path): Folder of results.
+        configs (str or pathlib.Path): Folder of configs.
+
+    Attributes:
+        experiments (dict): (data set, name): path of its config.
+        by_experiment (dict): (data set, name): list of its results, by seed.
+        left_out (list of str): What was found but cannot be used, and why.
+
+    """
+
+    def __init__(self, folder='results', configs='configs'):
+        self.experiments = {(path.parent.name, path.stem): path
+                            for path in sorted(Path(configs).glob('*/*.yml'))}
+        self.by_experiment, self.left_out = {}, []
+        if not Path(folder).is_dir():
+            raise InputError(f'{folder}: there is no such folder of results; run ./train.sh first.')
+        for (dataset, name), path in self.experiments.items():
+            expected = read_config(path)
+            if expected.data.split == 'pretraining':
+                continue
+            folders = sorted(filter(RunFolder.is_run, map(
+                RunFolder, (Path(folder) / dataset / name).glob('seed*'))),
+                key=lambda folder: (len(folder.path.name), folder.path))
+            results = [self._read(folder, expected) for folder in folders]
+            if any(results):
+                self.by_experiment[dataset, name] = list(filter(None, results))
+        if not self.by_experiment:
+            raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/; run '
+                             './train.sh first.')
+
+    def _read(self, folder, expected):
+        """The result in a folder; ``None`` if it is not finished, or not of the config."""
+        try:
+            return self._read_finished(folder, expected)
+        except InputError as error:
+            self.left_out.append(str(error))
+
+    def _read_finished(self, folder, expected):
+        config = folder.read_config()
+        changed = differences(config, expected, (*WITHOUT_EFFECT, 'training.seed'))
+        if changed:
+            self.left_out.append(f'{folder}: has another {", ".join(changed)} than its config')
+        elif folder.state != REPORTED:
+            self.left_out.append(f'{folder}: is not finished')
+        else:
+            return Result(config.training.seed, config, folder.read_evaluation(),
+                          folder.read_predictions(), folder.read_log())
+
+    @property
+    def data_sets(self):
+        """Data sets with a finished run."""
+        return list(dict.fromkeys(dataset for dataset, _ in self.by_experiment))
+
+    def of(self, dataset, name):
+        """Results of an experiment, maybe none."""
+        return self.by_experiment.get((dataset, name), [])
+
+    def accuracy(self, dataset, name, stream='both'):
+        """Accuracies of an experiment's stream in per cent, by seed."""
+        return {result.seed: 100 * result.evaluation['accuracy'][stream]
+                for result in self.of(dataset, name) if stream in result.evaluation['accuracy']}
+
+    def summary(self, dataset, name, stream='both'):
+        """Mean and standard deviation of these accuracies as text; empty if there are none."""
+        return mean_and_deviation(self.accuracy(dataset, name, stream).values())
+
+    def n_seeds(self):
+        """The largest number of runs that an experiment of each data set has."""
+        return {dataset: max(len(results) for key, results in self.by_experiment.items()
+                             if key[0] == dataset) for dataset in self.data_sets}
+
+    def seconds_per_epoch(self, dataset, name):
+        """Median time of an epoch, ``None`` if there is no log."""
+        times = [numpy.diff([0] + [entry['elapsed_time'] for entry in result.log])
+                 for result in self.of(dataset, name) if result.log]
+        return float(numpy.median(numpy.concatenate(times))) if times else None
+
+
+def mean_and_deviation(values, digits=1):
+    """Mean and standard deviation (n - 1) as text, with the number of values."""
+    values = list(values)
+    if not values:
+        return ''
+    mean = f'{numpy.mean(values):.{digits}f}'
+    if len(values) == 1:
+        return f'{mean} (1)'
+    return f'{mean} ± {numpy.std(values, ddof=1):.{digits}f} ({len(values)})'

@@ -1,0 +1,1 @@
+"""Runs: their folders, finished ones, and what their models predict."""

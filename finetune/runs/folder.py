@@ -1,0 +1,210 @@
+"""The folder of a run: its place, the names of its files, its state, what is read and written."""
+import contextlib
+import json
+from pathlib import Path
+import platform
+import re
+from typing import Union
+from collections.abc import Iterator
+
+import chainer
+from chainer import serializers
+import numpy
+import yaml
+
+from finetune.config import Config, differences, dump, restore_config
+from finetune.errors import InputError
+from finetune.files import atomic, locked
+from finetune.models.pretrained import BROKEN
+from finetune.runs.predictions import Predictions, read_predictions, write_predictions
+
+WITHOUT_EFFECT = 'training.gpu', 'training.workers'     # on the results
+
+NEW, BEGUN, FINISHED, REPORTED = 'new', 'begun', 'finished', 'reported'
+
+
+class RunFolder:
+
+    """The folder of one run, by default ``results/<path below configs/>/seed<k>``.
+
+    .. csv-table::
+        :header: file, content
+
+        ``config.yml``, "merged settings, those that have an effect"
+        ``environment.yml``, versions of what the run was made with
+        ``log``, "JSON, an entry per epoch; not of the conventional pipeline"
+        ``snapshot_iter_<n>``, "the state to resume from; the newest only"
+        ``model.npz``, final weights
+        ``predictions.csv``, predicted classes of all test images
+        ``evaluation.yml``, accuracies by stream and other numbers
+        ``*.png``, plots and pictures
+
+    Args:
+        path (str or pathlib.Path): The folder, which need not exist.
+
+    """
+
+    LOG = 'log'
+    SNAPSHOT = 'snapshot_iter_{.updater.iteration}'
+
+    def __init__(self, path: Union[str, Path]):
+        self.path = Path(path)
+        self.model = self.path / 'model.npz'
+        self.printed = self.path.with_suffix('.txt')    # what a run of a suite prints
+        self._settings = self.path / 'config.yml'
+        self._evaluation = self.path / 'evaluation.yml'
+        self._predictions = self.path / 'predictions.csv'
+
+    @classmethod
+    def of(cls, config_path: Union[str, Path], seed: int) -> 'RunFolder':
+        """Folder of an experiment with a seed."""
+        path, configs = Path(config_path).resolve(), Path('configs').resolve()
+        name = path.relative_to(configs) if configs in path.parents else Path(path.name)
+        return cls(Path('results') / name.with_suffix('') / f'seed{seed}')
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def picture(self, name: str) -> Path:
+        """Path of a plot or picture."""
+        return self.path / f'{name}.png'
+
+    def features(self, *settings: str) -> Path:
+        """Folder of local features of the run's CNN, which depend on some settings."""
+        return self.path / '_'.join(['features', *settings])
+
+    @property
+    def state(self) -> str:
+        """``'new'``: there is nothing to resume from; ``'begun'``: there is a snapshot;
+        ``'finished'``: there are final weights; ``'reported'``: there are results, too."""
+        if not self.model.exists():
+            return BEGUN if self._snapshots() else NEW
+        is_reported = self._evaluation.exists() and self._predictions.exists()
+        return REPORTED if is_reported else FINISHED
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.model.exists()
+
+    def is_run(self) -> bool:
+        """Whether this is the folder of a run at all."""
+        return self._settings.exists()
+
+    def has_settings_of(self, config: Config) -> bool:
+        """Whether the run in the folder has the same settings, but for those without effect."""
+        return not differences(self.read_config(), config, WITHOUT_EFFECT)
+
+    def check(self, config: Config) -> None:
+        """Raises an error if the folder holds a run with other settings, or something else.
+
+        A run that stopped before its first snapshot has nothing to lose and may start over.
+        """
+        if not self.path.exists() or all(
+                path.name.startswith('.') for path in self.path.iterdir()):
+            return
+        if not self.is_run():
+            raise InputError(f'{self}: holds something else than a run of this program; give '
+                             'another folder with --output.')
+        if self.state == NEW:
+            return
+        changed = differences(self.read_config(), config, WITHOUT_EFFECT)
+        if changed:
+            raise InputError(f'{self}: was made with another {", ".join(changed)}; move it away, '
+                             'give another folder with --output, or the same settings to go on.')
+
+    @contextlib.contextmanager
+    def opened(self, config: Config) -> Iterator[None]:
+        """Makes the folder and keeps other processes out of it, which wait for this one."""
+        self.check(config)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path / '.lock', lambda: print(
+                f'{self}: waiting for another process that trains there', flush=True)):
+            self.check(config)
+            yield
+
+    def require_finished(self) -> None:
+        """Raises an error unless the folder holds a finished run."""
+        if not self.is_run():
+            raise InputError(f'{self}: holds no run of this program; give '
+                             'results/<config>/seed<k>.')
+        if not self.is_finished:
+            raise InputError(f'{self}: the run is not finished; go on with it by its train '
+                             'command.')
+
+    def read_config(self) -> Config:
+        """Settings of the run."""
+        return restore_config(self._settings)
+
+    def write_settings(self, config: Config) -> None:
+        """Saves the merged settings and the versions of what the run is made with."""
+        _write_text(self._settings, dump(config))
+        versions = {'python': platform.python_version(), 'machine': platform.platform()}
+        for package in (numpy, chainer):
+            versions[package.__name__] = package.__version__
+        if chainer.backends.cuda.available:
+            versions['cupy'] = chainer.backends.cuda.cupy.__version__
+        _write_text(self.path / 'environment.yml', yaml.safe_dump(versions))
+
+    def _snapshots(self) -> dict[int, Path]:
+        """Snapshots by their iterations."""
+        matches = [re.fullmatch(r'snapshot_iter_(\d+)', path.name)
+                   for path in self.path.glob('snapshot_*')]
+        return {int(match[1]): self.path / match[0] for match in matches if match}
+
+    def load_newest_snapshot(self, trainer: chainer.training.Trainer) -> None:
+        """Puts the trainer where the newest snapshot was taken, if there is one."""
+        snapshots = self._snapshots()
+        if not snapshots:
+            return
+        newest = snapshots[max(snapshots)]
+        try:
+            with open(newest, 'rb') as file:
+                serializers.load_npz(file, trainer)
+        except BROKEN as error:
+            raise InputError(f'{newest}: is not a complete snapshot ({error}); move it away to '
+                             'start the run again.')
+
+    def read_log(self) -> list[dict]:
+        """Entries of the log, one per epoch so far; those of version 0.1 by today's names."""
+        path = self.path / self.LOG
+        entries = json.loads(path.read_text()) if path.exists() else []
+        return [{_name_in_log(name): value for name, value in entry.items()} for entry in entries]
+
+    def save_model(self, model: Union[chainer.Link, dict]) -> None:
+        """Saves the final weights: a link, or arrays by name."""
+        with atomic(self.model) as path:
+            if isinstance(model, chainer.Link):
+                serializers.save_npz(path, model)
+            else:
+                numpy.savez(path, **model)
+
+    def write_results(self, evaluation: dict, predictions: Predictions, image_ids: list[str],
+                      class_names: list[str]) -> None:
+        """Saves the evaluation, and the predicted classes of the test images."""
+        with atomic(self._predictions) as path:
+            write_predictions(path, predictions, image_ids, class_names)
+        _write_text(self._evaluation, yaml.safe_dump(evaluation))
+
+    def read_evaluation(self) -> dict:
+        """Numbers of the evaluation, accuracies by stream among them."""
+        evaluation = yaml.safe_load(self._evaluation.read_text())
+        if not isinstance(evaluation.get('accuracy'), dict):
+            raise InputError(f'{self}: was evaluated by version 0.1; evaluate it again by '
+                             f'python -m finetune evaluate {self}')
+        return evaluation
+
+    def read_predictions(self) -> dict[str, numpy.ndarray]:
+        """Columns of the table of predictions."""
+        return read_predictions(self._predictions)
+
+
+def _name_in_log(name: str) -> str:
+    """``accuracy`` and ``accuracy_parts`` of version 0.1 as ``accuracy/both``, ``.../parts``."""
+    return re.sub(r'accuracy(?:_(global|parts))?$', lambda match: f'accuracy/{match[1] or "both"}',
+                  name)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic(path) as unfinished:
+        unfinished.write_text(text, encoding='utf-8')

@@ -1,0 +1,85 @@
+"""What a classifier predicts for the test images."""
+import collections
+import csv
+from typing import NamedTuple
+from collections.abc import Iterable
+
+import chainer
+import chainer.functions as F
+import numpy
+
+from finetune.data.dataset import collate, PartDataset
+from finetune.data.loading import iterate
+
+
+class Predictions(NamedTuple):
+    """What a classifier predicts for n images.
+
+    Predicted classes are by stream: ``'both'``, the summed scores of all streams that there are,
+    and for a classifier with parts ``'global'`` and ``'parts'``, either stream alone.
+    """
+
+    label: numpy.ndarray                # (n,): true classes
+    n_visible: numpy.ndarray            # (n,): numbers of parts that it was given
+    classes: dict[str, numpy.ndarray]   # stream: (n,) predicted classes
+    loss: float                         # mean cross entropy of the summed scores
+
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """Share of correct predictions, in [0, 1], by stream."""
+        return {stream: float((classes == self.label).mean())
+                for stream, classes in self.classes.items()}
+
+
+def predict(model, batches, device):
+    """Classifies images, in test mode.
+
+    Args:
+        model (finetune.models.part_classifier.PartClassifier): The classifier.
+        batches (iterable of list): Examples of a :class:`~finetune.data.dataset.PartDataset`.
+        device: Where to compute.
+
+    Returns:
+        Predictions: In the order of the images, on the CPU.
+
+    """
+    arrays, loss = collections.defaultdict(list), 0.
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        for batch in batches:
+            img, parts, visible, label = collate(batch, device)
+            scores = model.scores(img, parts, visible)
+            loss += F.softmax_cross_entropy(scores['both'], label).array * len(label)
+            arrays['label'].append(label)
+            arrays['n_visible'].append(visible.sum(axis=1))
+            for stream, score in scores.items():
+                arrays[stream].append(score.array.argmax(axis=1))
+    arrays = {name: chainer.backends.cuda.to_cpu(device.xp.concatenate(pieces))
+              for name, pieces in arrays.items()}
+    label, n_visible = arrays.pop('label'), arrays.pop('n_visible')
+    return Predictions(label, n_visible, arrays, float(loss) / len(label))
+
+
+def iterate_test_images(config, lists, hide=0.):
+    """One pass over the test images; ``hide``: see :class:`~finetune.data.dataset.PartDataset`."""
+    dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed,
+                          hide=hide)
+    return iterate(dataset, config.training.batch_size, config.training.workers)
+
+
+def write_predictions(path, predictions: Predictions, image_ids: Iterable[str],
+                      class_names: list[str]) -> None:
+    """Writes a CSV file with the columns image, n_visible, label and one for each stream."""
+    columns = [[class_names[i] for i in classes]
+               for classes in (predictions.label, *predictions.classes.values())]
+    with open(path, 'w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(['image', 'n_visible', 'label', *predictions.classes])
+        writer.writerows(zip(image_ids, predictions.n_visible, *columns))
+
+
+def read_predictions(path) -> dict[str, numpy.ndarray]:
+    """Columns of such a file: names of classes (n,), and ``n_visible`` (n,), int."""
+    with open(path, newline='', encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: numpy.array([row[name] for row in rows]) for name in rows[0]}
+    return {**columns, 'n_visible': columns['n_visible'].astype(int)}

@@ -1,0 +1,175 @@
+"""How settings are declared, read from YAML and checked."""
+import dataclasses
+import difflib
+from pathlib import Path
+import typing
+
+import yaml
+
+from finetune.errors import InputError
+
+KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
+         dict: 'name: value pairs', list[int]: 'a list of whole numbers'}
+
+
+class Needs(typing.NamedTuple):
+    """What must be so for a setting to be read at all."""
+
+    text: str
+    holds: typing.Callable      # function of the whole config
+
+
+def setting(default, comment, *, choices=None, between=None, needs=None):
+    """A field of a dataclass of settings.
+
+    Args:
+        default: Value if nothing else is given.
+        comment (str): What it is, in a line.
+        choices (iterable of str or None): All that is allowed.
+        between (tuple or None): Smallest and largest value, both allowed.
+        needs (Needs or None): When the setting is read; ``None``: always.
+
+    """
+    metadata = {'comment': comment, 'choices': choices, 'between': between, 'needs': needs}
+    if isinstance(default, (list, dict)):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class _Loader(yaml.SafeLoader):
+
+    """PyYAML's safe loader, which would take the last one of duplicate keys in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        for i, (key, _) in enumerate(node.value):
+            if key.value in keys[:i]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f'{key.value} is there twice', key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path, what='a config has the sections data, model and training'):
+    """A file of name: value pairs as a dict.
+
+    Raises:
+        finetune.errors.InputError: Names the file and, if it is not YAML, the line.
+
+    """
+    try:
+        text = Path(path).read_text(encoding='utf-8')
+    except FileNotFoundError:
+        raise InputError(f'{path}: there is no such config; configs/ holds the ones that come '
+                         'with the program.')
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'{path}: cannot be read ({error}).')
+    tree = parse(text, str(path))
+    if tree is not None and not isinstance(tree, dict):
+        raise InputError(f'{path}: {what}.')
+    return tree or {}
+
+
+def parse(text, where):
+    """The value of YAML text."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, 'problem_mark', None)
+        line = f', line {mark.line + 1}' if mark else ''
+        problem = getattr(error, 'problem', None) or 'not valid'
+        raise InputError(f'{where}{line}: this is not YAML ({problem}); correct the line.')
+
+
+def fill(section, tree, where, prefix='', names=None):
+    """Sets the fields of a dataclass, and of those within it, from a dict.
+
+    Args:
+        section: Instance of a dataclass whose fields are :func:`setting` or such dataclasses.
+        tree (dict): Names and values.
+        where (str): Where they are from, for messages.
+        prefix (str): Before the names, in messages.
+        names (list of str): All dotted names, the nearest of which is suggested for an unknown one.
+
+    Returns:
+        list of str: Dotted names of the settings that were set.
+
+    Raises:
+        finetune.errors.InputError: For an unknown name, or a value of another type.
+
+    """
+    if not isinstance(tree, dict):
+        raise InputError(f'{where}: {prefix.rstrip(".") or "the config"} is a section; '
+                         'give name: value pairs.')
+    types = typing.get_type_hints(type(section))
+    names = dotted_names(section) if names is None else names
+    filled = []
+    for key, value in tree.items():
+        name = f'{prefix}{key}'
+        if key not in types:
+            raise InputError(f'{where}: there is no setting {name}{_nearest(name, names)}')
+        if dataclasses.is_dataclass(types[key]):
+            filled += fill(getattr(section, key), value or {}, where, f'{name}.', names)
+            continue
+        filled.append(name)
+        value = _converted(types[key], value, f'{where}: {name}')
+        if types[key] is dict:
+            getattr(section, key).update(value)
+        else:
+            setattr(section, key, value)
+    return filled
+
+
+def dotted_names(section):
+    """Names of all settings of a dataclass, and of the dataclasses within it."""
+    names = []
+    for field in dataclasses.fields(section):
+        if dataclasses.is_dataclass(field.type):
+            names += [f'{field.name}.{name}' for name in dotted_names(field.type)]
+        elif field.metadata:
+            names.append(field.name)
+    return names
+
+
+def _nearest(name, names):
+    same_ending = [other for other in names if other.split('.')[-1] == name.split('.')[-1]]
+    match = same_ending or difflib.get_close_matches(name, names, 1, 0)
+    return f'; did you mean {match[0]}?' if match else '.'
+
+
+def _converted(kind, value, where):
+    """Converts by the field's type: PyYAML reads 1e-3 as text."""
+    try:
+        if kind is bool or isinstance(value, bool):
+            if kind is bool and isinstance(value, bool):
+                return value
+        elif kind is int and float(value) == int(float(value)):
+            return int(float(value))
+        elif kind is float:
+            return float(value)
+        elif kind is str and isinstance(value, (str, int, float)):
+            return str(value)
+        elif kind is dict and isinstance(value, dict):
+            return {str(key): item for key, item in value.items()}
+        elif kind == list[int] and isinstance(value, list):
+            return [_converted(int, item, where) for item in value]
+        elif kind is str and value is None:
+            return ''
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InputError(f'{where} is {value!r}, but must be {KINDS[kind]}.')
+
+
+def check(section, where, prefix=''):
+    """Raises an error for a value that is not one of the choices or not in the range."""
+    for field in dataclasses.fields(section):
+        value, name = getattr(section, field.name), f'{prefix}{field.name}'
+        if dataclasses.is_dataclass(value):
+            check(value, where, f'{name}.')
+        elif field.metadata.get('choices') and value not in field.metadata['choices']:
+            raise InputError(f'{where}: {name} is {value!r}, but must be one of '
+                             f'{", ".join(c or repr(c) for c in field.metadata["choices"])}.')
+        elif field.metadata.get('between'):
+            low, high = field.metadata['between']
+            if not low <= value <= high:
+                raise InputError(f'{where}: {name} is {value}, but must be between {low} and '
+                                 f'{high:g}.')

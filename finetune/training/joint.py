@@ -1,0 +1,73 @@
+"""Joint learning (Sect. 3): one of the two methods of an experiment."""
+from dataclasses import replace
+
+from finetune.models import pretrained
+from finetune.models.part_classifier import build_classifier
+from finetune.runs.folder import NEW, RunFolder
+from finetune.runs.opening import seed_generators
+from finetune.runs.predictions import iterate_test_images, predict
+from finetune.training.trainer import build_trainer
+
+HIDE = .25, .5, .75, 1.     # shares of the visible parts that are hidden after training
+
+
+class JointLearning:
+
+    """CNNs, mixture and linear layers learn together.
+
+    Args:
+        config (finetune.config.Config): Settings of the run.
+        lists (finetune.data.file_lists.FileLists): The data set.
+        device (chainer.backend.Device): Where to compute.
+        start (finetune.runs.folder.RunFolder, str or None): What the CNNs start from: the run of
+            the pre-training, a file of weights, or random weights.
+
+    """
+
+    def __init__(self, config, lists, device, start):
+        self.config, self.lists, self.device = config, lists, device
+        seed_generators(config.training.seed, device)
+        self.model = build_classifier(config, lists)
+        if start is not None:
+            weights = start.model if isinstance(start, RunFolder) else start
+            pretrained.load_backbones(self.model, weights)
+            print(f'{weights}: the CNNs start from these weights, the layers behind them from '
+                  'random ones', flush=True)
+
+    @staticmethod
+    def needs_start(folder):
+        """Whether there is nothing yet that the run could go on from."""
+        return folder.state == NEW
+
+    def learn(self, folder):
+        """Trains to the end, from the newest snapshot if there is one, and saves the weights."""
+        self.model.to_device(self.device)
+        trainer = build_trainer(self.model, self.config, self.lists, self.device, folder)
+        # Not by the extension's autoload, which comes after all other extensions' initialisation.
+        folder.load_newest_snapshot(trainer)
+        folder.write_settings(self.config)
+        trainer.run(show_loop_exception_msg=False)
+        folder.save_model(self.model)
+
+    def load(self, folder):
+        """Takes the weights of a finished run."""
+        pretrained.load_classifier(self.model, folder.model)
+        self.model.to_device(self.device)
+
+    def predict(self):
+        """Predictions for the test images, and further numbers for the evaluation."""
+        predictions = self._predict(self.config)
+        numbers = {'loss': predictions.loss, 'n_parameters': int(self.model.count_params())}
+        if self.config.data.has_parts:
+            numbers['robustness'] = self._robustness()
+        return predictions, numbers
+
+    def _predict(self, config, hide=0.):
+        with iterate_test_images(config, self.lists, hide) as iterator:
+            return predict(self.model, iterator, self.device)
+
+    def _robustness(self):
+        """Accuracy when test images show fewer parts than they could, or parts in disorder."""
+        hidden = {hide: self._predict(self.config, hide).accuracies for hide in HIDE}
+        in_disorder = replace(self.config, data=replace(self.config.data, order='shuffled'))
+        return {'hidden': hidden, 'shuffled': self._predict(in_disorder).accuracies}

@@ -1,0 +1,87 @@
+"""What docs/extending.md adds can be added as it says: a file and a row, and it trains."""
+from pathlib import Path
+import re
+import sys
+
+import pytest
+import yaml
+
+from finetune import catalogue, cli
+from finetune.data import file_lists
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs/extending.md'
+SECTIONS = dict(re.findall(r'^## (.*?)\n(.*?)(?=^## |\Z)', PAGE.read_text(encoding='utf-8'),
+                           re.MULTILINE | re.DOTALL))
+
+
+@pytest.fixture
+def add(tmp_path, monkeypatch):
+    """Adds the file and the row of a section of the page to the program."""
+    def add_section(title):
+        code, = re.findall(r'```python\n(.*?)```', SECTIONS[title], re.DOTALL)
+        package, name = re.search(r'This is \*\*finetune/(\w+)/(\w+)\.py', SECTIONS[title]).groups()
+        package = sys.modules[f'finetune.{package}']
+        table, row = re.search(r'^@@ (\w+) @@\n\+ +(.*)$', SECTIONS[title], re.MULTILINE).groups()
+        (tmp_path / 'added').mkdir()
+        (tmp_path / 'added' / f'{name}.py').write_text(code)
+        monkeypatch.setattr(package, '__path__', [*package.__path__, str(tmp_path / 'added')])
+        monkeypatch.delitem(sys.modules, f'{package.__name__}.{name}', raising=False)
+        (key, value), = eval(f'{{{row}}}', vars(catalogue)).items()
+        monkeypatch.setitem(getattr(catalogue, table), key, value)
+        return key
+    return add_section
+
+
+def train(config):
+    assert cli.main(['train', config, '--dry-run']) == 0
+    assert cli.main(['train', config]) == 0
+    evaluation = yaml.safe_load(Path('results/config/seed0/evaluation.yml').read_text())
+    return evaluation['accuracy'], evaluation['n_parameters']
+
+
+def test_cnn(add, write_config, capsys):
+    name = add('A CNN')
+    config = write_config(model={'architecture': name}, training={'epochs': 1})
+    accuracies, n_parameters = train(config)
+    assert set(accuracies) == {'both', 'global', 'parts'}
+    n_features, n_classes, n_components = 12, 3, 2
+    cnn = n_features * (3 * 8 * 8 + 1)
+    heads = n_classes * (n_features + 1 + 2 * n_components * n_features + 1)
+    assert n_parameters == 2 * cnn + heads
+    assert f'2 x {n_features} x 4 x 4' in capsys.readouterr().out
+    assert cli.main(['train', config, '--set', 'data.input_size=15']) == 2
+
+
+def test_encoding(add, write_config, capsys):
+    name = add('An encoding')
+    config = write_config(model={'encoding': name}, training={'epochs': 1})
+    accuracies, _ = train(config)
+    assert set(accuracies) == {'both', 'global', 'parts'}
+    assert cli.main(['evaluate', 'results/config/seed0']) == 0
+    assert cli.main(['runtime', config, '--steps', '2']) == 0
+    capsys.readouterr()
+    assert cli.main(['train', config, '--set', 'model.n_components=3']) == 2
+    assert 'it needs model.encoding fve or gradient_fve' in capsys.readouterr().err
+    assert cli.main(['visualize', 'mixture', 'results/config/seed0']) == 2
+    assert 'no mixture to look into' in capsys.readouterr().err
+    assert cli.main(['visualize', 'confusion', 'results/config/seed0']) == 0
+
+
+def test_data_set(add, write_config, birds, capsys):
+    name = add('A data set')
+    lists = file_lists.read_cub(birds)
+    lines = [f'{record.path.relative_to(birds)} {lists.class_names[record.label]} {split}'
+             for split, records in (('train', lists.train), ('test', lists.test))
+             for record in records]
+    (birds / 'list.txt').write_text('\n'.join(lines))
+    config = write_config(data={'dataset': name, 'parts': 'GLOBAL'}, model={'encoding': 'gap'},
+                          training={'epochs': 1})
+    accuracies, _ = train(config)
+    assert set(accuracies) == {'both'}
+    assert 'classes 3, training images 12, test images 6, parts 0' in capsys.readouterr().out
+    assert cli.main(['doctor', config]) == 0
+    assert 'all 18 images are there' in capsys.readouterr().out
+    assert cli.main(['visualize', 'parts', config, '--images', '2']) == 0
+    (birds / 'list.txt').write_text('a.png finch')
+    assert cli.main(['train', config, '--output', 'other']) == 2
+    assert 'list.txt, line 1: has 2 columns instead of 3' in capsys.readouterr().err
