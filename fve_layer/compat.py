@@ -1,7 +1,7 @@
-"""What Chainer 7.8.1 and ChainerCV 0.13.1 miss on current Python, NumPy and setuptools.
+"""Makes Chainer 7.8.1 and ChainerCV 0.13.1 run on current Python, NumPy and setuptools.
 
-One function per symptom; each does nothing where its symptom does not exist. :func:`apply` runs
-them all, best before ``import chainer``. Nothing is left behind in NumPy's own namespace.
+One function per incompatibility; it does nothing where the incompatibility does not occur.
+:func:`apply` calls all of them, preferably before ``import chainer``. NumPy itself is not modified.
 """
 import atexit
 import builtins
@@ -19,7 +19,7 @@ import numpy
 
 
 def apply():
-    """Makes Chainer and ChainerCV work; importing ``fve_layer`` calls it."""
+    """Applies all workarounds; called when ``fve_layer`` is imported."""
     if _hook in sys.meta_path:
         return
     sys.meta_path.insert(0, _hook)
@@ -30,14 +30,14 @@ def apply():
 
 
 def environment_check():
-    """``numpy.distutils``, deprecated, then gone, imported by ``chainer._environment_check``."""
-    # All that module does is to warn, of every CuPy newer than 7 among other things.
+    """``chainer._environment_check`` imports ``numpy.distutils``, removed for Python 3.12."""
+    # The module only issues warnings, for example about any CuPy newer than 7.
     name = 'chainer._environment_check'
     sys.modules.setdefault(name, _module(name, check=lambda: None))
 
 
 def sctypes():
-    """``numpy.sctypes``, gone in NumPy 2, in ``chainer.functions.array.as_strided``."""
+    """``chainer.functions.array.as_strided`` uses ``numpy.sctypes``, removed in NumPy 2."""
     if _numpy_has('sctypes'):
         return
     names = {'sctypes': {
@@ -46,7 +46,7 @@ def sctypes():
 
     @contextlib.contextmanager
     def around(module):
-        # Read while the module is imported, when it cannot have a view yet.
+        # The module reads it at import time, before its NumPy can be replaced.
         vars(numpy).update(names)
         try:
             yield
@@ -58,14 +58,14 @@ def sctypes():
 
 
 def float_in_resize_images():
-    """``numpy.float``, deprecated, gone in NumPy 1.24, in ``chainer.functions.resize_images``."""
+    """``chainer.functions.resize_images`` uses ``numpy.float``, removed in NumPy 1.24."""
     if _numpy_has('float'):
         return
 
     @contextlib.contextmanager
     def around(module):
         yield
-        # Only the function: elsewhere the module asks whether ``xp is numpy``.
+        # Only in this function, because others in the module test whether ``xp is numpy``.
         names = dict(vars(module), numpy=_numpy_with({'float': float}))
         module.compute_indices_and_weights = types.FunctionType(
             module.compute_indices_and_weights.__code__, names)
@@ -74,10 +74,10 @@ def float_in_resize_images():
 
 
 def pkg_resources_import():
-    """``pkg_resources``, gone in setuptools 82, in ``chainercv`` and ``chainer.testing``."""
+    """``chainercv`` and ``chainer.testing`` need ``pkg_resources``, removed in setuptools 82."""
     @contextlib.contextmanager
     def around(module):
-        with _lent('pkg_resources', _pkg_resources):
+        with _substitute_module('pkg_resources', _pkg_resources):
             yield
 
     for name in ('chainercv', 'chainer.testing.helper', 'chainer.testing.doctest_helper'):
@@ -85,27 +85,27 @@ def pkg_resources_import():
 
 
 def nms_extension():
-    """The C extension ``chainercv.utils.bbox._nms_gpu_post``, where it was not compiled."""
+    """ChainerCV imports ``_nms_gpu_post``, a C extension that may not have been compiled."""
     @contextlib.contextmanager
     def around(module):
-        with _lent('chainercv.utils.bbox._nms_gpu_post', _nms_gpu_post):
+        with _substitute_module('chainercv.utils.bbox._nms_gpu_post', _nms_gpu_post):
             yield
 
     _around_import('chainercv.utils.bbox.non_maximum_suppression', around)
 
 
 def strtobool():
-    """``distutils``, gone in Python 3.12, in ``chainercv.utils.download``."""
+    """``chainercv.utils.download`` uses ``distutils``, removed in Python 3.12."""
     @contextlib.contextmanager
     def around(module):
-        with _lent('distutils.util', _distutils_util):
+        with _substitute_module('distutils.util', _distutils_util):
             yield
 
     _around_import('chainercv.utils.download', around)
 
 
 def bool_in_chainercv():
-    """``numpy.bool``, absent in NumPy 1.24 to 1.26, in ChainerCV's key point modules."""
+    """ChainerCV's key point modules use ``numpy.bool``, missing in NumPy 1.24 to 1.26."""
     if _numpy_has('bool'):
         return
 
@@ -121,7 +121,7 @@ def bool_in_chainercv():
 
 
 def int_of_array():
-    """``int`` of a one-element array, an error in NumPy 2, in ChainerMN's multi-node iterator."""
+    """ChainerMN's multi-node iterator calls ``int`` on a 1-d array, deprecated in NumPy 1.25."""
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         try:
@@ -139,34 +139,34 @@ def int_of_array():
 
 
 def iterators_at_exit():
-    """Iterators with workers that nobody finalized hang Python 3.13 when it ends."""
-    live = weakref.WeakSet()
+    """Python 3.13 hangs at exit if an iterator with workers has not been finalized."""
+    iterators = weakref.WeakSet()
 
     @contextlib.contextmanager
     def around(module):
         yield
-        # Registered after multiprocessing's own function and so run before it.
-        atexit.register(lambda: [iterator.finalize() for iterator in list(live)])
+        # Registered after multiprocessing's exit handler, and therefore called before it.
+        atexit.register(lambda: [iterator.finalize() for iterator in list(iterators)])
         for name in {'MultiprocessIterator', 'MultithreadIterator'} & set(vars(module)):
-            _remember_instances(getattr(module, name), live)
+            _register_instances(getattr(module, name), iterators)
 
     for name in ('multiprocess_iterator', 'multithread_iterator'):
         _around_import('chainer.iterators.' + name, around)
 
 
-def _remember_instances(cls, live):
+def _register_instances(cls, instances):
     init = cls.__init__
 
     @functools.wraps(init)
-    def remember(self, *args, **kwargs):
+    def init_and_register(self, *args, **kwargs):
         init(self, *args, **kwargs)
-        live.add(self)
+        instances.add(self)
 
-    cls.__init__ = remember
+    cls.__init__ = init_and_register
 
 
 class _ImportHook(importlib.abc.MetaPathFinder):
-    """Runs the import of a module inside the context manager registered for it."""
+    """Executes a module inside the context manager registered for it."""
 
     def __init__(self):
         self.around = {}
@@ -189,17 +189,17 @@ _hook = _ImportHook()
 
 def _around_import(name, context):
     _hook.around[name] = context
-    if name in sys.modules:  # imported before us: what remains is what comes after the import
+    if name in sys.modules:     # already imported: only the code after the yield has an effect
         with context(sys.modules[name]):
             pass
 
 
 @contextlib.contextmanager
-def _lent(name, make):
-    """Lends ``sys.modules`` the module that ``make`` returns if the real one is missing."""
+def _substitute_module(name, make):
+    """Temporarily puts the module that ``make`` returns in place of a missing one."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # that it will be gone
+            warnings.simplefilter('ignore')     # deprecation warnings
             importlib.import_module(name)
     except ImportError:
         sys.modules[name] = make(name)
@@ -212,7 +212,7 @@ def _lent(name, make):
 
 
 def _numpy_has(name):
-    """Whether NumPy has the name and does not warn of it."""
+    """Whether NumPy has the name and it is not deprecated."""
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         try:
@@ -222,7 +222,7 @@ def _numpy_has(name):
 
 
 def _numpy_with(names):
-    """A module that is NumPy and ``names`` besides."""
+    """A copy of the NumPy module with additional names."""
     return _module('numpy', **{**vars(numpy), **names})
 
 
