@@ -1,65 +1,68 @@
 """A Gaussian mixture with diagonal covariances: densities, E-step, M-step. Pure array maths.
 
-Everything here takes NumPy or CuPy arrays. A mixture is three arrays: ``mean`` (K, D),
-``var`` (K, D) and ``weight`` (K,).
+All functions take NumPy or CuPy arrays. A mixture is three arrays: ``mean`` (K, D), ``var`` (K, D)
+and ``weight`` (K,).
 
-With z = x - centre, the log density of a component is linear in z and in z * z, so that densities
-and sufficient statistics are matrix products and no (N, T, K, D) array ever exists. Two measures
-keep float32 accurate: ``centre`` is the mean of the mixture, and what all components have in
-common is taken out of their coefficients in float64 (a softmax does not change by it).
+With z = x - centre, the log density of a component is linear in z and z * z, so densities and
+sufficient statistics are matrix products and there is no (N, T, K, D) array. Two measures keep
+float32 accurate: ``centre`` is the mean of the mixture, and the part that all components have in
+common, which cancels in the softmax, is subtracted from their coefficients in float64.
 """
-from typing import Any, NamedTuple
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 from chainer import backend
 import numpy
+
+from fve_layer.arrays import Array
 
 # Responsibilities below exp(-36) become exact zeros: they are below float64's resolution of their
 # sum, and denormal numbers slow matrix products down by an order of magnitude.
 NEGLIGIBLE = float(numpy.exp(-36))
 
-# Values in a block of features: it, its square and the operands of its products stay in the second
-# level of a CPU's cache, which halves the time of the products. Only where there are many
-# components is a block larger, lest adding up their sums takes longer than the products.
+# Values in a block of features. The block, its square and the operands of its products fit into a
+# CPU's level 2 cache, which halves the time of the products. Blocks are larger only if there are
+# many components: accumulating the sums would take longer than the products.
 BLOCK_SIZE = 2 ** 16
 
-# A component that received less than this many features in a batch learns nothing from it.
+# A component with fewer features than this in a batch keeps its mean and variance.
 MIN_FEATURES = 1e-3
 
-# Weights are kept above this, so that a component that lost its features can win some back.
+# Lower bound of the weights: a component that lost all its features can recover.
 MIN_WEIGHT = 1e-6
 
-# Relative error of a logit at which float32 is given up: 2^-24 times the largest squared
-# Mahalanobis distance of a component from the centre. About twice this is the responsibilities'.
+# Logits are computed in float64 if their error in float32 would exceed this. The error is estimated
+# as 2^-24 times the largest squared Mahalanobis distance of a component from the centre; the
+# relative error of the responsibilities is about twice as large.
 MAX_LOGIT_ERROR = 5e-4
 
 
 class LogDensity(NamedTuple):
     """log(weight_k p_k(x)) as ``const + linear z + square z^2 + common(z)`` with z = x - centre."""
 
-    centre: Any         # (D,)
-    offset: Any         # (K, D): mean - centre
-    linear: Any         # (K, D): offset / var, less its mean over the components
-    square: Any         # (K, D): -1 / (2 var), less its mean over the components
-    const: Any          # (K,)
-    common: tuple       # the three means taken out: (D,), (D,), scalar
+    centre: Array       # (D,)
+    offset: Array       # (K, D): mean - centre
+    linear: Array       # (K, D): offset / var, minus its mean over the components
+    square: Array       # (K, D): -1 / (2 var), minus its mean over the components
+    const: Array        # (K,)
+    common: Tuple[Array, Array, Array]      # the means subtracted: (D,), (D,), scalar
 
 
 class Statistics(NamedTuple):
     """Sufficient statistics of a batch about ``centre``, in float64: z = x - centre."""
 
-    centre: Any         # (D,), or (K, D): one for each component
-    s0: Any             # (K,): sum of responsibilities, N_k in Eqs. 3-5
-    s1: Any             # (K, D): sum of responsibility * z
-    s2: Any             # (K, D): sum of responsibility * z^2
-    log_likelihood: Any  # scalar: mean over the features
+    centre: Array       # (D,), or (K, D): one for each component
+    s0: Array           # (K,): sum of responsibilities, N_k in Eqs. 3-5
+    s1: Array           # (K, D): sum of responsibility * z
+    s2: Array           # (K, D): sum of responsibility * z^2
+    log_likelihood: Array   # scalar: mean over the features
 
 
-def log_density(mean, var, weight, dtype):
-    """Coefficients of the components' log densities (Eq. 2), in ``dtype`` or, if need be, float64.
+def log_density(mean: Array, var: Array, weight: Array, dtype: numpy.dtype) -> LogDensity:
+    """Coefficients of the log densities of the components (Eq. 2).
 
-    A mixture whose components lie so far apart in units of their deviations that float32 cannot
-    tell two logits apart is given float64 coefficients; arrays of a GPU always are, since to ask
-    would be to wait for it.
+    They are in ``dtype``, or in float64 if the components are so far apart, relative to their
+    standard deviations, that float32 cannot resolve the logits. On a GPU they are always in
+    float64, because this check would need a synchronization.
     """
     xp = backend.get_array_module(mean)
     mean, var, weight = (a.astype(numpy.float64) for a in (mean, var, weight))
@@ -73,16 +76,16 @@ def log_density(mean, var, weight, dtype):
     square = -.5 / var
     const = -.5 * (xp.log(2 * numpy.pi * var) + offset * linear).sum(axis=1)
     common = linear.mean(axis=0), square.mean(axis=0), const.mean()
-    with numpy.errstate(divide='ignore'):   # a weight of zero is a component that is never chosen
+    with numpy.errstate(divide='ignore'):   # a component of zero weight has no responsibility
         log_weight = xp.log(weight)
     coefficients = (offset, linear - common[0], square - common[1], const - common[2] + log_weight)
     return LogDensity(centre, *(a.astype(dtype) for a in coefficients), common)
 
 
 def blocks(features, n_components, mask=None):
-    """Cuts the features (T, D) of an image into pieces that stay in a CPU's cache.
+    """Splits the features (T, D) of an image into blocks that fit into a CPU's cache.
 
-    Yields ``(rows, piece)``; features that do not count are left out and so cost nothing.
+    Yields ``(rows, block)``, without the features that do not count.
     """
     step = max(BLOCK_SIZE // features.shape[1], 2 * n_components)
     rows = None if mask is None else mask.nonzero()[0]
@@ -92,13 +95,13 @@ def blocks(features, n_components, mask=None):
 
 
 def shift(features, centre):
-    """z = x - centre and z * z, each (..., T, D)."""
+    """Returns z = x - centre and z * z, each (..., T, D)."""
     z = features - centre
     return z, z * z
 
 
 def posterior(density, z, z2):
-    """Responsibilities (Eq. 1), components in rows: (..., K, T), and the log normaliser (..., T)."""
+    """Responsibilities (Eq. 1), components in rows: (..., K, T), and log normalisers (..., T)."""
     xp = backend.get_array_module(z)
     if len(density.const) == 1:
         resp = xp.ones(z.shape[:-2] + (1,) + z.shape[-2:-1], dtype=z.dtype)
@@ -111,16 +114,16 @@ def posterior(density, z, z2):
 
 def _softmax(xp, logits):
     """Softmax over the components (second to last axis), in place, and its log normaliser."""
-    top = logits.max(axis=-2, keepdims=True)
-    logits -= top
+    maximum = logits.max(axis=-2, keepdims=True)
+    logits -= maximum
     resp = xp.exp(logits, out=logits)
     resp *= resp > NEGLIGIBLE
     total = resp.sum(axis=-2, keepdims=True)
     resp /= total
-    return resp, (top + xp.log(total))[..., 0, :]
+    return resp, (maximum + xp.log(total))[..., 0, :]
 
 
-def responsibilities(x, mean, var, weight):
+def responsibilities(x: Array, mean: Array, var: Array, weight: Array) -> Array:
     """Soft assignments w_nk of features to components (Eq. 1).
 
     Args:
@@ -137,7 +140,7 @@ def responsibilities(x, mean, var, weight):
     return resp.swapaxes(-1, -2).astype(x.dtype, copy=False)
 
 
-def log_likelihood(x, mean, var, weight):
+def log_likelihood(x: Array, mean: Array, var: Array, weight: Array) -> Array:
     """Log density of the mixture, log sum_k alpha_k p_k(x) (Sect. 3.1), in nats.
 
     Args:
@@ -155,8 +158,14 @@ def log_likelihood(x, mean, var, weight):
     return posterior(density, z, z2)[1] + z @ linear + z2 @ square + const
 
 
-def image_sums(density, features, mask=None):
-    """Sums over the features (T, D) of an image that count: what Eqs. 3-5 and 13, 14 are made of.
+def image_sums(density: LogDensity, features: Array, mask: Optional[Array] = None
+               ) -> Tuple[Array, Array, Array, Array, List[Array]]:
+    """Sufficient statistics of an image for Eqs. 3-5 and 13, 14.
+
+    Args:
+        density (LogDensity): Log densities of the components.
+        features (array): Local features of the image, shape (T, D).
+        mask (array or None): Features that count, shape (T,), bool.
 
     Returns:
         tuple: s0 (K,), s1 (K, D) and s2 (K, D) as in :class:`Statistics`, in the precision of
@@ -179,8 +188,9 @@ def image_sums(density, features, mask=None):
     return s0, s1, s2, log_sum, resps
 
 
-def e_step(x, mean, var, weight, mask=None):
-    """Responsibilities of a batch, summed up to its sufficient statistics (Eq. 1).
+def e_step(x: Array, mean: Array, var: Array, weight: Array,
+           mask: Optional[Array] = None) -> Statistics:
+    """Computes the responsibilities of a batch (Eq. 1) and its sufficient statistics.
 
     Args:
         x (array): Local features, shape (N, T, D).
@@ -206,13 +216,14 @@ def e_step(x, mean, var, weight, mask=None):
     return Statistics(density.centre, s0, s1, s2, log_likelihood / xp.maximum(n, 1))
 
 
-def m_step(statistics, mean, var, var_floor):
-    """New parameters of the mixture from a batch (Eqs. 3-5; Eq. 5 is a variance).
+def m_step(statistics: Statistics, mean: Array, var: Array,
+           var_floor: float) -> Tuple[Array, Array, Array]:
+    """Estimates the parameters of the mixture from a batch (Eqs. 3-5; Eq. 5 is a variance).
 
-    A component that received almost nothing keeps the mean and variance given.
+    A component with hardly any features in the batch keeps the mean and variance given.
 
     Args:
-        statistics (Statistics): What :func:`e_step` returned.
+        statistics (Statistics): Sufficient statistics of the batch, see :func:`e_step`.
         mean, var (array): Current means and variances, shape (K, D).
         var_floor (float): Smallest variance.
 
@@ -222,39 +233,39 @@ def m_step(statistics, mean, var, var_floor):
     """
     centre, s0, s1, s2, _ = statistics
     xp = backend.get_array_module(s0)
-    learns = (s0 > MIN_FEATURES)[:, None]
-    n_k = xp.where(learns, s0[:, None], 1)
+    active = (s0 > MIN_FEATURES)[:, None]
+    n_k = xp.where(active, s0[:, None], 1)
     step = s1 / n_k
-    new_mean = xp.where(learns, centre + step, mean)
-    new_var = xp.where(learns, xp.maximum(s2 / n_k - step * step, var_floor), var)
+    new_mean = xp.where(active, centre + step, mean)
+    new_var = xp.where(active, xp.maximum(s2 / n_k - step * step, var_floor), var)
     return new_mean, new_var, s0 / xp.maximum(s0.sum(), MIN_FEATURES)
 
 
-def ema_rate(n_updates, ema_decay):
-    """Share of the newest batch in a bias-corrected exponential moving average (Eqs. 6-9).
+def ema_rate(n_updates: Union[int, Array], ema_decay: float) -> Union[float, Array]:
+    """Weight of the latest batch in a bias-corrected exponential moving average (Eqs. 6-9).
 
     With a[t] = decay a[t-1] + (1 - decay) b and the correction a / (1 - decay^t), the corrected
-    average itself moves towards b by the share (1 - decay) / (1 - decay^t): one at t = 1.
+    average itself moves towards b at the rate (1 - decay) / (1 - decay^t), which is 1 at t = 1.
 
     Args:
         n_updates (int or array): t, the number of batches seen, this one included; at least 1.
         ema_decay (float): lambda, in [0, 1).
 
     Returns:
-        float or array: The share, in (0, 1].
+        float or array: The rate, in (0, 1].
 
     """
     return (1 - ema_decay) / (1 - ema_decay ** n_updates)
 
 
-def bounded_weight(weight):
-    """Weights that stay positive and sum to one, shape (K,)."""
+def bounded_weight(weight: Array) -> Array:
+    """Clips the weights (K,) from below and normalises them: positive, sum one."""
     weight = weight.clip(MIN_WEIGHT, None)
     return weight / weight.sum()
 
 
-def normalized_entropy(weight):
-    """Entropy of the weights in units of that of equal weights: 1 if all components share alike."""
+def normalized_entropy(weight: Array) -> Array:
+    """Entropy of the weights (K,) relative to that of uniform weights, a scalar in [0, 1]."""
     xp = backend.get_array_module(weight)
     if len(weight) == 1:
         return xp.ones((), dtype=weight.dtype)

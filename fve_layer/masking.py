@@ -1,9 +1,13 @@
 """Which local features of an image count."""
+from typing import Optional
+
 from chainer import backend
 
+from fve_layer.arrays import Array
 
-def check_shapes(x, mask, in_size):
-    """Raises a ValueError unless x is (N, T, D) and the mask (N, T)."""
+
+def check_shapes(x: Array, mask: Optional[Array], in_size: int) -> None:
+    """Raises a ValueError unless x is (N, T, in_size) and the mask (N, T)."""
     if x.ndim != 3 or x.shape[2] != in_size:
         raise ValueError('x must have the shape (N, T, {}), not {}'.format(in_size, x.shape))
     if mask is not None and mask.shape != x.shape[:2]:
@@ -11,19 +15,20 @@ def check_shapes(x, mask, in_size):
             x.shape[:2], mask.shape))
 
 
-def counting_features(x, visible=None, norm_filter=False):
-    """Marks the local features that enter the mixture and the encoding (Sect. 3.4).
+def counting_features(x: Array, visible: Optional[Array] = None,
+                      norm_filter: bool = False) -> Optional[Array]:
+    """Selects the local features that enter the mixture and the encoding (Sect. 3.4).
 
     With ``norm_filter`` a feature counts if its L2 norm is strictly greater than the mean norm of
-    the visible features of its image. Where that leaves none (all norms equal), all visible
-    features of the image count. Hidden features are never looked at, whatever they hold.
+    the visible features of its image. If no feature passes (all norms are equal), all visible
+    features of the image count. The values of hidden features are ignored, even if they are NaN.
 
     Differs from the authors' code, which also keeps features whose norm equals the mean, and
     raises an error for an image without visible features.
 
     Args:
         x (array): Local features, shape (N, T, D).
-        visible (array or None): Visible features, shape (N, T), bool. ``None``: all are.
+        visible (array or None): Visible features, shape (N, T), bool. ``None``: all are visible.
         norm_filter (bool): Whether features with a small norm are left out.
 
     Returns:
@@ -37,11 +42,10 @@ def counting_features(x, visible=None, norm_filter=False):
     xp = backend.get_array_module(x)
     if visible is None:
         visible = xp.ones(x.shape[:2], dtype=bool)
-    norm = _norms(xp, x)
-    norm = xp.where(visible, norm, 0)
+    norm = xp.where(visible, _norms(xp, x), 0)
     n_visible = xp.maximum(visible.sum(axis=1, keepdims=True), 1)
-    counts = visible & (norm > norm.sum(axis=1, keepdims=True) / n_visible)
-    return xp.where(counts.any(axis=1, keepdims=True), counts, visible)
+    counting = visible & (norm > norm.sum(axis=1, keepdims=True) / n_visible)
+    return xp.where(counting.any(axis=1, keepdims=True), counting, visible)
 
 
 def _norms(xp, x):

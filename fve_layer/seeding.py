@@ -1,24 +1,29 @@
-"""First guess of a mixture: k-means++ with restarts. On the host, once, from the first batch."""
+"""Initial mixture from the first batch: k-means++ with restarts, computed on the CPU."""
+from typing import Tuple
+
 import numpy
 
 MAX_FEATURES_PER_COMPONENT = 256
 MIN_STARTS, MAX_STARTS = 10, 30
-CHEAP = 2 ** 21         # distances times dimensions per iteration of all starts together
+CHEAP = 2 ** 21         # multiplications per iteration, in all starts together
 N_ITERATIONS = 20
 
 
-def kmeans_mixture(x, n_components, var_floor, seed):
-    """Means, variances and weights of the best of several k-means clusterings.
+def kmeans_mixture(x: numpy.ndarray, n_components: int, var_floor: float,
+                   seed: int) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """Estimates means, variances and weights from the best of several k-means clusterings.
 
-    A single start finds all ten clusters of the supplement's data (Sect. S3) in about half of the
-    runs, ten starts in 98 to 99 of 100, thirty practically always: there are ten, and up to thirty
-    where they cost next to nothing. At most 256 features per component are looked at.
+    On the supplement's data (Sect. S3) a single start finds all ten clusters in about half of the
+    runs, ten starts in 98 to 99 of 100 runs, and thirty starts in practically all. So there are ten
+    starts, and up to thirty if the data are small. A random sample of at most 256 features per
+    component is clustered.
 
     Args:
         x (numpy.ndarray): Features, shape (M, D), M at least 1.
-        n_components (int): K. If there are fewer features, copies with a little noise fill up.
+        n_components (int): Number of components K. If there are fewer features than that, noisy
+            copies of them are added.
         var_floor (float): Smallest variance.
-        seed (int): Seed of the random choices.
+        seed (int): Seed of the random number generator.
 
     Returns:
         tuple of arrays: Means (K, D), variances (K, D) and weights (K,), float64.
@@ -49,7 +54,7 @@ def _n_starts(n_components, size):
 
 
 def _sample(x, n_components, var_floor, random):
-    """Some of the features if there are many, noisy copies besides if there are too few."""
+    """A random sample of many features; too few features are completed with noisy copies."""
     n = MAX_FEATURES_PER_COMPONENT * n_components
     if len(x) > n:
         return x[random.choice(len(x), n, replace=False)]
@@ -62,8 +67,8 @@ def _sample(x, n_components, var_floor, random):
 
 
 def _kmeans(x, n_components, random):
-    """One k-means run: labels (M,) and the sum of squared distances."""
-    z = x - x.mean(axis=0)      # distances by matrix products cancel less about the mean
+    """One run of k-means: labels (M,) and the sum of squared distances."""
+    z = x - x.mean(axis=0)      # less cancellation in distances from matrix products
     square = (z * z).sum(axis=1)
     centres = _plus_plus(z, square, n_components, random)
     labels = None
@@ -80,7 +85,7 @@ def _kmeans(x, n_components, random):
 
 
 def _plus_plus(z, square, n_components, random):
-    """Centres (K, D), each drawn from the features in proportion to their squared distances."""
+    """Centres (K, D): features drawn with probabilities proportional to squared distances."""
     chosen = [random.randint(len(z))]
     nearest = numpy.full(len(z), numpy.inf)
     while len(chosen) < n_components:
@@ -93,7 +98,7 @@ def _plus_plus(z, square, n_components, random):
 
 
 def _mixture_of(x, labels, n_components, var_floor):
-    """Mixture of the clusters; an empty or single-feature one has the variance of all features."""
+    """Mixture of the clusters; a cluster of less than two features gets the overall variance."""
     members = _one_hot(labels, n_components)
     size = members.sum(axis=0)[:, None]
     centre, overall = x.mean(axis=0), x.var(axis=0)
@@ -101,7 +106,8 @@ def _mixture_of(x, labels, n_components, var_floor):
     offset = members.T @ z / numpy.maximum(size, 1)
     var = members.T @ (z * z) / numpy.maximum(size, 1) - offset * offset
     var = numpy.where(size > 1, var, overall)
-    return centre + offset, numpy.maximum(var, var_floor), (size[:, 0] + 1) / (size.sum() + len(size))
+    weight = (size[:, 0] + 1) / (size.sum() + len(size))
+    return centre + offset, numpy.maximum(var, var_floor), weight
 
 
 def _one_hot(labels, n_components):

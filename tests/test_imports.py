@@ -11,7 +11,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 # What each module of the library may import from it.
 LIBRARY = {
     '__init__': {'compat', 'function', 'link', 'gradient_link'},
-    'compat': set(), 'masking': set(), 'gmm': set(), 'seeding': {'gmm'},
+    'compat': set(), 'arrays': set(),
+    'masking': {'arrays'}, 'gmm': {'arrays'}, 'seeding': set(),
     'fisher_vector': {'gmm'},
     'kernels': {'fisher_vector', 'gmm'},
     'function': {'fisher_vector', 'kernels'},

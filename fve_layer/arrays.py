@@ -1,0 +1,13 @@
+"""The types in the annotations of this package, and the arithmetic of array sizes."""
+from typing import Union
+
+import chainer
+import numpy
+
+Array = numpy.ndarray       # or cupy.ndarray
+ArrayOrVariable = Union[numpy.ndarray, chainer.Variable]
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Quotient a / b of two integers, rounded up."""
+    return -(-a // b)
