@@ -11,4 +11,4 @@ from fve_layer.gradient_link import GradientFVELayer  # noqa: E402
 from fve_layer.link import FVELayer, GMMLayer  # noqa: E402
 
 __all__ = 'FVELayer', 'GMMLayer', 'GradientFVELayer', 'fisher_vector'
-__version__ = '0.1.0'
+__version__ = '0.2.0'

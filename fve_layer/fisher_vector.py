@@ -1,33 +1,56 @@
 """The Fisher vector of a set of local features and its vector-Jacobian product. Pure array maths.
 
-Both are matrix products over sufficient statistics (see :mod:`fve_layer.gmm`): with
-z = x - centre, m = mean - centre and responsibilities w,
-
-    S0 = sum_n w_n,    S1 = sum_n w_n z_n,    S2 = sum_n w_n z_n^2.
+Both are matrix products of sufficient statistics (see :mod:`fve_layer.gmm`): with z = x - centre
+and responsibilities w, S0 = sum_n w_n, S1 = sum_n w_n z_n and S2 = sum_n w_n z_n^2.
 """
 import itertools
-from typing import Any, NamedTuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
+import chainer
 from chainer import backend
 import numpy
 
 from fve_layer import gmm
+from fve_layer.arrays import Array
 
-# A component of less weight than this encodes nothing: its normaliser would overflow.
+# A component with a smaller weight is not encoded, because its normaliser would overflow.
 VANISHING_WEIGHT = 1e-12
 
 
 class _Whitening(NamedTuple):
-    """What Eqs. 13 and 14 need of a mixture."""
+    """Quantities of a mixture in Eqs. 13 and 14."""
 
     density: gmm.LogDensity
-    inverse: Any        # (K, D): 1 / sigma
-    centred: Any        # (K, D): (mean - centre) / sigma
-    scale: Any          # (2, K, 1): normalisers of the mean and the sigma part but for N_I
+    inverse: Array      # (K, D): 1 / sigma
+    centred: Array      # (K, D): (mean - centre) / sigma
+    scale: Array        # (2, K, 1): see part_normalizers
 
 
-def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
-    """Fisher vectors of N images (Eqs. 13, 14).
+def weight_normalizer(weight, sqrt=None):
+    """Factor 1 / sqrt(weight) of Eqs. 13 and 14; zero for a vanishing weight.
+
+    Takes an array, or a :class:`~chainer.Variable` together with a ``sqrt`` for Variables.
+    """
+    sqrt = sqrt or backend.get_array_module(weight).sqrt
+    alive = (chainer.as_array(weight) > VANISHING_WEIGHT).astype(weight.dtype)
+    return alive / sqrt(alive * weight + (1 - alive))
+
+
+def count_normalizer(n_features, normalization):
+    """Divisor sqrt(N_I) of Eqs. 13 and 14, or N_I if ``normalization`` is ``'mean'``."""
+    return n_features if normalization == 'mean' else n_features ** .5
+
+
+def part_normalizers(weight):
+    """Factors of the mean and the sigma part in Eqs. 13 and 14 without N_I, shape (2, K, 1)."""
+    scale = weight_normalizer(weight)
+    scale_sigma = scale / numpy.sqrt(2).astype(weight.dtype)
+    return backend.get_array_module(weight).stack((scale, scale_sigma))[..., None]
+
+
+def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Optional[Array] = None,
+           normalization: str = 'sqrt') -> Tuple[Array, List[Any]]:
+    """Encodes N images as Fisher vectors (Eqs. 13, 14).
 
     Args:
         x (array): Local features, shape (N, T, D).
@@ -37,28 +60,35 @@ def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
         normalization (str): ``'sqrt'`` or ``'mean'``, see :func:`fve_layer.fisher_vector`.
 
     Returns:
-        tuple: Fisher vectors (N, 2KD), and the responsibilities :func:`encode_vjp` needs.
+        tuple: Fisher vectors, shape (N, 2KD), and the responsibilities for :func:`encode_vjp`.
 
     """
     xp = backend.get_array_module(x)
     mixture = _whitening(x.dtype, mean, var, weight)
     fv = xp.empty((len(x), 2) + mean.shape, dtype=x.dtype)
     resps = []
-    for i, (features, counts) in enumerate(_images(x, mask)):
-        s0, s1, s2, _, image_resps = gmm.image_sums(mixture.density, features, counts)
+    for i, (features, image_mask) in enumerate(_images(x, mask)):
+        s0, s1, s2, _, image_resps = gmm.image_sums(mixture.density, features, image_mask)
         fv[i] = _scores(mixture, s0[:, None], s1, s2) * _scale(
-            mixture, features, counts, normalization)
+            mixture, features, image_mask, normalization)
         resps.append(image_resps)
     return fv.reshape(len(x), 2 * mean.size), resps
 
 
-def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt'):
-    """Gradient with respect to the features, the mixture and the mask held constant (Eqs. 15-17).
+def encode_vjp(gfv: Array, x: Array, resps: List[Any], mean: Array, var: Array, weight: Array,
+               mask: Optional[Array] = None, normalization: str = 'sqrt') -> Array:
+    """Computes the gradient with respect to the features (Eqs. 15-17).
+
+    The mixture and the mask are constants.
 
     Args:
         gfv (array): Gradient with respect to the Fisher vectors, shape (N, 2KD).
-        resps: What :func:`encode` returned beside the Fisher vectors.
-        x, mean, var, weight, mask, normalization: What :func:`encode` was given.
+        x (array): Local features, shape (N, T, D).
+        resps (list): Responsibilities, as returned by :func:`encode`.
+        mean, var (array): Means and variances of the mixture, shape (K, D).
+        weight (array): Mixture weights, shape (K,).
+        mask (array or None): Features that count, shape (N, T), bool.
+        normalization (str): ``'sqrt'`` or ``'mean'``, as for :func:`encode`.
 
     Returns:
         array: Gradient, shape (N, T, D); exactly zero for features that do not count.
@@ -68,10 +98,10 @@ def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt'
     mixture = _whitening(x.dtype, mean, var, weight)
     gfv = gfv.reshape((len(x), 2) + mean.shape)
     gx = xp.empty_like(x) if mask is None else xp.zeros_like(x)
-    for i, (features, counts) in enumerate(_images(x, mask)):
-        gscores = gfv[i] * _scale(mixture, features, counts, normalization)
+    for i, (features, image_mask) in enumerate(_images(x, mask)):
+        gscores = gfv[i] * _scale(mixture, features, image_mask, normalization)
         gsums = _scores_vjp(mixture, gscores)
-        for (rows, block), resp in zip(gmm.blocks(features, len(var), counts), resps[i]):
+        for (rows, block), resp in zip(gmm.blocks(features, len(var), image_mask), resps[i]):
             gx[i][rows] = _sums_vjp(xp, gsums, mixture.density, resp, block)
     return gx
 
@@ -81,23 +111,19 @@ def _whitening(dtype, mean, var, weight):
     density = gmm.log_density(mean, var, weight, numpy.promote_types(dtype, numpy.float32))
     dtype = density.centre.dtype
     inverse = 1 / xp.sqrt(var.astype(dtype))
-    weight = weight.astype(dtype)
-    lives = weight > VANISHING_WEIGHT
-    scale = xp.where(lives, 1 / xp.sqrt(xp.where(lives, weight, 1)), 0)
-    scale = xp.stack((scale, scale / numpy.sqrt(2).astype(dtype)))[..., None]
+    scale = part_normalizers(weight.astype(dtype))
     return _Whitening(density, inverse, density.offset * inverse, scale)
 
 
 def _images(x, mask):
-    """Features (T, D) of each image, and which of them count."""
+    """Features (T, D) and mask (T,) of each image."""
     return zip(x, itertools.repeat(None) if mask is None else mask)
 
 
-def _scale(mixture, features, counts, normalization):
+def _scale(mixture, features, mask, normalization):
     """Normalisers of the two parts of an image's Fisher vector, shape (2, K, 1)."""
-    n = len(features) if counts is None else counts.sum()
-    n = mixture.scale.dtype.type(max(n, 1))
-    return mixture.scale / (n if normalization == 'mean' else n ** .5)
+    n = len(features) if mask is None else mask.sum()
+    return mixture.scale / count_normalizer(mixture.scale.dtype.type(max(n, 1)), normalization)
 
 
 def _scores(mixture, s0, s1, s2):
@@ -106,7 +132,7 @@ def _scores(mixture, s0, s1, s2):
     _, inverse, centred, _ = mixture
     shift = centred * s0
     mean_part = s1 * inverse - shift
-    # (S2 - 2 m S1 + m^2 S0) / var - S0, in an order that does not cancel
+    # (S2 - 2 m S1 + m^2 S0) / var - S0 with m = mean - centre, without cancellation
     sigma_part = s2 * inverse * inverse - centred * (2 * mean_part + shift) - s0
     return xp.stack((mean_part, sigma_part))
 
@@ -124,7 +150,7 @@ def _sums_vjp(xp, gsums, density, resp, features):
     """Vector-Jacobian product of :func:`fve_layer.gmm.image_sums` for a block (T, D)."""
     gs0, linear, square = gsums
     z, z2 = gmm.shift(features, density.centre)
-    if len(resp) == 1:      # one, whatever the features
+    if len(resp) == 1:      # the responsibility is constant
         z *= 2 * square
         z += linear
         return z
@@ -139,12 +165,12 @@ def _sums_vjp(xp, gsums, density, resp, features):
     return z
 
 
-def power_normalize(fv, exponent=.5):
-    """Power normalisation sign(v) |v|^exponent of the "improved" Fisher vector.
+def power_normalize(fv: Array, exponent: float = .5) -> Array:
+    """Applies the power normalisation sign(v) abs(v)^exponent of the "improved" Fisher vector.
 
     Args:
         fv (array): Fisher vectors, any shape.
-        exponent (float): 0.5 is the signed square root.
+        exponent (float): 0.5 gives the signed square root.
 
     Returns:
         array: Array of the same shape.
@@ -156,7 +182,7 @@ def power_normalize(fv, exponent=.5):
     return xp.sign(fv) * abs(fv) ** exponent
 
 
-def l2_normalize(fv):
+def l2_normalize(fv: Array) -> Array:
     """Scales every Fisher vector to unit length; a zero vector stays zero.
 
     Args:

@@ -1,28 +1,39 @@
 """The Fisher vector as a differentiable function of the local features."""
+from typing import Callable, NamedTuple, Optional
+
+import chainer
 from chainer.backends import cuda
 from chainer import function_node
 from chainer.utils import type_check
 
 from fve_layer import kernels
+from fve_layer.arrays import Array, ArrayOrVariable
 from fve_layer.fisher_vector import encode, encode_vjp
+from fve_layer.gmm import e_step
 
 NORMALIZATIONS = 'sqrt', 'mean'
 
 
+class Maths(NamedTuple):
+    """The functions that have an implementation for each kind of device."""
+
+    e_step: Callable
+    encode: Callable
+    encode_vjp: Callable
+
+
+def maths_for(x: Array) -> Maths:
+    """Selects the implementation for NumPy or CuPy arrays."""
+    if isinstance(x, cuda.ndarray):
+        return Maths(kernels.e_step, kernels.encode, kernels.encode_vjp)
+    return Maths(e_step, encode, encode_vjp)
+
+
 def check_normalization(normalization):
-    """Raises a ValueError unless it is a known normalisation."""
+    """Raises a ValueError if the normalization is unknown."""
     if normalization not in NORMALIZATIONS:
         raise ValueError('normalization must be one of {}, not {!r}'.format(
             ', '.join(map(repr, NORMALIZATIONS)), normalization))
-
-
-def check_mixture(in_size, n_components, var_floor):
-    """Raises a ValueError unless there can be such a mixture."""
-    if in_size < 1 or n_components < 1:
-        raise ValueError('in_size and n_components must be at least 1, not {} and {}'.format(
-            in_size, n_components))
-    if not var_floor > 0:
-        raise ValueError('var_floor must be positive, not {}'.format(var_floor))
 
 
 class FisherVector(function_node.FunctionNode):
@@ -50,8 +61,7 @@ class FisherVector(function_node.FunctionNode):
     def forward(self, inputs):
         self.retain_inputs((0,))
         x, = inputs
-        maths = kernels.encode if isinstance(x, cuda.ndarray) else encode
-        fv, self.resps = maths(x, *self.constants)
+        fv, self.resps = maths_for(x).encode(x, *self.constants)
         return fv,
 
     def backward(self, indexes, grad_outputs):
@@ -61,7 +71,7 @@ class FisherVector(function_node.FunctionNode):
 
 class FisherVectorGrad(function_node.FunctionNode):
 
-    """Gradient of the Fisher vector. It has none of its own: training never asks for it."""
+    """Gradient of the Fisher vector. It is not differentiable: training does not need that."""
 
     def __init__(self, resps, constants):
         self.resps = resps
@@ -69,14 +79,14 @@ class FisherVectorGrad(function_node.FunctionNode):
 
     def forward(self, inputs):
         x, gfv = inputs
-        maths = kernels.encode_vjp if isinstance(x, cuda.ndarray) else encode_vjp
-        return maths(gfv, x, self.resps, *self.constants),
+        return maths_for(x).encode_vjp(gfv, x, self.resps, *self.constants),
 
     def backward(self, indexes, grad_outputs):
-        raise NotImplementedError('the Fisher vector has no second derivative')
+        raise NotImplementedError('the second derivative of the Fisher vector is not implemented')
 
 
-def fisher_vector(x, mean, var, weight, mask=None, normalization='sqrt'):
+def fisher_vector(x: ArrayOrVariable, mean: Array, var: Array, weight: Array,
+                  mask: Optional[Array] = None, normalization: str = 'sqrt') -> chainer.Variable:
     """Fisher vector encoding of sets of local features (Eqs. 13, 14).
 
     For image I with features x_n that count, n = 1 ... N_I, and responsibilities w_nk (Eq. 1):
@@ -89,8 +99,8 @@ def fisher_vector(x, mean, var, weight, mask=None, normalization='sqrt'):
             \\sum_n w_{nk} \\left(\\frac{(x_{nd} - \\mu_{kd})^2}{\\sigma_{kd}^2} - 1\\right).
 
     The gradient with respect to ``x`` includes that of the responsibilities (Eqs. 15-17); the
-    mixture and the mask are constants. An image without a feature that counts, and a component
-    of vanishing weight, yield zeros.
+    mixture and the mask are constants. The Fisher vector of an image without features that count is
+    zero, and so is the part of a component whose weight vanishes.
 
     Differs from the authors' code, whose normaliser is that of ``normalization='mean'``, and from
     scikit-image's ``fisher_vector``, whose sigma part has the opposite sign.
@@ -100,15 +110,15 @@ def fisher_vector(x, mean, var, weight, mask=None, normalization='sqrt'):
         mean, var (array): Means and variances of the mixture, shape (K, D).
         weight (array): Mixture weights, shape (K,), positive, sum one.
         mask (array or None): Features that count, shape (N, T), bool. ``None``: all do.
-        normalization (str): ``'sqrt'`` as above; ``'mean'`` has N_I in place of its root, which
-            is VLFeat's.
+        normalization (str): ``'sqrt'`` as above; ``'mean'`` has N_I instead of its square root,
+            as in VLFeat.
 
     Returns:
         ~chainer.Variable: Fisher vectors, shape (N, 2KD), dtype of ``x``: the whole mean part,
         then the whole sigma part, each component by component.
 
     Raises:
-        ValueError: For an unknown ``normalization`` or a mixture whose shapes do not fit together.
+        ValueError: If ``normalization`` is unknown, or if the shapes of the mixture do not match.
         chainer.utils.type_check.InvalidType: If ``x`` is not (N, T, D) or ``mask`` not (N, T).
 
     See: Perronnin and Dance, Fisher kernels on visual vocabularies for image categorization,

@@ -1,24 +1,24 @@
-"""The baseline: a Fisher vector layer whose mixture is learned by back-propagation."""
+"""The baseline: a Fisher vector layer whose mixture is learned by backpropagation."""
+from typing import Optional
+
 import chainer
-from chainer.backends import cuda
 import chainer.functions as F
-import numpy
 
 from fve_layer import function
-from fve_layer import masking
-from fve_layer import seeding
-from fve_layer.fisher_vector import VANISHING_WEIGHT
+from fve_layer.arrays import Array, ArrayOrVariable
+from fve_layer.fisher_vector import count_normalizer, weight_normalizer
+from fve_layer.mixture import full, MixtureLayer
 
 
-class GradientFVELayer(chainer.Link):
+class GradientFVELayer(MixtureLayer):
 
-    """Fisher vector encoding with a mixture that is trained like any other weight.
+    """Fisher vector encoding with a mixture that is learned by backpropagation.
 
     The encoding is that of :class:`~fve_layer.FVELayer`, but means, variances and weights are
-    parameters that the loss moves; there is no clustering objective. This is what the paper argues
-    against (Sect. 2.1) and is there to be compared with. Weight decay, like the loss, acts on it
-    unless it is switched off for these parameters. Variances are positive and weights sum to
-    one by construction:
+    parameters trained with the loss of the network; there is no clustering objective. This is the
+    approach the paper argues against (Sect. 2.1), included as a baseline. Weight decay applies to
+    these parameters, too, unless it is disabled for them. Variances are positive and weights sum
+    to one by construction:
 
     .. math::
 
@@ -36,59 +36,44 @@ class GradientFVELayer(chainer.Link):
             count (Sect. 3.4).
         normalization (str): ``'sqrt'`` or ``'mean'``, see :func:`~fve_layer.fisher_vector`.
         var_floor (float): Smallest variance.
-        seed (int or None): Seed of the k-means seeding. ``None``: drawn from NumPy's global state.
+        seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
 
     Attributes:
         mean (~chainer.Parameter): Means, shape (K, D).
         raw_var (~chainer.Parameter): v above, shape (K, D).
         raw_weight (~chainer.Parameter): a above, shape (K,).
+        seed (array): Seed in use; scalar int64.
+        is_seeded (bool): Whether a batch has seeded the mixture.
 
     See: Wieschollek et al., Backpropagation training for Fisher vectors within neural networks,
     2017; Tang et al., Deep FisherNet for image classification, 2019.
 
     """
 
-    def __init__(self, in_size, n_components, *, norm_filter=False, normalization='sqrt',
-                 var_floor=1e-3, seed=None):
-        super().__init__()
+    def __init__(self, in_size: int, n_components: int, *, norm_filter: bool = False,
+                 normalization: str = 'sqrt', var_floor: float = 1e-3,
+                 seed: Optional[int] = None) -> None:
+        super().__init__(in_size, n_components, norm_filter, var_floor, seed)
         function.check_normalization(normalization)
-        function.check_mixture(in_size, n_components, var_floor)
-        self.in_size, self.n_components = in_size, n_components
-        self.norm_filter, self.normalization = norm_filter, normalization
-        self.var_floor = var_floor
-        seed = numpy.random.randint(2 ** 31 - 1) if seed is None else seed
-        self.add_persistent('seed', numpy.array(seed, numpy.int64))
+        self.normalization = normalization
         self.add_persistent('is_seeded', False)
-        dtype = numpy.promote_types(chainer.get_dtype(map_mixed16=numpy.float32), numpy.float32)
         shape = n_components, in_size
         with self.init_scope():
-            self.mean = chainer.Parameter(numpy.zeros(shape, dtype))
-            self.raw_var = chainer.Parameter(numpy.zeros(shape, dtype))
-            self.raw_weight = chainer.Parameter(numpy.zeros(n_components, dtype))
+            self.mean = chainer.Parameter(full(shape, 0))
+            self.raw_var = chainer.Parameter(full(shape, 0))
+            self.raw_weight = chainer.Parameter(full(n_components, 0))
 
     @property
-    def printable_specs(self):
-        yield from (
-            ('in_size', self.in_size), ('n_components', self.n_components),
-            ('norm_filter', self.norm_filter), ('normalization', self.normalization),
-            ('var_floor', self.var_floor))
-
-    @property
-    def out_size(self):
-        """Length 2KD of the Fisher vector."""
-        return 2 * self.n_components * self.in_size
-
-    @property
-    def var(self):
+    def var(self) -> chainer.Variable:
         """Variances, a Variable of shape (K, D)."""
         return self.var_floor + F.exp(self.raw_var)
 
     @property
-    def weight(self):
+    def weight(self) -> chainer.Variable:
         """Mixture weights, a Variable of shape (K,)."""
         return F.softmax(self.raw_weight, axis=0)
 
-    def forward(self, x, mask=None):
+    def forward(self, x: ArrayOrVariable, mask: Optional[Array] = None) -> chainer.Variable:
         """Encodes the features; gradients flow to the features and to the mixture.
 
         Args:
@@ -100,37 +85,29 @@ class GradientFVELayer(chainer.Link):
 
         """
         x = chainer.as_variable(x)
-        masking.check_shapes(x.array, mask, self.in_size)
-        counts = masking.counting_features(x.array, mask, self.norm_filter)
-        if chainer.config.train and not self.is_seeded:
-            self._seed(x.array, counts)
-        if counts is None:
-            counts = self.xp.ones(x.shape[:2], dtype=bool)
-        fv = self._encode(F.cast(x, self.mean.dtype), counts)
+        mask = self._select(x.array, mask)
+        if mask is None:
+            mask = self.xp.ones(x.shape[:2], dtype=bool)
+        fv = self._encode(F.cast(x, self.mean.dtype), mask)
         return F.cast(fv, x.dtype)
 
-    def _seed(self, x, counts):
-        features = cuda.to_cpu(x.reshape(-1, self.in_size) if counts is None else x[counts])
-        if len(features) == 0:
-            return
-        mean, var, weight = seeding.kmeans_mixture(
-            features, self.n_components, self.var_floor, int(self.seed))
-        self.mean.array[...] = self.xp.asarray(mean)
-        self.raw_var.array[...] = self.xp.asarray(
-            numpy.log(numpy.maximum(var - self.var_floor, 1e-3 * self.var_floor)))
-        self.raw_weight.array[...] = self.xp.asarray(numpy.log(weight))
+    def _assign(self, mean, var, weight):
+        xp = self.xp
+        self.mean.array[...] = mean
+        self.raw_var.array[...] = xp.log(xp.maximum(var - self.var_floor, 1e-3 * self.var_floor))
+        self.raw_weight.array[...] = xp.log(weight)
         self.is_seeded = True
 
-    def _encode(self, x, counts):
-        """The same matrix products as :mod:`fve_layer.fisher_vector`, differentiable in all."""
+    def _encode(self, x, mask):
+        """The products of :mod:`fve_layer.fisher_vector`, differentiable in the mixture, too."""
         var, weight = self.var, self.weight
         centre = (weight.array @ self.mean.array).astype(x.dtype)
         offset = self.mean - F.broadcast_to(centre, self.mean.shape)
-        inside = self.xp.broadcast_to(counts[..., None], x.shape)
-        z = F.where(inside, x - F.broadcast_to(centre, x.shape), self.xp.zeros_like(x.array))
+        visible = self.xp.broadcast_to(mask[..., None], x.shape)
+        z = F.where(visible, x - F.broadcast_to(centre, x.shape), self.xp.zeros_like(x.array))
         z2 = z * z
         resp = self._responsibilities(z, z2, offset, var)
-        resp = resp * counts[:, None].astype(resp.dtype)
+        resp = resp * mask[:, None].astype(resp.dtype)
         s0 = F.sum(resp, axis=2, keepdims=True)
         s0, offset, var = F.broadcast(s0, offset[None], var[None])
         sigma = F.sqrt(var)
@@ -138,13 +115,13 @@ class GradientFVELayer(chainer.Link):
         mean_part = F.matmul(resp, z) / sigma - centred * s0
         sigma_part = F.matmul(resp, z2) / var - centred * (2 * mean_part + centred * s0) - s0
         fv = F.stack((mean_part, sigma_part / 2 ** .5), axis=1)
-        fv = fv * F.broadcast_to(self._scale(counts, weight), fv.shape)
+        fv = fv * F.broadcast_to(self._scale(mask, weight), fv.shape)
         return F.reshape(fv, (len(x), self.out_size))
 
     def _responsibilities(self, z, z2, offset, var):
         """Eq. 1, components in rows: (N, K, T)."""
         linear = offset / var
-        const = F.log_softmax(self.raw_weight[None])[0]      # the weights, however small
+        const = F.log_softmax(self.raw_weight[None])[0]     # finite even if a weight underflows
         const -= .5 * F.sum(F.log(var) + offset * linear, axis=1)
         n = len(z), 1, 1
         logits = F.matmul(F.tile(linear[None], n), z, transb=True)
@@ -152,12 +129,8 @@ class GradientFVELayer(chainer.Link):
         logits += F.broadcast_to(const[None, :, None], logits.shape)
         return F.softmax(logits, axis=1)
 
-    def _scale(self, counts, weight):
+    def _scale(self, mask, weight):
         """Normalisers, shape (N, 1, K, 1)."""
-        n = self.xp.maximum(counts.sum(axis=1), 1).astype(weight.dtype)
-        if self.normalization == 'sqrt':
-            n = self.xp.sqrt(n)
-        lives = (weight.array > VANISHING_WEIGHT).astype(weight.dtype)
-        weight = F.maximum(weight, self.xp.full_like(weight.array, VANISHING_WEIGHT))
-        scale, n = F.broadcast((lives / F.sqrt(weight))[None], n[:, None])
-        return (scale / n)[:, None, :, None]
+        n = self.xp.maximum(mask.sum(axis=1), 1).astype(weight.dtype)
+        scale = weight_normalizer(weight, F.sqrt) / count_normalizer(n, self.normalization)[:, None]
+        return scale[:, None, :, None]

@@ -1,38 +1,39 @@
 """The E-step, the Fisher vector and its vector-Jacobian product on a GPU.
 
 The signatures are those of :func:`fve_layer.gmm.e_step` and of :mod:`fve_layer.fisher_vector`,
-which are the reference. Two kernels forward, two backward (``kernels.cu``), which form the
-differences x - mean_k in registers instead of as arrays: nothing grows with the features but the
-responsibilities and the gradient, no difference is lost to rounding however far the components lie
-apart, nothing waits for the device, and equal runs are equal bit for bit.
+the reference implementation. The kernels, two for the forward and two for the backward pass, are in
+``kernels.cu``. They compute the differences x - mean_k in registers: the only arrays that grow with
+the number of features are the responsibilities and the gradient, and components far apart cause no
+cancellation. There is no synchronization, and results are reproducible bit for bit.
 """
 import functools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from chainer import backend
 from chainer.backends import cuda
 import numpy
 
 from fve_layer import gmm
-from fve_layer.fisher_vector import VANISHING_WEIGHT
+from fve_layer.arrays import Array, ceil_div
+from fve_layer.fisher_vector import count_normalizer, part_normalizers
 
-LANES = 32              # of a warp
-THREADS = 256           # of a block
-COMPONENTS = ROWS = 8   # whose sums or gradients a thread keeps in registers
+LANES = 32              # threads per warp
+THREADS = 256           # threads per block
+COMPONENTS = ROWS = 8   # components or features whose sums a thread keeps in registers
 SHARED_MEMORY = 48 * 1024
 
 
 class _Mixture(NamedTuple):
     """A mixture in the precision of the sums."""
 
-    mean: Any           # (K, D)
-    inverse_var: Any    # (K, D)
-    constant: Any       # (K,): log(weight_k) - 1/2 sum_d log(2 pi var_kd), float64
+    mean: Array         # (K, D)
+    inverse_var: Array  # (K, D)
+    constant: Array     # (K,): log(weight_k) - 1/2 sum_d log(2 pi var_kd), float64
 
 
 def e_step(x, mean, var, weight, mask=None):
-    """:func:`fve_layer.gmm.e_step`, with every component's own mean for a centre."""
+    """:func:`fve_layer.gmm.e_step`, with the mean of each component as its centre."""
     x = _features(x)
     mixture = _mixture(x.dtype, mean, var, weight)
     resp, log_likelihood = _posterior(x, mixture, mask)
@@ -72,20 +73,20 @@ def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt'
     glogits, gx = xp.empty_like(resp), xp.empty_like(x)
     _launch_by_feature('posterior_vjp', x, k, (
         x, resp, mixture.mean, gs0, gs1, gs2, n, t, d, k, glogits))
-    _launch_by_dimension('features_vjp', x, -(-t // ROWS), (
+    _launch_by_dimension('features_vjp', x, ceil_div(t, ROWS), (
         x, resp, glogits, mixture.mean, mixture.inverse_var, gs1, gs2, t, d, k, gx))
     return gx.astype(dtype, copy=False)
 
 
 def _features(x):
-    """Features as the kernels take them: in rows, float32 or float64."""
+    """Features as an array in C order, float32 or float64."""
     xp = backend.get_array_module(x)
     return xp.ascontiguousarray(x, dtype=numpy.promote_types(x.dtype, numpy.float32))
 
 
 def _mixture(dtype, mean, var, weight):
     xp = backend.get_array_module(mean)
-    with numpy.errstate(divide='ignore'):   # a weight of zero is a component that is never chosen
+    with numpy.errstate(divide='ignore'):   # a component of zero weight has no responsibility
         constant = xp.log(weight.astype(numpy.float64))
     constant -= .5 * xp.log(2 * numpy.pi * var.astype(numpy.float64)).sum(axis=1)
     return _Mixture(xp.ascontiguousarray(mean, dtype=dtype),
@@ -97,11 +98,11 @@ def _posterior(x, mixture, mask):
     xp = backend.get_array_module(x)
     n, t, d = x.shape
     k = len(mixture.mean)
-    counts = xp.ones((n, t), bool) if mask is None else xp.ascontiguousarray(mask)
+    mask = xp.ones((n, t), bool) if mask is None else xp.ascontiguousarray(mask)
     resp = xp.empty((n, k, t), dtype=x.dtype)
     log_likelihood = xp.empty((n, t))
     _launch_by_feature('posterior', x, k, (
-        x, counts, *mixture, gmm.NEGLIGIBLE, n, t, d, k, resp, log_likelihood))
+        x, mask, *mixture, gmm.NEGLIGIBLE, n, t, d, k, resp, log_likelihood))
     return resp, log_likelihood
 
 
@@ -111,43 +112,39 @@ def _sums(x, resp, mixture):
     n, t, d = x.shape
     k = len(mixture.mean)
     s1, s2 = (xp.empty((n, k, d), dtype=x.dtype) for _ in range(2))
-    _launch_by_dimension('sums', x, -(-k // COMPONENTS), (
+    _launch_by_dimension('sums', x, ceil_div(k, COMPONENTS), (
         x, resp, mixture.mean, t, d, k, s1, s2))
     return s1, s2
 
 
 def _scales(x, weight, mask, normalization):
-    """Normalisers of the mean and the sigma part, each (N, K, 1); zero where undefined."""
+    """Normalisers of the mean and the sigma part, each (N, K, 1)."""
     xp = backend.get_array_module(x)
-    weight = weight.astype(x.dtype)
-    lives = weight > VANISHING_WEIGHT
-    scale = xp.where(lives, 1 / xp.sqrt(xp.where(lives, weight, 1)), 0)
     if mask is None:
-        n = xp.full((len(x), 1), x.shape[1], dtype=x.dtype)
+        n = xp.full(len(x), x.shape[1], dtype=x.dtype)
     else:
-        n = mask.sum(axis=1, keepdims=True).astype(x.dtype)
-    n = xp.maximum(n, 1)
-    scale = (scale / (n if normalization == 'mean' else xp.sqrt(n)))[..., None]
-    return scale, scale / x.dtype.type(2 ** .5)
+        n = mask.sum(axis=1).astype(x.dtype)
+    n = count_normalizer(xp.maximum(n, 1), normalization)
+    return part_normalizers(weight.astype(x.dtype))[:, None] / n[:, None, None]
 
 
 def _launch_by_feature(name, x, n_components, arguments):
-    """A warp per feature, with shared memory for one double per component."""
+    """One warp per feature, with shared memory for one double per component."""
     warps = max(1, min(THREADS // LANES, SHARED_MEMORY // (8 * n_components)))
     n_features = x.shape[0] * x.shape[1]
-    _launch(name, x, (-(-n_features // warps),), (LANES, warps), arguments,
+    _launch(name, x, (ceil_div(n_features, warps),), (LANES, warps), arguments,
             shared_mem=8 * n_components * warps)
 
 
 def _launch_by_dimension(name, x, n_pieces, arguments):
-    """A thread per dimension, in blocks by image and piece."""
+    """One thread per dimension, in blocks by image and piece."""
     n, _, d = x.shape
-    threads = min(THREADS // 2, -(-d // LANES) * LANES)
-    _launch(name, x, (-(-d // threads), n_pieces, n), (threads,), arguments)
+    threads = min(THREADS // 2, ceil_div(d, LANES) * LANES)
+    _launch(name, x, (ceil_div(d, threads), n_pieces, n), (threads,), arguments)
 
 
 def _launch(name, x, grid, block, arguments, shared_mem=0):
-    if 0 in grid:       # no image or no feature
+    if 0 in grid:       # no images or no features
         return
     arguments = tuple(numpy.int32(a) if isinstance(a, int) else a for a in arguments)
     _function(name, x.dtype.char)(grid, block, arguments, shared_mem=shared_mem)
@@ -164,6 +161,6 @@ def _module(char, device):
 
 
 def definitions(char):
-    """Options of the compiler for features of a type, ``'f'`` or ``'d'``."""
+    """Compiler options for features of a dtype, ``'f'`` or ``'d'``."""
     real = {'f': 'float', 'd': 'double'}[char]
     return (f'-DReal={real}', f'-DLANES={LANES}', f'-DCOMPONENTS={COMPONENTS}', f'-DROWS={ROWS}')

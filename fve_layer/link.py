@@ -1,39 +1,39 @@
-"""The mixture that learns by EM during training, and the Fisher vector layer on top of it."""
+"""The mixture that is learned by EM during training, and the Fisher vector layer based on it."""
+from typing import Dict, Optional
+
 import chainer
-from chainer.backends import cuda
 import numpy
 
 from fve_layer import function
 from fve_layer import gmm
-from fve_layer import kernels
-from fve_layer import masking
-from fve_layer import seeding
+from fve_layer.arrays import Array, ArrayOrVariable
+from fve_layer.mixture import full, MixtureLayer
 
 INITS = 'kmeans', 'random'
 
 
-class GMMLayer(chainer.Link):
+class GMMLayer(MixtureLayer):
 
-    """Gaussian mixture that follows the features passing through it; returns them unchanged.
+    """Gaussian mixture that is fitted to the features passing through; returns them unchanged.
 
-    In training mode every call runs one E-step (Eq. 1, with the averaged parameters of the step
-    before) and one M-step (Eqs. 3-5) on the batch, and moves the parameters towards the outcome
-    by a bias-corrected exponential moving average (Eqs. 6-9):
+    In training mode every call runs one E-step (Eq. 1, with the averaged parameters of the previous
+    step) and one M-step (Eqs. 3-5) on the batch, and updates the parameters by a bias-corrected
+    exponential moving average (Eqs. 6-9):
 
     .. math::
 
         \\theta[t] = \\theta[t - 1] + \\frac{1 - \\lambda}{1 - \\lambda^t}
             (\\theta^{new} - \\theta[t - 1]).
 
-    The first batch seeds the mixture. In test mode (``chainer.config.train`` is ``False``) nothing
-    changes. With one component the mean and variance are the (bias-corrected) running statistics
-    of batch normalisation (Sect. 3.3).
+    The first batch seeds the mixture. In test mode (``chainer.config.train`` is ``False``) the
+    mixture does not change. With one component, mean and variance are the (bias-corrected) running
+    statistics of batch normalisation (Sect. 3.3).
 
-    A component that received almost nothing from a batch keeps its mean and variance; a batch
-    without features that count leaves the mixture as it is.
+    A component with hardly any features in a batch keeps its mean and variance; a batch without
+    features that count does not change the mixture.
 
-    Differs from the authors' code, whose E-step uses the last batch's own parameters; with more
-    than one component their mixtures collapse to a single one on clustered features.
+    Differs from the authors' code, whose E-step uses the parameters estimated from the last batch
+    alone; on clustered features, mixtures of several components collapse to a single component.
 
     Args:
         in_size (int): Dimension D of the features.
@@ -43,76 +43,82 @@ class GMMLayer(chainer.Link):
             count (Sect. 3.4).
         init (str): ``'kmeans'``: k-means++ with restarts on the first training batch;
             ``'random'``: means uniform in [-1, 1], unit variances. With ``'kmeans'``, a mixture
-            assigned before the first batch is kept as the seeds unless all its means are zero.
-        var_floor (float): Smallest variance. A CNN that learns through the layer pulls its features
-            towards the components, whose variances follow: if several components collapse, raise
-            it to the order of the features' variances.
-        seed (int or None): Seed of the random choices. ``None``: drawn from NumPy's global state.
+            assigned before the first batch is not replaced, unless all its means are zero.
+        var_floor (float): Smallest variance. A CNN trained through the layer concentrates its
+            features around the means, and the variances shrink. If components collapse, set this
+            to the order of magnitude of the features' variances.
+        seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
 
     Attributes:
-        mean (array): Means, shape (K, D). This and the next two may be assigned, in float32 or
-            float64.
+        mean (array): Means, shape (K, D). ``mean``, ``var`` and ``weight`` may be assigned, in
+            float32 or float64.
         var (array): Variances, shape (K, D).
         weight (array): Mixture weights, shape (K,); positive, sum one.
-        n_updates (array): Number of batches learned from, t in Eqs. 6-9; scalar int64.
+        n_updates (array): Number of updates, t in Eqs. 6-9; scalar int64.
         seed (array): Seed in use; scalar int64.
         log_likelihood (array or None): Mean log likelihood per feature, in nats, of the last
             training batch under the parameters before its update; 0 for a batch without
             features that count. Not saved.
 
-    .. rubric:: Example
+    .. admonition:: Example
 
-    >>> x = numpy.random.rand(8, 100, 16).astype('f')    # 8 images, 100 features each, D = 16
-    >>> layer = GMMLayer(16, 5, seed=0)
-    >>> y = layer(x)
-    >>> y.shape, layer.mean.shape, layer.weight.shape
-    ((8, 100, 16), (5, 16), (5,))
+        >>> x = numpy.random.rand(8, 100, 16).astype('f')    # 8 images, 100 features each, D = 16
+        >>> layer = GMMLayer(16, 5, seed=0)
+        >>> y = layer(x)
+        >>> y.shape, layer.mean.shape, layer.weight.shape
+        ((8, 100, 16), (5, 16), (5,))
 
     """
 
-    def __init__(self, in_size, n_components, *, ema_decay=0.9, norm_filter=False,
-                 init='kmeans', var_floor=1e-3, seed=None):
-        super().__init__()
+    def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
+                 norm_filter: bool = False, init: str = 'kmeans', var_floor: float = 1e-3,
+                 seed: Optional[int] = None) -> None:
+        super().__init__(in_size, n_components, norm_filter, var_floor, seed)
         if init not in INITS:
             raise ValueError('init must be one of {}, not {!r}; to start from arrays, assign '
                              'mean, var and weight'.format(', '.join(map(repr, INITS)), init))
         if not 0 <= ema_decay < 1:
             raise ValueError('ema_decay must be in [0, 1), not {}'.format(ema_decay))
-        function.check_mixture(in_size, n_components, var_floor)
-        if seed is None:
-            seed = numpy.random.randint(2 ** 31 - 1)
-        self.in_size, self.n_components = in_size, n_components
-        self.ema_decay, self.norm_filter = ema_decay, norm_filter
-        self.init, self.var_floor = init, var_floor
+        self.ema_decay, self.init = ema_decay, init
         self.log_likelihood = None
-        self._register_state(seed)
-
-    def _register_state(self, seed):
-        # chainer.config.dtype, but float32 where that is float16 or mixed16
-        dtype = numpy.promote_types(chainer.get_dtype(map_mixed16=numpy.float32), numpy.float32)
-        shape = self.n_components, self.in_size
-        mean = numpy.zeros(shape, dtype)
-        if self.init == 'random':
-            mean[...] = numpy.random.RandomState(seed).uniform(-1, 1, shape)
-        self.add_persistent('mean', mean)
-        self.add_persistent('var', numpy.ones(shape, dtype))
-        self.add_persistent('weight', numpy.full(shape[:1], 1 / self.n_components, dtype))
-        self.add_persistent('n_updates', numpy.zeros((), numpy.int64))
-        self.add_persistent('seed', numpy.array(seed, numpy.int64))
         self._is_seeded = False
+        shape = n_components, in_size
+        self.add_persistent('mean', full(shape, 0))
+        if init == 'random':
+            self.mean[...] = numpy.random.RandomState(int(self.seed)).uniform(-1, 1, shape)
+        self.add_persistent('var', full(shape, 1))
+        self.add_persistent('weight', full(n_components, 1 / n_components))
+        self.add_persistent('n_updates', numpy.zeros((), numpy.int64))
 
     def serialize(self, serializer):
         super().serialize(serializer)
-        self._is_seeded = False     # what was loaded tells
+        self._is_seeded = False     # depends on the state loaded
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the mixture has been seeded from a batch, loaded or assigned."""
+        if not self._is_seeded:     # on a GPU this check waits for the device
+            self._is_seeded = bool(self.n_updates > 0 or self.mean.any())
+        return self._is_seeded
 
     @property
     def printable_specs(self):
-        yield from (
-            ('in_size', self.in_size), ('n_components', self.n_components),
-            ('ema_decay', self.ema_decay), ('norm_filter', self.norm_filter),
-            ('init', self.init), ('var_floor', self.var_floor))
+        yield from super().printable_specs
+        yield from (('ema_decay', self.ema_decay), ('init', self.init))
 
-    def forward(self, x, mask=None):
+    @property
+    def observation(self) -> Dict[str, Array]:
+        """Scalars for :func:`chainer.report`, by name.
+
+        ``'weight_entropy'`` is the entropy of the weights relative to that of uniform weights;
+        ``'log_likelihood'`` is the attribute, once there is one.
+        """
+        observation = {'weight_entropy': gmm.normalized_entropy(self.weight)}
+        if self.log_likelihood is not None:
+            observation['log_likelihood'] = self.log_likelihood
+        return observation
+
+    def forward(self, x: ArrayOrVariable, mask: Optional[Array] = None) -> chainer.Variable:
         """Updates the mixture in training mode and returns the features.
 
         Args:
@@ -124,46 +130,29 @@ class GMMLayer(chainer.Link):
 
         """
         x = chainer.as_variable(x)
-        self._observe(x.array, mask)
+        self._learn(x.array, mask)
         return x
 
-    def _observe(self, x, mask):
-        """Lets the mixture learn in training mode; returns which features count."""
-        masking.check_shapes(x, mask, self.in_size)
-        counts = masking.counting_features(x, mask, self.norm_filter)
+    def _learn(self, x, mask):
+        """Updates the mixture in training mode; returns which features count."""
+        mask = self._select(x, mask)
         if chainer.config.train:
-            self._seed(x, counts)
-            self._update(x, counts)
-        return counts
+            self._update(x, mask)
+        return mask
 
-    def _seed(self, x, counts):
-        """Seeds the mixture from the first batch that has features that count."""
-        if self._is_seeded:     # asks the device only until it is
-            return
-        if self.n_updates == 0 and not self.mean.any():
-            features = cuda.to_cpu(x.reshape(-1, self.in_size) if counts is None else x[counts])
-            if len(features) == 0:
-                return
-            seeds = seeding.kmeans_mixture(
-                features, self.n_components, self.var_floor, int(self.seed))
-            self._assign(*(self.xp.asarray(a) for a in seeds))
-        self._is_seeded = True
-
-    def _update(self, x, counts):
+    def _update(self, x, mask):
         """One E-step, one M-step, one step of the moving average."""
-        e_step = kernels.e_step if isinstance(x, cuda.ndarray) else gmm.e_step
-        statistics = e_step(x, self.mean, self.var, self.weight, counts)
+        statistics = function.maths_for(x).e_step(x, *self.mixture, mask)
         new = gmm.m_step(statistics, self.mean, self.var, self.var_floor)
-        learns = statistics.s0.sum() > 0
-        self.n_updates = self.xp.asarray(self.n_updates + learns)
+        nonempty = statistics.s0.sum() > 0
+        self.n_updates = self.xp.asarray(self.n_updates + nonempty)
         n_updates = self.xp.maximum(self.n_updates, 1)
-        rate = learns * gmm.ema_rate(n_updates, self.ema_decay)
-        self._assign(*(old + rate * (a - old)
-                       for old, a in zip((self.mean, self.var, self.weight), new)))
+        rate = nonempty * gmm.ema_rate(n_updates, self.ema_decay)
+        self._assign(*(old + rate * (a - old) for old, a in zip(self.mixture, new)))
         self.log_likelihood = statistics.log_likelihood
 
     def _assign(self, mean, var, weight):
-        """Binds new arrays: graphs of earlier calls keep the ones they were computed with."""
+        """Replaces the arrays; the graphs of earlier calls still need the old ones."""
         self.mean = mean.astype(self.mean.dtype)
         self.var = self.xp.maximum(var, self.var_floor).astype(self.var.dtype)
         self.weight = gmm.bounded_weight(weight).astype(self.weight.dtype)
@@ -174,9 +163,9 @@ class FVELayer(GMMLayer):
     """Fisher vector encoding with a mixture that is learned by EM during training (Sect. 3.3).
 
     A :class:`GMMLayer` whose output is the Fisher vector of the features of each image (Eqs. 13,
-    14), however many there are and in whatever order. In training mode the mixture is updated
-    first and the batch is encoded with the updated parameters. Gradients flow to the features
-    (Eqs. 15-17), not to the mixture.
+    14). The number of features may vary, and their order does not matter. In training mode the
+    mixture is updated first and the batch is encoded with the updated parameters. Gradients flow
+    to the features (Eqs. 15-17), not to the mixture.
 
     Args:
         normalization (str): ``'sqrt'`` (Eqs. 13, 14) or ``'mean'``, see
@@ -184,33 +173,24 @@ class FVELayer(GMMLayer):
 
     The other arguments, and the attributes, are those of :class:`GMMLayer`.
 
-    .. rubric:: Example
+    .. admonition:: Example
 
-    >>> x = numpy.random.rand(8, 100, 16).astype('f')    # 8 images, 100 features each, D = 16
-    >>> layer = FVELayer(16, 5, seed=0)
-    >>> layer(x).shape                                   # 2 K D
-    (8, 160)
+        >>> x = numpy.random.rand(8, 100, 16).astype('f')    # 8 images, 100 features each, D = 16
+        >>> layer = FVELayer(16, 5, seed=0)
+        >>> layer(x).shape                                   # 2 K D
+        (8, 160)
 
     """
 
-    def __init__(self, in_size, n_components, *, ema_decay=0.9, norm_filter=False,
-                 normalization='sqrt', init='kmeans', var_floor=1e-3, seed=None):
+    def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
+                 norm_filter: bool = False, normalization: str = 'sqrt', init: str = 'kmeans',
+                 var_floor: float = 1e-3, seed: Optional[int] = None) -> None:
         super().__init__(in_size, n_components, ema_decay=ema_decay, norm_filter=norm_filter,
                          init=init, var_floor=var_floor, seed=seed)
         function.check_normalization(normalization)
         self.normalization = normalization
 
-    @property
-    def out_size(self):
-        """Length 2KD of the Fisher vector."""
-        return 2 * self.n_components * self.in_size
-
-    @property
-    def printable_specs(self):
-        yield from super().printable_specs
-        yield 'normalization', self.normalization
-
-    def forward(self, x, mask=None):
+    def forward(self, x: ArrayOrVariable, mask: Optional[Array] = None) -> chainer.Variable:
         """Updates the mixture in training mode and encodes the features.
 
         Args:
@@ -222,6 +202,5 @@ class FVELayer(GMMLayer):
 
         """
         x = chainer.as_variable(x)
-        counts = self._observe(x.array, mask)
-        return function.fisher_vector(
-            x, self.mean, self.var, self.weight, counts, self.normalization)
+        mask = self._learn(x.array, mask)
+        return function.fisher_vector(x, *self.mixture, mask, self.normalization)

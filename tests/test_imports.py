@@ -12,12 +12,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 LIBRARY = {
     '__init__': {'compat', 'function', 'link', 'gradient_link'},
     'compat': set(), 'arrays': set(),
-    'masking': {'arrays'}, 'gmm': {'arrays'}, 'seeding': set(),
-    'fisher_vector': {'gmm'},
-    'kernels': {'fisher_vector', 'gmm'},
-    'function': {'fisher_vector', 'kernels'},
-    'link': {'function', 'gmm', 'kernels', 'masking', 'seeding'},
-    'gradient_link': {'fisher_vector', 'function', 'masking', 'seeding'},
+    'masking': {'arrays'}, 'gmm': {'arrays'}, 'seeding': set(), 'fisher_vector': {'arrays', 'gmm'},
+    'kernels': {'arrays', 'fisher_vector', 'gmm'},
+    'function': {'arrays', 'fisher_vector', 'gmm', 'kernels'},
+    'mixture': {'arrays', 'masking', 'seeding'},
+    'link': {'arrays', 'function', 'gmm', 'mixture'},
+    'gradient_link': {'arrays', 'fisher_vector', 'function', 'mixture'},
 }
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [

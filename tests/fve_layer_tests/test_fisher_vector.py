@@ -5,7 +5,8 @@ from skimage.feature import fisher_vector as skimage_fisher_vector
 from sklearn.mixture import GaussianMixture
 
 from fve_layer import GMMLayer
-from fve_layer.fisher_vector import encode, encode_vjp, l2_normalize, power_normalize
+from fve_layer.fisher_vector import (encode, encode_vjp, l2_normalize, part_normalizers,
+                                     power_normalize)
 
 CASES = [(k, normalization, masked) for k in (1, 5, 20)
          for normalization in ('sqrt', 'mean') for masked in (False, True)]
@@ -127,6 +128,12 @@ def test_component_of_vanishing_weight_yields_zeros():
         assert numpy.isfinite(fv).all() and not fv[:, :, 1].any() and fv[:, :, ::2].any()
         gx = encode_vjp(numpy.ones((2, 24)), x, resps, mean, var, weight)
         assert numpy.isfinite(gx).all()
+
+
+def test_normalisers():
+    root = 2 ** .5
+    numpy.testing.assert_allclose(part_normalizers(numpy.array([.25, 0, 1e-13]))[..., 0],
+                                  [[2, 0, 0], [root, 0, 0]], rtol=1e-15)
 
 
 def test_power_and_l2_normalisation():

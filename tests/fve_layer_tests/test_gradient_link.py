@@ -172,6 +172,23 @@ def test_wrong_options(settings, message):
         GradientFVELayer(D, **{'n_components': K, **settings})
 
 
+def test_mixture_is_plain_arrays_and_there_is_nothing_to_report():
+    layer = make()
+    layer(features(3, 6, D))
+    assert layer.observation == {}
+    assert isinstance(layer.mixture, tuple) and len(layer.mixture) == 3
+    for array, expected in zip(layer.mixture, oracles.mixture(K, D)):
+        assert type(array) is numpy.ndarray
+        numpy.testing.assert_allclose(array, expected, rtol=1e-10)
+
+
+def test_str_names_the_settings():
+    text = str(make(norm_filter=True))
+    for setting in ('in_size=3', 'n_components=4', 'norm_filter=True', 'var_floor=0.001',
+                    'normalization=sqrt'):
+        assert setting in text
+
+
 def test_wrong_shapes():
     with pytest.raises(ValueError, match='x must have the shape'):
         make()(features(3, 6, D + 1))

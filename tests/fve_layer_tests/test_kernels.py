@@ -1,12 +1,14 @@
 """The GPU's kernels, executed by CPU threads, against loops and against the pure functions."""
 import importlib
 
+import chainer
 import numpy
 import oracles
 import pytest
 
 import cuda_on_cpu
-from fve_layer import gmm, kernels
+from fve_layer import function, FVELayer, gmm, kernels
+from fve_layer.arrays import ceil_div
 
 # The package's function of the same name hides the module.
 reference = importlib.import_module('fve_layer.fisher_vector')
@@ -76,10 +78,10 @@ class TestAgainstReference:
             (kernels, x.astype(dtype)), (gmm, x)))
         numpy.testing.assert_allclose(ours.s0, expected.s0, rtol=tolerance)
         assert abs(ours.log_likelihood - expected.log_likelihood) < tolerance * 10
-        for one, other in zip(gmm.m_step(ours, *mixture[:2], 1e-3),
-                              gmm.m_step(expected, *mixture[:2], 1e-3)):
-            assert one.dtype == numpy.float64
-            numpy.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+        for actual, desired in zip(gmm.m_step(ours, *mixture[:2], 1e-3),
+                                   gmm.m_step(expected, *mixture[:2], 1e-3)):
+            assert actual.dtype == numpy.float64
+            numpy.testing.assert_allclose(actual, desired, rtol=tolerance, atol=tolerance)
 
 
 def test_components_far_apart():
@@ -94,6 +96,43 @@ def test_components_far_apart():
     expected, expected_resps = reference.encode(x.astype('d'), mean, var, weight)
     numpy.testing.assert_allclose(fv, expected, rtol=1e-5, atol=1e-5 * abs(expected).max())
     numpy.testing.assert_allclose(resp[0], numpy.hstack(expected_resps[0]), rtol=1e-5, atol=1e-6)
+
+
+class FakeCupyArray:
+    pass
+
+
+def test_each_kind_of_array_has_its_functions(monkeypatch):
+    names = 'e_step', 'encode', 'encode_vjp'
+    assert function.maths_for(numpy.zeros(1)) == (
+        gmm.e_step, reference.encode, reference.encode_vjp)
+    monkeypatch.setattr(function.cuda, 'ndarray', FakeCupyArray)
+    assert function.maths_for(FakeCupyArray()) == tuple(getattr(kernels, name) for name in names)
+
+
+def test_layer_on_the_kernels(monkeypatch, emulated):
+    """Three steps of training, once with the kernels and once with the reference."""
+    x, _, _ = case(3, 4, masked=False)
+    results = []
+    maths = function.Maths(kernels.e_step, kernels.encode, kernels.encode_vjp)
+    for choose in (function.maths_for, lambda x: maths):
+        monkeypatch.setattr(function, 'maths_for', choose)
+        layer = FVELayer(4, 3, seed=0, norm_filter=True)
+        for factor in (1, 2, 3):
+            variable = chainer.Variable(factor * x)
+            fv = layer(variable)
+            fv.grad = fv.array
+            fv.backward()
+        results.append((fv.array, variable.grad, *layer.mixture))
+    assert {launch[0] for launch in emulated.launches} == {
+        'posterior', 'sums', 'posterior_vjp', 'features_vjp'}
+    for expected, actual in zip(*results):
+        numpy.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('a, b, quotient', [(0, 3, 0), (1, 3, 1), (3, 3, 1), (4, 3, 2)])
+def test_ceil_div(a, b, quotient):
+    assert ceil_div(a, b) == quotient
 
 
 def test_weight_of_zero():

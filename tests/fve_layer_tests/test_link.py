@@ -124,9 +124,9 @@ def test_hidden_features_have_no_influence(garbage, norm_filter):
         spoilt = x.copy()
         spoilt[~mask] = garbage
         outputs = []
-        for one, values in ((layer, x), (other, spoilt)):
+        for model, values in ((layer, x), (other, spoilt)):
             variable = chainer.Variable(values)
-            fv = one(variable, mask)
+            fv = model(variable, mask)
             fv.grad = numpy.ones_like(fv.array)
             fv.backward()
             outputs.append((fv.array, variable.grad))
@@ -296,6 +296,49 @@ def test_log_likelihood_is_that_of_the_batch_before_the_update():
             assert float(layer.log_likelihood) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize('layer_class', [GMMLayer, FVELayer])
+def test_observation(layer_class):
+    layer = layer_class(D, K, seed=0)
+    assert list(layer.observation) == ['weight_entropy']
+    assert layer.observation['weight_entropy'] == pytest.approx(1)
+    for x in batches(2):
+        layer(x)
+    observation = layer.observation
+    assert list(observation) == ['weight_entropy', 'log_likelihood']
+    assert observation['weight_entropy'] == gmm.normalized_entropy(layer.weight) < 1
+    assert observation['log_likelihood'] == layer.log_likelihood < 0
+
+
+def test_mixture_is_that_of_the_attributes():
+    layer = FVELayer(D, K, seed=0)
+    for x in batches(2):
+        layer(x)
+        assert isinstance(layer.mixture, tuple) and len(layer.mixture) == 3
+        for array, name in zip(layer.mixture, ('mean', 'var', 'weight')):
+            assert array is getattr(layer, name)
+
+
+def test_output_sizes():
+    x = next(batches(1))
+    for layer in (FVELayer(D, K), GMMLayer(D, K)):
+        assert layer(x).shape[-1] == layer.out_size
+
+
+def test_seeded_once_there_is_a_mixture():
+    x = next(batches(1))
+    layer = GMMLayer(D, K, seed=0)
+    assert not layer.is_seeded
+    layer(x, numpy.zeros(x.shape[:2], dtype=bool))
+    assert not layer.is_seeded
+    layer(x)
+    assert layer.is_seeded and GMMLayer(D, K, init='random').is_seeded
+    file = io.BytesIO()
+    serializers.save_npz(file, GMMLayer(D, K))
+    file.seek(0)
+    serializers.load_npz(file, layer)       # a mixture that has not been seeded
+    assert not layer.is_seeded
+
+
 @pytest.mark.parametrize('options, message', [
     ({'init': 'zeros'}, 'init must be one of'), ({'ema_decay': 1}, 'ema_decay'),
     ({'ema_decay': -.1}, 'ema_decay'), ({'var_floor': 0}, 'var_floor'),
@@ -316,7 +359,10 @@ def test_wrong_shapes(x_shape, mask_shape, message):
 
 def test_str_names_the_settings():
     text = str(FVELayer(D, K, norm_filter=True))
-    assert 'in_size=6' in text and 'n_components=4' in text and 'norm_filter=True' in text
+    for setting in ('in_size=6', 'n_components=4', 'ema_decay=0.9', 'norm_filter=True',
+                    'init=kmeans', 'var_floor=0.001', 'normalization=sqrt'):
+        assert setting in text
+    assert 'normalization' not in str(GMMLayer(D, K))
 
 
 @attr.gpu
@@ -356,8 +402,8 @@ def test_gpu_runs_are_equal_bit_for_bit():
     for _ in range(2):
         layer, x, mask = layer_on_gpu()
         runs.append([step_on_gpu(layer, x * t, mask) for t in (1, 2, 3)][-1])
-    for one, other in zip(*runs):
-        assert (one == other).all()
+    for first, second in zip(*runs):
+        assert (first == second).all()
 
 
 @attr.gpu

@@ -1,0 +1,79 @@
+"""The base class of the layers: settings, seeding and selection of the features that count."""
+from typing import Dict, Optional, Tuple
+
+import chainer
+from chainer.backends import cuda
+import numpy
+
+from fve_layer import masking
+from fve_layer import seeding
+from fve_layer.arrays import Array
+
+
+class MixtureLayer(chainer.Link):
+
+    """Layer with a Gaussian mixture that the first training batch seeds.
+
+    Subclasses have ``mean``, ``var``, ``weight`` and ``is_seeded``, and set the first three in
+    ``_assign``. Those that encode have a ``normalization``.
+    """
+
+    normalization: Optional[str] = None
+
+    def __init__(self, in_size: int, n_components: int, norm_filter: bool, var_floor: float,
+                 seed: Optional[int]) -> None:
+        super().__init__()
+        if in_size < 1 or n_components < 1:
+            raise ValueError('in_size and n_components must be at least 1, not {} and {}'.format(
+                in_size, n_components))
+        if not var_floor > 0:
+            raise ValueError('var_floor must be positive, not {}'.format(var_floor))
+        if seed is None:
+            seed = numpy.random.randint(2 ** 31 - 1)
+        self.in_size, self.n_components = in_size, n_components
+        self.norm_filter, self.var_floor = norm_filter, var_floor
+        self.add_persistent('seed', numpy.array(seed, numpy.int64))
+
+    @property
+    def printable_specs(self):
+        yield from (('in_size', self.in_size), ('n_components', self.n_components),
+                    ('norm_filter', self.norm_filter), ('var_floor', self.var_floor))
+        if self.normalization is not None:
+            yield 'normalization', self.normalization
+
+    @property
+    def out_size(self) -> int:
+        """Size of the last axis of the output, 2KD, or D if the layer does not encode."""
+        return self.in_size * (1 if self.normalization is None else 2 * self.n_components)
+
+    @property
+    def mixture(self) -> Tuple[Array, Array, Array]:
+        """Arrays of the means (K, D), variances (K, D) and weights (K,) in use."""
+        mean, var, weight = map(chainer.as_array, (self.mean, self.var, self.weight))
+        return mean, var, weight
+
+    @property
+    def observation(self) -> Dict[str, Array]:
+        """Scalars for :func:`chainer.report`, by name."""
+        return {}
+
+    def _select(self, x, mask):
+        """Returns which features count; seeds the mixture in training mode if necessary."""
+        masking.check_shapes(x, mask, self.in_size)
+        mask = masking.counting_features(x, mask, self.norm_filter)
+        if chainer.config.train and not self.is_seeded:
+            self._seed(x, mask)
+        return mask
+
+    def _seed(self, x, mask):
+        features = cuda.to_cpu(x.reshape(-1, self.in_size) if mask is None else x[mask])
+        if len(features) > 0:
+            mixture = seeding.kmeans_mixture(
+                features, self.n_components, self.var_floor, int(self.seed))
+            self._assign(*(self.xp.asarray(a) for a in mixture))
+
+
+def full(shape, value):
+    """Array in chainer.config.dtype, but float32 where that is float16 or mixed16."""
+    dtype = numpy.promote_types(chainer.get_dtype(map_mixed16=numpy.float32), numpy.float32)
+    return numpy.full(shape, value, dtype)
