@@ -4,7 +4,7 @@ Both are matrix products of sufficient statistics (see :mod:`fve_layer.gmm`): wi
 and responsibilities w, S0 = sum_n w_n, S1 = sum_n w_n z_n and S2 = sum_n w_n z_n^2.
 """
 import itertools
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional
 
 import chainer
 from chainer import backend
@@ -49,7 +49,7 @@ def part_normalizers(weight):
 
 
 def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Optional[Array] = None,
-           normalization: str = 'sqrt') -> Tuple[Array, List[Any]]:
+           normalization: str = 'sqrt') -> tuple[Array, list[Any]]:
     """Encodes N images as Fisher vectors (Eqs. 13, 14).
 
     Args:
@@ -75,7 +75,7 @@ def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Optional[Arra
     return fv.reshape(len(x), 2 * mean.size), resps
 
 
-def encode_vjp(gfv: Array, x: Array, resps: List[Any], mean: Array, var: Array, weight: Array,
+def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, weight: Array,
                mask: Optional[Array] = None, normalization: str = 'sqrt') -> Array:
     """Computes the gradient with respect to the features (Eqs. 15-17).
 
@@ -166,7 +166,7 @@ def _sums_vjp(xp, gsums, density, resp, features):
 
 
 def power_normalize(fv: Array, exponent: float = .5) -> Array:
-    """Applies the power normalisation sign(v) abs(v)^exponent of the "improved" Fisher vector.
+    """Applies the power normalisation of the "improved" Fisher vector.
 
     Args:
         fv (array): Fisher vectors, any shape.

@@ -8,7 +8,7 @@ sufficient statistics are matrix products and there is no (N, T, K, D) array. Tw
 float32 accurate: ``centre`` is the mean of the mixture, and the part that all components have in
 common, which cancels in the softmax, is subtracted from their coefficients in float64.
 """
-from typing import List, NamedTuple, Optional, Tuple, Union
+from typing import NamedTuple, Optional, Union
 
 from chainer import backend
 import numpy
@@ -44,7 +44,7 @@ class LogDensity(NamedTuple):
     linear: Array       # (K, D): offset / var, minus its mean over the components
     square: Array       # (K, D): -1 / (2 var), minus its mean over the components
     const: Array        # (K,)
-    common: Tuple[Array, Array, Array]      # the means subtracted: (D,), (D,), scalar
+    common: tuple[Array, Array, Array]      # the means subtracted: (D,), (D,), scalar
 
 
 class Statistics(NamedTuple):
@@ -159,7 +159,7 @@ def log_likelihood(x: Array, mean: Array, var: Array, weight: Array) -> Array:
 
 
 def image_sums(density: LogDensity, features: Array, mask: Optional[Array] = None
-               ) -> Tuple[Array, Array, Array, Array, List[Array]]:
+               ) -> tuple[Array, Array, Array, Array, list[Array]]:
     """Sufficient statistics of an image for Eqs. 3-5 and 13, 14.
 
     Args:
@@ -217,7 +217,7 @@ def e_step(x: Array, mean: Array, var: Array, weight: Array,
 
 
 def m_step(statistics: Statistics, mean: Array, var: Array,
-           var_floor: float) -> Tuple[Array, Array, Array]:
+           var_floor: float) -> tuple[Array, Array, Array]:
     """Estimates the parameters of the mixture from a batch (Eqs. 3-5; Eq. 5 is a variance).
 
     A component with hardly any features in the batch keeps the mean and variance given.

@@ -154,7 +154,7 @@ def _function(name, char):
     return _module(char, cuda.cupy.cuda.Device().id).get_function(name)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _module(char, device):
     source = Path(__file__).with_suffix('.cu').read_text(encoding='utf-8')
     return cuda.cupy.RawModule(code=source, options=definitions(char))

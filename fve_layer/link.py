@@ -1,5 +1,5 @@
 """The mixture that is learned by EM during training, and the Fisher vector layer based on it."""
-from typing import Dict, Optional
+from typing import Optional
 
 import chainer
 import numpy
@@ -107,7 +107,7 @@ class GMMLayer(MixtureLayer):
         yield from (('ema_decay', self.ema_decay), ('init', self.init))
 
     @property
-    def observation(self) -> Dict[str, Array]:
+    def observation(self) -> dict[str, Array]:
         """Scalars for :func:`chainer.report`, by name.
 
         ``'weight_entropy'`` is the entropy of the weights relative to that of uniform weights;

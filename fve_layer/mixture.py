@@ -1,5 +1,5 @@
 """The base class of the layers: settings, seeding and selection of the features that count."""
-from typing import Dict, Optional, Tuple
+from typing import Optional
 
 import chainer
 from chainer.backends import cuda
@@ -47,13 +47,13 @@ class MixtureLayer(chainer.Link):
         return self.in_size * (1 if self.normalization is None else 2 * self.n_components)
 
     @property
-    def mixture(self) -> Tuple[Array, Array, Array]:
+    def mixture(self) -> tuple[Array, Array, Array]:
         """Arrays of the means (K, D), variances (K, D) and weights (K,) in use."""
         mean, var, weight = map(chainer.as_array, (self.mean, self.var, self.weight))
         return mean, var, weight
 
     @property
-    def observation(self) -> Dict[str, Array]:
+    def observation(self) -> dict[str, Array]:
         """Scalars for :func:`chainer.report`, by name."""
         return {}
 

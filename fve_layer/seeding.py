@@ -1,5 +1,4 @@
 """Initial mixture from the first batch: k-means++ with restarts, computed on the CPU."""
-from typing import Tuple
 
 import numpy
 
@@ -10,7 +9,7 @@ N_ITERATIONS = 20
 
 
 def kmeans_mixture(x: numpy.ndarray, n_components: int, var_floor: float,
-                   seed: int) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+                   seed: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """Estimates means, variances and weights from the best of several k-means clusterings.
 
     On the supplement's data (Sect. S3) a single start finds all ten clusters in about half of the

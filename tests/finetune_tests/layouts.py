@@ -52,7 +52,7 @@ def write_nabirds(lists, birds, root):
 
 
 def write_birdsnap(lists, birds, root, folder='download/images', missing=()):
-    """Birdsnap 1.1: tables with tabs; images whose place in the list is in missing are not there."""
+    """Birdsnap 1.1: tables with tabs; images whose position is in ``missing`` are not there."""
     records = lists.train + lists.test
     columns = [f'{name}_{axis}' for name in BIRDSNAP_PARTS for axis in 'xy']
     lines = ['\t'.join(['url', 'md5', 'path', 'species_id', 'bb_x1', 'bb_y1', 'bb_x2', 'bb_y2']

@@ -122,10 +122,9 @@ def test_every_encoding_order_and_way_with_missing_parts_trains(write_config):
             ('gap', 'zero', 'shuffled', 'GT'), ('gap', 'centre', 'ordered', 'GT'),
             ('gradient_fve', 'mask', 'shuffled', 'GT'), ('fve', 'zero', 'shuffled', 'GT'),
             ('gap', 'zero', 'ordered', 'GLOBAL')]):
+        data = {'missing': missing, 'order': order} if parts == 'GT' else {}
         config = write_config(f'{i}.yml', model={'encoding': encoding},
-                              data={'missing': missing, 'order': order, 'parts': parts} if parts == 'GT'
-                              else {'parts': parts},
-                              training={'epochs': 1})
+                              data={'parts': parts, **data}, training={'epochs': 1})
         assert run('train', config) == 0
 
 

@@ -56,7 +56,7 @@ def test_any_number_of_threads_gives_the_same_bits(layer, size, monkeypatch):
     outcomes = []
     for n_threads in 1, 4:
         with ThreadPoolExecutor(n_threads) as threads:
-            monkeypatch.setattr(convolution, 'THREADS', threads)
+            monkeypatch.setattr(convolution, '_threads', lambda: threads)
             link.cleargrads()
             x = chainer.Variable(images)
             y = link(x)

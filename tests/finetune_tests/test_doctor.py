@@ -72,7 +72,8 @@ def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_p
 
 @pytest.mark.parametrize('box, code, finding', [
     ((10, 10, 200, 200), 0, '1 parts, 100 % of them visible'),
-    ((10, 10, 440, 200), 0, '1 images have visible parts that reach outside, the first is image u0'),
+    ((10, 10, 440, 200), 0,
+     '1 images have visible parts that reach outside, the first is image u0'),
     ((10, 10, 5, 5), 2, '1 images have parts whose crops are empty or wholly outside'),
     ((900, 10, 50, 50), 2, '1 images have parts whose crops are empty or wholly outside'),
 ])
@@ -112,7 +113,8 @@ def move_a_part(birds, x):
     (lambda birds: sorted((birds / 'images').rglob('*.png'))[1].write_text('no'), 2,
      'is not an image'),
     (lambda birds: move_a_part(birds, 50), 0, '1 images have visible parts that reach outside'),
-    (lambda birds: move_a_part(birds, 900), 2, '1 images have parts whose crops are empty or wholly outside, the first is image 1'),
+    (lambda birds: move_a_part(birds, 900), 2,
+     '1 images have parts whose crops are empty or wholly outside, the first is image 1'),
 ])
 def test_broken_data_set(damage, code, finding, write_config, birds, capsys):
     damage(birds)

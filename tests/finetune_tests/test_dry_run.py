@@ -72,7 +72,8 @@ def check(path, roots, capsys, monkeypatch):
 
 @pytest.mark.parametrize('path', ['configs/cub200/gt2_fve_k5.yml',
                                   'configs/cub200/gt2_separate_k50.yml',
-                                  'configs/nabirds/cs_parts_gap.yml', 'configs/birdsnap/gt_fve.yml'])
+                                  'configs/nabirds/cs_parts_gap.yml',
+                                  'configs/birdsnap/gt_fve.yml'])
 def test_dry_run(path, roots, capsys, monkeypatch):
     check(path, roots, capsys, monkeypatch)
 

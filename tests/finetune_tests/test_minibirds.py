@@ -213,7 +213,8 @@ def test_no_space_left(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('options, problem', [
     ({'n_specis': 3}, 'no setting n_specis; did you mean n_species?'),
-    ({'size': 'large'}, "size is 'large', but must be a whole number"), ({'size': 8}, 'size is 8, but must be between 32'),
+    ({'size': 'large'}, "size is 'large', but must be a whole number"),
+    ({'size': 8}, 'size is 8, but must be between 32'),
     ({'difficulty': 2}, 'difficulty is 2'), ({'n_train': 2.5}, 'n_train is 2.5'),
     ({'pretraining': 1}, 'pretraining is 1'), ({'seed': True}, 'seed is True')])
 def test_bad_options(tmp_path, options, problem):

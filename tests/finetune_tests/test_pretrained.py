@@ -23,7 +23,8 @@ def arrays_of(link):
     return serializer.target
 
 
-@pytest.mark.parametrize('class_layer', [{}, {'fc/W': numpy.zeros((7, 96)), 'fc/b': numpy.zeros(7)}])
+@pytest.mark.parametrize('class_layer', [
+    {}, {'fc/W': numpy.zeros((7, 96)), 'fc/b': numpy.zeros(7)}])
 def test_cnn_alone_starts_both_streams(class_layer, tmp_path):
     cnn = SmallCNN()
     cnn.layers[0].bn.avg_mean[...] = 3

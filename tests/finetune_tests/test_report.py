@@ -505,7 +505,8 @@ def test_texts_are_escaped():
                                    ['61.2 ± 1.8 (5)'], ['+0.3 ... +2.1'], ['< 0.001']])]
     html = document.to_html(blocks, '.')
     for text in ('a &lt; b &amp; c', '<code>x&lt;y&gt;</code> is <b>not</b> &lt;b&gt;',
-                 '<td class="number">-1.5</td>', '<td>&lt;script&gt;</td>', '<td>001.<wbr>Finch</td>',
+                 '<td class="number">-1.5</td>', '<td>&lt;script&gt;</td>',
+                 '<td>001.<wbr>Finch</td>',
                  '<td class="number">61.2 ± 1.8 (5)</td>', '<td class="number">+0.3 ... +2.1</td>',
                  '<td class="number">&lt; 0.001</td>'):
         assert text in html
@@ -548,7 +549,8 @@ def test_every_row_of_ours_has_a_config_that_says_what_was_published():
             path = CONFIGS / dataset / f'{name}.yml'
             value = of_ours.accuracies.get(dataset)
             if value is not None:
-                assert f'# Expect: {value[0]:.2f} +- {value[1]:.2f} % (published' in path.read_text()
+                expected = f'# Expect: {value[0]:.2f} +- {value[1]:.2f} % (published'
+                assert expected in path.read_text()
     for dataset in ('cub200', 'minibirds'):
         for of_ours in rows:
             assert (CONFIGS / dataset / f'{of_ours.names[dataset]}.yml').exists()

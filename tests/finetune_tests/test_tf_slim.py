@@ -129,7 +129,7 @@ def test_convert_overwrites_nothing(tmp_path, capsys):
 
 @pytest.fixture(scope='module')
 def checkpoints(tmp_path_factory):
-    """V1 and V2 checkpoints of TF-Slim's network whose raw variables are twice the averaged ones."""
+    """V1 and V2 checkpoints of TF-Slim's network; raw variables are twice the averaged ones."""
     tf = pytest.importorskip('tensorflow').compat.v1
     pytest.importorskip('tf_slim')
     folder = tmp_path_factory.mktemp('checkpoints')

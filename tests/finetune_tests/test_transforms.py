@@ -102,7 +102,8 @@ def test_train_transform_takes_every_crop_and_flips_half_of_the_time():
 
 
 @pytest.mark.parametrize('change, enhance', [
-    (transforms._brightness, ImageEnhance.Brightness), (transforms._contrast, ImageEnhance.Contrast),
+    (transforms._brightness, ImageEnhance.Brightness),
+    (transforms._contrast, ImageEnhance.Contrast),
     (transforms._saturation, ImageEnhance.Color)])
 @pytest.mark.parametrize('factor', [.7, 1.3])
 def test_each_change_of_colour_is_pillows(change, enhance, factor):
