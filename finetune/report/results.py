@@ -44,10 +44,8 @@ class Results:
             expected = read_config(path)
             if expected.data.split == 'pretraining':
                 continue
-            folders = sorted(filter(RunFolder.is_run, map(
-                RunFolder, (Path(folder) / dataset / name).glob('seed*'))),
-                key=lambda folder: (len(folder.path.name), folder.path))
-            results = [self._read(folder, expected) for folder in folders]
+            results = [self._read(run, expected)
+                       for run in RunFolder.all_of(Path(folder) / dataset / name)]
             if any(results):
                 self.by_experiment[dataset, name] = list(filter(None, results))
         if not self.by_experiment:

@@ -62,6 +62,12 @@ class RunFolder:
         name = path.relative_to(configs) if configs in path.parents else Path(path.name)
         return cls(Path('results') / name.with_suffix('') / f'seed{seed}')
 
+    @classmethod
+    def all_of(cls, experiment: Path) -> 'list[RunFolder]':
+        """Folders of an experiment's runs in the order of their seeds."""
+        paths = sorted(experiment.glob('seed*'), key=lambda path: (len(path.name), path))
+        return [folder for folder in map(cls, paths) if folder.is_run()]
+
     def __str__(self) -> str:
         return str(self.path)
 

@@ -18,7 +18,8 @@ from finetune.config import read_config
 from finetune.data import file_lists
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
-from finetune.runs.predictions import iterate_test_images, predict
+from finetune.runs.predictions import iterate_test_images, predict, Predictions
+from finetune.training import joint
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -89,6 +90,20 @@ def test_robustness_is_that_of_other_test_images(finished_run):
     # A Fisher vector does not know the order of the parts.
     evaluation = yaml.safe_load((finished_run / 'evaluation.yml').read_text())
     assert robustness['shuffled'] == pytest.approx(evaluation['accuracy'])
+
+
+def test_robustness_has_other_test_images(finished_gap, monkeypatch):
+    asked = []
+
+    def predict_what(self, config, hide=0.):
+        asked.append((config.data.order, hide))
+        return Predictions(numpy.zeros(1), None, {}, 0.)
+
+    monkeypatch.setattr(joint.JointLearning, '_predict', predict_what)
+    learner = joint.JointLearning.__new__(joint.JointLearning)
+    learner.config = RunFolder(finished_gap).read_config()
+    learner._robustness()
+    assert asked == [*(('ordered', hide) for hide in (.25, .5, .75, 1.)), ('shuffled', 0)]
 
 
 def test_plots_show_means_over_epochs(finished_run):

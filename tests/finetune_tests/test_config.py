@@ -212,6 +212,9 @@ def test_settings_without_effect_are_neither_written_nor_compared(write, tmp_pat
     other.training.epochs, other.data.missing = 3, 'centre'
     assert config.differences(gap, other) == ['data.missing', 'training.epochs']
     assert config.differences(gap, other, ['training.epochs']) == ['data.missing']
+    fve = config.read_config(write('model: {n_components: 7}\ndata: {missing: zero}'))
+    assert config.differences(gap, fve) == config.differences(fve, gap) == [
+        'model.encoding', 'model.n_components']
 
 
 def test_settings_of_a_run_of_version_0_1_are_read(write):

@@ -6,7 +6,9 @@ from chainer import gradient_check
 import chainer.functions as F
 import numpy
 import pytest
+from threadpoolctl import threadpool_info
 
+from finetune import threads
 from finetune.models import convolution
 
 # channels in and out, kernel, stride, padding; images' height and width
@@ -49,14 +51,24 @@ def test_equals_chainers(layer, size, channels_last, block_size, monkeypatch):
         numpy.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
+def test_matrix_products_have_one_thread_where_bits_matter():
+    def n_threads():
+        return {pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'}
+
+    before = n_threads()
+    with threads.one_thread():
+        assert n_threads() == {1}
+    assert n_threads() == before and max(before) <= threads.N_THREADS
+
+
 @pytest.mark.parametrize('layer, size', CASES)
 def test_any_number_of_threads_gives_the_same_bits(layer, size, monkeypatch):
     monkeypatch.setattr(convolution, 'BLOCK_SIZE', 1)
     link, images, gy = link_and_arrays(layer, size)
     outcomes = []
     for n_threads in 1, 4:
-        with ThreadPoolExecutor(n_threads) as threads:
-            monkeypatch.setattr(convolution, '_threads', lambda: threads)
+        with ThreadPoolExecutor(n_threads) as executor:
+            monkeypatch.setattr(convolution, '_threads', lambda executor=executor: executor)
             link.cleargrads()
             x = chainer.Variable(images)
             y = link(x)

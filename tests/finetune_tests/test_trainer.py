@@ -1,0 +1,50 @@
+"""What is put together for training: the first update against one by hand, and the schedule."""
+import chainer
+import numpy
+import pytest
+
+from finetune.config import read_config
+from finetune.data import file_lists
+from finetune.data.dataset import collate
+from finetune.models.part_classifier import build_classifier
+from finetune.runs.folder import RunFolder
+from finetune.runs.opening import seed_generators
+from finetune.training.trainer import build_trainer, build_updater, OPTIMIZERS
+
+CPU = chainer.get_device('@numpy')
+
+
+def make(config, lists):
+    seed_generators(config.training.seed, CPU)
+    return build_classifier(config, lists)
+
+
+def test_first_update_by_hand(write_config, drawn_birds):
+    """w - rate (gradient + decay w), with the smoothed loss of the images of an update."""
+    config = read_config(write_config(training={
+        'optimizer': 'sgd', 'learning_rate': .01, 'weight_decay': .3, 'label_smoothing': .2,
+        'update_size': 6, 'batch_size': 6}))
+    lists = file_lists.read_cub(drawn_birds)
+    model, other = make(config, lists), make(config, lists)
+    before = {name: param.array.copy() for name, param in other.namedparams()}
+    images = build_updater(other, config, lists, CPU).get_iterator('main').next()
+    assert len(images) == 6
+    other.cleargrads()
+    other(*collate(images), label_smoothing=.2).backward()
+    build_updater(model, config, lists, CPU).update()
+    gradients = {name: param.grad for name, param in other.namedparams()}
+    for name, param in model.namedparams():
+        expected = before[name] - .01 * (gradients[name] + .3 * before[name])
+        numpy.testing.assert_allclose(param.array, expected, atol=1e-6, err_msg=name)
+        assert (param.array != before[name]).any(), name
+
+
+@pytest.mark.parametrize('name, rate', [('rmsprop', 'lr'), ('adam', 'alpha'), ('sgd', 'lr')])
+def test_learning_rate_of_every_optimizer(name, rate, write_config, drawn_birds, tmp_path):
+    assert set(OPTIMIZERS) == {'rmsprop', 'adam', 'sgd'}
+    config = read_config(write_config(training={'optimizer': name, 'learning_rate': .125}))
+    lists = file_lists.read_cub(drawn_birds)
+    trainer = build_trainer(make(config, lists), config, lists, CPU, RunFolder(tmp_path / 'run'))
+    optimizer = trainer.updater.get_optimizer('main')
+    assert getattr(optimizer, rate) == .125
+    trainer.updater.finalize()
