@@ -31,7 +31,10 @@ def test_first_update_by_hand(write_config, drawn_birds):
     assert len(images) == 6
     other.cleargrads()
     other(*collate(images), label_smoothing=.2).backward()
-    build_updater(model, config, lists, CPU).update()
+    reporter = chainer.Reporter()
+    reporter.add_observer('main', model)
+    with reporter:
+        build_updater(model, config, lists, CPU).update()
     gradients = {name: param.grad for name, param in other.namedparams()}
     for name, param in model.namedparams():
         expected = before[name] - .01 * (gradients[name] + .3 * before[name])
