@@ -23,6 +23,7 @@ setup(
         'matplotlib',
         'numpy>=1.23',
         'packaging',
+        'Markdown',
         'Pillow',
         'imageio-ffmpeg',
         'protobuf',

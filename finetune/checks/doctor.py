@@ -18,7 +18,7 @@ from finetune.models.part_classifier import PartClassifier
 from finetune.runs.opening import open_device
 
 PACKAGES = ('chainer', 'chainercv', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
-            'Pillow')
+            'Markdown', 'Pillow')
 
 ORIENTATION = 0x0112    # EXIF tag; 1 is upright
 

@@ -1,9 +1,10 @@
-"""A report as a list of blocks, and how they become Markdown and one HTML file."""
+"""Pieces of a report in Markdown, and the HTML file that is made of it."""
 import base64
 import html
 from pathlib import Path
 import re
-from typing import NamedTuple
+
+import markdown
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
@@ -17,121 +18,61 @@ td.number { text-align: right; white-space: nowrap; }
 th { border-bottom: 2px solid #888; }
 img { max-width: 100%; height: auto; }
 td code { white-space: nowrap; }
+pre code { padding: 0; }
 code { background: #f3f3f3; padding: 0 .2rem; border-radius: 3px; }
 pre { background: #f3f3f3; padding: .6rem; overflow-x: auto; }
 """
 
 # 12,345   -1.5   < 0.001   61.2 ± 1.8 (5)   +0.3 ... +2.1
-NUMBER = re.compile(r'[-+<]? ?[\d.,]+( ± [\d.]+)?( \(\d+\))?( \.\.\. [-+][\d.]+)?')
+NUMBER = r'(?:[-+]|&lt; )?[\d.,]+(?: ± [\d.]+)?(?: \(\d+\))?(?: \.\.\. [-+][\d.]+)?'
 
 
-class Heading(NamedTuple):
-    """A heading of level 1, 2 or 3."""
-
-    level: int
-    text: str
-
-    def markdown(self):
-        return f'{"#" * self.level} {self.text}'
-
-    def html(self, folder):
-        return f'<h{self.level}>{_inline(self.text)}</h{self.level}>'
-
-
-class Paragraph(NamedTuple):
-    """Text, with code between backticks and **bold** words."""
-
-    text: str
-
-    def markdown(self):
-        return self.text
-
-    def html(self, folder):
-        return f'<p>{_inline(self.text)}</p>'
-
-
-class Items(NamedTuple):
-    """A list."""
-
-    items: list
-
-    def markdown(self):
-        return '\n'.join(f'- {item}' for item in self.items)
-
-    def html(self, folder):
-        return '<ul>' + ''.join(f'<li>{_inline(item)}</li>\n' for item in self.items) + '</ul>'
-
-
-class Commands(NamedTuple):
-    """Lines to type."""
-
-    text: str
-
-    def markdown(self):
-        return '\n'.join(f'    {line}' for line in self.text.splitlines())
-
-    def html(self, folder):
-        return f'<pre>{html.escape(self.text)}</pre>'
-
-
-class Table(NamedTuple):
+def table(header, rows):
     """Rows of texts below a header."""
-
-    header: list
-    rows: list
-
-    def markdown(self):
-        lines = [self.header, ['---'] * len(self.header), *self.rows]
-        return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |'
-                         for line in lines)
-
-    def html(self, folder):
-        head = ''.join(f'<th>{_breakable(_inline(cell))}</th>' for cell in self.header)
-        body = ''.join('<tr>' + ''.join(map(_cell, row)) + '</tr>\n' for row in self.rows)
-        return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
+    return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |'
+                     for line in [header, ['---'] * len(header), *rows])
 
 
-class Picture(NamedTuple):
+def bullets(texts):
+    """A list."""
+    return '\n'.join(f'- {text}' for text in texts)
+
+
+def commands(*lines):
+    """Lines to type."""
+    return '\n'.join(f'    {line}' for line in lines)
+
+
+def picture(name, description):
     """A PNG in the report's folder."""
-
-    name: str
-    description: str
-
-    def markdown(self):
-        return f'![{self.description}]({self.name})'
-
-    def html(self, folder):
-        data = base64.b64encode((Path(folder) / self.name).read_bytes()).decode()
-        return (f'<p><img alt="{html.escape(self.description)}" '
-                f'src="data:image/png;base64,{data}"></p>')
+    return f'![{description}]({name})'
 
 
-def to_markdown(blocks):
-    """Text of a Markdown file."""
-    return '\n\n'.join(block.markdown() for block in blocks) + '\n'
+def to_html(text, folder):
+    """HTML of a Markdown text that needs no other file: pictures in ``folder`` are put into it.
 
-
-def to_html(blocks, folder):
-    """Text of an HTML file that needs no other: pictures in ``folder`` are put into it."""
-    body = '\n'.join(block.html(folder) for block in blocks)
+    Markup in the text, such as in the name of a class, is shown as it is.
+    """
+    converter = markdown.Markdown(extensions=['tables'], output_format='html')
+    converter.preprocessors.deregister('html_block')
+    converter.inlinePatterns.deregister('html')
+    body = converter.convert(text)
+    body = re.sub(rf'<td>({NUMBER})</td>', r'<td class="number">\1</td>', body)
+    body = re.sub(r'(?<=<t[hd]>)[^<]+', _breakable, body)
+    body = body.replace('<table>', '<div class="wide"><table>')
+    body = body.replace('</table>', '</table></div>')
+    body = re.sub(r'src="([^"]+)"', lambda match: f'src="{_data(Path(folder) / match[1])}"', body)
+    title = html.escape(text.splitlines()[0].lstrip('# '))
     return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f'<title>{html.escape(blocks[0].text)}</title>\n<style>{STYLE}</style>\n</head>\n'
-            f'<body>\n{body}\n</body>\n</html>\n')
+            f'<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n'
+            '</html>\n')
 
 
-def _cell(text):
-    if NUMBER.fullmatch(text):
-        return f'<td class="number">{_inline(text)}</td>'
-    return f'<td>{_inline(text) if text.startswith("`") else _breakable(_inline(text))}</td>'
+def _data(path):
+    return f'data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}'
 
 
-def _breakable(text):
+def _breakable(match):
     """Lets a browser break long names at their seams, so that wide tables fit."""
-    return re.sub(r'(?<!<)([_./])(?=\w)', r'\1<wbr>', text)
-
-
-def _inline(text):
-    text = html.escape(text, quote=False)
-    text = re.sub(r'`([^`]+)`', r'<code>\1</code>', text)
-    return re.sub(r'\*\*([^*]+)\*\*', r'<b>\1</b>', text)
+    return re.sub(r'([_./])(?=\w)', r'\1<wbr>', match[0])

@@ -7,8 +7,7 @@ from finetune.catalogue import DATA_SETS
 from finetune.errors import InputError
 from finetune.report import plots, tables
 from finetune.report.claims import CLAIMS, compare
-from finetune.report.document import Commands, Heading, Items, Paragraph, Picture
-from finetune.report.document import to_html, to_markdown
+from finetune.report.document import bullets, commands, picture, to_html
 from finetune.report.results import Results
 
 
@@ -29,12 +28,13 @@ def make(folder='results', output='results/report'):
     blocks = list(_introduction(results, numbers))
     for dataset in results.data_sets:
         blocks += _data_set(results, numbers, dataset, output)
-    blocks += [Heading(2, f'{numbers.run_time["title"]} ({numbers.run_time["source"]})'),
+    blocks += [f'## {numbers.run_time["title"]} ({numbers.run_time["source"]})',
                *tables.run_time(numbers.run_time),
-               Heading(2, 'Missing runs'), *tables.missing(results),
-               Heading(2, 'Inconsistencies of the paper'), Items(numbers.inconsistencies)]
-    (output / 'report.md').write_text(to_markdown(blocks), encoding='utf-8')
-    (output / 'report.html').write_text(to_html(blocks, output), encoding='utf-8')
+               '## Missing runs', *tables.missing(results),
+               '## Inconsistencies of the paper', bullets(numbers.inconsistencies)]
+    text = '\n\n'.join(blocks) + '\n'
+    (output / 'report.md').write_text(text, encoding='utf-8')
+    (output / 'report.html').write_text(to_html(text, output), encoding='utf-8')
     n_runs = sum(map(len, results.by_experiment.values()))
     print(f'{n_runs} runs of {len(results.by_experiment)} experiments: {output / "report.html"}, '
           f'{output / "report.md"}', flush=True)
@@ -43,9 +43,9 @@ def make(folder='results', output='results/report'):
 
 
 def _introduction(results, numbers):
-    yield Heading(1, 'Our results beside the published ones')
-    yield Paragraph(numbers.paper + '. Its numbers are in the columns called "published".')
-    yield Paragraph(
+    yield '# Our results beside the published ones'
+    yield numbers.paper + '. Its numbers are in the columns called "published".'
+    yield (
         'Test accuracies are in per cent, as mean ± standard deviation (n - 1), with the number of '
         'runs in parentheses; a run has a seed of its own. A gain is that over no parts; the '
         'seconds per epoch are the median, whatever else the machine did. Tests are '
@@ -56,19 +56,19 @@ def _introduction(results, numbers):
     folders = {}
     for dataset, n in results.n_seeds().items():
         folders.setdefault(n, []).append(f'configs/{dataset}')
-    yield Commands('\n'.join([f'./train.sh {" ".join(with_n)} --seeds {n}'
-                              for n, with_n in folders.items()] + ['python -m finetune report']))
-    yield Heading(2, 'Claims of the paper')
-    yield Paragraph('How many comparisons came out how, each of both streams together and of the '
+    yield commands(*(f'./train.sh {" ".join(with_n)} --seeds {n}'
+                     for n, with_n in folders.items()), 'python -m finetune report')
+    yield '## Claims of the paper'
+    yield ('How many comparisons came out how, each of both streams together and of the '
                     'part stream alone; they are below, data set by data set.')
     yield tables.verdicts(CLAIMS, results, numbers)
 
 
 def _data_set(results, numbers, dataset, output):
     in_paper = DATA_SETS[dataset].in_paper
-    yield Heading(2, DATA_SETS[dataset].title)
+    yield f'## {DATA_SETS[dataset].title}'
     if not in_paper:
-        yield Paragraph('A stand-in: the paper does not have this data set. What is published for '
+        yield ('A stand-in: the paper does not have this data set. What is published for '
                         'CUB-200-2011 stands beside it; compare gains, not accuracies.')
     table_runs = []
     for table in numbers.tables:
@@ -76,27 +76,27 @@ def _data_set(results, numbers, dataset, output):
         if dataset not in table.data_sets or not any(results.of(dataset, name) for name in names):
             continue
         table_runs += [name for name in names if results.of(dataset, name)]
-        yield Heading(3, f'{table.title} ({table.source})')
+        yield f'### {table.title} ({table.source})'
         if not in_paper and table.stand_in:
-            yield Paragraph(table.stand_in)
+            yield table.stand_in
         yield tables.accuracies(table, results, dataset)
     lines = numbers.figure['lines'].values()
     if any(results.of(dataset, name) for names in lines for name in names.values()):
-        yield Heading(3, f'{numbers.figure["title"]} ({numbers.figure["source"]})')
+        yield f'### {numbers.figure["title"]} ({numbers.figure["source"]})'
         name = f'{dataset}_components.png'
         plots.components(numbers.figure, results, dataset, output / name)
-        yield Picture(name, 'Test accuracy over the number of mixture components.')
+        yield picture(name, 'Test accuracy over the number of mixture components.')
         yield from tables.components(numbers.figure, results, dataset)
     yield from _claims(results, numbers, dataset)
     yield from _details(results, dataset, list(dict.fromkeys(table_runs)), output)
 
 
 def _claims(results, numbers, dataset):
-    yield Heading(3, 'Claims of the paper')
+    yield '### Claims of the paper'
     for claim in CLAIMS:
         comparisons = compare(claim, results, numbers, dataset)
         if comparisons:
-            yield Paragraph(f'**({claim.letter})** {claim.text[0].upper()}{claim.text[1:]}.')
+            yield f'**({claim.letter})** {claim.text[0].upper()}{claim.text[1:]}.'
             yield tables.comparisons(comparisons)
 
 
@@ -116,16 +116,16 @@ def _details(results, dataset, names, output):
         if shown:
             name = f'{dataset}_{file}.png'
             draw(results, dataset, shown, output / name)
-            yield Heading(3, title)
-            yield Paragraph(description)
-            yield Picture(name, description)
+            yield f'### {title}'
+            yield description
+            yield picture(name, description)
             if tabulate:
-                yield Paragraph('The same in numbers, and with the parts of every test image in a '
+                yield ('The same in numbers, and with the parts of every test image in a '
                                 'random order:')
                 yield tabulate(results, dataset, shown)
     if names:
         yield from _classes(results, dataset, names, output)
-    yield Heading(3, 'Settings')
+    yield '### Settings'
     yield from tables.settings(results, dataset)
 
 
@@ -137,7 +137,7 @@ def _classes(results, dataset, names, output):
         writer.writerow(['class', *names])
         writer.writerows([class_name, *(f'{value:.1f}' for value in column)]
                          for class_name, column in zip(class_names, values.T))
-    yield Heading(3, 'Classes')
-    yield Paragraph(f'Accuracy of the {min(tables.N_HARDEST, len(class_names))} hardest classes, '
+    yield '### Classes'
+    yield (f'Accuracy of the {min(tables.N_HARDEST, len(class_names))} hardest classes, '
                     f'all seeds together; all {len(class_names)} are in `{name}`.')
     yield tables.hardest_classes(names, class_names, values)

@@ -1,4 +1,4 @@
-"""Tables of the report, as blocks of a document."""
+"""Tables of the report, and what stands beside them, in Markdown."""
 import collections
 
 import numpy
@@ -7,23 +7,23 @@ from finetune.catalogue import DATA_SETS
 from finetune.config import active_names, get
 from finetune.published import reference
 from finetune.report.claims import compare
-from finetune.report.document import Commands, Items, Paragraph, Table
+from finetune.report.document import bullets, commands, table
 from finetune.report.results import mean_and_deviation
 from finetune.runs.folder import WITHOUT_EFFECT
 
 N_HARDEST = 10          # classes in the table of classes
 
 
-def accuracies(table, results, dataset):
+def accuracies(published_table, results, dataset):
     """A table of the paper beside our runs on one data set, and the best gains over no parts."""
     in_paper = DATA_SETS[dataset].in_paper
-    baseline = table.rows[[row.setup for row in table.rows].index('no parts')]
+    baseline = next(row for row in published_table.rows if row.setup == 'no parts')
     header = ['method', 'parts', f'published ({DATA_SETS[reference(dataset)].title})',
               'ours', 'part stream alone',
               'gain, published', 'gain, ours',
               *(['ours − published'] if in_paper else []), 'parameters', 's per epoch', 'run']
     rows = []
-    for row in table.rows:
+    for row in published_table.rows:
         published, name = row.published(dataset), row.names.get(dataset)
         ours = list(results.accuracy(dataset, name).values())
         if published is None and not ours:
@@ -36,7 +36,7 @@ def accuracies(table, results, dataset):
         if in_paper:
             cells.append(_difference(ours, published[:1]) if published else '')
         rows.append([*cells, *_costs(results, dataset, name), f'`{name}`' if name else 'of others'])
-    return Table(header, rows)
+    return table(header, rows)
 
 
 def components(figure, results, dataset):
@@ -54,12 +54,12 @@ def components(figure, results, dataset):
         rows.append(cells)
     costs = [[str(k), line, *_costs(results, dataset, names[k]), f'`{names[k]}`']
              for line, names in lines.items() for k in names if results.of(dataset, names[k])]
-    blocks = [Table(header, rows)]
+    blocks = [table(header, rows)]
     cnn = results.summary(dataset, figure['cnn'])
     if cnn:
-        blocks.append(Paragraph(f'The CNN of the separate ones has {cnn} itself, with GAP of '
-                                f'ordered parts (`{figure["cnn"]}`).'))
-    return [*blocks, Table(['K', 'line', 'parameters', 's per epoch', 'run'], costs)]
+        blocks.append(f'The CNN of the separate ones has {cnn} itself, with GAP of ordered parts '
+                      f'(`{figure["cnn"]}`).')
+    return [*blocks, table(['K', 'line', 'parameters', 's per epoch', 'run'], costs)]
 
 
 def verdicts(claims, results, numbers):
@@ -72,7 +72,7 @@ def verdicts(claims, results, numbers):
         rows.append([f'({claim.letter}) {claim.text}',
                      *('; '.join(f'{verdict}: {n}' for verdict, n in counts.items())
                        for counts in by_data_set)])
-    return Table(['claim', *(DATA_SETS[dataset].title for dataset in results.data_sets)], rows)
+    return table(['claim', *(DATA_SETS[dataset].title for dataset in results.data_sets)], rows)
 
 
 def comparisons(of_claim):
@@ -88,7 +88,7 @@ def comparisons(of_claim):
         rows.append([first, second, comparison.stream,
                      *map(mean_and_deviation, comparison.samples),
                      f'{comparison.difference:+.1f}', p, interval, comparison.verdict])
-    return Table(['first', 'second', 'prediction of', 'first: %', 'second: %', 'difference', 'p',
+    return table(['first', 'second', 'prediction of', 'first: %', 'second: %', 'difference', 'p',
                   '95 % interval', 'verdict'], rows)
 
 
@@ -108,7 +108,7 @@ def robustness(results, dataset, names):
                for share in shares),
              mean_and_deviation(100 * test['shuffled']['both'] for test in of_runs)]
             for name, of_runs in tests.items()]
-    return Table(['run', 'as they are', *(f'{100 * share:.0f} % hidden' for share in shares),
+    return table(['run', 'as they are', *(f'{100 * share:.0f} % hidden' for share in shares),
                   'shuffled'], rows)
 
 
@@ -133,15 +133,15 @@ def hardest_classes(names, class_names, values):
     """The classes that the runs recognise least, on average."""
     order = numpy.argsort(values.mean(axis=0), kind='stable')[:N_HARDEST]
     rows = [[class_names[i], *(f'{value:.0f}' for value in values[:, i])] for i in order]
-    return Table(['class', *(f'`{name}`' for name in names)], rows)
+    return table(['class', *(f'`{name}`' for name in names)], rows)
 
 
-def run_time(table):
+def run_time(published_table):
     """Table 3 as published, and how to get ours."""
     rows = [[row['step'], f'{row["milliseconds"]:.1f}', f'{row["percent"]:.2f}']
-            for row in table['rows']]
-    return [Table(['of an iteration', 'published: ms', 'published: %'], rows),
-            Paragraph('The same for this machine:'), Commands('python -m finetune runtime')]
+            for row in published_table['rows']]
+    return [table(['of an iteration', 'published: ms', 'published: %'], rows),
+            'The same for this machine:', commands('python -m finetune runtime')]
 
 
 def settings(results, dataset):
@@ -158,13 +158,13 @@ def settings(results, dataset):
             for i, name in enumerate(configs)]
     shared = ', '.join(f'{setting} {column[0]}' for setting, column in values.items()
                        if setting not in differing and column[0])
-    return [Table(['run', *differing], rows), Paragraph(f'The same in all: {shared}.')]
+    return [table(['run', *differing], rows), f'The same in all: {shared}.']
 
 
 def missing(results):
     """What was left out, and the experiments of the data sets that have fewer runs than others."""
-    blocks, n_seeds = [Items(results.left_out)] if results.left_out else [], results.n_seeds()
-    lacking = {}
+    blocks = [bullets(results.left_out)] if results.left_out else []
+    n_seeds, lacking = results.n_seeds(), {}
     for dataset, name in results.experiments:
         if dataset in n_seeds and name != 'pretrain':
             n = len(results.of(dataset, name))
@@ -172,14 +172,14 @@ def missing(results):
                 lacking.setdefault(dataset, []).append((name, n))
     for dataset, experiments in lacking.items():
         names = ', '.join(f'`{name}` ({n} of {n_seeds[dataset]})' for name, n in experiments)
-        blocks += [Paragraph(f'{DATA_SETS[dataset].title}: {names}.'),
-                   Commands(f'./train.sh configs/{dataset} --seeds {n_seeds[dataset]}')]
+        blocks += [f'{DATA_SETS[dataset].title}: {names}.',
+                   commands(f'./train.sh configs/{dataset} --seeds {n_seeds[dataset]}')]
     without = [dataset for dataset in DATA_SETS if dataset not in n_seeds]
     if without:
         titles = ', '.join(DATA_SETS[dataset].title for dataset in without)
-        blocks += [Paragraph(f'No run at all: {titles}.'), Commands('\n'.join(
-            f'./train.sh configs/{dataset} --seeds 5' for dataset in without))]
-    return blocks or [Paragraph('None.')]
+        blocks += [f'No run at all: {titles}.', commands(
+            *(f'./train.sh configs/{dataset} --seeds 5' for dataset in without))]
+    return blocks or ['None.']
 
 
 def _published(value):

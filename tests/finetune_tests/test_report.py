@@ -500,17 +500,18 @@ def test_html_stands_alone_and_says_the_same(results):
 
 
 def test_texts_are_escaped():
-    blocks = [document.Heading(1, 'a < b & c'), document.Paragraph('`x<y>` is **not** <b>'),
-              document.Table(['a|b'], [['-1.5'], ['<script>'], ['001.Finch'],
-                                   ['61.2 ± 1.8 (5)'], ['+0.3 ... +2.1'], ['< 0.001']])]
-    html = document.to_html(blocks, '.')
-    for text in ('a &lt; b &amp; c', '<code>x&lt;y&gt;</code> is <b>not</b> &lt;b&gt;',
+    table = document.table(['a|b'], [['-1.5'], ['<script>'], ['001.Finch_of_two'],
+                                     ['61.2 ± 1.8 (5)'], ['+0.3 ... +2.1'], ['< 0.001']])
+    markdown = f'# a < b & c\n\n`x<y>` is **not** <b>\n\n<script>\n\n{table}\n'
+    html = document.to_html(markdown, '.')
+    for text in ('a &lt; b &amp; c', '<code>x&lt;y&gt;</code> is <strong>not</strong> &lt;b&gt;',
                  '<td class="number">-1.5</td>', '<td>&lt;script&gt;</td>',
-                 '<td>001.<wbr>Finch</td>',
+                 '<td>001.<wbr>Finch_<wbr>of_<wbr>two</td>', '<p>&lt;script&gt;</p>',
                  '<td class="number">61.2 ± 1.8 (5)</td>', '<td class="number">+0.3 ... +2.1</td>',
                  '<td class="number">&lt; 0.001</td>'):
         assert text in html
-    assert '| a\\|b |' in document.to_markdown(blocks)
+    assert '<title>a &lt; b &amp; c</title>' in html and '<th>a|b</th>' in html
+    assert '| a\\|b |' in table
 
 
 def test_report_of_the_same_runs_is_the_same_and_replaces_the_last(results):
