@@ -1,9 +1,9 @@
-# Sourced by train.sh and tests/run.sh: puts a `python` with fve_layer and its needs on PATH.
+# Sourced by train.sh and tests/run.sh: puts a `python` with fve_layer and its dependencies on PATH.
 #
 # That is the active conda or virtual environment if fve_layer is installed there; the active conda
-# environment of environment.yml, whose installation is finished; else .venv beside this file, made
-# with ${PYTHON:-python3}. A .venv that is broken, unfinished or of another Python than PYTHON is
-# made anew, and one older than setup.py is brought up to date.
+# environment of environment.yml, whose installation is completed; else .venv beside this file, made
+# with ${PYTHON:-python3}. A .venv that is broken, incomplete or of another Python than PYTHON is
+# recreated, and one older than setup.py is updated.
 
 fve_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -16,7 +16,7 @@ for name in "fve_layer", "chainer", "chainercv": version(name)
 print("%d.%d" % sys.version_info[:2], version("numpy"))' 2>/dev/null
 }
 
-# Whether environment $1 is complete and of the Python that was asked for.
+# Whether environment $1 is complete and of the requested Python.
 fve_usable() {
     local versions
     versions=$(fve_versions "$1") || return 1
@@ -24,7 +24,7 @@ fve_usable() {
         'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" ]
 }
 
-# The stamp of a finished installation says from which setup.py, for which folder.
+# The stamp of a finished installation names its setup.py and folder.
 fve_stamp() { echo "$(cksum < "$fve_root/setup.py") $fve_root"; }
 
 fve_finished() {
@@ -38,9 +38,9 @@ fve_pip() {
 
 fve_install() {
     rm -f "$1/fve_layer.stamp" "$1/fve_layer.log"
-    fve_say "installing fve_layer and what it needs into $1 (some minutes, once)"
+    fve_say "installing fve_layer and its dependencies into $1 (some minutes, once)"
     # Chainer and ChainerCV build with the environment's own setuptools and NumPy, ChainerCV
-    # without its C extension. On Python 3.9 NumPy stays at the oldest one that is supported.
+    # without its C extension. On Python 3.9 NumPy is the oldest version that is supported.
     fve_pip "$1" 'setuptools<81' wheel 'numpy; python_version >= "3.10"' \
         'numpy==1.23.*; python_version < "3.10"' &&
     fve_pip "$1" --no-build-isolation chainer==7.8.1 &&
@@ -56,7 +56,7 @@ fve_make_venv() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ||
     { fve_say "$python is missing or older than Python 3.9: set PYTHON to a newer one."
       return 1; }
-    [ ! -e "$venv" ] || fve_say 'making .venv anew: it is broken, unfinished or of another Python'
+    [ ! -e "$venv" ] || fve_say 'recreating .venv: it is broken, incomplete or of another Python'
     # Debian's Python has no ensurepip, but its pip can install one elsewhere.
     "$python" -m venv --clear "$venv" >/dev/null 2>&1 ||
     { "$python" -m venv --clear --without-pip "$venv" &&
@@ -67,9 +67,9 @@ fve_make_venv() {
 
 fve_use_venv() {
     local venv=$fve_root/.venv
-    PATH=${PATH//"$venv/bin:"/}  # or python3 would be the one that is made anew
+    PATH=${PATH//"$venv/bin:"/}  # or python3 would be that of the .venv to recreate
     if ! fve_finished "$venv"; then
-        # One at a time: who waited finds it finished.
+        # One process at a time; those that waited find it finished.
         (
             ! command -v flock >/dev/null || flock 9
             fve_finished "$venv" || {

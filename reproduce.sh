@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # All experiments of docs/report/report.md and the report itself, which goes to results/report/. The
-# same command again goes on where it was interrupted and skips what is finished. Arguments go on to
+# same command again resumes interrupted runs and skips finished ones. Arguments are passed on to
 # train.sh:
 #
 #   ./reproduce.sh --jobs 2
 #
-# The exit code is 0, 1 if a run failed, or 2 for something to mend.
+# The exit code is 0, 1 if a run failed, or 2 for an error to fix.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # One experiment: trains, evaluates and writes results/<config>/seed<k>/. The same command again
-# goes on with an interrupted run.
+# resumes an interrupted run.
 #
 #   ./train.sh                                      the main job, on drawn birds
 #   ./train.sh configs/digits/gt_fve.yml --seed 1   another experiment
 #   ./train.sh --help                               all options
 #
-# The first run installs what is needed into .venv (see environment.sh). Paths are relative to the
-# project's folder. The exit code is the program's: 0, or 2 for something to mend.
+# The first run installs all dependencies into .venv (see environment.sh). Paths are relative to the
+# project's folder. The exit code is the program's: 0, or 2 for an error to fix.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The supplement's videos of EM in the plane: ./visualize.sh, ./visualize.sh --help
-# The first run installs what is needed into .venv (see environment.sh).
+# The first run installs all dependencies into .venv (see environment.sh).
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"

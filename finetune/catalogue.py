@@ -1,7 +1,7 @@
-"""What an experiment can name: data sets, encodings, architectures. Plain tables of facts.
+"""Data sets, encodings and architectures that a config can name, as plain tables.
 
-Code is named as ``'module:function'`` and imported when it is used, so that these tables can be
-read without it. ``docs/extending.md`` shows how to add a row.
+Code is named as ``'module:function'`` and imported when it is used, so reading these tables
+imports nothing. ``docs/extending.md`` shows how to add a row.
 """
 from typing import NamedTuple, Optional
 
@@ -19,23 +19,23 @@ class DataSet(NamedTuple):
     """A data set."""
 
     title: str                          # in reports
-    variable: str                       # its name in the original's variable DATASET
+    variable: str                       # its value of the original's variable DATASET
     read: str                           # function of a folder that gives FileLists
-    source: str = ''                    # where to get it
-    counts: Optional[Counts] = None     # None: they depend on the options it is drawn with
-    is_complete: bool = True            # whether everybody has all of its images
-    in_paper: bool = True               # whether the paper has it; else CUB-200-2011 is beside it
-    prepare: str = ''                   # function of a folder and options that draws the data set
+    source: str = ''                    # where to download it
+    counts: Optional[Counts] = None     # None: they depend on the drawing's options
+    is_complete: bool = True            # False: some images can no longer be downloaded
+    in_paper: bool = True               # False: reports compare it with CUB-200-2011
+    prepare: str = ''                   # function of a folder and options that draws it
     has_pretraining: bool = False       # whether it comes with other classes for pre-training
 
 
 class Encoding(NamedTuple):
-    """A way from the local features of an image's parts to one vector."""
+    """A method to encode the local features of an image's parts as one vector."""
 
-    layer: str                          # functions that make the layer and its input, see
+    layer: str                          # functions that make the layer and its input: see
     input: str                          # models/encodings.py
     settings: tuple[str, ...] = ()      # settings of the section ``model`` that it reads
-    has_mixture: bool = False           # whether the layer has a ``mixture`` to look into
+    has_mixture: bool = False           # whether the layer has an attribute ``mixture``
     needs_all_parts: bool = False       # whether every part has its place in the vector
 
 

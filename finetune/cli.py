@@ -12,7 +12,7 @@ DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.
 
 
 def main(arguments=None):
-    """Runs a sub-command; returns the exit code: 0, or 2 for something the user has to mend."""
+    """Runs a sub-command; returns the exit code: 0, or 2 for anything the user has to fix."""
     try:
         options = parser().parse_args(arguments)
         return options.run(options) or 0
@@ -22,10 +22,10 @@ def main(arguments=None):
         if error.errno is None:
             raise
         where = f'{error.filename}: ' if error.filename else ''
-        print(f'finetune: {where}{os.strerror(error.errno)}; what was written before is intact, '
-              'run the same command again when that is mended.', file=sys.stderr)
+        print(f'finetune: {where}{os.strerror(error.errno)}; fix this and run the same command '
+              'again (earlier results are intact).', file=sys.stderr)
     except KeyboardInterrupt:
-        print('finetune: interrupted; run the same command again to go on.', file=sys.stderr)
+        print('finetune: interrupted; run the same command again to resume.', file=sys.stderr)
         return 130
     return 2
 
@@ -38,9 +38,9 @@ def parser():
     train = commands.add_parser(
         'train', help='train and evaluate experiments',
         description='Trains one experiment, evaluates it and writes results/<config>/seed<k>/.\n'
-                    'The same command again goes on with an interrupted run. With several configs\n'
-                    'or --seeds each run has a process of its own, finished ones are skipped, and\n'
-                    'a run that fails does not stop the others (exit code 1).',
+                    'The same command again resumes an interrupted run. With several configs or\n'
+                    '--seeds each run has a process of its own, finished runs are skipped, and a\n'
+                    'run that fails does not stop the others (exit code 1).',
         epilog=original_variables.HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     train.add_argument('configs', nargs='*', metavar='CONFIG',
                        help='YAML of an experiment, or a folder of them '
@@ -51,19 +51,19 @@ def parser():
                        help='seeds 0 ... N-1, or a list of seeds: 0,3,7')
     train.add_argument('--jobs', type=shared.number('--jobs', int, 1, 256), default=1, metavar='N',
                        help='runs at a time with several configs or --seeds (default: 1)')
-    train.add_argument('--output', metavar='DIR', help='another folder for the results of one run')
+    train.add_argument('--output', metavar='DIR', help='folder for the results of a single run')
     train.add_argument('--dry-run', action='store_true',
-                       help='print settings, data counts, shapes and parameter count, and stop')
+                       help='print settings, data counts, shapes and parameter count, then stop')
     train.set_defaults(run=_train)
 
     runtime = commands.add_parser(
-        'runtime', help='what the time of a training step goes into',
+        'runtime', help='how the time of a training step is spent',
         description="The paper's Table 3 for this machine: trains for some steps with random "
-                    'weights and prints where the time went. Nothing is saved.')
+                    'weights and prints how the time was spent. Nothing is saved.')
     shared.add_settings(runtime)
     shared.add_gpu(runtime)
     runtime.add_argument('--steps', type=shared.number('--steps', int, 2, 10000), default=20,
-                         help='how many to time (default: 20)')
+                         help='steps to time (default: 20)')
     runtime.set_defaults(run=_runtime)
 
     evaluate = commands.add_parser(
@@ -73,16 +73,16 @@ def parser():
     evaluate.set_defaults(run=_evaluate)
 
     report = commands.add_parser(
-        'report', help='all results beside the published ones',
+        'report', help='compare all results with the published ones',
         description='Reads the finished runs of the experiments in configs/ and writes '
-                    'report.html, report.md and plots: the tables of the paper beside ours, tests '
-                    'of its claims, learning curves and more.')
+                    "report.html, report.md and plots: the paper's tables beside these results, "
+                    'tests of its claims, learning curves and more.')
     shared.add_folder(report, '--results', 'results', 'folder of results')
     shared.add_folder(report, '--output', 'results/report', 'folder for the report')
     report.set_defaults(run=_report)
 
     convert = commands.add_parser(
-        'convert', help='TensorFlow checkpoint to .npz',
+        'convert', help='convert a TensorFlow checkpoint to .npz',
         description="Reads a checkpoint of TF-Slim's InceptionV3, V1 or V2, and writes its weights "
                     'as an .npz for model.pretrained. Needs TensorFlow (the extra tf). Averaged '
                     'variables are preferred.')
@@ -90,11 +90,11 @@ def parser():
                          help='V1 file, prefix of V2 files, or folder of the latter')
     convert.add_argument('out', metavar='OUT.npz', help='file to write')
     convert.add_argument('--raw', action='store_true',
-                         help='take the variables of the last step, not the averaged ones')
+                         help='use the variables of the last step, not the averaged ones')
     convert.set_defaults(run=_convert)
 
-    _add_pictures(commands.add_parser('visualize', help='videos and pictures',
-                                      description='Videos and pictures.'))
+    _add_pictures(commands.add_parser('visualize', help='make videos and pictures',
+                                      description='Makes videos and pictures.'))
 
     doctor = commands.add_parser(
         'doctor', help='check environment and data set',
@@ -136,9 +136,9 @@ def _add_pictures(command):
     mixture.set_defaults(run=_visualize_mixture)
 
     confusion = commands.add_parser(
-        'confusion', help='the species mixed up most',
-        description='A picture in the folder of results: the pairs of species that the model mixes '
-                    'up most often on the test images, with examples and mistakes.')
+        'confusion', help='the classes confused most',
+        description='A picture in the folder of results: the pairs of classes that the model '
+                    'confuses most often on the test images, with examples and mistakes.')
     shared.add_results(confusion)
     confusion.set_defaults(run=_visualize_confusion)
 
@@ -152,20 +152,20 @@ def _add_em(command):
     add('--samples', type=number('--samples', int, 2, 100000), default=400,
         help='points per class (default: 400)')
     add('--deviation', type=number('--deviation', float, 1e-3, 10),
-        help='of a class, in place of 0.1 or 0.2')
+        help='standard deviation of a class, instead of 0.1 or 0.2')
     add('--batch-size', type=number('--batch-size', int, 1, 10 ** 7),
-        help='points per iteration, in place of 128 or 512')
+        help='points per iteration, instead of 128 or 512')
     add('--iterations', type=number('--iterations', int, 1, 10000), default=50,
         help='batches, one EM step each (default: 50)')
     add('--ema-decay', type=number('--ema-decay', float, 0, 1 - 1e-9), default=.9,
         help='lambda (default: 0.9)')
     add('--init', choices=('kmeans', 'random'), default='kmeans',
-        help='first guess of the mixture (default: kmeans)')
+        help='initialisation of the mixture (default: kmeans)')
     add('--seed', type=number('--seed', int, 0, 2 ** 31 - 1), default=0,
-        help='of everything random (default: 0)')
+        help='seed of everything random (default: 0)')
     add('--seeds', type=number('--seeds', int, 1, 10 ** 6), metavar='N',
-        help='print how reliably N runs find the centres, seed after seed')
-    add('--no-video', action='store_true', help='only the table of --seeds')
+        help='print how reliably N runs with different seeds find the centres')
+    add('--no-video', action='store_true', help='print only the table of --seeds')
     shared.add_folder(command, '--output', 'results/em', 'folder for videos and pictures')
     command.set_defaults(run=_visualize_em)
 
@@ -214,7 +214,7 @@ def _convert(options):
 def _doctor(options):
     from finetune.checks import doctor
     if options.config is None and (options.overrides or options.gpu is not None):
-        raise InputError('doctor without a config checks the machine only; name a config, too.')
+        raise InputError('doctor without a config only checks the machine; name a config, too.')
     config, overrides = (None, []) if options.config is None else shared.settings(options)
     return doctor.check(config, overrides)
 

@@ -21,7 +21,7 @@ SEPARATE = Needs('training.joint false', lambda config: not config.training.join
 
 
 def of_encoding(name, needs=None):
-    """What a setting of the model needs that only some encodings read."""
+    """Needs of a setting of the model that only some encodings read."""
     encodings = [key for key, encoding in ENCODINGS.items() if name in encoding.settings]
     text = 'model.encoding ' + ' or '.join(encodings) + (f' and {needs.text}' if needs else '')
 
@@ -41,12 +41,12 @@ class Data:
                          'images is tested on instead of the test images; pretraining: other '
                          'species of minibirds', choices=('', 'validation', 'pretraining'))
     root: str = setting('', 'folder of the data set; empty: the folder of its name below data/')
-    drawing: dict = setting({}, 'options of the drawing of minibirds and digits', needs=DRAWN)
-    parts: str = setting('GT', 'GLOBAL: none; GT: points; GT2: groups of them; CS_PARTS: boxes',
+    drawing: dict = setting({}, 'options for drawing minibirds and digits', needs=DRAWN)
+    parts: str = setting('GT', 'GLOBAL: none; GT: points; GT2: groups of points; CS_PARTS: boxes',
                          choices=('GLOBAL', 'GT', 'GT2', 'CS_PARTS'))
     part_ratio: float = setting(.31, "crops around points: share of the image's width and height",
                                 between=(.01, 1), needs=POINTS)
-    box_frame: int = setting(427, 'boxes are in pixels of such a square; 0: of the image',
+    box_frame: int = setting(427, 'boxes are in pixels of a square of this size; 0: of the image',
                              between=(0, 100000), needs=BOXES)
     box_frame_fit: str = setting('crop', 'how the image fits the square: centre crop, or squash',
                                  choices=('crop', 'squash'), needs=SQUARE)
@@ -71,7 +71,7 @@ class Model:
     """CNNs and encoding."""
 
     architecture: str = setting('inception_v3', 'of both CNNs', choices=ARCHITECTURES)
-    pretrained: str = setting('', '.npz of weights, or the YAML of the run that makes them')
+    pretrained: str = setting('', '.npz of weights, or the YAML of the run that trains them')
     encoding: str = setting('fve', 'of the parts', choices=ENCODINGS)
     n_components: int = setting(1, 'K', between=(1, 4096), needs=of_encoding('n_components'))
     ema_decay: float = setting(.9, 'lambda in Eqs. 6-9', between=(0, 1 - 1e-9),
@@ -87,13 +87,13 @@ class Model:
                         needs=of_encoding('init', JOINT))
     var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
                                needs=of_encoding('var_floor'))
-    pca_size: int = setting(64, 'what local features are reduced to', between=(1, 4096),
+    pca_size: int = setting(64, 'dimensions of local features after PCA', between=(1, 4096),
                             needs=SEPARATE)
 
 
 @dataclass
 class Training:
-    """What is done with both."""
+    """Training, joint or not."""
 
     joint: bool = setting(True, 'false: the conventional pipeline, mixture, encoding and SVM after '
                           'the CNN (Sect. 4.4)')
@@ -109,10 +109,10 @@ class Training:
                                needs=JOINT)
     batch_size: int = setting(8, 'images per forward pass; gradients are accumulated',
                               between=(1, 100000), needs=JOINT)
-    label_smoothing: float = setting(.1, 'share of the target that is spread over all classes',
+    label_smoothing: float = setting(.1, 'share of the target spread over all classes',
                                      between=(0, .999), needs=JOINT)
     weight_decay: float = setting(5e-4, 'L2 penalty on all weights', between=(0, 100), needs=JOINT)
-    workers: int = setting(0, 'processes that load images beside the training; same results',
+    workers: int = setting(0, 'worker processes that load images; same results',
                            between=(0, 256))
     gpu: int = setting(-1, 'device id; -1: CPU', between=(-1, 64))
     seed: int = setting(0, 'of everything random', between=(0, 2 ** 31 - 1))
@@ -125,7 +125,7 @@ class Config:
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
-    expect: str = ''                # what the run should give, printed beside its result
+    expect: str = ''                # expected result, printed beside the run's own
 
 
 def read_config(path, overrides=()):
@@ -157,7 +157,7 @@ def read_config(path, overrides=()):
             tree = {key: tree}
         overridden.append((fill(config, tree, f'--set {override}'), f'--set {override}'))
         if name.strip() not in ('training.seed', 'training.gpu'):
-            config.expect = ''      # was said of other settings
+            config.expect = ''      # holds for the file's settings
     check(config, str(path))
     for names, where in overridden:
         _check_active(config, names, where)
@@ -168,7 +168,7 @@ def read_config(path, overrides=()):
 def restore_config(path):
     """Reads the settings of a run as :func:`dump` wrote them.
 
-    Those of a run of version 0.1, which also name settings without effect, are read, too.
+    Settings without effect are allowed: version 0.1 wrote them, too.
     """
     config = Config()
     fill(config, read_yaml(path), str(path))
@@ -180,13 +180,12 @@ def _check_active(config, names, where):
     for name in names:
         needs = _metadata(name).get('needs')
         if needs and not needs.holds(config):
-            raise InputError(f'{where}: {name} has no effect, it needs {needs.text}; leave it '
-                             'out.')
+            raise InputError(f'{where}: {name} has no effect without {needs.text}; leave it out.')
 
 
 def _metadata(name):
-    """What was declared of a setting."""
-    fields = {section.name: {field.name: field for field in dataclasses.fields(section.type)}
+    """Metadata of a setting: see :func:`finetune.schema.setting`."""
+    fields = {section.name: {row.name: row for row in dataclasses.fields(section.type)}
               for section in dataclasses.fields(Config) if dataclasses.is_dataclass(section.type)}
     section, _, key = name.partition('.')
     return fields[section][key].metadata if key else {}
@@ -206,17 +205,17 @@ def _check_combinations(config, path):
             raise InputError(f'{path}: {name} is {get(config, name)}, but {model.architecture} '
                              f'needs at least {smallest}.')
     if data.split == 'pretraining' and not DATA_SETS[data.dataset].has_pretraining:
-        with_it = [name for name, row in DATA_SETS.items() if row.has_pretraining]
-        raise InputError(f'{path}: data.split pretraining exists for {", ".join(with_it)} only.')
+        available = [name for name, row in DATA_SETS.items() if row.has_pretraining]
+        raise InputError(f'{path}: data.split pretraining exists for {", ".join(available)} only.')
     if not training.joint and (model.encoding != 'fve' or not is_config(model.pretrained)):
-        raise InputError(f'{path}: training.joint is false, which needs model.encoding fve and as '
-                         'model.pretrained the YAML of the run that fine-tunes the CNN.')
+        raise InputError(f'{path}: training.joint is false, which needs model.encoding fve and, as '
+                         'model.pretrained, the YAML of the run that fine-tunes the CNN.')
     if 'pretraining' in data.drawing:
         raise InputError(f'{path}: data.drawing has no option pretraining; use data.split.')
 
 
 def is_config(path):
-    """Whether a value of ``model.pretrained`` names a config rather than weights."""
+    """Whether a value of ``model.pretrained`` is the path of a config, not of weights."""
     return path.endswith(('.yml', '.yaml'))
 
 

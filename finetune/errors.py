@@ -1,10 +1,10 @@
-"""The exception for what the user has to mend."""
+"""The exception for anything that the user has to fix."""
 
 
 class InputError(Exception):
-    """Something the user gave cannot be used.
+    """An input cannot be used.
 
     The message is one sentence: what is wrong, in which file and line, and what to do.
-    The command line prints it to stderr and exits with code 2; nothing that was there before is
-    lost.
+    The command line prints it to stderr and exits with code 2; existing
+    files are kept.
     """

@@ -1,4 +1,4 @@
-"""A run from its settings to its results: everything that a run does, in the order it does it."""
+"""A run from its settings to its results, step by step."""
 from pathlib import Path
 from typing import Optional, Union
 from collections.abc import Iterable
@@ -14,45 +14,45 @@ from finetune.training.joint import JointLearning
 
 def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
         out: Optional[Union[str, Path]] = None) -> RunFolder:
-    """Runs an experiment, or goes on with it if it was interrupted.
+    """Runs an experiment, or resumes it if it was interrupted.
 
-    The run that ``model.pretrained`` names comes first if it is not there. A finished run is
-    evaluated again, no more.
+    If ``model.pretrained`` names a run that is not finished, that run comes first. A finished run
+    is only evaluated again.
 
     Args:
         config_path (str or pathlib.Path): YAML file of the experiment.
         overrides (iterable of str): ``section.name=value`` settings that win over the file.
-        out (str, pathlib.Path or None): Folder for the results, if another one.
+        out (str, pathlib.Path or None): Folder for the results; ``None``: the default one.
 
     Returns:
         RunFolder: Folder of the results.
 
     Raises:
-        finetune.errors.InputError: For whatever the user has to mend.
+        finetune.errors.InputError: For anything that the user has to fix.
 
     """
     config = read_config(config_path, overrides)
     folder = RunFolder.of(config_path, config.training.seed) if out is None else RunFolder(out)
     folder.check(config)
-    _go_on(config, folder)
+    _run(config, folder)
     return folder
 
 
 def evaluate(out: Union[str, Path], gpu: int = -1) -> None:
-    """Evaluates the model of a finished run again, and prints and saves what comes out."""
+    """Evaluates the model of a finished run again, and prints and saves the results."""
     folder = RunFolder(out)
     folder.require_finished()
     config = folder.read_config()
     config.training.gpu = gpu
-    _go_on(config, folder)
+    _run(config, folder)
 
 
-def _go_on(config: Config, folder: RunFolder) -> None:
-    """Learns or loads, predicts and reports."""
+def _run(config: Config, folder: RunFolder) -> None:
+    """Trains or loads the model, and evaluates it."""
     lists = data_sets.load(config.data)
     device = open_device(config.training.gpu)
     method = JointLearning if config.training.joint else ConventionalPipeline
-    start = _start(config) if method.needs_start(folder) else None
+    start = _find_start(config) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, lists, device, start)
         with folder.opened(config):
@@ -66,28 +66,28 @@ def _go_on(config: Config, folder: RunFolder) -> None:
     _print_accuracies(folder, predictions.accuracies, config.expect)
 
 
-def _start(config: Config) -> Optional[Union[RunFolder, str]]:
-    """What the run starts from: the folder of the run before, a file of weights, or nothing."""
+def _find_start(config: Config) -> Optional[Union[RunFolder, str]]:
+    """What a run starts from: the folder of a finished run, a file of weights, or nothing."""
     source = config.model.pretrained
     if not is_config(source):
         return source or None
     overrides = [f'training.gpu={config.training.gpu}']
     if not config.training.joint:       # the pipeline's CNN is fine-tuned, with the same seed
         overrides.append(f'training.seed={config.training.seed}')
-    before = read_config(source, overrides)
-    folder = RunFolder.of(source, before.training.seed)
-    folder.check(before)
+    start_config = read_config(source, overrides)
+    folder = RunFolder.of(source, start_config.training.seed)
+    folder.check(start_config)
     if folder.state != REPORTED:
-        what = 'Pre-training' if config.training.joint else 'Fine-tuning of the CNN'
-        print(f'{what}: {source}', flush=True)
-        _go_on(before, folder)
-        print(f'{what} is done.', flush=True)
+        stage = 'Pre-training' if config.training.joint else 'Fine-tuning of the CNN'
+        print(f'{stage}: {source}', flush=True)
+        _run(start_config, folder)
+        print(f'{stage} is done.', flush=True)
     return folder
 
 
 def _print_accuracies(folder, accuracies, expect):
-    alone = ''.join(f', {stream} stream alone {100 * accuracy:.1f} %'
-                    for stream, accuracy in accuracies.items() if stream != 'both')
-    print(f'{folder}: test accuracy {100 * accuracies["both"]:.1f} %{alone}', flush=True)
+    streams = ''.join(f', {stream} stream alone {100 * accuracy:.1f} %'
+                      for stream, accuracy in accuracies.items() if stream != 'both')
+    print(f'{folder}: test accuracy {100 * accuracies["both"]:.1f} %{streams}', flush=True)
     if expect:
-        print(f'To expect: {expect}', flush=True)
+        print(f'Expected: {expect}', flush=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic(path):
-    """Context in which a file is written under a temporary name; it gets its own name at the end.
+    """Context in which a file is written under a temporary name and renamed at the end.
 
-    After an error, what stood there before is still there.
+    After an error an earlier file is still there.
 
     Args:
         path (str or pathlib.Path): The file.
@@ -30,12 +30,12 @@ def atomic(path):
 
 @contextlib.contextmanager
 def locked(path, on_wait=lambda: None):
-    """Context that one process at a time can be in; others wait.
+    """Context that one process at a time can enter; others wait.
 
     The operating system releases the lock when the process ends, however it ends.
 
     Args:
-        path (str or pathlib.Path): A file that is made for the lock.
+        path (str or pathlib.Path): File of the lock, made if it is missing.
         on_wait (callable): Called before waiting for another process.
 
     """

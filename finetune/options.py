@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they say together."""
+"""Options that several commands share."""
 import argparse
 import os
 
@@ -6,7 +6,7 @@ from finetune import original_variables
 from finetune.errors import InputError
 
 DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
-MAX_IMAGES = 100        # on a sheet: pictures have at most 65,536 lines
+MAX_IMAGES = 100        # on a sheet: matplotlib's pictures have at most 65,536 lines
 
 
 def add_settings(command, default=DEFAULT_CONFIG):
@@ -18,7 +18,7 @@ def add_settings(command, default=DEFAULT_CONFIG):
 def add_overrides(command):
     command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
     command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
-                         dest='overrides', help='another value for a setting; repeatable')
+                         dest='overrides', help='override a setting; repeatable')
     command.set_defaults(gpu=None)
 
 
@@ -41,7 +41,7 @@ def add_results(command):
 
 def add_images(command):
     command.add_argument('--images', type=number('--images', int, 1, MAX_IMAGES), default=6,
-                         help='how many images, evenly spaced over the data set (default: 6)')
+                         help='number of images, evenly spaced over the data set (default: 6)')
 
 
 def number(option, kind, low, high):
@@ -51,7 +51,7 @@ def number(option, kind, low, high):
         if not low <= value <= high:
             raise InputError(f'{option} is {value:g}, but must be between {low:g} and {high:g}.')
         return value
-    convert.__name__ = kind.__name__        # in argparse's message for a text that is no number
+    convert.__name__ = kind.__name__        # for argparse's message if the text is not a number
     return convert
 
 

@@ -1,4 +1,4 @@
-"""The environment variables of the original's train.sh, as settings of ours."""
+"""The environment variables of the original's train.sh as settings."""
 from pathlib import Path
 
 from finetune.catalogue import DATA_SETS
@@ -11,13 +11,13 @@ DATASET: CUB200, NAB, BIRDSNAP, MINIBIRDS, DIGITS. PARTS: GLOBAL, GT, GT2, CS_PA
 FVE_TYPE: no, em, grad.
 Also N_COMPONENTS, EMA_ALPHA, MASK_FEATURES, NORMALIZE, WEIGHTS, EPOCHS, OPTIMIZER, INIT_LR,
 LR_STEP, LR_DECAY, BATCH_SIZE, UPDATE_SIZE, LABEL_SMOOTHING, SHUFFLE_PARTS, OUTPUT. Unset ones
-keep the config's values. Others of the original's are refused."""
+keep the config's values. The original's other variables are refused."""
 
 MAX_EPOCHS = 1000
 
-DATASETS = {data_set.variable: name for name, data_set in DATA_SETS.items()}
-PARTS = {'GLOBAL': 'global', 'GT': 'gt', 'GT2': 'gt2', 'CS_PARTS': 'cs_parts'}
-ENCODINGS = {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'}
+DATASET_VALUES = {data_set.variable: name for name, data_set in DATA_SETS.items()}
+PARTS_VALUES = {'GLOBAL': 'global', 'GT': 'gt', 'GT2': 'gt2', 'CS_PARTS': 'cs_parts'}
+FVE_TYPE_VALUES = {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'}
 BOOLEANS = {'0': 'false', '1': 'true'}
 
 SETTINGS = {
@@ -29,7 +29,7 @@ SETTINGS = {
 }
 SWITCHES = {'MASK_FEATURES': 'model.norm_filter', 'NORMALIZE': 'model.l2_normalize'}
 
-# What the original's scripts could do and this program cannot: silence would mislead.
+# Features of the original that are not supported: ignoring these variables would mislead.
 UNSUPPORTED = ('COMP_SIZE', 'POST_FVE_SIZE', 'AUX_LAMBDA', 'AUX_RATE', 'AUX_STEP', 'BIG', 'FP16',
                'FEATURE_AGG', 'INIT_MU', 'INIT_SIG', 'LOAD', 'LR_TARGET', 'MODEL_TYPE', 'N_MPI',
                'OUTPUT_FOLDER', 'OUTPUT_PREFIX', 'PRE_TRAINING', 'PREPARE_TYPE')
@@ -72,7 +72,7 @@ def read(environ, config=None):
 
 
 def _steps(step):
-    """Epochs after which the learning rate drops: every ``step``, as long as anybody trains."""
+    """Epochs after which the learning rate drops: every ``step`` up to MAX_EPOCHS."""
     if not step.isdigit() or int(step) == 0:
         raise InputError(f'LR_STEP={step}: must be a whole number of epochs.')
     return list(range(int(step), MAX_EPOCHS, int(step)))
@@ -81,16 +81,16 @@ def _steps(step):
 def _config(environ):
     if not any(environ.get(name) for name in ('DATASET', 'PARTS', 'FVE_TYPE')):
         return None
-    dataset = _choice(environ, 'DATASET', DATASETS, 'CUB200')
-    parts = _choice(environ, 'PARTS', PARTS, 'GLOBAL')
-    encoding = _choice(environ, 'FVE_TYPE', ENCODINGS, 'no')
+    dataset = _choice(environ, 'DATASET', DATASET_VALUES, 'CUB200')
+    parts = _choice(environ, 'PARTS', PARTS_VALUES, 'GLOBAL')
+    encoding = _choice(environ, 'FVE_TYPE', FVE_TYPE_VALUES, 'no')
     name = 'no_parts' if parts == 'global' else f'{parts}_{encoding}'
     if parts == 'global' and encoding != 'gap':
-        raise InputError(f'FVE_TYPE={environ["FVE_TYPE"]}: the encoding is of parts; set PARTS=GT.')
+        raise InputError(f'FVE_TYPE={environ["FVE_TYPE"]}: there are no parts; set PARTS=GT.')
     path = Path('configs') / dataset / f'{name}.yml'
     if not path.exists():
-        raise InputError(f'PARTS={environ["PARTS"]}: {dataset} has no config for these; set '
-                         'PARTS=GT.')
+        raise InputError(f'PARTS={environ["PARTS"]}: {dataset} has no config for these parts; '
+                         'set PARTS=GT.')
     return str(path)
 
 

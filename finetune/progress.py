@@ -5,10 +5,10 @@ WIDTH = 30
 
 
 def progress_bar(items, n_items, title):
-    """Passes items on; prints a title and, on a terminal, a progress bar.
+    """Yields items; prints a title and, on a terminal, a progress bar.
 
     Args:
-        items (iterable): What to pass on.
+        items (iterable): Items to yield.
         n_items (int): Their number.
         title (str): What is being done.
 

@@ -14,11 +14,11 @@ class Row(NamedTuple):
 
     method: str
     setup: str
-    names: dict         # data set: name of the run; none for what others published
+    names: dict         # data set: name of the run; empty for other papers' methods
     accuracies: dict    # data set: (mean, standard deviation or None) in per cent, as published
 
     def published(self, dataset):
-        """What the paper gives for a data set, or for CUB-200-2011 if it does not have it."""
+        """The paper's accuracy on a data set, or on CUB-200-2011 for one that it does not have."""
         return self.accuracies.get(reference(dataset))
 
 
@@ -28,12 +28,12 @@ class AccuracyTable(NamedTuple):
     title: str
     source: str
     data_sets: list
-    stand_in: str       # what is said of the stand-ins; maybe nothing
+    stand_in: str       # remark on the stand-ins, perhaps empty
     rows: list
 
 
 class Published(NamedTuple):
-    """All that the report takes from the file."""
+    """The contents of the file."""
 
     tables: list            # AccuracyTable
     figure: Any             # title, source, cnn: run, lines: {line: {components: run}}
@@ -43,7 +43,7 @@ class Published(NamedTuple):
 
 
 def reference(dataset):
-    """The data set of the paper whose published numbers are beside those of a data set."""
+    """The paper's data set that a data set is compared with."""
     return dataset if DATA_SETS[dataset].in_paper else 'cub200'
 
 

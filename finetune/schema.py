@@ -13,19 +13,19 @@ KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: '
 
 
 class Needs(typing.NamedTuple):
-    """What must be so for a setting to be read at all."""
+    """The condition on which a setting is read."""
 
     text: str
     holds: typing.Callable      # function of the whole config
 
 
 def setting(default, comment, *, choices=None, between=None, needs=None):
-    """A field of a dataclass of settings.
+    """Declares a setting: a field of a dataclass.
 
     Args:
-        default: Value if nothing else is given.
-        comment (str): What it is, in a line.
-        choices (iterable of str or None): All that is allowed.
+        default: Default value.
+        comment (str): Its meaning, in a line.
+        choices (iterable of str or None): Allowed values.
         between (tuple or None): Smallest and largest value, both allowed.
         needs (Needs or None): When the setting is read; ``None``: always.
 
@@ -38,19 +38,19 @@ def setting(default, comment, *, choices=None, between=None, needs=None):
 
 class _Loader(yaml.SafeLoader):
 
-    """PyYAML's safe loader, which would take the last one of duplicate keys in silence."""
+    """PyYAML's safe loader, which by itself keeps the last of duplicate keys silently."""
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value]
         for i, (key, _) in enumerate(node.value):
             if key.value in keys[:i]:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f'{key.value} is there twice', key.start_mark)
+                    None, None, f'{key.value} is given twice', key.start_mark)
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path, what='a config has the sections data, model and training'):
-    """A file of name: value pairs as a dict.
+    """Reads a file of name: value pairs as a dict.
 
     Raises:
         finetune.errors.InputError: Names the file and, if it is not YAML, the line.
@@ -59,7 +59,7 @@ def read_yaml(path, what='a config has the sections data, model and training'):
     try:
         text = Path(path).read_text(encoding='utf-8')
     except FileNotFoundError:
-        raise InputError(f'{path}: there is no such config; configs/ holds the ones that come '
+        raise InputError(f'{path}: there is no such config; configs/ holds those that come '
                          'with the program.')
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'{path}: cannot be read ({error}).')
@@ -81,14 +81,14 @@ def parse(text, where):
 
 
 def fill(section, tree, where, prefix='', names=None):
-    """Sets the fields of a dataclass, and of those within it, from a dict.
+    """Sets the fields of a dataclass, and of those nested in it, from a dict.
 
     Args:
         section: Instance of a dataclass whose fields are :func:`setting` or such dataclasses.
         tree (dict): Names and values.
-        where (str): Where they are from, for messages.
-        prefix (str): Before the names, in messages.
-        names (list of str): All dotted names, the nearest of which is suggested for an unknown one.
+        where (str): Their source, for messages.
+        prefix (str): Prefix of the names, for messages.
+        names (list of str): All dotted names; the nearest is suggested for an unknown one.
 
     Returns:
         list of str: Dotted names of the settings that were set.
@@ -120,7 +120,7 @@ def fill(section, tree, where, prefix='', names=None):
 
 
 def dotted_names(section):
-    """Names of all settings of a dataclass, and of the dataclasses within it."""
+    """Names of all settings of a dataclass, and of those nested in it."""
     names = []
     for field in dataclasses.fields(section):
         if dataclasses.is_dataclass(field.type):
@@ -160,7 +160,7 @@ def _converted(kind, value, where):
 
 
 def check(section, where, prefix=''):
-    """Raises an error for a value that is not one of the choices or not in the range."""
+    """Raises an error for a value that is not one of the choices or is out of range."""
     for field in dataclasses.fields(section):
         value, name = getattr(section, field.name), f'{prefix}{field.name}'
         if dataclasses.is_dataclass(value):

@@ -1,4 +1,4 @@
-"""Many experiments, each with many seeds: a process for each run, finished ones skipped."""
+"""Runs experiments with several seeds: one process per run, finished runs skipped."""
 import os
 from pathlib import Path
 import signal
@@ -12,7 +12,7 @@ from finetune.errors import InputError
 from finetune.runs.folder import REPORTED, RunFolder
 
 POLL_SECONDS = .2
-PATIENCE_SECONDS = 20       # for a run that is asked to end
+PATIENCE_SECONDS = 20       # for an interrupted run to end
 
 
 class Job(NamedTuple):
@@ -29,16 +29,16 @@ class Job(NamedTuple):
 
 
 def run_all(configs, seeds, overrides=(), n_jobs=1):
-    """Runs every config with every seed; what was interrupted goes on, what is finished is skipped.
+    """Runs every config with every seed; resumes interrupted runs and skips finished ones.
 
     Args:
         configs (list of str): YAML files, or folders of them.
-        seeds (list of int): Seeds; all configs are run with the first one first.
+        seeds (list of int): Seeds; all configs run with the first seed first.
         overrides (list of str): ``section.name=value`` settings for all runs.
-        n_jobs (int): How many runs at a time; they share the CPU's cores.
+        n_jobs (int): Number of runs at a time, which share the CPU's cores.
 
     Returns:
-        int: Exit code: 0, or 1 if a run failed, which does not stop the others.
+        int: Exit code: 0, or 1 if a run failed; the other runs go on.
 
     """
     overrides = [override for override in overrides if not override.startswith('training.seed=')]
@@ -47,13 +47,13 @@ def run_all(configs, seeds, overrides=(), n_jobs=1):
         for path in paths:
             config = read_config(path, [*overrides, f'training.seed={seed}'])
             folder = RunFolder.of(path, seed)
-            # Results of other settings are not skipped: the run itself will complain of them.
+            # Results of other settings are not skipped: the run itself refuses them.
             is_done = folder.state == REPORTED and folder.has_settings_of(config)
             (done if is_done else jobs).append(Job(
                 path, str(folder.path.parent.relative_to('results')), seed, folder,
                 config.training.epochs if config.training.joint else 0))
-    print(f'{len(done) + len(jobs)} runs, {len(done)} of them finished before; what each prints is '
-          'in results/<config>/seed<k>.txt', flush=True)
+    print(f'{len(done) + len(jobs)} runs, {len(done)} of them finished already; output goes '
+          'to results/<config>/seed<k>.txt', flush=True)
     queue = Queue(jobs, done, overrides, n_jobs)
     try:
         queue.work()
@@ -65,32 +65,31 @@ def run_all(configs, seeds, overrides=(), n_jobs=1):
 
 
 def expand(configs):
-    """Paths of configs; a folder stands for all in it but those of the pre-training."""
+    """Paths of configs; a folder stands for all configs in it except those of pre-training."""
     paths = []
     for config in configs:
         if not Path(config).is_dir():
             paths.append(config)
             continue
-        there = [str(path) for path in sorted(Path(config).glob('*.yml'))]
-        if not there:
-            raise InputError(f'{config}: there is no config in this folder; name one that has '
-                             'some.')
-        paths += [path for path in there if read_config(path).data.split != 'pretraining']
+        in_folder = [str(path) for path in sorted(Path(config).glob('*.yml'))]
+        if not in_folder:
+            raise InputError(f'{config}: there is no config in this folder; name another folder.')
+        paths += [path for path in in_folder if read_config(path).data.split != 'pretraining']
     return list(dict.fromkeys(paths))
 
 
 class Queue:
 
-    """Jobs that wait, run, and are done."""
+    """Jobs that are waiting, running or done."""
 
     def __init__(self, jobs, done, overrides, n_jobs):
         self.waiting = list(jobs)
         self.overrides = overrides
         self.n_jobs = n_jobs
         self.n_all = len(jobs)
-        self.running = {}           # Job: (process, when it started)
+        self.running = {}           # Job: (process, start time)
         self.failures = []          # (Job, reason)
-        self.seconds = {}           # name of the experiment: of its runs so far
+        self.seconds = {}           # name of an experiment: times of its finished runs
         self.n_done = 0
         for job in done:
             log = job.folder.read_log()
@@ -98,7 +97,7 @@ class Queue:
                 self.seconds.setdefault(job.name, []).append(log[-1]['elapsed_time'])
 
     def work(self):
-        """Starts and watches jobs until there is none left."""
+        """Runs jobs until none is left."""
         while self.waiting or self.running:
             while self.waiting and len(self.running) < self.n_jobs:
                 self._start(self.waiting.pop(0))
@@ -109,7 +108,7 @@ class Queue:
             self._show_running()
 
     def stop(self):
-        """Ends what still runs, as the suite is being ended itself."""
+        """Interrupts the jobs that are still running."""
         for process, _ in self.running.values():
             process.send_signal(signal.SIGINT)
         for process, _ in self.running.values():
@@ -146,12 +145,12 @@ class Queue:
             self.failures.append((job, reason))
             outcome = f'FAILED with {reason}'
         left = self._seconds_left()
-        left = '' if left is None else f'; about {duration(left)} left'
+        estimate = '' if left is None else f'; about {duration(left)} left'
         _clear_line()
-        print(f'{self.n_done:4d} of {self.n_all}   {job}: {outcome}{left}', flush=True)
+        print(f'{self.n_done:4d} of {self.n_all}   {job}: {outcome}{estimate}', flush=True)
 
     def _seconds_left(self):
-        """Estimate from the times of the same experiments, of all of them where there is none."""
+        """Estimate by the mean times of each experiment, or of all if it has none yet."""
         expected = {name: sum(times) / len(times) for name, times in self.seconds.items()}
         if not expected:
             return None
@@ -169,7 +168,7 @@ class Queue:
 
 
 def _progress(job):
-    """How far a running job is, as its log says."""
+    """Progress of a running job according to its log."""
     log = job.folder.read_log()
     return f'epoch {log[-1]["epoch"]} of {job.n_epochs}' if log else 'working'
 
@@ -180,7 +179,7 @@ def _last_line(path):
 
 
 def _clear_line():
-    """Wipes the line of running jobs."""
+    """Clears the line of running jobs."""
     if sys.stderr.isatty():
         print('\r\033[K', end='', file=sys.stderr, flush=True)
 

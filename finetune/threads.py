@@ -2,7 +2,7 @@
 import numpy  # noqa: F401  (loads BLAS, whose threads are counted)
 import threadpoolctl
 
-# As many as BLAS has, before :func:`one_thread` limits it.
+# Threads of BLAS before :func:`one_thread` limits them.
 N_THREADS = max((pool['num_threads'] for pool in threadpoolctl.threadpool_info()
                  if pool['user_api'] == 'blas'), default=1)
 

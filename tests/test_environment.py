@@ -109,7 +109,7 @@ def test_interrupted_installation_is_made_anew(world):
     process = world.source()
     assert process.returncode == 0
     assert made_venv(process) and installed(process)
-    assert 'making .venv anew' in process.stderr
+    assert 'recreating .venv' in process.stderr
 
 
 def test_venv_whose_python_is_gone_is_made_anew(world):

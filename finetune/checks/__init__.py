@@ -1,1 +1,1 @@
-"""What can be checked before an experiment: machine and data, shapes, run time."""
+"""Checks before an experiment: machine and data, shapes, run time."""

@@ -1,4 +1,4 @@
-"""Checks what an experiment needs, before it starts: environment, data set, weights."""
+"""Checks what an experiment needs before it starts: environment, data set, weights."""
 from dataclasses import replace
 import hashlib
 import importlib.metadata
@@ -24,10 +24,10 @@ ORIENTATION = 0x0112    # EXIF tag; 1 is upright
 
 
 def check(config_path=None, overrides=()):
-    """Prints one line per finding, each with what to do about it.
+    """Prints one line per finding, and how to fix it if necessary.
 
     Args:
-        config_path (str or None): YAML of an experiment whose data and weights to check, too.
+        config_path (str or None): YAML of an experiment; its data and weights are checked, too.
         overrides (list of str): ``section.name=value`` settings that win over the file.
 
     Returns:
@@ -62,7 +62,7 @@ def _environment():
 
 
 def _experiment(config_path, overrides):
-    """Findings about a config; the first error ends them, as later checks build on it."""
+    """Findings about a config up to the first error, as later checks rely on earlier ones."""
     try:
         config = read_config(config_path, overrides)
         yield 'ok', f'{config_path}: all settings are known'
@@ -76,7 +76,7 @@ def _experiment(config_path, overrides):
 def _data(config):
     settings = config.data
     if settings.split == 'validation':
-        settings = replace(settings, split='')      # the test images are to be there, too
+        settings = replace(settings, split='')      # the test images must be there, too
     lists = data_sets.load(settings)
     yield from _counts(settings, lists)
     records = lists.train + lists.test
@@ -89,13 +89,13 @@ def _data(config):
 
 
 def _counts(settings, lists):
-    """Classes, images and parts, beside what is known of the data set."""
+    """Classes, images and parts, compared with the published counts."""
     folder, data_set = data_sets.folder(settings), DATA_SETS[settings.dataset]
     known = data_set.counts
     counts = len(lists.class_names), len(lists.train), len(lists.test)
     text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
     if lists.n_missing:
-        text += f'; {lists.n_missing} listed images are not there and left out'
+        text += f'; {lists.n_missing} listed images do not exist and are left out'
     if known is None or counts == known[:3]:
         yield 'ok', text
     elif data_set.is_complete:
@@ -103,7 +103,7 @@ def _counts(settings, lists):
                         f'{known.n_test}; get the complete data set from {data_set.source}')
     else:
         yield 'warning', (f'{text}, of {known.n_classes}, {known.n_train} and {known.n_test}; '
-                          'many of its links are dead, accuracies differ from those on others\' '
+                          'many of its links are dead, accuracies differ from those on other '
                           'downloads')
     if known and settings.parts == 'GT' and len(lists.part_names) != known.n_parts:
         yield 'error', (f'{folder}: {len(lists.part_names)} parts instead of {known.n_parts}; '
@@ -111,21 +111,21 @@ def _counts(settings, lists):
 
 
 def _images(records, settings):
-    """Every image is there; one per class is decoded; part boxes lie inside their images."""
+    """Whether every image exists, one per class can be decoded, and part boxes are inside."""
     missing = [record.path for record in records if not record.path.is_file()]
     if missing:
         yield 'error', f'{len(missing)} images are missing, the first is {missing[0]}; copy them'
         return
     yield 'ok', f'all {len(records)} images are there'
-    first = {record.label: record for record in reversed(records)}
-    for record in first.values():
+    samples = {record.label: record for record in reversed(records)}
+    for record in samples.values():
         transforms.read_image(record.path)
-    yield 'ok', f'one image of each of {len(first)} classes decoded'
-    turned, outside, beside = [], [], []
+    yield 'ok', f'one image of each of {len(samples)} classes decoded'
+    rotated, protruding, outside = [], [], []
     for record in records:
         size, orientation = _size_and_orientation(record.path)
         if orientation != 1:
-            turned.append(record.image_id)
+            rotated.append(record.image_id)
         if not settings.has_parts:
             continue
         locations = record.locations[record.visible]
@@ -133,28 +133,28 @@ def _images(records, settings):
         boxes = boxes[record.visible]
         inside = locations if locations.shape[1] == 2 else boxes
         if ((inside < 0) | (inside > size * (inside.shape[1] // 2))).any():
-            outside.append(record.image_id)
+            protruding.append(record.image_id)
         if ((boxes[:, 2:] <= numpy.maximum(boxes[:, :2], 0)) | (boxes[:, :2] >= size)).any():
-            beside.append(record.image_id)
-    yield from _summed_up(turned, outside, beside)
+            outside.append(record.image_id)
+    yield from _summary(rotated, protruding, outside)
 
 
-def _summed_up(turned, outside, beside):
-    if turned:
-        yield 'warning', (f'{len(turned)} images are turned upright as their EXIF data say, the '
-                          f'first is image {turned[0]}; look with visualize parts whether their '
-                          'part annotations are meant so')
-    if outside:
-        yield 'warning', (f'{len(outside)} images have visible parts that reach outside, the '
-                          f'first is image {outside[0]}; their crops are filled up with '
+def _summary(rotated, protruding, outside):
+    if rotated:
+        yield 'warning', (f'{len(rotated)} images are rotated as their EXIF data say, the first is '
+                          f'image {rotated[0]}; check with visualize parts that their part '
+                          'annotations fit')
+    if protruding:
+        yield 'warning', (f'{len(protruding)} images have visible parts that reach outside, the '
+                          f'first is image {protruding[0]}; their crops are padded with '
                           'replicated edges')
-    if beside:
-        yield 'error', (f'{len(beside)} images have parts whose crops are empty or wholly outside, '
-                        f'the first is image {beside[0]}; correct parts/part_locs.txt')
+    if outside:
+        yield 'error', (f'{len(outside)} images have parts whose crops are empty or wholly '
+                        f'outside, the first is image {outside[0]}; correct parts/part_locs.txt')
 
 
 def _size_and_orientation(path):
-    """(height, width) of the upright image, and how it is stored; only the file's head is read."""
+    """(height, width) of the upright image, and its EXIF orientation, from the file's header."""
     try:
         with Image.open(path) as image:
             orientation = image.getexif().get(ORIENTATION, 1)
@@ -170,7 +170,7 @@ def _weights(config):
         yield 'warning', 'model.pretrained is empty: the networks start from random weights'
     elif is_config(source):
         read_config(source)
-        yield 'ok', f'{source} makes the pre-trained weights when they are needed'
+        yield 'ok', f'{source} trains the initial weights when they are needed'
     else:
         model = PartClassifier(config.model, n_classes=2, n_parts=0)
         pretrained.load_backbones(model, source)

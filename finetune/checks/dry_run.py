@@ -1,4 +1,4 @@
-"""What an experiment would do: settings, counts and shapes, without training."""
+"""Settings, counts and shapes of an experiment, without training."""
 import chainer
 
 from finetune.config import dump, read_config
@@ -9,7 +9,7 @@ from finetune.models.part_classifier import build_classifier
 
 
 def describe(config_path, overrides=()):
-    """Prints the merged settings, the data's counts, the shapes through the network, and stops.
+    """Prints the merged settings, the counts of the data and the shapes in the network.
 
     Args:
         config_path (str): YAML file of the experiment.
@@ -31,7 +31,7 @@ def describe(config_path, overrides=()):
 
 
 def _shapes(model, img, parts, visible, label, config):
-    """Names and shapes of what flows through the network for a small batch."""
+    """Names and shapes of the arrays in the network for a small batch."""
     yield 'images', img.shape
     yield 'ConvMaps', model.global_cnn(img).shape
     if model.n_parts > 0:

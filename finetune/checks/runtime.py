@@ -1,4 +1,4 @@
-"""Table 3 for the machine at hand: what the time of a training step goes into."""
+"""Table 3 for this machine: how the time of a training step is spent."""
 from dataclasses import replace
 import contextlib
 import time
@@ -33,10 +33,10 @@ class Stopwatch:
 
     """Sums up the time of named spans, step by step.
 
-    On a GPU the spans lie between events that the device passes, so that nothing waits for them.
+    On a GPU spans lie between events of the device, so that the CPU does not wait.
 
     Args:
-        device (chainer.backend.Device): Where the work is done.
+        device (chainer.backend.Device): Where to compute.
 
     """
 
@@ -53,13 +53,13 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def span(self, name):
-        """Time that counts for a name."""
+        """Context whose time is added to a span."""
         start = self.now()
         yield
         self.add(name, start)
 
     def now(self):
-        """A mark in time."""
+        """The current time, as :meth:`add` takes it."""
         if not self.on_gpu:
             return time.perf_counter()
         event = cuda.Event()
@@ -67,15 +67,15 @@ class Stopwatch:
         return event
 
     def add(self, name, start):
-        """Counts the time since a mark for a name."""
+        """Adds the time since ``start`` to a span."""
         self.steps[-1].append((name, start, self.now()))
 
     def milliseconds(self):
-        """Time of every name in every step: a dict of arrays (number of steps,)."""
+        """Time of every span in every step: a dict of arrays (number of steps,)."""
         if self.on_gpu:
             cuda.Stream.null.synchronize()
         names = {name for step in self.steps for name, _, _ in step}
-        return {name: numpy.array([sum(self._between(*marks) for span, *marks in step
+        return {name: numpy.array([sum(self._between(*times) for span, *times in step
                                        if span == name) for step in self.steps])
                 for name in names}
 
@@ -144,10 +144,10 @@ def measure(config_path, overrides, n_steps):
     model.to_device(device)
     stopwatch = Stopwatch(device)
     updater = build_updater(model, config, lists, device)
-    n_all = WARM_UP + n_steps
+    n_total = WARM_UP + n_steps
     try:
         with one_thread():
-            for _ in progress_bar(range(n_all), n_all, 'Training steps'):
+            for _ in progress_bar(range(n_total), n_total, 'Training steps'):
                 _step(updater, model, stopwatch)
     finally:
         updater.finalize()
@@ -180,7 +180,7 @@ def _name(device):
 
 
 def _with_differences(times):
-    """Adds what was not timed by itself; the mixture is what the layer does before it encodes."""
+    """Adds the times of the whole layer and of the mixture, the layer without its encoding."""
     if FV in times:
         times[MIXTURE] = times[LAYER] - times[FV]
         times[WHOLE_LAYER] = times[LAYER] + times[FV_GRAD]
@@ -188,7 +188,7 @@ def _with_differences(times):
 
 
 def _published():
-    """Milliseconds of Table 3 by the names of our rows."""
+    """Milliseconds of Table 3 by the names of the rows here."""
     times = published.read().run_time
     times = {row['step']: row['milliseconds'] for row in times['rows']}
     times[FV] = times.pop('Fisher vector')

@@ -19,7 +19,7 @@ from fve_layer import masking
 
 SHARD_SIZE = 128                # images per file, rounded up to whole batches
 SAMPLE_SIZE = 50000             # local features that the PCA is fitted on
-SAMPLE_IMAGES = 2000            # from so many images at most
+SAMPLE_IMAGES = 2000            # from at most this many images
 
 
 class Features(NamedTuple):
@@ -35,8 +35,7 @@ class Store:
 
     """Features of a data set's images in a folder of files, a few images in each.
 
-    What is in the memory at one time does not depend on the number of images. An extraction that
-    was interrupted goes on where it was.
+    Memory use does not depend on the number of images. An interrupted extraction is resumed.
 
     Args:
         folder (pathlib.Path): The folder.
@@ -49,11 +48,11 @@ class Store:
         self.folder = folder
         self.extractor = extractor
         self.records = {'train': lists.train, 'test': lists.test}
-        # Whole batches: an image is in the same one when an extraction goes on, too.
+        # Whole batches, so that a resumed extraction has the same ones.
         self.shard_size = math.ceil(SHARD_SIZE / extractor.batch_size) * extractor.batch_size
 
     def fill(self):
-        """Extracts what is not there yet. Other processes wait, then find it done."""
+        """Extracts features that are missing. Other processes wait until they are there."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / '.lock'):
             path = self.folder / 'pca.npz'
@@ -94,8 +93,8 @@ class Extractor:
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): The classifier, fine-tuned.
-        config (finetune.config.Config): Of the pipeline.
-        batch_size (int): Images at a time.
+        config (finetune.config.Config): Settings of the pipeline.
+        batch_size (int): Images per batch.
         device: Where to compute.
 
     """
@@ -126,7 +125,7 @@ class Extractor:
         return {'mean': pca.mean_, 'components': pca.components_}
 
     def extract(self, records, n_images):
-        """Yields the :class:`Features` of so many images, whole batches, at a time."""
+        """Yields :class:`Features` of ``n_images`` images, i.e. whole batches, at a time."""
         batches = self._raw(records)
         for _ in range(0, len(records), n_images):
             shard = [Features(self._reduced(x), *rest)

@@ -15,7 +15,7 @@ from fve_layer import fisher_vector
 from fve_layer.fisher_vector import l2_normalize, power_normalize
 
 MIXTURE_SAMPLE = 200000     # local features that the mixture is fitted on
-# What the SVM of a stream sees: Fisher vectors of local features (Sect. 4.4), the averaged ConvMap
+# Input of the SVM of a stream: Fisher vectors of local features (Sect. 4.4), the averaged ConvMap
 # of the whole image, or both, as joint learning does.
 INPUTS = {'both': ('parts', 'image'), 'global': ('image',), 'parts': ('parts',)}
 MIXTURE = 'mean', 'var', 'weight'
@@ -23,7 +23,7 @@ MIXTURE = 'mean', 'var', 'weight'
 
 class ConventionalPipeline:
 
-    """Mixture, encoding and linear SVM after the CNN was fine-tuned (Sect. 4.4).
+    """Mixture, encoding and linear SVM after the CNN is fine-tuned (Sect. 4.4).
 
     The CNN's local features are extracted once for all numbers of components.
 
@@ -60,7 +60,7 @@ class ConventionalPipeline:
         folder.save_model(self.arrays)
 
     def load(self, folder):
-        """Takes mixture and SVMs of a finished run."""
+        """Loads mixture and SVMs of a finished run."""
         self.arrays = read_npz(folder.model)
         names = {*MIXTURE, *(f'{stream}/{array}' for stream in INPUTS for array in 'Wb')}
         if names != set(self.arrays):
@@ -81,7 +81,7 @@ class ConventionalPipeline:
         return predictions, {'n_parameters': self._n_parameters()}
 
     def _n_parameters(self):
-        """Of all that predicts: CNNs without their heads, PCA, mixture, one SVM."""
+        """Number of parameters of CNNs without their heads, PCA, mixture and one SVM."""
         used = [*self.store.extractor.pca.values(),
                 *(self.arrays[name] for name in (*MIXTURE, 'both/W', 'both/b'))]
         return int(sum(array.size for array in used) + self.model.global_cnn.count_params()
@@ -112,7 +112,7 @@ class ConventionalPipeline:
         return arrays
 
     def _encode(self, split, mixture):
-        """What the SVMs see, a dict of (n, size), all of unit length; numbers of visible parts."""
+        """Inputs of the SVMs, a dict of (n, size) of unit length, and numbers of visible parts."""
         mixture = [mixture[name].astype(numpy.float32) for name in MIXTURE]
         parts, image, n_visible = [], [], []
         for shard in self.store.read(split):
@@ -133,13 +133,13 @@ def _sample(store, seed):
     return numpy.concatenate([x[random.permutation(len(x))[:n_per_shard]] for x in features])
 
 
-def _check(config, cnn_config, cnn):
+def _check(config, cnn_config, folder):
     """Raises an error unless the CNN saw the same images and parts."""
     ignored = [name for name in {*active_names(config), *active_names(cnn_config)}
                if not name.startswith('data.') or name in (
                    'data.missing', 'data.order', 'data.flip', 'data.colour_jitter')]
     changed = differences(config, cnn_config, ignored)
     if not cnn_config.data.has_parts or changed:
-        raise InputError(f'{cnn}: the CNN was fine-tuned with another '
-                         f'{", ".join(changed) or "data.parts"}; name a config with the same data '
-                         'as model.pretrained.')
+        raise InputError(f'{folder}: the CNN was fine-tuned with a different '
+                         f'{", ".join(changed) or "data.parts"}; set model.pretrained to a config '
+                         'with the same data.')

@@ -1,4 +1,4 @@
-"""Birdsnap 1.1 as it is downloaded: many of its links are dead, which is normal."""
+"""Birdsnap 1.1 as downloaded; images are missing because many of its links are dead."""
 from pathlib import Path
 
 import numpy
@@ -9,14 +9,14 @@ from finetune.errors import InputError
 
 SPECIES_COLUMNS = ['id', 'common']
 IMAGE_COLUMNS = ['path', 'species_id']
-FOLDERS = 'images', 'download/images'       # of the images; get_birdsnap.py takes the second
-NOTHING = '', 'null', 'NULL', 'None', 'nan'
+FOLDERS = 'images', 'download/images'       # of the images; get_birdsnap.py uses the second
+MISSING = '', 'null', 'NULL', 'None', 'nan'
 
 
 def read_birdsnap(root):
-    """Reads ``species.txt``, ``images.txt`` and ``test_images.txt``, tables with tabs and headers.
+    """Reads ``species.txt``, ``images.txt`` and ``test_images.txt``, tab-separated with headers.
 
-    Images that are not there, because their download failed, are left out and counted.
+    Images that could not be downloaded are left out and counted.
 
     Args:
         root (str or pathlib.Path): Folder with these files, and with the images in ``images/`` or
@@ -45,7 +45,7 @@ def read_birdsnap(root):
             raise InputError(f'{path}, line {line_no}: there is no species {row["species_id"]} in '
                              'species.txt; correct the line or add the species.')
         if row['path'] in seen:
-            raise InputError(f'{path}, line {line_no}: image {row["path"]} is there twice; remove '
+            raise InputError(f'{path}, line {line_no}: image {row["path"]} is listed twice; remove '
                              'one of the lines.')
         seen.add(row['path'])
         records.append(Record(row['path'], folder / row['path'], label_of[row['species_id']],
@@ -54,10 +54,10 @@ def read_birdsnap(root):
     if unknown:
         raise InputError(f'{root / "test_images.txt"}: there is no image {unknown[0]} in '
                          'images.txt; get both files from the same place.')
-    there = [record for record in records if record.path.exists()]
-    lists = split_records(there, [record.image_id not in test for record in there],
+    existing = [record for record in records if record.path.exists()]
+    lists = split_records(existing, [record.image_id not in test for record in existing],
                           species.values(), part_names, root / 'test_images.txt')
-    lists.n_missing = len(records) - len(there)
+    lists.n_missing = len(records) - len(existing)
     return lists
 
 
@@ -65,7 +65,7 @@ def _read_species(path):
     species = {}
     for line_no, row in named_rows(path, SPECIES_COLUMNS):
         if row['id'] in species:
-            raise InputError(f'{path}, line {line_no}: id {row["id"]} is there twice; remove one '
+            raise InputError(f'{path}, line {line_no}: id {row["id"]} is listed twice; remove one '
                              'of the lines.')
         species[row['id']] = row['common']
     return species
@@ -76,14 +76,14 @@ def _read_test_paths(path):
 
 
 def _part_names(row):
-    """Parts with a column of x and one of y."""
+    """Parts with a column for x and one for y."""
     return [column[:-2] for column in row if column.endswith('_x') and f'{column[:-2]}_y' in row]
 
 
 def _points(path, line_no, row, part_names):
     """Points (P, 2) as (y, x), and visibility (P,)."""
     texts = [(row[f'{name}_y'], row[f'{name}_x']) for name in part_names]
-    visible = numpy.array([not set(pair) & set(NOTHING) for pair in texts], bool)
+    visible = numpy.array([not set(pair) & set(MISSING) for pair in texts], bool)
     points = numpy.zeros((len(texts), 2), numpy.float32)
     for i in numpy.flatnonzero(visible):
         points[i] = [convert(path, line_no, number, text) for text in texts[i]]

@@ -1,10 +1,10 @@
-"""From annotated parts to part boxes and crops."""
+"""Part boxes and crops from annotated parts."""
 import numpy
 
 from finetune.errors import InputError
 
-# The four groups of parts, GT2. Which part belongs to which is our reading: only the groups' names
-# are published.
+# The four groups of parts, GT2. Only their names are published; which part belongs to which is our
+# choice.
 GROUPS = {
     'head': ('beak', 'bill', 'crown', 'forehead', 'left cheek', 'left eye', 'nape', 'right cheek',
              'right eye', 'throat'),
@@ -21,7 +21,7 @@ def group_of(name):
 
 
 def group_points(points, visible, part_names):
-    """Merges the points of each group into one, the mean of its visible points (our reading, too).
+    """Merges the points of each group into one, the mean of its visible points (our choice, too).
 
     Args:
         points (numpy.ndarray): (P, 2), (y, x).
@@ -35,7 +35,7 @@ def group_points(points, visible, part_names):
     """
     groups = [group_of(name) for name in part_names]
     present = [group for group in GROUPS if group in groups]
-    members = numpy.array([[of_part == group for of_part in groups] for group in present]) & visible
+    members = numpy.array([[name == group for name in groups] for group in present]) & visible
     n_members = members.sum(axis=1)
     means = members @ points / numpy.maximum(n_members, 1)[:, None]
     return means.astype(points.dtype), n_members > 0
@@ -48,8 +48,8 @@ def part_boxes(locations, visible, size, settings):
         locations (numpy.ndarray): Points (P, 2) or boxes (P, 4).
         visible (numpy.ndarray): (P,) bool; hidden parts have their box at the image's centre.
         size (tuple of int): Height and width of the image in pixels.
-        settings (finetune.config.Data): Size of the boxes around points, and which square the
-            given boxes refer to.
+        settings (finetune.config.Data): Size of boxes around points, and the square of given
+            boxes.
 
     """
     if locations.shape[1] == 2:
@@ -61,7 +61,7 @@ def part_boxes(locations, visible, size, settings):
 
 
 def frame_boxes(bbox, size, frame, fit):
-    """Boxes in an image from boxes in the square that the image was made to fit.
+    """Boxes in an image from boxes in the square that the image was fitted to.
 
     CS-Parts boxes were found on a square input of 427 pixels. Position, width and height are
     rounded down, as in the authors' code.
@@ -70,8 +70,8 @@ def frame_boxes(bbox, size, frame, fit):
         bbox (numpy.ndarray): (P, 4), (y_min, x_min, y_max, x_max), pixels of the square.
         size (tuple of int): Height and width of the image in pixels.
         frame (int): Size of the square; 0: the boxes are in pixels of the image already.
-        fit (str): How the image became the square: ``'crop'``, its shorter side scaled and its
-            centre cut out, or ``'squash'``, both sides scaled.
+        fit (str): How the image was fitted: ``'crop'``, its shorter side scaled and its centre
+            cut out, or ``'squash'``, both sides scaled.
 
     Returns:
         numpy.ndarray: (P, 4) int32, in pixels of the image.
@@ -88,7 +88,7 @@ def frame_boxes(bbox, size, frame, fit):
 
 
 def point_boxes(points, visible, size, ratio=0.31):
-    """Boxes of a fixed share of the image around part points.
+    """Boxes around part points whose size is a fixed share of the image.
 
     A box has the image's aspect ratio and may stick out of the image. Hidden parts get the box
     at the image's centre, as in the authors' released code.
@@ -128,10 +128,10 @@ def crop(img, bbox):
     height, width = img.shape[1:]
     box = f'part box ({y_min}, {x_min}, {y_max}, {x_max})'
     if y_max <= y_min or x_max <= x_min:
-        raise InputError(f'{box}: is empty; correct it, or raise data.part_ratio if the box was '
+        raise InputError(f'{box} is empty; correct it, or raise data.part_ratio if the box was '
                          'made around a point.')
     if y_max <= 0 or x_max <= 0 or y_min >= height or x_min >= width:
-        raise InputError(f'{box}: lies outside the image of {height} x {width} pixels; correct '
+        raise InputError(f'{box} lies outside the image of {height} x {width} pixels; correct '
                          'the part in parts/part_locs.txt or mark it as hidden.')
     rows = numpy.arange(y_min, y_max).clip(0, height - 1)
     columns = numpy.arange(x_min, x_max).clip(0, width - 1)

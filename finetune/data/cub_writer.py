@@ -1,4 +1,4 @@
-"""Writes a data set in CUB-200-2011's own files and directories."""
+"""Writes a data set in CUB-200-2011's layout."""
 import os
 from pathlib import Path
 import shutil
@@ -13,8 +13,8 @@ from finetune.progress import progress_bar
 from finetune.schema import check, fill
 
 
-class Picture(NamedTuple):
-    """What the files tell about one image; the box is (y_min, x_min, y_max, x_max)."""
+class AnnotatedImage(NamedTuple):
+    """An image and its annotations; the box is (y_min, x_min, y_max, x_max)."""
 
     image: Image.Image
     label: int
@@ -31,11 +31,11 @@ def read_options(drawing, options):
     return drawing
 
 
-def is_complete(root, origin):
-    """Whether a directory is there already; it must then have been made with the same options.
+def is_written(root, origin):
+    """Whether a data set is there already; it must have been made with the same options.
 
     Raises:
-        finetune.errors.InputError: If it is something else.
+        finetune.errors.InputError: If the directory holds something else.
 
     """
     root = Path(root)
@@ -52,16 +52,16 @@ def is_complete(root, origin):
     return True
 
 
-def write(root, class_names, part_names, pictures, n_pictures, origin):
+def write(root, class_names, part_names, images, n_images, origin):
     """Writes all files under a temporary name and renames the directory at the end.
 
     Args:
         root (str or pathlib.Path): Directory to be made.
         class_names (list of str): Without numbers.
         part_names (list of str): P names.
-        pictures (iterable of Picture): In the order of their ids.
-        n_pictures (int): Their number, for the progress.
-        origin (dict): What :func:`is_complete` compares.
+        images (iterable of AnnotatedImage): In the order of their ids.
+        n_images (int): Their number, for the progress bar.
+        origin (dict): Options that :func:`is_written` compares.
 
     Raises:
         finetune.errors.InputError: If the directory cannot be written.
@@ -74,12 +74,12 @@ def write(root, class_names, part_names, pictures, n_pictures, origin):
         classes = [f'{i:03d}.{name}' for i, name in enumerate(class_names, 1)]
         _write_lines(unfinished / 'classes.txt', _numbered(classes))
         _write_lines(unfinished / 'parts' / 'parts.txt', _numbered(part_names))
-        _write_pictures(unfinished, classes, progress_bar(
-            pictures, n_pictures, f'Drawing {n_pictures} images into {root}'))
+        _write_images(unfinished, classes, progress_bar(
+            images, n_images, f'Drawing {n_images} images into {root}'))
         (unfinished / 'origin.yml').write_text(yaml.safe_dump(origin), encoding='utf-8')
         unfinished.rename(root)
     except OSError as error:
-        if not root.exists() or not is_complete(root, origin):    # another process was faster
+        if not root.exists() or not is_written(root, origin):     # another process was faster
             raise InputError(f'{root}: cannot be written ({error.strerror or error}); make room '
                              'or set data.root to another folder.')
     finally:
@@ -94,19 +94,19 @@ def _write_lines(path, lines):
     path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
 
 
-def _write_pictures(root, classes, pictures):
+def _write_images(root, classes, images):
     names, labels, split, boxes, points = [], [], [], [], []
-    for i, picture in enumerate(pictures, 1):
-        folder = classes[picture.label]
+    for i, annotated in enumerate(images, 1):
+        folder = classes[annotated.label]
         name = f'{folder}/{folder.split(".", 1)[1]}_{i:04d}.png'
         (root / 'images' / folder).mkdir(parents=True, exist_ok=True)
-        picture.image.save(root / 'images' / name)
+        annotated.image.save(root / 'images' / name)
         names.append(f'{i} {name}')
-        labels.append(f'{i} {picture.label + 1}')
-        split.append(f'{i} {int(picture.train)}')
-        y_min, x_min, y_max, x_max = picture.bbox
+        labels.append(f'{i} {annotated.label + 1}')
+        split.append(f'{i} {int(annotated.train)}')
+        y_min, x_min, y_max, x_max = annotated.bbox
         boxes.append(f'{i} {x_min:.1f} {y_min:.1f} {x_max - x_min:.1f} {y_max - y_min:.1f}')
-        points += _point_lines(i, picture)
+        points += _point_lines(i, annotated)
     _write_lines(root / 'images.txt', names)
     _write_lines(root / 'image_class_labels.txt', labels)
     _write_lines(root / 'train_test_split.txt', split)
@@ -114,6 +114,6 @@ def _write_pictures(root, classes, pictures):
     _write_lines(root / 'parts' / 'part_locs.txt', points)
 
 
-def _point_lines(i, picture):
-    for part, ((y, x), visible) in enumerate(zip(picture.points, picture.visible), 1):
+def _point_lines(i, annotated):
+    for part, ((y, x), visible) in enumerate(zip(annotated.points, annotated.visible), 1):
         yield f'{i} {part} {x:.1f} {y:.1f} 1' if visible else f'{i} {part} 0.0 0.0 0'

@@ -10,22 +10,22 @@ from finetune.errors import InputError
 
 VALIDATION_STEP = 5     # every fifth training image of a class is in the validation split
 
-# Where the authors of the paper have the annotations of a kind of parts, below a data set's folder.
+# The authors' folders of annotations by kind of parts, below a data set's folder.
 ANNOTATIONS = {'CS_PARTS': ['CS_parts'], 'GT2': ['GT_regrouped', 'ORIGINAL', 'RESIZED'],
                'GT': ['ORIGINAL', 'RESIZED'], 'GLOBAL': ['ORIGINAL', 'RESIZED']}
 
 
 def load(settings):
-    """Records of a data set; one that is drawn is drawn on first use.
+    """Reads a data set; minibirds and digits are drawn on first use.
 
     Args:
-        settings (finetune.config.Data): Which one, where it is, and which parts.
+        settings (finetune.config.Data): Its name, folder and kind of parts.
 
     Returns:
-        finetune.data.file_lists.FileLists: Its training and test images.
+        finetune.data.file_lists.FileLists: Records of its training and test images.
 
     Raises:
-        finetune.errors.InputError: For whatever is wrong with its files.
+        finetune.errors.InputError: If its files are missing or wrong.
 
     """
     root, data_set = folder(settings), DATA_SETS[settings.dataset]
@@ -43,18 +43,17 @@ def load(settings):
 
 
 def folder(settings):
-    """Where the data set is: ``data.root``, or ``data/<data set>``, or an annotation folder there.
-    """
+    """Folder of a data set: ``data.root`` or ``data/<data set>``, or its annotation folder."""
     name = settings.dataset + ('_pretraining' if settings.split == 'pretraining' else '')
     root = Path(settings.root or Path('data') / name)
     if (root / 'images.txt').exists():
         return root
-    return next((root / name for name in ANNOTATIONS[settings.parts] if (root / name).is_dir()),
-                root)
+    paths = (root / annotations for annotations in ANNOTATIONS[settings.parts])
+    return next((path for path in paths if path.is_dir()), root)
 
 
 def _with_parts(lists, root, settings):
-    """The data set with the kind of parts asked for: points, groups of points, or boxes."""
+    """The data set with the requested kind of parts: points, groups of points, or boxes."""
     if not settings.has_parts:
         return lists
     kind, path = settings.parts, root / 'parts' / 'part_locs.txt'

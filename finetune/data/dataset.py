@@ -1,4 +1,4 @@
-"""From a record to what the network gets: image, part crops, visibility, label."""
+"""From a record to the network's input: image, part crops, visibility, label."""
 import chainer
 import numpy
 
@@ -18,7 +18,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
         ``img``, "(3, H, W)", float32, "RGB, [-1, 1], input_size pixels"
         ``parts``, "(V, 3, h, w)", float32, "RGB, [-1, 1], part_input_size pixels; visible only"
-        ``visible``, "(P,)", bool, "which parts these are: V of them are true"
+        ``visible``, "(P,)", bool, "which parts are visible: V are true"
         ``label``, scalar, int32, "0 ... n_classes - 1"
 
     Everything random about an example is a function of the seed, the epoch and the image, so that
@@ -28,11 +28,11 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     Args:
         records (list of finetune.data.file_lists.Record): The images.
-        settings (finetune.config.Data): What to do with them.
+        settings (finetune.config.Data): Their parts, sizes and augmentation.
         train (bool): Whether to augment.
-        seed (int): Seed of augmentation, part order and what is hidden.
-        hide (float): Probability that a visible part is taken for a hidden one. What is hidden
-            with one probability is hidden with every higher one, too.
+        seed (int): Seed of augmentation, part order and hiding.
+        hide (float): Probability that a visible part is hidden. Parts hidden with one probability
+            are hidden with every higher one, too.
 
     """
 
@@ -46,7 +46,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
     def __len__(self):
         return len(self.records)
 
-    def __iter__(self):     # Python's default would go on with the next epochs forever
+    def __iter__(self):     # Python's default would continue with the next epochs forever
         return (self[i] for i in range(len(self)))
 
     def get_example(self, index):
@@ -64,16 +64,16 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     @property
     def largest_example(self):
-        """Bytes of an example with all its parts."""
+        """Size of an example with all its parts, in bytes."""
         n_parts = len(self.records[0].visible) if self.settings.has_parts else 0
         sizes = [self.settings.input_size] + n_parts * [self.settings.part_input_size]
         return sum(3 * 4 * size ** 2 for size in sizes) + n_parts
 
     def part_boxes(self, i, image_size):
-        """Which part of an image comes first, second, ..., and where it is cut out.
+        """Order, boxes and visibility of the parts of an image.
 
         Args:
-            i (int): Which image.
+            i (int): Index of the image.
             image_size (tuple of int): Its height and width in pixels.
 
         Returns:
@@ -83,7 +83,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         """
         record, order, visible = self.records[i], self._part_order(i), self._visible(i)
         boxes = cropping.part_boxes(record.locations, visible, image_size, self.settings)
-        if self.settings.missing == 'centre':       # where hidden parts have their box
+        if self.settings.missing == 'centre':       # hidden parts have their box there
             visible = numpy.ones_like(visible)
         return order, boxes[order], visible[order]
 
@@ -123,7 +123,7 @@ def collate(batch, device=None):
 
     Args:
         batch (list of tuple): Examples of a :class:`PartDataset`.
-        device: Where to put the arrays; ``None``: nowhere else.
+        device: Where to put the arrays; ``None``: they stay on the CPU.
 
     Returns:
         tuple of arrays: ``img`` (N, 3, H, W), ``parts`` (M, 3, h, w), the visible parts of all
@@ -131,7 +131,7 @@ def collate(batch, device=None):
 
     """
     for example in batch:
-        if isinstance(example, Exception):      # of a worker process
+        if isinstance(example, Exception):      # from a worker process
             raise example
     img, parts, visible, label = zip(*batch)
     arrays = numpy.stack(img), numpy.concatenate(parts), numpy.stack(visible), numpy.stack(label)
@@ -140,10 +140,10 @@ def collate(batch, device=None):
 
 class EpochOrder:
 
-    """Order sampler of Chainer's iterators: a new permutation every epoch, by seed.
+    """Order sampler for Chainer's iterators: a new permutation every epoch, by seed.
 
-    Indices carry the epoch, see :class:`PartDataset`. There is no state beside the order itself,
-    which Chainer's iterators save, so that a resumed run goes on as if nothing had happened.
+    Indices carry the epoch, see :class:`PartDataset`. The only state is the order itself, which
+    Chainer's iterators save, so that a resumed run gives the same results.
 
     Args:
         n (int): Number of images.

@@ -15,10 +15,10 @@ GREY = (128, 128, 128)
 
 @dataclass
 class Drawing:
-    """Options."""
+    """Options of the drawing."""
 
     size: int = setting(64, 'width and height of the images in pixels', between=(16, 512))
-    hide: float = setting(.1, 'probability that a part is hidden, that is painted over in grey',
+    hide: float = setting(.1, 'probability that a part is hidden, i.e. painted over in grey',
                           between=(0, 1))
     seed: int = setting(0, 'of the split and the hidden parts', between=(0, 2 ** 31 - 1))
 
@@ -39,15 +39,15 @@ def prepare(root, **options):
     """
     options = asdict(cub_writer.read_options(Drawing(), options))
     origin = {'data set': 'digits', 'version': 1, **options}
-    if cub_writer.is_complete(root, origin):
+    if cub_writer.is_written(root, origin):
         return
     from sklearn.datasets import load_digits
     digits = load_digits()
-    cub_writer.write(root, CLASS_NAMES, PART_NAMES, _pictures(digits, **options),
+    cub_writer.write(root, CLASS_NAMES, PART_NAMES, _images(digits, **options),
                      len(digits.target), origin)
 
 
-def _pictures(digits, size, hide, seed):
+def _images(digits, size, hide, seed):
     random = numpy.random.RandomState(seed)
     train = _split(digits.target, random)
     for grey, label, in_train in zip(digits.images, digits.target, train):
@@ -57,12 +57,12 @@ def _pictures(digits, size, hide, seed):
         for y, x in CENTRES[~visible] * size:
             image.paste(GREY, (int(x - size / 4), int(y - size / 4),
                                int(x + size / 4), int(y + size / 4)))
-        yield cub_writer.Picture(
+        yield cub_writer.AnnotatedImage(
             image, int(label), bool(in_train), CENTRES * size, visible, (0, 0, size, size))
 
 
 def _split(labels, random):
-    """Whether an image is for training: two thirds of every class."""
+    """Whether each image is for training: two thirds of every class."""
     train = numpy.zeros(len(labels), dtype=bool)
     for label in range(10):
         members = random.permutation(numpy.flatnonzero(labels == label))

@@ -1,4 +1,4 @@
-"""From annotation files to records: one per image."""
+"""Reads annotation files as records, one per image."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +20,8 @@ class Record(NamedTuple):
         ``path``, , pathlib.Path, "the image"
         ``label``, scalar, int, "0 ... n_classes - 1"
         ``locations``, "(P, 2) or (P, 4)", float32, "part points (y, x) or boxes (y_min, x_min,
-        y_max, x_max), pixels; hidden parts any"
-        ``visible``, "(P,)", bool, "whether the part can be seen"
+        y_max, x_max), pixels; arbitrary for hidden parts"
+        ``visible``, "(P,)", bool, "whether the part is visible"
 
     """
 
@@ -40,18 +40,17 @@ class FileLists:
     part_names: list[str]
     train: list[Record]
     test: list[Record]
-    n_missing: int = 0      # images that are listed but not there, and left out
+    n_missing: int = 0      # listed images that do not exist, left out
 
 
 def read_cub(root, unused_classes=False):
-    """Reads the annotation files of CUB-200-2011 as distributed, or of data sets like it.
+    """Reads the annotation files of CUB-200-2011 as distributed, or of data sets in its layout.
 
     Args:
         root (str or pathlib.Path): Folder with ``images.txt``, ``image_class_labels.txt``,
             ``train_test_split.txt``, ``classes.txt``, ``parts/parts.txt``,
             ``parts/part_locs.txt`` and ``images/``.
-        unused_classes (bool): Whether classes without images are left out instead of being an
-            error.
+        unused_classes (bool): Whether classes without images are left out rather than errors.
 
     Returns:
         FileLists: Labels are classes in the order of ``classes.txt``, parts in the order of
@@ -95,7 +94,7 @@ def read_authors(root):
             (``image part x y width height``).
 
     Returns:
-        FileLists: Labels are the sorted numbers of ``labels.txt``; a class is called as the
+        FileLists: Labels are the sorted numbers of ``labels.txt``; a class is named after the
         folder of its first image.
 
     Raises:
@@ -126,7 +125,7 @@ def split_records(records, in_train, class_names, part_names, path):
         records (list of Record): All images.
         in_train (iterable of bool): Which of them are for training.
         class_names, part_names (iterable of str): Names.
-        path (pathlib.Path): File that tells the images apart.
+        path (pathlib.Path): File of the split, for messages.
 
     """
     lists = FileLists(list(class_names), list(part_names), [], [])
@@ -173,7 +172,7 @@ def _read_locations(path, images, part_names):
     """Part points (N, P, 2) or boxes (N, P, 4), and visibility (N, P), one line per part.
 
     The files have x before y. The number of columns tells points, which end with a flag for
-    visibility, from boxes, of which the one with -1 everywhere is hidden.
+    visibility, from boxes, which are -1 -1 -1 -1 if hidden.
     """
     are_boxes = n_columns(path) == 6
     types = (str, str) + ((number,) * 4 if are_boxes else (number, number, flag))
@@ -190,7 +189,7 @@ def _read_locations(path, images, part_names):
         key = image_index[image_id], part_index[part_id]
         if seen[key]:
             raise InputError(f'{path}, line {line_no}: part {part_id} of image {image_id} is '
-                             'there twice; remove one of the lines.')
+                             'listed twice; remove one of the lines.')
         seen[key] = True
         locations[key], visible[key] = (_box(path, line_no, *values) if are_boxes
                                         else (values[1::-1], values[2]))

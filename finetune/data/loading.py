@@ -1,4 +1,4 @@
-"""Iterators over a data set whose examples are loaded by this process or by worker processes."""
+"""Iterators over a data set that load examples in this process or in worker processes."""
 import multiprocessing
 import warnings
 
@@ -9,9 +9,9 @@ from finetune.errors import InputError
 TIMEOUT_SECONDS = 300   # for a batch
 
 
-class _Sending(chainer.dataset.DatasetMixin):
+class _ErrorsAsExamples(chainer.dataset.DatasetMixin):
 
-    """A data set whose errors are examples.
+    """A data set that returns its errors as examples.
 
     Chainer's ``MultiprocessIterator`` waits forever for a worker that raised an error. Here
     :func:`finetune.data.dataset.collate` raises it instead.
@@ -32,7 +32,7 @@ class _Sending(chainer.dataset.DatasetMixin):
 
 class _ParallelIterator(chainer.iterators.MultiprocessIterator):
 
-    """Chainer's iterator with a time limit: it waits forever for workers that were killed."""
+    """Chainer's iterator, which waits forever for a worker that was killed, with a time limit."""
 
     def __next__(self):
         with warnings.catch_warnings():
@@ -42,8 +42,8 @@ class _ParallelIterator(chainer.iterators.MultiprocessIterator):
             except self.TimeoutWarning:
                 self._prefetch_loop._pool.terminate()   # finalize waits for lost tasks otherwise
                 raise InputError(
-                    f'the processes that load images have been silent for {self.dataset_timeout} '
-                    's; perhaps they ran out of memory: try a smaller training.workers, or 0.')
+                    f'the worker processes have sent no images for {self.dataset_timeout} s; '
+                    'perhaps they ran out of memory: try a smaller training.workers, or 0.')
 
     next = __next__
 
@@ -55,9 +55,9 @@ def iterate(dataset, batch_size, n_workers, order_sampler=None):
         dataset (finetune.data.dataset.PartDataset): What to load.
         batch_size (int): Images per batch.
         n_workers (int): Number of worker processes that load the next batch during computation;
-            0: images are loaded when they are needed.
+            0: this process loads images when they are needed.
         order_sampler (callable or None): Order of the images in each epoch; ``None``: one pass in
-            their own order.
+            the data set's order.
 
     Returns:
         chainer.dataset.Iterator: To be used in a ``with`` statement or finalized.
@@ -68,9 +68,9 @@ def iterate(dataset, batch_size, n_workers, order_sampler=None):
     if n_workers == 0:
         return chainer.iterators.SerialIterator(dataset, batch_size, **options)
     # Workers forked from a process that has threads or uses a GPU may hang. Importing finetune
-    # makes Chainer importable in them.
+    # first makes Chainer importable.
     multiprocessing.set_start_method('forkserver', force=True)
     multiprocessing.set_forkserver_preload(['finetune.data.dataset'])
     return _ParallelIterator(
-        _Sending(dataset), batch_size, n_processes=n_workers,
+        _ErrorsAsExamples(dataset), batch_size, n_processes=n_workers,
         shared_mem=dataset.largest_example, dataset_timeout=TIMEOUT_SECONDS, **options)

@@ -1,4 +1,4 @@
-"""Text files with one line per item: their columns, or which line is wrong and why."""
+"""Reads annotation files, which have one item per line; errors name the line."""
 from math import isfinite
 
 from finetune.errors import InputError
@@ -47,11 +47,11 @@ def n_columns(path):
 
 
 def named_rows(path, columns):
-    """Yields the line number and a dict of texts of every line of a table with tabs and a header.
+    """Yields line number and texts by column of every line of a tab-separated file with a header.
 
     Args:
         path (pathlib.Path): The file.
-        columns (list of str): Which columns there must be.
+        columns (list of str): Required columns.
 
     """
     header = None
@@ -62,7 +62,7 @@ def named_rows(path, columns):
             missing = [column for column in columns if column not in header]
             if missing:
                 raise InputError(f'{path}, line {line_no}: there is no column {missing[0]}; get '
-                                 'the file as it is distributed, with tabs and its header line.')
+                                 'the file as distributed, with tabs and its header line.')
         elif ''.join(fields).strip():
             if len(fields) != len(header):
                 raise InputError(f'{path}, line {line_no}: has {len(fields)} columns instead of '
@@ -76,7 +76,7 @@ def _decode(path, line_no, line):
     try:
         return line.decode('utf-8')
     except UnicodeDecodeError:
-        raise InputError(f'{path}, line {line_no}: not UTF-8; save the file as UTF-8.')
+        raise InputError(f'{path}, line {line_no}: is not UTF-8; save the file as UTF-8.')
 
 
 def _read_lines(path):
@@ -103,7 +103,7 @@ def read_table(path, kind):
     table = {}
     for line_no, (key, value) in rows(path, (str, kind)):
         if key in table:
-            raise InputError(f'{path}, line {line_no}: id {key} is there twice; '
+            raise InputError(f'{path}, line {line_no}: id {key} is listed twice; '
                              'remove one of the lines.')
         table[key] = value
     if not table:
@@ -121,12 +121,12 @@ def read_in_order(path, kind, images):
 
 
 def read_per_image(path, kind, images):
-    """A table with exactly one line for every image."""
+    """Lines ``<image id> <value>``, exactly one for every image."""
     table = {}
     for line_no, (image_id, value) in rows(path, (str, kind)):
         check_id(path, line_no, image_id, images)
         if image_id in table:
-            raise InputError(f'{path}, line {line_no}: image {image_id} is there twice; '
+            raise InputError(f'{path}, line {line_no}: image {image_id} is listed twice; '
                              'remove one of the lines.')
         table[image_id] = value
     for image_id in images:

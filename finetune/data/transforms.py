@@ -12,10 +12,10 @@ GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
 def read_image(path):
     """Image (3, H, W), uint8, RGB, upright; grey, palette, CMYK and 16-bit images are converted.
 
-    Transparency is dropped, the colours below it are kept.
+    Transparency is dropped; transparent pixels keep their colours.
 
     Raises:
-        finetune.errors.InputError: If the file is missing, truncated or no image.
+        finetune.errors.InputError: If the file is missing, truncated or not an image.
 
     """
     try:
@@ -69,8 +69,8 @@ def _jitter(image, random, strength):
     changes = (_brightness, _contrast, _saturation)
     for i in random.permutation(3):
         factor = numpy.float32(1 + random.uniform(-strength, strength))
-        other = changes[i](image)
-        image = (other + factor * (image - other)).clip(0, 255)
+        base = changes[i](image)
+        image = (base + factor * (image - base)).clip(0, 255)
     return image
 
 

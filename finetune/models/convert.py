@@ -1,4 +1,4 @@
-"""From a TensorFlow checkpoint of TF-Slim's InceptionV3 to an .npz of ours."""
+"""Converts a TensorFlow checkpoint of TF-Slim's InceptionV3 to an .npz file."""
 from pathlib import Path
 import re
 
@@ -11,27 +11,27 @@ from finetune.models.inception_v3 import InceptionV3
 
 
 def convert(checkpoint, out, raw=False):
-    """Reads a checkpoint with TensorFlow's own reader and writes what our InceptionV3 needs of it.
+    """Reads a checkpoint with TensorFlow's own reader and writes the arrays of our InceptionV3.
 
     Args:
         checkpoint (str): Path of a V1 file, prefix or ``.index`` file of a V2 checkpoint, or folder
             of one.
-        out (str): The .npz to write; one that is there already is left alone.
-        raw (bool): Whether to take the variables of the last step instead of the averaged ones.
+        out (str): The .npz to write, which must not exist.
+        raw (bool): Whether to use the variables of the last step instead of the averaged ones.
 
     """
     out = Path(out)
     if out.suffix != '.npz':
-        raise InputError(f'{out}: the result is an .npz file; let its name end so.')
+        raise InputError(f'{out}: the output is an .npz file; give a name ending in .npz.')
     if out.exists():
-        raise InputError(f'{out}: is there already; remove it or give another name.')
+        raise InputError(f'{out}: exists already; remove it or give another name.')
     arrays = _read(checkpoint)
-    ours, rest = tf_slim.from_tf_slim(arrays, checkpoint, raw)
-    pretrained.check(InceptionV3(), ours, checkpoint)
+    converted, unused = tf_slim.from_tf_slim(arrays, checkpoint, raw)
+    pretrained.check(InceptionV3(), converted, checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic(out) as path:
-        numpy.savez(path, **ours)
-    _report(arrays, rest, raw, out)
+        numpy.savez(path, **converted)
+    _report(arrays, unused, raw, out)
 
 
 def _read(checkpoint):
@@ -53,14 +53,14 @@ def _read(checkpoint):
                          'checkpoint.')
 
 
-def _report(arrays, rest, raw, out):
-    """Says what became of every variable."""
-    n_averaged = sum(name.endswith(tf_slim.AVERAGE) for name in set(arrays) - set(rest))
-    n_taken = len(arrays) - len(rest)
+def _report(arrays, unused, raw, out):
+    """Prints which variables were used and which were not."""
+    n_averaged = sum(name.endswith(tf_slim.AVERAGE) for name in set(arrays) - set(unused))
+    n_used = len(arrays) - len(unused)
     how = 'raw, as asked for' if raw else f'{n_averaged} of them averaged over the training'
-    print(f'mapped   {n_taken} variables to {out}, {how}')
+    print(f'mapped   {n_used} variables to {out}, {how}')
     groups = {}
-    for name in rest:
+    for name in unused:
         groups.setdefault(_group(name), []).append(name)
     for group, names in sorted(groups.items()):
         print(f'skipped  {len(names):4d} {group}, such as {names[0]}')
@@ -68,7 +68,7 @@ def _report(arrays, rest, raw, out):
 
 
 def _group(name):
-    """What a variable that is not needed is."""
+    """The kind of a variable that is not used."""
     if name.endswith(tf_slim.AVERAGE):
         return 'averaged variables'
     if re.search('(^|/)(Aux)?Logits/', name):

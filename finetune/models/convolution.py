@@ -1,4 +1,4 @@
-"""Convolution that is fast on a CPU: Chainer's link with another way to compute it there."""
+"""Chainer's convolution link with a faster implementation for the CPU."""
 from concurrent.futures import ThreadPoolExecutor
 import functools
 
@@ -8,13 +8,13 @@ import numpy
 
 from finetune.threads import N_THREADS
 
-# Values of the patches that are multiplied at once: they stay in the second level of the cache.
+# Values of the patches that are multiplied at once: they fit into the second-level cache.
 BLOCK_SIZE = 2 ** 18
 
 
 @functools.cache
 def _threads():
-    """A thread for a block each; the results do not depend on their number."""
+    """A pool with one thread per block; the results do not depend on its size."""
     return ThreadPoolExecutor(N_THREADS)
 
 
@@ -22,8 +22,8 @@ class Convolution2D(L.Convolution2D):
 
     """:class:`chainer.links.Convolution2D` without bias, faster on a CPU.
 
-    How much is what ``tests/benchmarks/convolution.py`` measures. Chainer copies all patches of a
-    batch channel by channel, and results back. Here channels are innermost in memory ("channels
+    ``tests/benchmarks/convolution.py`` measures by how much. Chainer copies all patches of a batch
+    channel by channel, and the results back. Here channels are innermost in memory ("channels
     last"), so that patches are copied in long runs, multiplied block by block while they are in
     the cache, and the product is the result. Shapes are Chainer's; ConvMaps are views (N, C, H, W)
     of arrays (N, H, W, C), which element-wise functions keep.
@@ -71,7 +71,7 @@ class Convolution(function_node.FunctionNode):
 
 class ConvolutionGrad(function_node.FunctionNode):
 
-    """Gradients of a convolution. They have none of their own: training never asks for it."""
+    """Gradients of a convolution, which cannot be differentiated again."""
 
     def __init__(self, geometry, needs_gx):
         self.geometry = geometry
@@ -91,7 +91,7 @@ class ConvolutionGrad(function_node.FunctionNode):
                     *gy[index].shape[:3], *weight.shape[2:], -1), self.geometry, gx[index])
             return block.T @ _patches(x[index], weight.shape[2:], self.geometry)
 
-        for share in _threads().map(differentiate, _blocks(gy, rows)):     # in their order
+        for share in _threads().map(differentiate, _blocks(gy, rows)):     # in order
             grows += share
         o, c, kh, kw = weight.shape
         gweight = numpy.ascontiguousarray(grows.reshape(o, kh, kw, c).transpose(0, 3, 1, 2))
@@ -116,7 +116,7 @@ def _blocks(y, rows):
 
 
 def _patches(x, kernel, geometry):
-    """What each position of the filters sees, a row each: (N h w, kh kw C)."""
+    """Patch at every position of the filters, one per row: (N h w, kh kw C)."""
     stride, (ph, pw) = geometry
     x = numpy.ascontiguousarray(x.transpose(0, 2, 3, 1))
     n, h, w, c = x.shape
@@ -130,7 +130,7 @@ def _patches(x, kernel, geometry):
 
 
 def _add_patches(patches, geometry, out):
-    """Adds patches (N, h, w, kh, kw, C) up where they came from: out (N, H, W, C)."""
+    """Adds patches (N, h, w, kh, kw, C) at their positions in ``out`` (N, H, W, C)."""
     (sy, sx), (ph, pw) = geometry
     n, h, w, kh, kw, c = patches.shape
     height, width = out.shape[1:3]

@@ -1,10 +1,10 @@
 """Encodings: the layers that turn the ConvMaps of an image's parts into one vector.
 
-A row of :data:`finetune.catalogue.ENCODINGS` names two functions of this module, or of another one.
+A row of :data:`finetune.catalogue.ENCODINGS` names two functions of this module or another.
 ``layer(settings, n_features, n_parts, seed)`` makes a link for the settings of the model, the
 number C of channels, the number of parts and a seed; ``input(conv_map, visible, missing)`` makes
-what the link is called with. The link gives vectors (N, out_size) and has two attributes:
-``out_size``, and ``observation``, a dict of the scalars that it reports after a training step.
+its arguments. The link gives vectors (N, out_size) and has two attributes: ``out_size``, and
+``observation``, a dict of the scalars that it reports after a training step.
 """
 import chainer
 import chainer.functions as F
@@ -57,12 +57,12 @@ def local_features(conv_map, visible, missing):
 
     Args:
         conv_map (chainer.Variable): ConvMaps, shape (N P, C, h, w).
-        visible (array): Which parts count, shape (N, P), bool.
-        missing (str): ``'mask'``: features of hidden parts are to be left out.
+        visible (array): Visible parts, shape (N, P), bool.
+        missing (str): ``'mask'``: features of hidden parts are left out.
 
     Returns:
-        tuple: Features, a Variable of shape (N, P h w, C), and a mask of those that are visible,
-        an array of shape (N, P h w); ``None`` if none is to be left out.
+        tuple: Features, a Variable of shape (N, P h w, C), and the mask of visible ones, an array
+        of shape (N, P h w), bool; ``None`` if none is left out.
 
     """
     n, p = visible.shape

@@ -1,4 +1,4 @@
-"""InceptionV3, as TF-Slim has it; the names of its arrays are those of the released weights."""
+"""InceptionV3 as in TF-Slim; its arrays are named as in the released weights."""
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -26,11 +26,11 @@ class ConvBN(chainer.Chain):
 
 class Block(chainer.Chain):
 
-    """Named convolutions. A subclass says how they are wired.
+    """Named convolutions, which a subclass connects.
 
     Args:
         in_channels (int): Channels of the input.
-        layers (dict): Name -> (channels of its input or ``None`` for the block's, channels of its
+        layers (dict): Name: (channels of its input or ``None`` for the block's, channels of its
             output, kernel size, stride, padding).
 
     """
@@ -177,10 +177,9 @@ class InceptionV3(chainer.Chain):
     Made for images of 299 x 299 pixels; any size from 75 on works. Equal to TF-Slim's network with
     the same weights: batch normalisation with epsilon 1e-3, average pooling that leaves padding
     out of the mean. The running statistics of batch normalisation keep Chainer's decay of 0.9
-    (TF-Slim: 0.9997): a fine-tuned network has few updates to forget the old ones.
+    (TF-Slim: 0.9997): fine-tuning has few updates in which to forget the old ones.
 
     Differs from the authors' code, whose epsilon is 2e-5 and whose average pooling counts padding.
-
     """
 
     def __init__(self):

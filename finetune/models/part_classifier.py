@@ -8,7 +8,7 @@ import numpy
 
 from finetune.catalogue import ARCHITECTURES, ENCODINGS
 
-# Of the loss: both streams together, and each alone.
+# Terms of the loss: both streams together, and each alone.
 LOSS_WEIGHTS = {'both': .5, 'global': .25, 'parts': .25}
 
 
@@ -26,8 +26,8 @@ class PartClassifier(chainer.Chain):
         n_classes (int): Number of classes.
         n_parts (int): Number of part crops per image, P; 0: global stream only.
         missing (str): ``'zero'``: the features of hidden parts are zeros; ``'mask'``: they are
-            left out; ``'centre'``: there are none, the data set crops something else for them.
-        seed (int): Seed of the mixture's seeding.
+            left out; ``'centre'``: there are none, the data set crops the image's centre instead.
+        seed (int): Seed of the mixture's initialisation.
 
     """
 
@@ -54,11 +54,11 @@ class PartClassifier(chainer.Chain):
         Args:
             img (array): Images, shape (N, 3, H, W).
             parts (array): Crops of the visible parts of all images, shape (M, 3, h, w).
-            visible (array): Which parts these are, shape (N, P), bool; M are true.
+            visible (array): Visible parts, shape (N, P), bool; M are true.
 
         Returns:
-            dict of chainer.Variable: Scores (N, n_classes) by stream: ``'both'``, the sum of the
-            streams that there are; with parts also ``'global'`` and ``'parts'``, either alone.
+            dict of chainer.Variable: Scores (N, n_classes) by stream: ``'both'``, the sum of
+            all streams; with parts also ``'global'`` and ``'parts'``, either stream alone.
 
         """
         global_scores = self.global_head(F.mean(self.global_cnn(img), axis=(2, 3)))
@@ -76,8 +76,8 @@ class PartClassifier(chainer.Chain):
     def part_conv_maps(self, parts, visible):
         """ConvMaps of all parts, shape (N P, C, h', w'); zeros for hidden ones.
 
-        Hidden parts do not go through the CNN: they cost nothing and are not in its batch
-        statistics.
+        Hidden parts do not go through the CNN: they take no time and do not enter its
+        batch statistics.
         """
         if len(parts) == 0:
             parts = self.xp.zeros((1,) + parts.shape[1:], parts.dtype)
@@ -110,7 +110,7 @@ def build_classifier(config, lists):
 
 
 def _slots(visible, n_visible):
-    """For every part (N P,), in which row its ConvMap is: visible parts first, then hidden ones."""
+    """Row (N P,) of every part's ConvMap in a list of visible parts first, then hidden ones."""
     visible = visible.ravel()
     xp = chainer.backend.get_array_module(visible)
     rows = xp.where(visible, xp.cumsum(visible) - 1, n_visible + xp.cumsum(~visible) - 1)
@@ -127,9 +127,9 @@ def stream_loss(scores, label, label_smoothing=0.):
     the aggregation of the authors' first experiments; CE(g) alone without parts.
 
     Args:
-        scores (dict of chainer.Variable): What :meth:`PartClassifier.scores` returned.
+        scores (dict of chainer.Variable): See :meth:`PartClassifier.scores`.
         label (array): Classes, shape (N,), int32.
-        label_smoothing (float): Share of the target that is spread evenly over all classes.
+        label_smoothing (float): Share of the target spread evenly over all classes.
 
     Returns:
         chainer.Variable: The loss.

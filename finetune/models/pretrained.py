@@ -1,4 +1,4 @@
-"""Weights from .npz files, with every mismatch said before anything is loaded."""
+"""Loads weights from .npz files, which are checked before anything is loaded."""
 import zipfile
 import zlib
 
@@ -8,21 +8,21 @@ import numpy
 from finetune.errors import InputError
 from finetune.models import tf_slim
 
-# What NumPy and Chainer raise for an .npz file that is damaged, cut off or something else.
+# Raised by NumPy and Chainer for a file that is damaged, truncated or not an .npz file.
 BROKEN = (OSError, ValueError, AttributeError, TypeError, KeyError, EOFError, zlib.error,
           zipfile.BadZipFile)
 
-# An .npz of a whole classifier has its backbones below these names.
+# Prefix of the backbone's arrays in an .npz of a whole classifier.
 CLASSIFIER_BACKBONE = 'global_cnn/'
 
 
 def load_backbones(classifier, path):
-    """Starts both CNNs of a classifier from the same weights; class layers are left as they are.
+    """Loads the same weights into both CNNs of a classifier; class layers keep theirs.
 
     Args:
-        classifier (finetune.models.part_classifier.PartClassifier): Whose CNNs to fill.
-        path (str or pathlib.Path): .npz of a classifier of ours (its global CNN is taken), of a
-            CNN alone, or of the variables of TF-Slim's InceptionV3 by their names there.
+        classifier (finetune.models.part_classifier.PartClassifier): The classifier.
+        path (str or pathlib.Path): .npz of a whole classifier (its global CNN is used), of a CNN
+            alone, or of the variables of TF-Slim's InceptionV3 by their names there.
 
     Raises:
         finetune.errors.InputError: If the file cannot be read or does not fit.
@@ -56,7 +56,7 @@ def read_npz(path):
         with open(path, 'rb') as file, numpy.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
-        raise InputError(f'{path}: there is no such file of weights; correct model.pretrained.')
+        raise InputError(f'{path}: there is no such weights file; correct model.pretrained.')
     except BROKEN as error:
         raise InputError(f'{path}: is not a complete .npz file ({error}); copy it again.')
 

@@ -1,4 +1,4 @@
-"""A small network for small pictures, quick enough to train on a CPU."""
+"""A small CNN for small images, fast enough to train on a CPU."""
 import chainer
 import chainer.functions as F
 import chainer.links as L

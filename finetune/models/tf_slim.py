@@ -1,17 +1,17 @@
-"""InceptionV3 as TF-Slim names its variables, in checkpoints of TensorFlow and made of them."""
+"""Names of InceptionV3's variables in TF-Slim's checkpoints, and their conversion."""
 import numpy
 
 from finetune.errors import InputError
 
 SCOPE = 'InceptionV3/'
-AVERAGE = '/ExponentialMovingAverage'   # a variable's shadow, averaged over the training
+AVERAGE = '/ExponentialMovingAverage'   # suffix of a variable averaged over the training
 
 # A convolution's arrays: ours and TF-Slim's. Kernels are (height, width, in, out) there.
 ARRAYS = {'conv/W': 'weights', 'bn/beta': 'BatchNorm/beta',
           'bn/avg_mean': 'BatchNorm/moving_mean', 'bn/avg_var': 'BatchNorm/moving_variance'}
 
-# Convolutions of our blocks: branch and name in TF-Slim's, whose names do not always tell the
-# kernel (Mixed_6a), nor are they the same in all blocks of a kind (Mixed_5c, Mixed_7c).
+# Convolutions of our blocks: branch and name in TF-Slim's. Its names do not always match the kernel
+# (Mixed_6a) and differ between blocks of a kind (Mixed_5c, Mixed_7c).
 BLOCK_A = {
     'conv1x1': '0/Conv2d_0a_1x1', 'conv5x5_1': '1/Conv2d_0a_1x1', 'conv5x5_2': '1/Conv2d_0b_5x5',
     'conv3x3_1': '2/Conv2d_0a_1x1', 'conv3x3_2': '2/Conv2d_0b_3x3',
@@ -43,30 +43,29 @@ MIXED = [('5b', BLOCK_A), ('5c', BLOCK_5C), ('5d', BLOCK_A), ('6a', BLOCK_6A), (
 
 
 def names():
-    """Key of every array of our InceptionV3 -> name of TF-Slim's variable, without its scope."""
-    convolutions = {f'head/{ours}': theirs for ours, theirs in HEAD.items()}
+    """Names of TF-Slim's variables, without their scope, by key of our InceptionV3's arrays."""
+    convolutions = {f'head/{link}': layer for link, layer in HEAD.items()}
     for i, (block, layers) in enumerate(MIXED):
-        for ours, place in layers.items():
-            convolutions[f'mixed{i:02d}/{ours}'] = f'Mixed_{block}/Branch_{place}'
-    return {f'{ours}/{array}': f'{theirs}/{variable}'
-            for ours, theirs in convolutions.items() for array, variable in ARRAYS.items()}
+        for link, layer in layers.items():
+            convolutions[f'mixed{i:02d}/{link}'] = f'Mixed_{block}/Branch_{layer}'
+    return {f'{link}/{array}': f'{layer}/{variable}'
+            for link, layer in convolutions.items() for array, variable in ARRAYS.items()}
 
 
 def is_tf_slim(arrays):
-    """Whether these are arrays by TF-Slim's names, with or without their scope."""
+    """Whether arrays have TF-Slim's names, with or without their scope."""
     return any(_bare(key) in names().values() for key in arrays)
 
 
 def from_tf_slim(arrays, path, raw=False):
     """Arrays of our InceptionV3, without its class layer, from TF-Slim's variables.
 
-    Averaged variables are taken where there are any: those are the ones the network was evaluated
-    with.
+    Averaged variables are preferred: the network was evaluated with them.
 
     Args:
         arrays (dict): Name -> array.
-        path (str or pathlib.Path): Where they are from, for messages.
-        raw (bool): Whether to take the variables as they were at the last step instead.
+        path (str or pathlib.Path): Their source, for messages.
+        raw (bool): Whether to use the variables of the last step instead.
 
     Returns:
         tuple: The arrays by our keys, and the names of the variables that were not used, such as
@@ -77,22 +76,22 @@ def from_tf_slim(arrays, path, raw=False):
 
     """
     by_name = {_bare(key): key for key in arrays}
-    taken, missing = {}, []
-    for ours, theirs in names().items():
-        average = theirs + AVERAGE
-        name = average if average in by_name and not raw else theirs
+    used, missing = {}, []
+    for key, variable in names().items():
+        average = variable + AVERAGE
+        name = average if average in by_name and not raw else variable
         if name in by_name:
-            taken[ours] = by_name[name]
+            used[key] = by_name[name]
         else:
             missing.append(name)
     if missing:
         raise InputError(f'{path}: the variables are not those of TF-Slim\'s InceptionV3 '
                          f'({len(missing)} missing: {", ".join(missing)}); use weights of that '
                          'network.')
-    ours = {key: _convert(key, arrays[name]) for key, name in taken.items()}
-    ours.update({key.replace('beta', 'N'): numpy.zeros((), numpy.int64)
-                 for key in taken if key.endswith('beta')})
-    return ours, sorted(set(arrays) - set(taken.values()))
+    converted = {key: _convert(key, arrays[name]) for key, name in used.items()}
+    converted.update({key.replace('beta', 'N'): numpy.zeros((), numpy.int64)
+                      for key in used if key.endswith('beta')})
+    return converted, sorted(set(arrays) - set(used.values()))
 
 
 def _bare(name):

@@ -12,7 +12,7 @@ from finetune.errors import InputError
 from finetune.plane.points import draw_points
 from fve_layer import gmm, GMMLayer
 
-# name: (deviation, batch size), as in the supplement
+# name: (deviation, batch size), the supplement's
 DATA = {'simple': (.1, 128), 'difficult': (.2, 512)}
 N_STARTS = 10       # of the reference
 
@@ -64,12 +64,12 @@ def draw(settings):
 
 
 def learn(points, centres, settings):
-    """Lets a :class:`~fve_layer.GMMLayer` learn from batch after batch, one EM step each.
+    """Trains a :class:`~fve_layer.GMMLayer` batch by batch, one EM step each.
 
     Args:
         points (numpy.ndarray): All points, shape (n, 2), float32.
         centres (numpy.ndarray): Centres of the classes, shape (K, 2).
-        settings (Settings): Of the experiment.
+        settings (Settings): Settings of the experiment.
 
     Yields:
         Iteration: One per batch.
@@ -96,19 +96,19 @@ def matched_distances(mean, centres):
 
 
 def fit_reference(points, settings, n_starts=N_STARTS):
-    """scikit-learn's mixture of all points, the best of some starts, until it has converged."""
+    """scikit-learn's mixture of all points, the best of ``n_starts``, after convergence."""
     return GaussianMixture(
         settings.n_classes, covariance_type='diag', n_init=n_starts, max_iter=1000,
         random_state=settings.seed).fit(points)
 
 
 def n_recovered(iteration, settings):
-    """How many centres have their mean within one deviation."""
+    """Number of centres whose mean is within one deviation."""
     return int((iteration.distances < settings.deviation).sum())
 
 
 def iterations_to_convergence(history, settings):
-    """The first iteration after which all centres stay recovered; ``None``: not in the end."""
+    """The first iteration from which on all centres stay recovered; ``None``: there is none."""
     states = [n_recovered(iteration, settings) == settings.n_classes for iteration in history]
     if not states[-1]:
         return None

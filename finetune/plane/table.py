@@ -1,4 +1,4 @@
-"""How reliably the mixture is found, over many seeds: the layer beside scikit-learn."""
+"""How reliably the layer and scikit-learn find the mixture, over many seeds."""
 import dataclasses
 import warnings
 
@@ -15,8 +15,8 @@ def print_table(experiments, n_seeds):
     """Measures and prints how often and how fast the centres are found.
 
     Args:
-        experiments (list of finetune.plane.em.Settings): A block of the table each.
-        n_seeds (int): Seeds per experiment, from the experiment's own on.
+        experiments (list of finetune.plane.em.Settings): One block of the table each.
+        n_seeds (int): Seeds per experiment, starting at its own.
 
     """
     results = {settings.name: measure(settings, n_seeds) for settings in experiments}
@@ -27,15 +27,15 @@ def print_table(experiments, n_seeds):
 
 
 def measure(settings, n_seeds):
-    """Runs one experiment with seed after seed.
+    """Runs one experiment with several seeds.
 
     Args:
         settings (finetune.plane.em.Settings): Its seed is the first one.
         n_seeds (int): Number of seeds.
 
     Returns:
-        dict: For every learner a list, one entry per seed: after how many iterations all centres
-        were recovered (``None``: never) and the final log-likelihood.
+        dict: For every learner a list, one entry per seed: iterations until all centres were
+        recovered (``None``: never) and the final log-likelihood.
 
     """
     results = {learner: [] for learner in LEARNERS}

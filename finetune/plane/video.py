@@ -8,7 +8,7 @@ import numpy
 from finetune.progress import progress_bar
 from finetune.plane import em
 
-OURS, REFERENCE, POINTS, BATCH = '#0072B2', '#D55E00', '0.8', '0.25'    # Okabe-Ito and greys
+LAYER, REFERENCE, POINTS, BATCH = '#0072B2', '#D55E00', '0.8', '0.25'    # Okabe-Ito and greys
 FRAMES_PER_SECOND = 4
 LAST_FRAME_SECONDS = 3
 DPI = 100
@@ -16,10 +16,10 @@ N_DEVIATIONS = 2        # half axes of the ellipses
 
 
 def make(settings, out):
-    """Learns, and writes the video and its last frame as a picture.
+    """Trains the mixture, and writes the video and its last frame as a picture.
 
     Args:
-        settings (finetune.plane.em.Settings): Of the experiment.
+        settings (finetune.plane.em.Settings): Settings of the experiment.
         out (pathlib.Path): Folder for the files.
 
     """
@@ -43,7 +43,7 @@ def make(settings, out):
 
 
 def _writer():
-    """ffmpeg's, of the machine or of imageio-ffmpeg, or else Pillow's."""
+    """Writer by the machine's or imageio's ffmpeg, else by Pillow, and suffix of the video."""
     program = shutil.which('ffmpeg')
     if program is None:
         try:
@@ -75,13 +75,13 @@ class IterationFigure:
         self._draw_curves()
 
     def _draw_plane(self, points, centres, reference):
-        """What stays: points, centres, the reference."""
+        """Draws what does not change: points, centres, the reference."""
         axis = self.plane
         axis.scatter(*points.T, s=4, c=POINTS, linewidths=0, label='all points')
         self.batch = axis.scatter([], [], s=7, c=BATCH, linewidths=0, label='current batch')
         _draw_mixture(axis, reference.means_, reference.covariances_, reference.weights_,
                       REFERENCE, outwards=-1, linestyle='--')
-        axis.plot([], [], color=OURS, label='GMMLayer, batch by batch')
+        axis.plot([], [], color=LAYER, label='GMMLayer, batch by batch')
         axis.plot([], [], color=REFERENCE, linestyle='--', label='scikit-learn, all points')
         axis.scatter(*centres.T, s=40, c='black', marker='+', linewidths=1, label='centres')
         extent = 1.2 * abs(points).max()
@@ -93,15 +93,15 @@ class IterationFigure:
     def _draw_curves(self):
         n = len(self.history)
         likelihood, distance = self.curves
-        self.layer_curve, = likelihood.plot([], [], color=OURS, marker='.', markersize=3,
-                                     label='GMMLayer')
-        self.reference_curve, = likelihood.plot([], [], color=REFERENCE, linestyle='--',
-                                       label='scikit-learn')
+        self.layer_curve, = likelihood.plot(
+            [], [], color=LAYER, marker='.', markersize=3, label='GMMLayer')
+        self.reference_curve, = likelihood.plot(
+            [], [], color=REFERENCE, linestyle='--', label='scikit-learn')
         values = [iteration.log_likelihood for iteration in self.history]
         _set_limits(likelihood, n, values + [self.reference_log_likelihood])
         likelihood.set(xlabel='iteration', ylabel='log-likelihood\n(nats per point)')
         likelihood.legend(loc='lower right', fontsize=8)
-        self.distance, = distance.plot([], [], color=OURS, marker='.', markersize=3)
+        self.distance_curve, = distance.plot([], [], color=LAYER, marker='.', markersize=3)
         distance.axhline(self.settings.deviation, color='0.5', linestyle=':',
                          label='one deviation')
         means = [iteration.distances.mean() for iteration in self.history]
@@ -115,13 +115,13 @@ class IterationFigure:
         for artist in self.moving:
             artist.remove()
         self.moving = _draw_mixture(self.plane, iteration.mean, iteration.var, iteration.weight,
-                                    OURS, outwards=1)
+                                    LAYER, outwards=1)
         self.batch.set_offsets(iteration.batch)
         steps = range(1, i + 2)
         seen = self.history[:i + 1]
         self.layer_curve.set_data(steps, [iteration.log_likelihood for iteration in seen])
         self.reference_curve.set_data([.5, i + 1.5], [self.reference_log_likelihood] * 2)
-        self.distance.set_data(steps, [iteration.distances.mean() for iteration in seen])
+        self.distance_curve.set_data(steps, [iteration.distances.mean() for iteration in seen])
         s = self.settings
         self.figure.suptitle(
             f'{s.name}: deviation {s.deviation:g}, batches of {s.batch_size}, '
@@ -136,7 +136,7 @@ def _set_limits(axis, n, values):
 
 
 def _draw_mixture(axis, mean, var, weight, colour, outwards, linestyle='-'):
-    """Ellipses with their weights in per cent, at the outer or the inner side of the circle."""
+    """Draws ellipses with their weights in per cent, outside or inside the circle."""
     artists = []
     for k, (centre, deviation) in enumerate(zip(mean, numpy.sqrt(var))):
         width, height = 2 * N_DEVIATIONS * deviation

@@ -17,7 +17,7 @@ class Comparison(NamedTuple):
     first: str              # what is compared, in words
     second: str
     stream: str             # in words
-    samples: Any            # accuracies of either in per cent, two lists
+    samples: Any            # accuracies of both in per cent, two lists
     equal: bool             # whether the claim is that there is no difference
 
     @property
@@ -27,7 +27,7 @@ class Comparison(NamedTuple):
 
     @property
     def test(self):
-        """p-value and 95 % interval of the difference; ``None`` if one of them has a single run,
+        """p-value and 95 % interval of the difference; ``None`` if there is a single run of one,
         or neither varies."""
         if min(map(len, self.samples)) < 2 or max(map(numpy.ptp, self.samples)) < ROUNDING:
             return None
@@ -38,7 +38,7 @@ class Comparison(NamedTuple):
 
     @property
     def verdict(self):
-        """What the test says of the claim."""
+        """Result of the test for the claim."""
         if self.test is None:
             return 'too few runs'
         if self.test[0] >= SIGNIFICANT:
@@ -107,8 +107,8 @@ def compare(claim, results, numbers, dataset):
 
     Args:
         claim (Claim): The claim.
-        results (finetune.report.results.Results): Ours.
-        numbers (finetune.published.Published): Which experiments are in the paper's figures.
+        results (finetune.report.results.Results): Our results.
+        numbers (finetune.published.Published): The experiments of the paper's tables and figures.
         dataset (str): The data set.
 
     Returns:
@@ -129,7 +129,7 @@ def compare(claim, results, numbers, dataset):
 
 
 def _variations(results, numbers, dataset):
-    """Standard deviation over the numbers of components, seed by seed: separate against joint."""
+    """Standard deviation over the numbers of components, by seed: separate against joint."""
     for stream, words in STREAMS.items():
         joint, separate = ([results.accuracy(dataset, name, stream) for name in names]
                            for names in zip(*_joint(numbers, dataset)))

@@ -49,15 +49,15 @@ def learning_curves(results, dataset, colours, path):
 
 
 def robustness(results, dataset, colours, path):
-    """Accuracy over the share of visible parts that is hidden at test time."""
+    """Accuracy over the share of visible parts that are hidden at test time."""
     figure, axes = _axes('share of visible parts hidden at test time, %', 'test accuracy in %')
     for name, colour in colours.items():
-        of_runs = results.of(dataset, name)
-        shares = list(of_runs[0].evaluation['robustness']['hidden'])
+        runs = results.of(dataset, name)
+        shares = list(runs[0].evaluation['robustness']['hidden'])
         values = 100 * numpy.array([
             [result.evaluation['accuracy']['both'],
              *(result.evaluation['robustness']['hidden'][share]['both'] for share in shares)]
-            for result in of_runs])
+            for result in runs])
         _band(axes, [0, *(100 * share for share in shares)], values, colour, name, 'o-')
     _save(figure, axes, path)
 
@@ -67,8 +67,9 @@ def visible_parts(results, dataset, colours, path):
     figure, axes = _axes('visible parts of the image', 'test accuracy in %')
     for name, colour in colours.items():
         n_visible, correct = (numpy.concatenate(arrays) for arrays in zip(*(
-            (predictions['n_visible'], predictions['label'] == predictions['both'])
-            for _, _, _, predictions, _ in results.of(dataset, name))))
+            (result.predictions['n_visible'],
+             result.predictions['label'] == result.predictions['both'])
+            for result in results.of(dataset, name))))
         groups = _groups(n_visible)
         centres = [n_visible[mask].mean() for mask in groups]
         axes.plot(centres, [100 * correct[mask].mean() for mask in groups], 'o-', color=colour,

@@ -21,7 +21,7 @@ def make(folder='results', output='results/report'):
     """
     output = Path(output)
     if output.exists() and any(output.iterdir()) and not (output / 'report.md').exists():
-        raise InputError(f'{output}: holds something else than a report; give another folder with '
+        raise InputError(f'{output}: holds something other than a report; give another folder with '
                          '--output.')
     results, numbers = Results(folder), published.read()
     output.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def _claims(results, numbers, dataset):
 
 
 def _details(results, dataset, names, output):
-    """What readers ask for beyond the paper's tables."""
+    """Details beyond the paper's tables."""
     colours = plots.colours_of(names)
     with_parts = {name: colour for name, colour in colours.items() if name != 'no_parts'}
     pictures = [

@@ -10,13 +10,13 @@ from finetune.runs.folder import REPORTED, RunFolder, WITHOUT_EFFECT
 
 
 class Result(NamedTuple):
-    """What came out of a run."""
+    """Results of a finished run."""
 
     seed: int
     config: Any             # finetune.config.Config
     evaluation: dict        # accuracies by stream, and more
     predictions: dict       # names of classes (n,) by stream, and of labels; n_visible (n,)
-    log: list               # entries of every epoch; empty for the conventional pipeline
+    log: list               # an entry per epoch; empty for the conventional pipeline
 
 
 class Results:
@@ -30,7 +30,7 @@ class Results:
     Attributes:
         experiments (dict): (data set, name): path of its config.
         by_experiment (dict): (data set, name): list of its results, by seed.
-        left_out (list of str): What was found but cannot be used, and why.
+        left_out (list of str): Runs that cannot be used, and why.
 
     """
 
@@ -76,7 +76,7 @@ class Results:
         return list(dict.fromkeys(dataset for dataset, _ in self.by_experiment))
 
     def of(self, dataset, name):
-        """Results of an experiment, maybe none."""
+        """Results of an experiment, perhaps none."""
         return self.by_experiment.get((dataset, name), [])
 
     def accuracy(self, dataset, name, stream='both'):

@@ -15,7 +15,7 @@ N_HARDEST = 10          # classes in the table of classes
 
 
 def accuracies(published_table, results, dataset):
-    """A table of the paper beside our runs on one data set, and the best gains over no parts."""
+    """A table of the paper beside our runs on one data set, with gains over no parts."""
     in_paper = DATA_SETS[dataset].in_paper
     baseline = next(row for row in published_table.rows if row.setup == 'no parts')
     header = ['method', 'parts', f'published ({DATA_SETS[reference(dataset)].title})',
@@ -25,16 +25,16 @@ def accuracies(published_table, results, dataset):
     rows = []
     for row in published_table.rows:
         published, name = row.published(dataset), row.names.get(dataset)
-        ours = list(results.accuracy(dataset, name).values())
-        if published is None and not ours:
+        measured = list(results.accuracy(dataset, name).values())
+        if published is None and not measured:
             continue
         cells = [row.method, row.setup, _published(published), results.summary(dataset, name),
                  results.summary(dataset, name, 'parts'),
                  _gain(published, baseline.published(dataset)) if name else '',
-                 _difference(ours, list(results.accuracy(
+                 _difference(measured, list(results.accuracy(
                      dataset, baseline.names[dataset]).values())) if row is not baseline else '']
         if in_paper:
-            cells.append(_difference(ours, published[:1]) if published else '')
+            cells.append(_difference(measured, published[:1]) if published else '')
         rows.append([*cells, *_costs(results, dataset, name), f'`{name}`' if name else 'of others'])
     return table(header, rows)
 
@@ -75,10 +75,10 @@ def verdicts(claims, results, numbers):
     return table(['claim', *(DATA_SETS[dataset].title for dataset in results.data_sets)], rows)
 
 
-def comparisons(of_claim):
+def comparisons(claim_comparisons):
     """The comparisons of one claim."""
     rows = []
-    for comparison in of_claim:
+    for comparison in claim_comparisons:
         first, second = (name if ' ' in name else f'`{name}`'
                          for name in (comparison.first, comparison.second))
         p, interval = '', ''
@@ -93,21 +93,21 @@ def comparisons(of_claim):
 
 
 def robustness(results, dataset, names):
-    """Accuracy of trained models when test images show fewer parts, or parts in disorder.
+    """Accuracy with some of the visible parts hidden, and with parts in random order.
 
     ``None`` if there is no model with parts.
     """
     tests = {name: [result.evaluation['robustness'] for result in results.of(dataset, name)
                     if 'robustness' in result.evaluation] for name in names}
-    tests = {name: of_runs for name, of_runs in tests.items() if of_runs}
+    tests = {name: runs for name, runs in tests.items() if runs}
     if not tests:
         return None
     shares = list(next(iter(tests.values()))[0]['hidden'])
     rows = [[f'`{name}`', results.summary(dataset, name),
-             *(mean_and_deviation(100 * test['hidden'][share]['both'] for test in of_runs)
+             *(mean_and_deviation(100 * test['hidden'][share]['both'] for test in runs)
                for share in shares),
-             mean_and_deviation(100 * test['shuffled']['both'] for test in of_runs)]
-            for name, of_runs in tests.items()]
+             mean_and_deviation(100 * test['shuffled']['both'] for test in runs)]
+            for name, runs in tests.items()]
     return table(['run', 'as they are', *(f'{100 * share:.0f} % hidden' for share in shares),
                   'shuffled'], rows)
 
@@ -130,7 +130,7 @@ def class_accuracies(results, dataset, names):
 
 
 def hardest_classes(names, class_names, values):
-    """The classes that the runs recognise least, on average."""
+    """The classes with the lowest mean accuracy."""
     order = numpy.argsort(values.mean(axis=0), kind='stable')[:N_HARDEST]
     rows = [[class_names[i], *(f'{value:.0f}' for value in values[:, i])] for i in order]
     return table(['class', *(f'`{name}`' for name in names)], rows)
@@ -145,8 +145,8 @@ def run_time(published_table):
 
 
 def settings(results, dataset):
-    """The settings in which a data set's experiments differ, and those that all share."""
-    configs = {key[1]: of_runs[0].config for key, of_runs in results.by_experiment.items()
+    """Settings in which a data set's experiments differ, and settings that they share."""
+    configs = {key[1]: runs[0].config for key, runs in results.by_experiment.items()
                if key[0] == dataset}
     active = {name: active_names(config) for name, config in configs.items()}
     values = {setting: [str(get(config, setting)) if setting in active[name] else ''
@@ -174,11 +174,11 @@ def missing(results):
         names = ', '.join(f'`{name}` ({n} of {n_seeds[dataset]})' for name, n in experiments)
         blocks += [f'{DATA_SETS[dataset].title}: {names}.',
                    commands(f'./train.sh configs/{dataset} --seeds {n_seeds[dataset]}')]
-    without = [dataset for dataset in DATA_SETS if dataset not in n_seeds]
-    if without:
-        titles = ', '.join(DATA_SETS[dataset].title for dataset in without)
+    empty = [dataset for dataset in DATA_SETS if dataset not in n_seeds]
+    if empty:
+        titles = ', '.join(DATA_SETS[dataset].title for dataset in empty)
         blocks += [f'No run at all: {titles}.', commands(
-            *(f'./train.sh configs/{dataset} --seeds 5' for dataset in without))]
+            *(f'./train.sh configs/{dataset} --seeds 5' for dataset in empty))]
     return blocks or ['None.']
 
 
@@ -193,16 +193,16 @@ def _gain(value, baseline):
     return f'{value[0] - baseline[0]:+.2f}' if value and baseline and value != baseline else ''
 
 
-def _difference(ours, others):
-    return f'{numpy.mean(ours) - numpy.mean(others):+.1f}' if ours and others else ''
+def _difference(values, baseline):
+    return f'{numpy.mean(values) - numpy.mean(baseline):+.1f}' if values and baseline else ''
 
 
 def _costs(results, dataset, name):
-    of_runs = results.of(dataset, name)
-    if not of_runs:
+    runs = results.of(dataset, name)
+    if not runs:
         return ['', '']
     seconds = results.seconds_per_epoch(dataset, name)
-    return [f'{of_runs[0].evaluation["n_parameters"]:,}',
+    return [f'{runs[0].evaluation["n_parameters"]:,}',
             '' if seconds is None else f'{seconds:.1f}']
 
 

@@ -30,8 +30,8 @@ class RunFolder:
     .. csv-table::
         :header: file, content
 
-        ``config.yml``, "merged settings, those that have an effect"
-        ``environment.yml``, versions of what the run was made with
+        ``config.yml``, "merged settings that have an effect"
+        ``environment.yml``, versions of Python and packages
         ``log``, "JSON, an entry per epoch; not of the conventional pipeline"
         ``snapshot_iter_<n>``, "the state to resume from; the newest only"
         ``model.npz``, final weights
@@ -50,7 +50,7 @@ class RunFolder:
     def __init__(self, path: Union[str, Path]):
         self.path = Path(path)
         self.model = self.path / 'model.npz'
-        self.printed = self.path.with_suffix('.txt')    # what a run of a suite prints
+        self.printed = self.path.with_suffix('.txt')    # output of a run of a suite
         self._settings = self.path / 'config.yml'
         self._evaluation = self.path / 'evaluation.yml'
         self._predictions = self.path / 'predictions.csv'
@@ -90,15 +90,15 @@ class RunFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has come to its end."""
+        """Whether there are final weights."""
         return self.model.exists()
 
     def is_run(self) -> bool:
-        """Whether this is the folder of a run at all."""
+        """Whether the folder holds a run."""
         return self._settings.exists()
 
     def has_settings_of(self, config: Config) -> bool:
-        """Whether the run in the folder has the same settings, but for those without effect."""
+        """Whether the run in the folder has the same settings, apart from those without effect."""
         return not differences(self.read_config(), config, WITHOUT_EFFECT)
 
     def check(self, config: Config) -> None:
@@ -110,22 +110,22 @@ class RunFolder:
                 path.name.startswith('.') for path in self.path.iterdir()):
             return
         if not self.is_run():
-            raise InputError(f'{self}: holds something else than a run of this program; give '
+            raise InputError(f'{self}: holds something other than a run of this program; give '
                              'another folder with --output.')
         if self.state == NEW:
             return
         changed = differences(self.read_config(), config, WITHOUT_EFFECT)
         if changed:
-            raise InputError(f'{self}: was made with another {", ".join(changed)}; move it away, '
-                             'give another folder with --output, or the same settings to go on.')
+            raise InputError(f'{self}: was made with a different {", ".join(changed)}; move it '
+                             'away, give another --output, or use the same settings to resume.')
 
     @contextlib.contextmanager
     def opened(self, config: Config) -> Iterator[None]:
-        """Makes the folder and keeps other processes out of it, which wait for this one."""
+        """Makes the folder and locks it: other processes wait."""
         self.check(config)
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path / '.lock', lambda: print(
-                f'{self}: waiting for another process that trains there', flush=True)):
+                f'{self}: waiting for another process that uses this folder', flush=True)):
             self.check(config)
             yield
 
@@ -135,15 +135,15 @@ class RunFolder:
             raise InputError(f'{self}: holds no run of this program; give '
                              'results/<config>/seed<k>.')
         if not self.is_finished:
-            raise InputError(f'{self}: the run is not finished; go on with it by its train '
-                             'command.')
+            raise InputError(f'{self}: the run is not finished; repeat its train command to '
+                             'resume it.')
 
     def read_config(self) -> Config:
         """Settings of the run."""
         return restore_config(self._settings)
 
     def write_settings(self, config: Config) -> None:
-        """Saves the merged settings and the versions of what the run is made with."""
+        """Saves the merged settings and the versions of Python and packages."""
         _write_text(self._settings, dump(config))
         versions = {'python': platform.python_version(), 'machine': platform.platform()}
         for package in (numpy, chainer):
@@ -159,7 +159,7 @@ class RunFolder:
         return {int(match[1]): self.path / match[0] for match in matches if match}
 
     def load_newest_snapshot(self, trainer: chainer.training.Trainer) -> None:
-        """Puts the trainer where the newest snapshot was taken, if there is one."""
+        """Resumes the trainer from the newest snapshot, if there is one."""
         snapshots = self._snapshots()
         if not snapshots:
             return
@@ -172,7 +172,7 @@ class RunFolder:
                              'start the run again.')
 
     def read_log(self) -> list[dict]:
-        """Entries of the log, one per epoch so far; those of version 0.1 by today's names."""
+        """Entries of the log, one per epoch; names of version 0.1 are converted."""
         path = self.path / self.LOG
         entries = json.loads(path.read_text()) if path.exists() else []
         return [{_name_in_log(name): value for name, value in entry.items()} for entry in entries]
@@ -193,7 +193,7 @@ class RunFolder:
         _write_text(self._evaluation, yaml.safe_dump(evaluation))
 
     def read_evaluation(self) -> dict:
-        """Numbers of the evaluation, accuracies by stream among them."""
+        """Accuracies by stream and other numbers of the evaluation."""
         evaluation = yaml.safe_load(self._evaluation.read_text())
         if not isinstance(evaluation.get('accuracy'), dict):
             raise InputError(f'{self}: was evaluated by version 0.1; evaluate it again by '

@@ -1,4 +1,4 @@
-"""What runs start from: a device, seeds; and the models of finished runs."""
+"""Device and seeds of a run, and models of finished runs."""
 import random
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ class FinishedRun(NamedTuple):
 
 
 def open_device(gpu):
-    """Chainer device of a GPU id, -1 for the CPU; the current one from now on."""
+    """Chainer's device of a GPU id, -1 for the CPU; makes it the current one."""
     try:
         device = chainer.get_device('@numpy' if gpu < 0 else f'@cupy:{gpu}')
         device.use()
@@ -35,7 +35,7 @@ def open_device(gpu):
 
 
 def seed_generators(seed, device):
-    """Seeds what draws initial weights; data and mixture have generators of their own."""
+    """Seeds the generators of initial weights; data and mixture have their own."""
     random.seed(seed)
     numpy.random.seed(seed)
     if device.xp is not numpy:

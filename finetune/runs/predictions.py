@@ -15,12 +15,12 @@ from finetune.data.loading import iterate
 class Predictions(NamedTuple):
     """What a classifier predicts for n images.
 
-    Predicted classes are by stream: ``'both'``, the summed scores of all streams that there are,
-    and for a classifier with parts ``'global'`` and ``'parts'``, either stream alone.
+    Predicted classes are by stream: ``'both'``, by the summed scores of all streams, and for a
+    classifier with parts also ``'global'`` and ``'parts'``, by either stream alone.
     """
 
     label: numpy.ndarray                # (n,): true classes
-    n_visible: numpy.ndarray            # (n,): numbers of parts that it was given
+    n_visible: numpy.ndarray            # (n,): numbers of visible parts
     classes: dict[str, numpy.ndarray]   # stream: (n,) predicted classes
     loss: float                         # mean cross entropy of the summed scores
 
@@ -78,7 +78,7 @@ def write_predictions(path, predictions: Predictions, image_ids: Iterable[str],
 
 
 def read_predictions(path) -> dict[str, numpy.ndarray]:
-    """Columns of such a file: names of classes (n,), and ``n_visible`` (n,), int."""
+    """Reads such a file by column: names of classes (n,), and ``n_visible`` (n,), int."""
     with open(path, newline='', encoding='utf-8') as file:
         rows = list(csv.DictReader(file))
     columns = {name: numpy.array([row[name] for row in rows]) for name in rows[0]}

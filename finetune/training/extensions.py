@@ -1,4 +1,4 @@
-"""What a run shows and checks while it trains. All else is Chainer's own."""
+"""Trainer extensions that Chainer lacks."""
 import sys
 
 import chainer
@@ -46,7 +46,7 @@ class LearningRateSteps(extension.Extension):
     learning rate of a run that is resumed after the last step.
 
     Args:
-        attribute (str): Of the optimizer, ``'lr'`` or ``'alpha'``.
+        attribute (str): Attribute of the optimizer, ``'lr'`` or ``'alpha'``.
         initial (float): Value at the beginning.
         factor (float): Multiplies the value at every step.
         epochs (list of int): The epochs after which there is a step.
@@ -71,7 +71,7 @@ class LearningRateSteps(extension.Extension):
 
 
 def show_progress(trainer):
-    """A table and a progress bar on a terminal, one plain line per epoch otherwise."""
+    """Shows a table and a progress bar on a terminal, one line per epoch otherwise."""
     if sys.stdout.isatty():
         trainer.extend(extensions.PrintReport(COLUMNS))
         trainer.extend(extensions.ProgressBar(update_interval=1))
@@ -80,7 +80,7 @@ def show_progress(trainer):
 
 
 def print_epoch(trainer):
-    """Prints what the log says of the epoch that has ended."""
+    """Prints the last entry of the log in a line."""
     entry = trainer.get_extension('LogReport').log[-1]
     print('epoch {epoch:3d}   loss {main/loss:.4f}   accuracy {main/accuracy/both:.4f}   '
           'test loss {validation/main/loss:.4f}   '
@@ -92,22 +92,20 @@ def print_epoch(trainer):
 def stop_on_non_number(trainer):
     """Stops the run before anything is saved if the loss or an array of the model is not finite.
 
-    In place of Chainer's ``FailOnNonNumber``, which does not say which array it was.
+    In place of Chainer's ``FailOnNonNumber``, which does not name the array.
     """
     model = trainer.updater.get_optimizer('main').target
     loss = trainer.observation.get('main/loss')
     arrays = [(name, param.array) for name, param in sorted(model.namedparams())]
     arrays += [(f'{name}/{key}', getattr(link, key)) for name, link in sorted(model.namedlinks())
                for key in sorted(link._persistent)]
+    if loss is not None:
+        arrays.append(('the loss', loss))
     for name, array in arrays:
         if not _is_finite(array):
-            raise InputError(f'{name.lstrip("/")} is not finite any more after iteration '
-                             f'{trainer.updater.iteration}; the last snapshot is intact, lower '
-                             'training.learning_rate and write to another --output.')
-    if loss is not None and not _is_finite(loss):
-        raise InputError(f'the loss is not finite any more after iteration '
-                         f'{trainer.updater.iteration}; the last snapshot is intact, lower '
-                         'training.learning_rate and write to another --output.')
+            raise InputError(f'{name.lstrip("/")} is not finite after iteration '
+                             f'{trainer.updater.iteration}; lower training.learning_rate and write '
+                             'to another --output (the last snapshot is intact).')
 
 
 def _is_finite(value):

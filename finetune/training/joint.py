@@ -1,4 +1,4 @@
-"""Joint learning (Sect. 3): one of the two methods of an experiment."""
+"""Joint learning (Sect. 3), one of the two methods of an experiment."""
 from dataclasses import replace
 
 from finetune.models import pretrained
@@ -20,7 +20,7 @@ class JointLearning:
         lists (finetune.data.file_lists.FileLists): The data set.
         device (chainer.backend.Device): Where to compute.
         start (finetune.runs.folder.RunFolder, str or None): What the CNNs start from: the run of
-            the pre-training, a file of weights, or random weights.
+            the pre-training, a file of weights, or ``None``, random weights.
 
     """
 
@@ -36,7 +36,7 @@ class JointLearning:
 
     @staticmethod
     def needs_start(folder):
-        """Whether there is nothing yet that the run could go on from."""
+        """Whether the run has nothing to resume from."""
         return folder.state == NEW
 
     def learn(self, folder):
@@ -50,7 +50,7 @@ class JointLearning:
         folder.save_model(self.model)
 
     def load(self, folder):
-        """Takes the weights of a finished run."""
+        """Loads the weights of a finished run."""
         pretrained.load_classifier(self.model, folder.model)
         self.model.to_device(self.device)
 
@@ -67,7 +67,7 @@ class JointLearning:
             return predict(self.model, iterator, self.device)
 
     def _robustness(self):
-        """Accuracy when test images show fewer parts than they could, or parts in disorder."""
+        """Accuracy with some of the visible parts hidden, and with parts in random order."""
         hidden = {hide: self._predict(self.config, hide).accuracies for hide in HIDE}
-        in_disorder = replace(self.config, data=replace(self.config.data, order='shuffled'))
-        return {'hidden': hidden, 'shuffled': self._predict(in_disorder).accuracies}
+        shuffled = replace(self.config, data=replace(self.config.data, order='shuffled'))
+        return {'hidden': hidden, 'shuffled': self._predict(shuffled).accuracies}

@@ -1,4 +1,4 @@
-"""Data, model and optimiser put together: Chainer's updater and trainer."""
+"""Chainer's updater and trainer for an experiment."""
 import chainer
 from chainer.training import extensions
 
@@ -24,7 +24,7 @@ PLOTS = {
 
 
 def build_updater(model, config, lists, device):
-    """Training images, optimiser and what one update does with them."""
+    """Updater with the training images and the optimiser."""
     settings = config.training
     optimizer = OPTIMIZERS[settings.optimizer](settings.learning_rate).setup(model)
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
@@ -39,16 +39,16 @@ def build_updater(model, config, lists, device):
 
 
 def build_trainer(model, config, lists, device, folder):
-    """Chainer's trainer with everything that watches, plots, saves and resumes."""
+    """Trainer with all extensions: evaluation, log, plots, snapshots."""
     settings = config.training
     updater = build_updater(model, config, lists, device)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
-    rate = 'alpha' if settings.optimizer == 'adam' else 'lr'
+    attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
     trainer.extend(LearningRateSteps(
-        rate, settings.learning_rate, settings.lr_factor, settings.lr_epochs))
+        attribute, settings.learning_rate, settings.lr_factor, settings.lr_epochs))
     trainer.extend(Evaluator(iterate_test_images(config, lists), model, device))
     trainer.extend(extensions.observe_value(
-        'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), rate)))
+        'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), attribute)))
     trainer.extend(extensions.LogReport(filename=folder.LOG))
     show_progress(trainer)
     trainer.extend(stop_on_non_number)

@@ -1,4 +1,4 @@
-"""One update of the weights from as many images as asked for, a few at a time."""
+"""Updates of the weights by gradients that are accumulated over smaller batches."""
 import collections
 
 import chainer
@@ -16,15 +16,15 @@ class AccumulatingUpdater(updaters.StandardUpdater):
     without batch statistics that is the gradient of the whole batch. Batch normalisation and the
     mixture see the pieces.
 
-    Differs from the authors' code, which sums gradients and so scales the step with their number.
+    Differs from the authors' code, which sums gradients, so that the step grows with their number.
 
     Args:
         iterator (chainer.dataset.Iterator): Yields all images of one update.
-        optimizer (chainer.Optimizer): Of the model to train.
+        optimizer (chainer.Optimizer): Optimizer of the model.
         batch_size (int): Images per forward and backward pass.
         loss_func (callable): Loss of the arrays of one piece.
         device: Where to compute.
-        converter (callable): Makes arrays of a list of examples.
+        converter (callable): Makes arrays from a list of examples.
 
     """
 

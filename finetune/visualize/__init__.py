@@ -1,1 +1,1 @@
-"""Pictures of what the network gets to see and of what a trained model has learned."""
+"""Pictures of the network's input and of what a trained model has learned."""

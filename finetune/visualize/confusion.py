@@ -1,4 +1,4 @@
-"""The species that a trained model mixes up most, with pictures."""
+"""Pictures of the classes that a trained model confuses most."""
 import math
 from typing import Any, NamedTuple
 
@@ -12,21 +12,21 @@ from finetune.runs.predictions import iterate_test_images, predict
 from finetune.visualize import sheet
 
 N_PAIRS = 6
-N_EXAMPLES, N_MISTAKES = 2, 3       # pictures of each species, and of each kind of mistake
+N_EXAMPLES, N_MISTAKES = 2, 3       # pictures of each class, and of each kind of mistake
 TILE_INCHES = 1.15
 CAPTION_INCHES = .32
 LINE_INCHES = TILE_INCHES + CAPTION_INCHES + .1
 
 
 class Pair(NamedTuple):
-    """Two species, and the test images of either that are taken for the other."""
+    """Two classes, and the test images of each that are mistaken for the other."""
 
     labels: Any         # (2,)
-    mistakes: Any       # for either species a list of indices of its images
+    mistakes: Any       # for each class a list of indices of its images
 
 
 def make(out, gpu=-1):
-    """Draws the pairs of species that are mixed up most often: ``confusion.png`` in the folder.
+    """Draws the pairs of classes that are confused most often: ``confusion.png`` in the folder.
 
     Args:
         out (str): Folder of a finished run.
@@ -37,31 +37,31 @@ def make(out, gpu=-1):
     model, config, lists, device = open_run(folder, gpu)
     with iterate_test_images(config, lists) as iterator:
         n_batches = math.ceil(len(lists.test) / iterator.batch_size)
-        batches = progress_bar(iterator, n_batches, 'Looking at the test images')
+        batches = progress_bar(iterator, n_batches, 'Classifying the test images')
         predictions = predict(model, batches, device)
     label, predicted = predictions.label, predictions.classes['both']
     pairs = most_confused(label, predicted)
     n_wrong = (label != predicted).sum()
-    title = f'{out}: {n_wrong} of {len(label)} test images are taken for another class'
+    title = f'{out}: {n_wrong} of {len(label)} test images are misclassified'
     print(title, flush=True)
     if pairs:
         sheet.save(draw(pairs, lists, title), folder.picture('confusion'))
 
 
 def most_confused(label, predicted, n_pairs=N_PAIRS):
-    """The pairs of classes that are mixed up most often, in either direction.
+    """The pairs of classes that are confused most often, in both directions together.
 
     Args:
         label, predicted (numpy.ndarray): True and predicted classes, shape (n,).
-        n_pairs (int): How many pairs, if there are so many.
+        n_pairs (int): Largest number of pairs.
 
     Returns:
         list of Pair: The worst first.
 
     """
     wrong = numpy.flatnonzero(label != predicted)
-    both = numpy.sort(numpy.stack((label[wrong], predicted[wrong]), axis=1), axis=1)
-    pairs, n_mistakes = numpy.unique(both, axis=0, return_counts=True)
+    classes = numpy.sort(numpy.stack((label[wrong], predicted[wrong]), axis=1), axis=1)
+    pairs, n_mistakes = numpy.unique(classes, axis=0, return_counts=True)
     worst = numpy.argsort(-n_mistakes, kind='stable')[:n_pairs]
     return [Pair(pair, [[i for i in wrong if (label[i], predicted[i]) == direction]
                         for direction in (tuple(pair), tuple(pair[::-1]))])
@@ -69,12 +69,12 @@ def most_confused(label, predicted, n_pairs=N_PAIRS):
 
 
 def draw(pairs, lists, title):
-    """A line per pair: training images of both species outside, their mistakes between.
+    """Draws a line per pair: training images of both classes outside, mistakes between them.
 
     Args:
-        pairs (list of Pair): What is mixed up.
-        lists (finetune.data.file_lists.FileLists): Of the data set.
-        title (str): Of the picture.
+        pairs (list of Pair): The pairs.
+        lists (finetune.data.file_lists.FileLists): The data set.
+        title (str): Title of the picture.
 
     Returns:
         matplotlib.figure.Figure: The picture.
@@ -107,6 +107,6 @@ def _groups(pair, lists):
     mistakes = [[lists.test[i] for i in indices] for indices in pair.mistakes]
     yield names[0], examples[0]
     for side, other in enumerate(('right', 'left')):
-        yield (f'{len(mistakes[side])} of {n_test[side]} are taken for those on the {other}',
+        yield (f'{len(mistakes[side])} of {n_test[side]} are mistaken for those on the {other}',
                mistakes[side])
     yield names[1], examples[1]

@@ -1,4 +1,4 @@
-"""What the components of a trained mixture have specialised on."""
+"""What the components of a trained mixture specialise in."""
 import heapq
 from typing import Any, NamedTuple
 
@@ -35,11 +35,11 @@ class Patch(NamedTuple):
     log_likelihood: float
     index: int          # of the image
     part: int           # number among the data set's part names
-    image: Any          # (h, w, 3): the feature's cell of the crop and the cells around it
+    image: Any          # (h, w, 3): the feature's cell of the crop and its neighbours
 
 
 class Inspection(NamedTuple):
-    """What all test images together say of the components."""
+    """Statistics of the components over all test images."""
 
     shares: Any         # (K, P, h, w): responsibilities of counting features, summed up
     classes: Any        # (K, C): the same by the images' classes
@@ -47,7 +47,7 @@ class Inspection(NamedTuple):
 
 
 def make(out, n_images, gpu=-1):
-    """Draws which component owns which local feature, and what each component stands for.
+    """Draws which component owns which local feature, and what each component represents.
 
     Two pictures are written into the folder: ``mixture_overlay.png``, some test images with their
     local features coloured by component, and ``mixture_components.png``, for each component the
@@ -55,7 +55,7 @@ def make(out, n_images, gpu=-1):
 
     Args:
         out (str): Folder of a finished run with a Fisher vector encoding.
-        n_images (int): How many images the first one shows, spread evenly over the test images.
+        n_images (int): Number of images of the first one, evenly spaced over the test images.
         gpu (int): GPU to compute on; -1: CPU.
 
     """
@@ -63,7 +63,7 @@ def make(out, n_images, gpu=-1):
     model, config, lists, device = open_run(folder, gpu)
     if not config.data.has_parts or not ENCODINGS[config.model.encoding].has_mixture:
         encodings = ' or '.join(name for name, row in ENCODINGS.items() if row.has_mixture)
-        raise InputError(f'{out}: the model has no mixture to look into; give the results of a run '
+        raise InputError(f'{out}: the model has no mixture to inspect; give the results of a run '
                          f'with parts and model.encoding {encodings}.')
     dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed)
     views = [sheet.look_at(dataset, i, lists)
@@ -82,14 +82,14 @@ def make(out, n_images, gpu=-1):
 
 
 def summary(out, model):
-    """A line on the mixture's weights."""
+    """A line about the mixture's weights."""
     weight = cuda.to_cpu(model.encoder.mixture[2])
     return (f'{out}: {len(weight)} component{"s" * (len(weight) > 1)}, '
             f'normalised entropy of the weights {float(gmm.normalized_entropy(weight)):.3f}')
 
 
 def information(shares, classes):
-    """A line on how much the component of a feature tells about where it comes from."""
+    """A line about how much the component of a feature tells about its origin."""
     part = shares.sum(axis=(2, 3))
     place = shares.sum(axis=1).reshape(len(shares), -1)
     return ('the component of a local feature tells {:.2f} of the {:.2f} bits of which part it is '
@@ -109,8 +109,8 @@ def look(model, example, device):
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): With a mixture.
-        example (tuple): Of the :class:`~finetune.data.dataset.PartDataset`.
-        device: Of the model.
+        example (tuple): Example of a :class:`~finetune.data.dataset.PartDataset`.
+        device: Device of the model.
 
     Returns:
         Owners: NumPy arrays.
@@ -132,15 +132,15 @@ def look(model, example, device):
 
 
 def inspect(model, dataset, device):
-    """Looks at all images of a data set; of every image a component has one patch at most.
+    """Inspects all images of a data set; a component has at most one patch of every image.
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): With a mixture.
         dataset (finetune.data.dataset.PartDataset): Test images.
-        device: Of the model.
+        device: Device of the model.
 
     Returns:
-        Inspection: Of all images.
+        Inspection: Statistics over all images.
 
     """
     shares = 0
@@ -148,7 +148,7 @@ def inspect(model, dataset, device):
     n_components = model.encoder.n_components
     classes = numpy.zeros((n_components, n_classes))
     patches = [[] for _ in range(n_components)]
-    for index in progress_bar(range(len(dataset)), len(dataset), 'Looking at the test images'):
+    for index in progress_bar(range(len(dataset)), len(dataset), 'Inspecting the test images'):
         example = dataset[index]
         owners = look(model, example, device)
         numbers, _, visible = dataset.part_boxes(index, (1, 1))

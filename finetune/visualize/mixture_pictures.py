@@ -8,31 +8,30 @@ from finetune.visualize import sheet
 COLOURS = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#F0E442']
 FILTERED = '0.45'
 OPACITY = .5
-MAP = 'cividis'         # the same to everybody's eyes
-MAX_NUMBERED = 10       # cells per line that still have room for a number
+COLOUR_MAP = 'cividis'  # for colour-blind readers, too
+MAX_NUMBERED = 10       # cells per line that leave room for a number
 MAX_COMPONENTS = 100    # in a picture
 TILE_INCHES = .8
 LUMINANCE = numpy.array([.299, .587, .114])
 
 
 def overlay(views, owners, title):
-    """Images with their crops, every cell of which has the colour of the component that owns it.
+    """Draws images and their crops, each cell in the colour of the component that owns it.
 
     Args:
         views (list of finetune.visualize.sheet.View): The images.
-        owners (list of finetune.visualize.mixture.Owners): Of their local features.
+        owners (list of finetune.visualize.mixture.Owners): Owners of their local features.
         title (str): First line of the title.
 
     Returns:
         matplotlib.figure.Figure: The sheet.
 
     """
-    owners_of = {view.index: of_image for view, of_image in zip(views, owners)}
+    owners_by_index = dict(zip((view.index for view in views), owners))
 
     def draw_crop(axis, view, i):
-        of_image = owners_of[view.index]
-        _draw_cells(axis, sheet.crop(view, i), of_image.resp[i].argmax(axis=-1),
-                    of_image.counts[i])
+        resp, _, counts = owners_by_index[view.index]
+        _draw_cells(axis, sheet.crop(view, i), resp[i].argmax(axis=-1), counts[i])
 
     title += ('\ncolour and number of a cell: the component most responsible for the local feature'
               '; grey without number: filtered out by its norm')
@@ -40,7 +39,7 @@ def overlay(views, owners, title):
 
 
 def _draw_cells(axis, crop, owner, counts):
-    """A crop under the colours of its local features' owners (h, w), if these count."""
+    """Draws a crop under the colours of its local features' owners (h, w), if these count."""
     height, width = crop.shape[:2]
     n_lines, n_columns = owner.shape
     axis.imshow(crop @ LUMINANCE, cmap='gray', vmin=0, vmax=1)
@@ -58,12 +57,12 @@ def _draw_cells(axis, crop, owner, counts):
 
 
 def components(inspection, weight, part_names, title):
-    """For every component the patches it is most responsible for, and where its features are.
+    """Draws the patches each component is most responsible for, and where its features are.
 
     Args:
-        inspection (finetune.visualize.mixture.Inspection): Of the test images.
+        inspection (finetune.visualize.mixture.Inspection): The components.
         weight (numpy.ndarray): Weights, shape (K,).
-        part_names (list of str): Of the P parts.
+        part_names (list of str): Names of the P parts.
         title (str): First lines of the title.
 
     Returns:
@@ -91,7 +90,7 @@ def components(inspection, weight, part_names, title):
         for column, patch in enumerate(inspection.patches[k]):
             sheet.plain(add_axes(left + column * TILE_INCHES, row), patch.image)
         place = add_axes(left + n_patches * TILE_INCHES + gap, row)
-        place.imshow(percent[row].sum(axis=0), cmap=MAP, vmin=0)
+        place.imshow(percent[row].sum(axis=0), cmap=COLOUR_MAP, vmin=0)
         place.set(xticks=[], yticks=[])
         figure.text((left - .1) / width, top - .1 / height - (row + .5) * line,
                     f'component {k + 1}\n{100 * weight[k]:.1f} %', ha='right', va='center',
@@ -102,8 +101,8 @@ def components(inspection, weight, part_names, title):
 
 
 def _draw_parts(axis, percent, numbers, part_names):
-    """A heat map: of 100 features of a component, how many are from which part."""
-    axis.imshow(percent, cmap=MAP, aspect='auto', vmin=0)
+    """Draws a heat map: per cent of a component's features (rows) from each part (columns)."""
+    axis.imshow(percent, cmap=COLOUR_MAP, aspect='auto', vmin=0)
     axis.set_xticks(range(len(part_names)), part_names, rotation=90, fontsize=8)
     axis.set_yticks(range(len(numbers)), numbers, fontsize=8)
     middle = (percent.max() + percent.min()) / 2

@@ -1,4 +1,4 @@
-"""What the network gets to see of some images: their part boxes, and the crops."""
+"""Pictures of the network's input: images with part boxes, and the crops."""
 from pathlib import Path
 
 from finetune.config import read_config
@@ -15,7 +15,7 @@ def make(config_path, overrides, split, n_images, out=None):
         config_path (str): YAML file of the experiment.
         overrides (list of str): ``section.name=value`` settings that win over the file.
         split (str): ``'train'``, augmented as in the first epoch, or ``'test'``.
-        n_images (int): How many images, spread evenly over the split.
+        n_images (int): Number of images, evenly spaced over the split.
         out (str or None): Folder for the picture; ``None``: ``results/<config>``.
 
     """
@@ -30,7 +30,8 @@ def make(config_path, overrides, split, n_images, out=None):
 
 
 def _title(data, split):
-    what = 'as in the first epoch, with augmentation' if split == 'train' else 'no augmentation'
+    augmentation = ('as in the first epoch, with augmentation' if split == 'train'
+                    else 'no augmentation')
     size = f'crops of {data.part_input_size} pixels' if data.has_parts else 'no parts'
-    return (f'{data.dataset}, {split} images, {what}: {size}\n'
+    return (f'{data.dataset}, {split} images, {augmentation}: {size}\n'
             'boxes: what is cropped, dotted where the part is hidden; numbers: the parts')

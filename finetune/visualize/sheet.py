@@ -1,4 +1,4 @@
-"""Contact sheets: images with their part boxes, and the part crops beside them."""
+"""Contact sheets: images with part boxes, and the part crops beside them."""
 import math
 import textwrap
 from typing import Any, NamedTuple
@@ -18,29 +18,29 @@ OUTLINE = [patheffects.withStroke(linewidth=1.6, foreground='black')]
 
 
 class View(NamedTuple):
-    """One image, and what the network gets of it."""
+    """An image and the network's input."""
 
     index: int          # in the data set
     caption: str
     image: Any          # (H, W, 3), uint8: as it is on disk
-    img: Any            # (h, w, 3): as the network gets it, [0, 1]
+    img: Any            # (h, w, 3): global input, [0, 1]
     names: list[str]    # of the P parts, in the network's order, with their numbers
     bbox: Any           # (P, 4)
     visible: Any        # (P,) bool: whether the part is cropped
-    crops: Any          # (V, h, w, 3): of the visible parts, as the network gets them, [0, 1]
-    is_drawn: Any       # (P,) bool: whether the part itself can be seen
+    crops: Any          # (V, h, w, 3): of the cropped parts, [0, 1]
+    is_annotated: Any   # (P,) bool: whether the part is annotated as visible
 
 
 def look_at(dataset, index, lists):
-    """Looks at an example of a data set.
+    """Collects what a sheet shows of an image.
 
     Args:
-        dataset (finetune.data.dataset.PartDataset): Of the network.
-        index (int): Which image.
+        dataset (finetune.data.dataset.PartDataset): The data set.
+        index (int): Index of the image.
         lists (finetune.data.file_lists.FileLists): Names of classes and parts.
 
     Returns:
-        View: The image in the dataset's own transformation.
+        View: The image and its crops as the data set transforms them.
 
     """
     record = dataset.records[index]
@@ -54,7 +54,7 @@ def look_at(dataset, index, lists):
 
 
 def displayed(img):
-    """Colours in [0, 1], channels last, of what the network gets (..., 3, H, W)."""
+    """Colours in [0, 1], channels last, of the network's input (..., 3, H, W)."""
     return numpy.moveaxis(img, -3, -1) / 2 + .5
 
 
@@ -63,7 +63,7 @@ def draw(views, title, draw_crop=None, with_input=True):
 
     Args:
         views (list of View): The images.
-        title (str): Of the sheet.
+        title (str): Title of the sheet.
         draw_crop (callable or None): ``draw_crop(axis, view, i)`` draws the crop of part i.
         with_input (bool): Whether to show the global stream's input, too.
 
@@ -113,7 +113,7 @@ def headed_figure(width, height, heading):
 
 
 def wrapped(text, inches, fontsize):
-    """A text in lines of a width in inches, as near as that can be told from its length."""
+    """Wraps a text at a width in inches, estimated from the number of characters."""
     return textwrap.fill(text, int(inches * 130 / fontsize))
 
 
@@ -130,7 +130,7 @@ def plain(axis, image, title=''):
 
 
 def hidden(axis):
-    """What stands for the crop of a part that has none."""
+    """Draws a placeholder for the crop of a hidden part."""
     axis.set(xticks=[], yticks=[], facecolor=HIDDEN, aspect='equal')
     axis.text(.5, .5, 'hidden', ha='center', va='center', fontsize=7, transform=axis.transAxes)
 
@@ -148,8 +148,8 @@ def _draw_image(axis, view):
         y_min, x_min, y_max, x_max = view.bbox[i]
         axis.add_patch(Rectangle(
             (x_min, y_min), x_max - x_min, y_max - y_min, fill=False, linewidth=.6,
-            edgecolor='white', linestyle='-' if view.is_drawn[i] else ':'))
-        if view.is_drawn[i]:
+            edgecolor='white', linestyle='-' if view.is_annotated[i] else ':'))
+        if view.is_annotated[i]:
             axis.text((x_min + x_max) / 2, (y_min + y_max) / 2, str(i + 1), color='white',
                       fontsize=7, ha='center', va='center', clip_on=True, path_effects=OUTLINE)
 

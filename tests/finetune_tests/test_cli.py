@@ -56,7 +56,7 @@ def test_train_writes_results_and_evaluate_reads_them(write_config, capsys):
         assert accuracy == pytest.approx(log[1][f'validation/main/accuracy/{stream}'])
     printed = capsys.readouterr().out
     assert f'test accuracy {100 * accuracies["both"]:.1f} %' in printed
-    assert 'To expect: about a third' in printed
+    assert 'Expected: about a third' in printed
     (out / 'evaluation.yml').unlink()
     assert run('evaluate', out) == 0
     assert (out / 'evaluation.yml').read_text() == evaluation
@@ -273,7 +273,7 @@ def test_results_of_another_config_are_kept(write_config, capsys):
     assert 'training.epochs' in error and '--output' in error
     assert files('results') == before
     shutil.move('results/config/seed0/config.yml', 'elsewhere.yml')
-    assert 'something else' in fails(capsys, 'train', config)
+    assert 'something other' in fails(capsys, 'train', config)
 
 
 @pytest.mark.filterwarnings('ignore::RuntimeWarning')

@@ -338,7 +338,7 @@ def test_cnn_of_other_data(name, value, separate, capsys):
     config['data'][name] = value
     Path('other.yml').write_text(yaml.safe_dump(config))
     assert run('train', 'other.yml') == 2
-    assert (f'{CNN}: the CNN was fine-tuned with another data.{name}; '
+    assert (f'{CNN}: the CNN was fine-tuned with a different data.{name}; '
             in capsys.readouterr().err)
     assert not Path('results/other').exists()
 

@@ -230,9 +230,9 @@ BROKEN_AUTHORS = [
     ('labels.txt', lambda text: text.replace('5', '5 5', 1), 'has 2 columns instead of 1'),
     ('tr_ID.txt', lambda text: text.replace('1', 'x', 1), "'x' is not a whole number"),
     ('tr_ID.txt', lambda text: text.replace('0', '1'), 'there is no test image'),
-    ('images.txt', lambda text: text.replace('u1 ', 'u0 ', 1), 'line 2: id u0 is there twice'),
+    ('images.txt', lambda text: text.replace('u1 ', 'u0 ', 1), 'line 2: id u0 is listed twice'),
     ('parts/part_locs.txt', lambda text: text.replace('u0 2 ', 'u0 1 ', 1),
-     'line 2: part 1 of image u0 is there twice'),
+     'line 2: part 1 of image u0 is listed twice'),
 ]
 BROKEN_BOXES = [
     ('1 2 3', '6 columns'), ('1 2 3 x', "line 1: 'x' is not a number"),
@@ -243,9 +243,9 @@ BROKEN_BIRDSNAP = [
     ('images.txt', 'species_id', 'species', 'line 1: there is no column species_id'),
     ('images.txt', 'path\t', 'file\t', 'line 1: there is no column path'),
     ('images.txt', 'Species_1/0.png\t1', 'Species_1/0.png\t9', 'line 2: there is no species 9'),
-    ('images.txt', 'Species_1/1.png', 'Species_1/0.png', 'line 3: image Species_1/0.png is there'),
+    ('images.txt', 'Species_1/1.png', 'Species_1/0.png', 'line 3: image Species_1/0.png is listed'),
     ('images.txt', '\t45\t', '\t45\tx\t', 'line 2: has 43 columns instead of 42'),
-    ('species.txt', '2\tSpecies 2', '1\tSpecies 2', 'line 3: id 1 is there twice'),
+    ('species.txt', '2\tSpecies 2', '1\tSpecies 2', 'line 3: id 1 is listed twice'),
     ('species.txt', 'id\tcommon', 'common', 'line 1: there is no column id'),
     ('test_images.txt', 'path\n', 'path\nnone.jpg\n', 'there is no image none.jpg in images.txt'),
 ]

@@ -52,8 +52,8 @@ def test_number_of_images_that_is_not_the_published_one(write_config, capsys):
 @pytest.mark.parametrize('dataset, code, finding', [
     ('cub200', 2, '3 classes, 12 training and 6 test images instead of 200, 5994 and 5794; get'),
     ('nabirds', 2, '3 classes, 12 training and 6 test images instead of 555, 23929 and 24633; '),
-    ('birdsnap', 0, '3 classes, 10 training and 6 test images; 2 listed images are not there and '
-                    'left out, of 500, 47386 and 2443; many of its links are dead'),
+    ('birdsnap', 0, '3 classes, 10 training and 6 test images; 2 listed images do not exist and '
+                    'are left out, of 500, 47386 and 2443; many of its links are dead'),
 ])
 def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_path, write_config,
                                       capsys, monkeypatch):
@@ -93,7 +93,7 @@ def test_images_that_are_turned_upright(write_config, birds, capsys):
     exif[0x0112] = 6
     Image.open(path).save(path, exif=exif)
     assert_finding(doctor(capsys, write_config(data=DRAWN)), 0,
-                   '1 images are turned upright as their EXIF data say')
+                   '1 images are rotated as their EXIF data say')
 
 
 def first_image(birds):
@@ -129,7 +129,7 @@ def assert_finding(result, code, finding):
 
 
 @pytest.mark.parametrize('model, finding', [
-    ({'pretrained': 'none.npz'}, 'none.npz: there is no such file'),
+    ({'pretrained': 'none.npz'}, 'none.npz: there is no such weights file'),
     ({'pretrained': 'none.yml'}, 'none.yml: there is no such config'),
     ({'encodin': 'fve'}, 'did you mean model.encoding?'),
 ])

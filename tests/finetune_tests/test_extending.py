@@ -61,9 +61,9 @@ def test_encoding(add, write_config, capsys):
     assert cli.main(['runtime', config, '--steps', '2']) == 0
     capsys.readouterr()
     assert cli.main(['train', config, '--set', 'model.n_components=3']) == 2
-    assert 'it needs model.encoding fve or gradient_fve' in capsys.readouterr().err
+    assert 'has no effect without model.encoding fve or gradient_fve' in capsys.readouterr().err
     assert cli.main(['visualize', 'mixture', 'results/config/seed0']) == 2
-    assert 'no mixture to look into' in capsys.readouterr().err
+    assert 'no mixture to inspect' in capsys.readouterr().err
     assert cli.main(['visualize', 'confusion', 'results/config/seed0']) == 0
 
 

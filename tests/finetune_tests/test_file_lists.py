@@ -50,24 +50,24 @@ def test_line_ends_and_blank_lines(root, line_end):
 
 @pytest.mark.parametrize('name, old, new, line, problem', [
     ('images.txt', '2 002.Jay/c.jpg', '2', 2, '1 columns instead of 2'),
-    ('images.txt', '2 002.Jay', '1 002.Jay', 2, 'id 1 is there twice'),
+    ('images.txt', '2 002.Jay', '1 002.Jay', 2, 'id 1 is listed twice'),
     ('images.txt', '3 001.Wren/d.jpg\n', '', 3, 'no image 3 in images.txt'),
     ('image_class_labels.txt', '2 2', '2 2 2', 2, '3 columns instead of 2'),
-    ('image_class_labels.txt', '3 1', '2 1', 3, 'image 2 is there twice'),
+    ('image_class_labels.txt', '3 1', '2 1', 3, 'image 2 is listed twice'),
     ('image_class_labels.txt', '3 1', '9 1', 3, 'no image 9 in images.txt'),
     ('image_class_labels.txt', '3 1', '3 7', 3, 'no class 7 in classes.txt'),
     ('image_class_labels.txt', '3 1\n', '', None, 'image 3 of images.txt is missing'),
     ('image_class_labels.txt', '2 2', '2 1', 2, 'class 2 (002.Jay) has no image'),
     ('train_test_split.txt', '3 1', '3 2', 3, "'2' is not 0 or 1"),
-    ('classes.txt', '2 002.Jay', '1 002.Jay', 2, 'id 1 is there twice'),
-    ('parts/parts.txt', '2 left eye', '1 left eye', 2, 'id 1 is there twice'),
+    ('classes.txt', '2 002.Jay', '1 002.Jay', 2, 'id 1 is listed twice'),
+    ('parts/parts.txt', '2 left eye', '1 left eye', 2, 'id 1 is listed twice'),
     ('parts/part_locs.txt', '3 1 5 6 1', '3 1 5 6', 3, '4 columns instead of 5'),
     ('parts/part_locs.txt', '3 1 5 6 1', '3 1 5 six 1', 3, "'six' is not a number"),
     ('parts/part_locs.txt', '3 1 5 6 1', '3 1 5 nan 1', 3, "'nan' is not a number"),
     ('parts/part_locs.txt', '3 1 5 6 1', '3 1 5 6 0.5', 3, "'0.5' is not 0 or 1"),
     ('parts/part_locs.txt', '3 1 5 6 1', '8 1 5 6 1', 3, 'no image 8 in images.txt'),
     ('parts/part_locs.txt', '3 1 5 6 1', '3 9 5 6 1', 3, 'no part 9 in parts.txt'),
-    ('parts/part_locs.txt', '3 1 5 6 1', '3 2 5 6 1', 4, 'part 2 of image 3 is there twice'),
+    ('parts/part_locs.txt', '3 1 5 6 1', '3 2 5 6 1', 4, 'part 2 of image 3 is listed twice'),
     ('parts/part_locs.txt', '3 1 5 6 1\n', '', None, 'part 1 of image 3 is missing'),
     ('classes.txt', FILES['classes.txt'], '\n', None, 'is empty'),
 ])
@@ -90,5 +90,5 @@ def test_missing_file(root, name):
 
 def test_not_utf8(root):
     (root / 'classes.txt').write_bytes(b'1 001.Wren\n2 002.H\xe4her\n')
-    with pytest.raises(InputError, match='classes.txt, line 2: not UTF-8'):
+    with pytest.raises(InputError, match='classes.txt, line 2: is not UTF-8'):
         file_lists.read_cub(root)

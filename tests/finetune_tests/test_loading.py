@@ -95,7 +95,7 @@ def test_workers_that_die_are_not_waited_for_for_ever(records, monkeypatch):
     monkeypatch.setattr(loading, 'TIMEOUT_SECONDS', 2)
     dataset = Dying(records, config.Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
-        with pytest.raises(InputError, match='have been silent for 2 s; perhaps they ran out of'):
+        with pytest.raises(InputError, match='sent no images for 2 s; perhaps they ran out of'):
             iterator.next()
 
 

@@ -24,16 +24,16 @@ REAL = 'CUB200', 'NAB', 'BIRDSNAP'
 
 @pytest.mark.parametrize('dataset, parts, encoding', [
     (dataset, parts, encoding)
-    for dataset in original_variables.DATASETS for parts in original_variables.PARTS
-    for encoding in original_variables.ENCODINGS
+    for dataset in original_variables.DATASET_VALUES for parts in original_variables.PARTS_VALUES
+    for encoding in original_variables.FVE_TYPE_VALUES
     if (parts != 'GLOBAL' or encoding == 'no') and (dataset in REAL or parts in ('GLOBAL', 'GT'))])
 def test_every_combination_has_a_config(dataset, parts, encoding):
     path, _ = original_variables.read({'DATASET': dataset, 'PARTS': parts, 'FVE_TYPE': encoding})
     settings = config.read_config(path)
     assert settings.data.parts == parts
-    assert settings.data.dataset == original_variables.DATASETS[dataset]
+    assert settings.data.dataset == original_variables.DATASET_VALUES[dataset]
     if parts != 'GLOBAL':
-        assert settings.model.encoding == original_variables.ENCODINGS[encoding]
+        assert settings.model.encoding == original_variables.FVE_TYPE_VALUES[encoding]
 
 
 def test_each_variable_reaches_its_setting():

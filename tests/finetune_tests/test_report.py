@@ -530,7 +530,7 @@ def test_report_of_the_same_runs_is_the_same_and_replaces_the_last(results):
     (lambda: Path('results').mkdir(), 'results: holds no finished run of an experiment'),
     (lambda: (write_run('digits', 'gt_fve', 0, 9, 9), Path('results/report').mkdir(),
               Path('results/report/thesis.txt').write_text('years')),
-     'results/report: holds something else than a report; give another folder with --output.'),
+     'results/report: holds something other than a report; give another folder with --output.'),
 ])
 def test_bad_input(prepare, problem, folder, capsys):
     prepare()

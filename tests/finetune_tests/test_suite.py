@@ -54,7 +54,7 @@ def evaluations():
 def test_every_config_runs_with_every_seed_and_is_skipped_afterwards(configs, capfd):
     assert run(configs, '--seeds', 2) == 0
     printed = capfd.readouterr().out.splitlines()
-    assert printed[0].startswith('4 runs, 0 of them finished before')
+    assert printed[0].startswith('4 runs, 0 of them finished already')
     assert len(printed) == 5
     for i, (line, name) in enumerate(zip(printed[1:], ('fve seed 0', 'gap seed 0', 'fve seed 1',
                                                        'gap seed 1')), 1):
@@ -65,7 +65,7 @@ def test_every_config_runs_with_every_seed_and_is_skipped_afterwards(configs, ca
         assert f'{out}: test accuracy' in out.with_suffix('.txt').read_text()
     times = {path: path.stat().st_mtime_ns for path in Path('results').rglob('*')}
     assert run(configs, '--seeds', 2) == 0
-    assert capfd.readouterr().out.startswith('4 runs, 4 of them finished before')
+    assert capfd.readouterr().out.startswith('4 runs, 4 of them finished already')
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('*')} == times
 
 
@@ -77,7 +77,7 @@ def test_run_that_is_not_evaluated_is_not_finished(name, finished, capfd):
     Path('results/birds/fve/seed0', name).unlink()
     assert run(finished, '--seeds', 1) == 0
     printed = capfd.readouterr().out
-    assert '2 runs, 1 of them finished before' in printed
+    assert '2 runs, 1 of them finished already' in printed
     assert '1 of 1   birds/fve seed 0: ' in printed
     assert evaluations() == before and len(before) == 2
     assert Path('results/birds/fve/seed0/model.npz').stat().st_mtime_ns == weights
@@ -101,8 +101,8 @@ def test_failed_run_does_not_stop_the_others(configs, write_config, capfd):
     out, error = capfd.readouterr()
     assert '1 of 2   birds/bad seed 0: FAILED with exit code 2: finetune: none.npz' in out
     assert re.findall('Failed: .*', error) == [
-        'Failed: birds/bad seed 0: exit code 2: finetune: none.npz: there is no such file of '
-        'weights; correct model.pretrained.; see results/birds/bad/seed0.txt']
+        'Failed: birds/bad seed 0: exit code 2: finetune: none.npz: there is no such weights '
+        'file; correct model.pretrained.; see results/birds/bad/seed0.txt']
     assert list(evaluations()) == [Path('results/birds/fve/seed0')]
 
 
@@ -110,10 +110,10 @@ def test_results_of_other_settings_are_no_results(finished, capfd):
     before = evaluations()
     assert run(finished, '--seeds', 1, '--jobs', 2, '--set', 'training.weight_decay=0.1') == 1
     out, error = capfd.readouterr()
-    assert '2 runs, 0 of them finished before' in out
-    assert error.count('was made with another training.weight_decay') == 2
+    assert '2 runs, 0 of them finished already' in out
+    assert error.count('was made with a different training.weight_decay') == 2
     assert run(finished, '--seeds', 1, '--set', 'training.workers=1') == 0
-    assert '2 runs, 2 of them finished before' in capfd.readouterr().out
+    assert '2 runs, 2 of them finished already' in capfd.readouterr().out
     assert evaluations() == before
 
 

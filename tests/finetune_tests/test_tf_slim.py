@@ -121,10 +121,10 @@ def test_convert_without_tensorflow(tmp_path, capsys, monkeypatch):
 def test_convert_overwrites_nothing(tmp_path, capsys):
     (tmp_path / 'out.npz').write_text('mine')
     assert cli.main(['convert', 'model.ckpt', str(tmp_path / 'out.npz')]) == 2
-    assert 'out.npz: is there already' in capsys.readouterr().err
+    assert 'out.npz: exists already' in capsys.readouterr().err
     assert (tmp_path / 'out.npz').read_text() == 'mine'
     assert cli.main(['convert', 'model.ckpt', str(tmp_path / 'out.h5')]) == 2
-    assert 'the result is an .npz file' in capsys.readouterr().err
+    assert 'the output is an .npz file' in capsys.readouterr().err
 
 
 @pytest.fixture(scope='module')

@@ -70,8 +70,8 @@ def test_view_shows_what_the_network_gets(lists, order, missing):
     for i, name in enumerate(view.names):
         place, part = name.split(' ', 1)
         number = lists.part_names.index(part)
-        assert int(place) == i + 1 and view.is_drawn[i] == record.visible[number]
-        if view.is_drawn[i]:
+        assert int(place) == i + 1 and view.is_annotated[i] == record.visible[number]
+        if view.is_annotated[i]:
             centre = view.bbox[i].reshape(2, 2).mean(axis=0)
             assert abs(centre - record.locations[number]).max() <= 1
 
@@ -301,7 +301,7 @@ def test_evenly_spaced(n, n_all, expected):
 def test_models_without_a_mixture(finished_gap, copy_of, in_own_folder, capsys):
     out = copy_of(finished_gap)
     assert run('mixture', out) == 2
-    assert 'the model has no mixture to look into' in capsys.readouterr().err
+    assert 'the model has no mixture to inspect' in capsys.readouterr().err
     assert run('confusion', out) == 0
 
 

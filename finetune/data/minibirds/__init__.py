@@ -1,1 +1,1 @@
-"""The embedded data set: pictures of birds, drawn, in CUB-200-2011's layout."""
+"""The built-in data set: drawn birds in CUB-200-2011's layout."""

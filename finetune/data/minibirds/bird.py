@@ -15,7 +15,7 @@ BEAKS = {
 WING_SHAPE = smooth([(-.04, -.1), (.2, -.24), (.55, -.22), (1, .0), (.6, .17), (.25, .22)])
 TAIL_SHAPE = numpy.array([(0, -.14), (1, -.22), (1.04, 0), (1, .22), (0, .14)])
 
-# Where a detail is painted: the frame, whose pixels, and what. Beak, leg and crest are no patches.
+# Where a detail is painted: frame, owners of the pixels, outlines; not beak, leg and crest.
 PATCHES = {
     ('crown', 'cap'): ('head', (HEAD,), [ellipse(-.1, -.78, .86, .44)]),
     ('forehead', 'patch'): ('head', (HEAD,), [ellipse(.74, -.42, .34, .4)]),
@@ -42,7 +42,7 @@ PATCHES = {
     ('tail', 'tip'): ('tail', (TAIL,), [stroke((.66, 0), (1.1, 0), .6)]),
     ('tail', 'band'): ('tail', (TAIL,), [stroke((.34, 0), (.64, 0), .6)])}
 
-# Part points in the order of CUB-200-2011: name, frame, (x, y), what must be seen there.
+# Part points in the order of CUB-200-2011: name, frame, (x, y), owners of the pixel if visible.
 # None: depends on the pose.
 PARTS = [
     ('back', 'body', (-.2, -.47), (BODY,)), ('beak', 'head', (1.05, .06), (BEAK,)),
@@ -70,7 +70,7 @@ class Pose(NamedTuple):
     wing: float             # angle of the wing, 0 folded
     tail: float             # angle of the tail
     flying: bool            # legs are tucked in
-    far_leg: bool           # whether the far leg can be seen
+    far_leg: bool           # whether the far leg is shown
 
 
 def draw_pose(random, canvas_size):
@@ -88,13 +88,13 @@ def draw_pose(random, canvas_size):
 
 
 class Plumage(NamedTuple):
-    """Colours of one individual; they tell nothing of its species."""
+    """Colours of one individual; only the details depend on its species."""
 
     body: tuple
     belly: tuple
     wing: tuple
     tail: tuple
-    details: dict           # slot -> (pattern, RGB), plain ones left out
+    details: dict           # slot: (pattern, RGB), plain ones left out
 
 
 def draw_plumage(random, species, difficulty):
@@ -149,7 +149,7 @@ def draw_bird(canvas, pose, plumage):
     """Paints the bird from back to front.
 
     Returns:
-        tuple: Part points (15, 2) as (y, x) on the canvas, and what must be seen at each of them.
+        tuple: Part points (15, 2) as (y, x) on the canvas, and the owners of each if visible.
 
     """
     frames = make_frames(pose)
@@ -237,7 +237,7 @@ def _draw_feathers(canvas, frames, plumage):
 
 
 def _part_points(pose, frames, legs):
-    """Points (P, 2) and what must be seen there; nothing suits an eye on the far side."""
+    """Points (P, 2) and the owners of each if visible: none for an eye on the far side."""
     body_side = 'right' if pose.facing > 0 else 'left'
     head_side = 'right' if pose.facing * pose.turn > 0 else 'left'
     points, owners = numpy.zeros((len(PARTS), 2)), []

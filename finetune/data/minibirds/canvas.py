@@ -1,10 +1,10 @@
-"""A canvas that remembers which thing is seen at every pixel, and the shapes to paint on it."""
+"""A canvas that keeps track of the owner of every pixel, and the shapes to paint on it."""
 import numpy
 from PIL import Image, ImageChops, ImageDraw
 
 SUPERSAMPLING = 3       # canvas pixels per image pixel
 
-# What is seen at a pixel.
+# Owners of a pixel: what it shows.
 SCENE, BODY, HEAD, BEAK, EYE, WING, FAR_WING, TAIL, LEG, FAR_LEG, IN_FRONT = range(11)
 
 
@@ -47,7 +47,7 @@ class Frame:
         return self.origin + numpy.asarray(points, dtype=float) @ self.axes
 
     def sub(self, origin, angle=0.0, scale=(1.0, 1.0)):
-        """A frame within this one; angles go from the first axis to the second."""
+        """A frame relative to this one; angles go from the first axis to the second."""
         cos, sin = numpy.cos(angle), numpy.sin(angle)
         axes = numpy.array([[cos, sin], [-sin, cos]]) * numpy.reshape(scale, (2, 1))
         return Frame(self(origin), axes @ self.axes)
@@ -88,5 +88,5 @@ def leaf(base, angle, length, width):
 
 
 def mix(colour, other, share):
-    """``share`` of the other colour in a colour."""
+    """A colour mixed with a share of another."""
     return tuple(int(round(a + (b - a) * share)) for a, b in zip(colour, other))

@@ -15,7 +15,7 @@ from finetune.schema import setting
 
 @dataclass
 class Drawing:
-    """Options."""
+    """Options of the drawing."""
 
     n_species: int = setting(20, 'number of classes', between=(2, 200))
     n_train: int = setting(30, 'training images per species', between=(1, 10000))
@@ -23,15 +23,15 @@ class Drawing:
     size: int = setting(128, 'width and height of the images in pixels', between=(32, 1024))
     difficulty: float = setting(.5, 'clutter, occlusion, faded and worn details, noise',
                                 between=(0, 1))
-    pretraining: bool = setting(False, 'other species, none of them among those with false')
-    seed: int = setting(0, 'everything is a function of it', between=(0, 2 ** 31 - 1))
+    pretraining: bool = setting(False, 'other species, disjoint from those with false')
+    seed: int = setting(0, 'of everything random', between=(0, 2 ** 31 - 1))
 
 
 def prepare(root, **options):
     """Draws the data set unless it is there already.
 
     Species differ only in small details of single body parts; sisters share all but two or three.
-    Colour of the body, pose, scene, light and what hides parts are drawn anew for every image.
+    Body colours, pose, scene, light and occluders are drawn anew for every image.
 
     Args:
         root (str or pathlib.Path): Directory to be made.
@@ -44,34 +44,35 @@ def prepare(root, **options):
     """
     options = asdict(cub_writer.read_options(Drawing(), options))
     origin = {'data set': 'minibirds', 'version': 1, **options}
-    if cub_writer.is_complete(root, origin):
+    if cub_writer.is_written(root, origin):
         return
     species = make_species(options['n_species'], options['pretraining'], options['seed'])
     n_per_species = options['n_train'] + options['n_test']
     cub_writer.write(root, [kind.name for kind in species], PART_NAMES,
-                     _pictures(species, n_per_species, options),
+                     _images(species, n_per_species, options),
                      len(species) * n_per_species, origin)
 
 
-def _pictures(species, n_per_species, options):
+def _images(species, n_per_species, options):
     for label, kind in enumerate(species):
         for i in range(n_per_species):
             random = numpy.random.RandomState(
                 [options['seed'], int(options['pretraining']), label, i])
             image, points, visible, bbox, _ = draw_image(
                 random, kind, options['size'], options['difficulty'])
-            yield cub_writer.Picture(image, label, i < options['n_train'], points, visible, bbox)
+            yield cub_writer.AnnotatedImage(
+                image, label, i < options['n_train'], points, visible, bbox)
 
 
 def draw_image(random, species, size, difficulty):
     """Draws one individual.
 
-    What the species looks like takes nothing from ``random``: two species drawn from equal states
-    differ in their details and in nothing else.
+    The species takes nothing from ``random``: two species drawn from equal states differ only in
+    their details.
 
     Args:
-        random (numpy.random.RandomState): Of pose, colours, scene, light.
-        species (finetune.data.minibirds.species.Species): What it looks like.
+        random (numpy.random.RandomState): Draws pose, colours, scene and light.
+        species (finetune.data.minibirds.species.Species): The bird's species.
         size (int): Width and height in pixels.
         difficulty (float): 0 to 1.
 
@@ -97,7 +98,7 @@ def draw_image(random, species, size, difficulty):
 
 
 def _visible(owner_map, points, owners):
-    """Whether the part that belongs to a point is what the image shows there."""
+    """Whether the pixel of each point belongs to the point's part."""
     owner_map = numpy.asarray(owner_map)
     pixels = numpy.floor(points).astype(int)
     inside = ((pixels >= 0) & (pixels < owner_map.shape)).all(axis=1)

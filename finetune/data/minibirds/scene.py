@@ -1,4 +1,4 @@
-"""What is around a bird of minibirds: background, perch, things in front, light."""
+"""The surroundings of a bird of minibirds: background, clutter, perch, occluders, light."""
 import numpy
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -47,7 +47,7 @@ def _pick(random, colours):
 
 
 def draw_clutter(random, canvas, difficulty):
-    """Twigs, leaves, blossoms and berries behind the bird, these in the colours of details."""
+    """Twigs, leaves and berries behind the bird, the latter in the colours of details."""
     size = canvas.image.size[0]
     for _ in range(random.poisson(3 * difficulty)):
         start, end = random.uniform(-.1, 1.1, size=(2, 2)) * size
@@ -88,7 +88,7 @@ def draw_perch(random, canvas, ankles):
 
 
 def draw_occluders(random, canvas, points, difficulty):
-    """Leaves and now and then a twig in front of the bird, near part points (P, 2) of (y, x)."""
+    """Leaves and a few twigs in front of the bird, near part points (P, 2) of (y, x)."""
     size = canvas.image.size[0]
     for _ in range(random.poisson(3 * difficulty)):
         y, x = points[random.randint(len(points))] + random.normal(scale=.05 * size, size=2)
@@ -113,13 +113,13 @@ def light(random, canvas, difficulty):
     """
     img = numpy.asarray(canvas.image.reduce(SUPERSAMPLING), dtype=numpy.float32)
     size = len(img)
-    bird = canvas.owner.point([255 * (SCENE < owner < IN_FRONT) for owner in range(256)])
-    bird = bird.reduce(SUPERSAMPLING)
-    blurred = numpy.asarray(bird.filter(ImageFilter.GaussianBlur(size / 25)), numpy.float32) / 255
+    mask = canvas.owner.point([255 * (SCENE < owner < IN_FRONT) for owner in range(256)])
+    mask = mask.reduce(SUPERSAMPLING)
+    blurred = numpy.asarray(mask.filter(ImageFilter.GaussianBlur(size / 25)), numpy.float32) / 255
     step, angle = max(size // 25, 1), random.uniform(-2.2, -.9)
     dy, dx = int(round(step * numpy.sin(angle))), int(round(step * numpy.cos(angle)))
     slope = numpy.roll(blurred, (-dy, -dx), (0, 1)) - numpy.roll(blurred, (dy, dx), (0, 1))
-    shade = 1 - .32 * slope * (numpy.asarray(bird, numpy.float32) / 255)
+    shade = 1 - .32 * slope * (numpy.asarray(mask, numpy.float32) / 255)
     y, x = numpy.mgrid[-1:1:size * 1j, -1:1:size * 1j].astype(numpy.float32)
     strength = .5 + difficulty
     y_slant, x_slant = (random.uniform(-.12, .12, size=2) * strength).tolist()

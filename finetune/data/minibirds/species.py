@@ -39,16 +39,16 @@ def make_species(n_species, pretraining, seed):
     """Draws species by seed.
 
     All species choose their details from one pool, two for every body part. Sisters differ from
-    each other in two or three body parts, other species in more. Species for pretraining have a
+    each other in two or three body parts, other species in more. Species for pre-training have a
     detail in a colour that the others never have, so that no species is in both sets.
 
     Args:
         n_species (int): Number of species.
         pretraining (bool): Which of the two disjoint sets.
-        seed (int): The set of species is a function of it.
+        seed (int): Seed of the set of species.
 
     Returns:
-        list of Species: Sisters stand side by side.
+        list of Species: Sisters are adjacent.
 
     """
     random = numpy.random.RandomState([seed, int(pretraining)])
@@ -92,8 +92,8 @@ def _draw_sisters(random, pool, n, pretraining, taken):
                 return sisters
 
 
-def _distance(one, other):
-    return sum(one[slot] != other[slot] for slot in PATTERNS)
+def _distance(details, other):
+    return sum(details[slot] != other[slot] for slot in PATTERNS)
 
 
 def _has_own_colour(details):
@@ -101,15 +101,15 @@ def _has_own_colour(details):
 
 
 def _epithet(details, sisters):
-    """The details, as few as possible, that none of the sisters has together, in words."""
-    others = [sister for sister in sisters if sister is not details]
+    """As few details as set a species apart from its sisters, in words."""
+    confusable = [sister for sister in sisters if sister is not details]
     words = []
     for slot in sorted(PATTERNS, key=lambda slot: sum(
             sister[slot] == details[slot] for sister in sisters)):
-        alike = [other for other in others if _word(slot, other) == _word(slot, details)]
-        if details[slot] and (len(alike) < len(others) or not words):
+        alike = [sister for sister in confusable if _word(slot, sister) == _word(slot, details)]
+        if details[slot] and (len(alike) < len(confusable) or not words):
             words.append(_word(slot, details))
-            others = alike
+            confusable = alike
     return '_'.join(words)
 
 
