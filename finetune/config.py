@@ -8,6 +8,8 @@ from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.errors import InputError
 from finetune.schema import check, dotted_names, fill, Needs, parse, read_yaml, setting
 
+WITHOUT_EFFECT = 'training.gpu', 'training.workers'     # on the results
+
 DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
 PARTS = Needs('data.parts other than GLOBAL', lambda config: config.data.has_parts)
 BOXES = Needs('data.parts CS_PARTS', lambda config: config.data.parts == 'CS_PARTS')
@@ -156,7 +158,7 @@ def read_config(path, overrides=()):
         for key in reversed(name.strip().split('.')):
             tree = {key: tree}
         overridden.append((fill(config, tree, f'--set {override}'), f'--set {override}'))
-        if name.strip() not in ('training.seed', 'training.gpu'):
+        if name.strip() not in ('training.seed', *WITHOUT_EFFECT):
             config.expect = ''      # holds for the file's settings
     check(config, str(path))
     for names, where in overridden:

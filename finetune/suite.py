@@ -48,7 +48,7 @@ def run_all(configs, seeds, overrides=(), n_jobs=1):
             config = read_config(path, [*overrides, f'training.seed={seed}'])
             folder = RunFolder.of(path, seed)
             # Results of other settings are not skipped: the run itself refuses them.
-            is_done = folder.state == REPORTED and folder.has_settings_of(config)
+            is_done = folder.state == REPORTED and not folder.differences(config)
             (done if is_done else jobs).append(Job(
                 path, str(folder.path.parent.relative_to('results')), seed, folder,
                 config.training.epochs if config.training.joint else 0))

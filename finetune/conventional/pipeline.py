@@ -44,7 +44,6 @@ class ConventionalPipeline:
         without_filter = [] if config.model.norm_filter else ['all']
         self.store = Store(start.features(config.data.missing, str(config.model.pca_size),
                                           *without_filter), extractor, lists)
-        self.store.fill()
         self.arrays = None      # of the mixture and the SVMs, by name
 
     @staticmethod
@@ -55,6 +54,7 @@ class ConventionalPipeline:
     def learn(self, folder):
         """Fits mixture and SVMs, and saves settings and weights."""
         folder.write_settings(self.config)
+        self.store.fill()
         mixture = self._fit_mixture()
         self.arrays = {**mixture, **self._fit_svms(mixture)}
         folder.save_model(self.arrays)
@@ -66,6 +66,7 @@ class ConventionalPipeline:
         if names != set(self.arrays):
             raise InputError(f'{folder.model}: the arrays are not those of this pipeline, perhaps '
                              f'of version 0.1; move {folder} away to run it again.')
+        self.store.fill()
 
     def predict(self):
         """Predictions of the SVMs for the test images, and further numbers for the evaluation."""

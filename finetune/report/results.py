@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from finetune.config import differences, read_config
+from finetune.config import differences, read_config, WITHOUT_EFFECT
 from finetune.errors import InputError
-from finetune.runs.folder import REPORTED, RunFolder, WITHOUT_EFFECT
+from finetune.runs.folder import REPORTED, RunFolder
 
 
 class Result(NamedTuple):

@@ -12,13 +12,12 @@ from chainer import serializers
 import numpy
 import yaml
 
-from finetune.config import Config, differences, dump, restore_config
+from finetune.config import Config, differences, dump, restore_config, WITHOUT_EFFECT
 from finetune.errors import InputError
 from finetune.files import atomic, locked
 from finetune.models.pretrained import BROKEN
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
 
-WITHOUT_EFFECT = 'training.gpu', 'training.workers'     # on the results
 
 NEW, BEGUN, FINISHED, REPORTED = 'new', 'begun', 'finished', 'reported'
 
@@ -66,7 +65,7 @@ class RunFolder:
     def all_of(cls, experiment: Path) -> 'list[RunFolder]':
         """Folders of an experiment's runs in the order of their seeds."""
         paths = sorted(experiment.glob('seed*'), key=lambda path: (len(path.name), path))
-        return [folder for folder in map(cls, paths) if folder.is_run()]
+        return [folder for folder in map(cls, paths) if folder.is_run]
 
     def __str__(self) -> str:
         return str(self.path)
@@ -93,13 +92,14 @@ class RunFolder:
         """Whether there are final weights."""
         return self.model.exists()
 
+    @property
     def is_run(self) -> bool:
         """Whether the folder holds a run."""
         return self._settings.exists()
 
-    def has_settings_of(self, config: Config) -> bool:
-        """Whether the run in the folder has the same settings, apart from those without effect."""
-        return not differences(self.read_config(), config, WITHOUT_EFFECT)
+    def differences(self, config: Config) -> list[str]:
+        """Settings, but for those without effect, that are not those of the run in the folder."""
+        return differences(self.read_config(), config, WITHOUT_EFFECT)
 
     def check(self, config: Config) -> None:
         """Raises an error if the folder holds a run with other settings, or something else.
@@ -109,12 +109,12 @@ class RunFolder:
         if not self.path.exists() or all(
                 path.name.startswith('.') for path in self.path.iterdir()):
             return
-        if not self.is_run():
+        if not self.is_run:
             raise InputError(f'{self}: holds something other than a run of this program; give '
                              'another folder with --output.')
         if self.state == NEW:
             return
-        changed = differences(self.read_config(), config, WITHOUT_EFFECT)
+        changed = self.differences(config)
         if changed:
             raise InputError(f'{self}: was made with a different {", ".join(changed)}; move it '
                              'away, give another --output, or use the same settings to resume.')
@@ -131,7 +131,7 @@ class RunFolder:
 
     def require_finished(self) -> None:
         """Raises an error unless the folder holds a finished run."""
-        if not self.is_run():
+        if not self.is_run:
             raise InputError(f'{self}: holds no run of this program; give '
                              'results/<config>/seed<k>.')
         if not self.is_finished:

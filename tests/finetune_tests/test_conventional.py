@@ -327,6 +327,7 @@ def test_memory_does_not_grow_with_the_data_set(separate, monkeypatch):
         held.append(len(arrays.get('x', []))), save(path, arrays)))
     shutil.rmtree(folder_of_features())
     store = open_pipeline(separate).store
+    store.fill()
     assert held == [0, 4, 4, 4, 4, 2]       # PCA, training images, test images
     monkeypatch.setattr(pipeline, 'MIXTURE_SAMPLE', 30)
     assert len(pipeline._sample(store, 0)) == 30
