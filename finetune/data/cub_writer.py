@@ -1,4 +1,5 @@
 """Writes a data set in CUB-200-2011's layout."""
+from dataclasses import asdict
 import os
 from pathlib import Path
 import shutil
@@ -24,20 +25,31 @@ class AnnotatedImage(NamedTuple):
     bbox: tuple[float, float, float, float]
 
 
-def read_options(drawing, options):
-    """Sets the options of a drawing, a dataclass of settings, as given in ``data.drawing``."""
-    fill(drawing, options, 'data.drawing')
-    check(drawing, 'data.drawing')
-    return drawing
+def prepare(root, name, drawing, options, make):
+    """Writes a data set unless it is there already.
 
-
-def is_written(root, origin):
-    """Whether a data set is there already; it must have been made with the same options.
+    Args:
+        root (str or pathlib.Path): Directory to be made.
+        name (str): Of the data set.
+        drawing: Options with their defaults, a dataclass of settings.
+        options (dict): Those given in ``data.drawing``.
+        make (callable): ``make(drawing)`` gives the names of the classes (without numbers) and
+            parts, an iterable of :class:`AnnotatedImage` in the order of their ids, and its length.
 
     Raises:
-        finetune.errors.InputError: If the directory holds something else.
+        finetune.errors.InputError: For options that do not fit, or a directory that was made with
+            other options, holds something else or cannot be written.
 
     """
+    fill(drawing, options, 'data.drawing')
+    check(drawing, 'data.drawing')
+    origin = {'data set': name, 'version': 1, **asdict(drawing)}
+    if not _is_written(root, origin):
+        _write(root, *make(drawing), origin)
+
+
+def _is_written(root, origin):
+    """Whether a data set is there already; it must have been made with the same options."""
     root = Path(root)
     if not root.exists():
         return False
@@ -52,21 +64,8 @@ def is_written(root, origin):
     return True
 
 
-def write(root, class_names, part_names, images, n_images, origin):
-    """Writes all files under a temporary name and renames the directory at the end.
-
-    Args:
-        root (str or pathlib.Path): Directory to be made.
-        class_names (list of str): Without numbers.
-        part_names (list of str): P names.
-        images (iterable of AnnotatedImage): In the order of their ids.
-        n_images (int): Their number, for the progress bar.
-        origin (dict): Options that :func:`is_written` compares.
-
-    Raises:
-        finetune.errors.InputError: If the directory cannot be written.
-
-    """
+def _write(root, class_names, part_names, images, n_images, origin):
+    """Writes all files under a temporary name and renames the directory at the end."""
     root = Path(root).absolute()
     unfinished = root.with_name(f'.{root.name}.{os.getpid()}')
     try:
@@ -79,7 +78,7 @@ def write(root, class_names, part_names, images, n_images, origin):
         (unfinished / 'origin.yml').write_text(yaml.safe_dump(origin), encoding='utf-8')
         unfinished.rename(root)
     except OSError as error:
-        if not root.exists() or not is_written(root, origin):     # another process was faster
+        if not root.exists() or not _is_written(root, origin):     # another process was faster
             raise InputError(f'{root}: cannot be written ({error.strerror or error}); make room '
                              'or set data.root to another folder.')
     finally:

@@ -1,5 +1,5 @@
 """scikit-learn's handwritten digits in CUB-200-2011's layout, four quadrants as parts."""
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy
 from PIL import Image
@@ -28,30 +28,24 @@ def prepare(root, **options):
 
     Two thirds of every class are for training. Crops of the quadrants need ``part_ratio`` 0.5.
 
-    Args:
-        root (str or pathlib.Path): Directory to be made.
-        **options: Of :class:`Drawing`.
-
-    Raises:
-        finetune.errors.InputError: For options that do not fit, or if the directory exists and
-            was made with other options.
-
+    ``**options`` are those of :class:`Drawing`; errors are those of
+    :func:`finetune.data.cub_writer.prepare`.
     """
-    options = asdict(cub_writer.read_options(Drawing(), options))
-    origin = {'data set': 'digits', 'version': 1, **options}
-    if cub_writer.is_written(root, origin):
-        return
+    cub_writer.prepare(root, 'digits', Drawing(), options, _make)
+
+
+def _make(drawing):
     from sklearn.datasets import load_digits
     digits = load_digits()
-    cub_writer.write(root, CLASS_NAMES, PART_NAMES, _images(digits, **options),
-                     len(digits.target), origin)
+    return CLASS_NAMES, PART_NAMES, _images(digits, drawing), len(digits.target)
 
 
-def _images(digits, size, hide, seed):
-    random = numpy.random.RandomState(seed)
+def _images(digits, drawing):
+    size = drawing.size
+    random = numpy.random.RandomState(drawing.seed)
     train = _split(digits.target, random)
     for grey, label, in_train in zip(digits.images, digits.target, train):
-        visible = random.uniform(size=4) >= hide
+        visible = random.uniform(size=4) >= drawing.hide
         image = Image.fromarray((grey * (255 / 16)).astype(numpy.uint8))
         image = image.resize((size, size), Image.BICUBIC).convert('RGB')
         for y, x in CENTRES[~visible] * size:

@@ -224,6 +224,7 @@ def test_bad_options(tmp_path, options, problem):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_option_that_yaml_reads_as_text():
-    options = cub_writer.read_options(drawing.Drawing(), {'difficulty': '1e-1'})
-    assert options.difficulty == .1
+def test_option_that_yaml_reads_as_text(tmp_path):
+    drawing.prepare(tmp_path / 'birds', n_species=2, n_train=1, n_test=1, size=32,
+                    difficulty='1e-1')
+    assert 'difficulty: 0.1\n' in (tmp_path / 'birds/origin.yml').read_text()

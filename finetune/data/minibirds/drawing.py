@@ -1,5 +1,5 @@
 """Draws the images of minibirds and writes them as a data set."""
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy
 
@@ -33,35 +33,27 @@ def prepare(root, **options):
     Species differ only in small details of single body parts; sisters share all but two or three.
     Body colours, pose, scene, light and occluders are drawn anew for every image.
 
-    Args:
-        root (str or pathlib.Path): Directory to be made.
-        **options: Of :class:`Drawing`.
-
-    Raises:
-        finetune.errors.InputError: For options that do not fit, or if the directory exists and
-            was made with other options.
-
+    ``**options`` are those of :class:`Drawing`; errors are those of
+    :func:`finetune.data.cub_writer.prepare`.
     """
-    options = asdict(cub_writer.read_options(Drawing(), options))
-    origin = {'data set': 'minibirds', 'version': 1, **options}
-    if cub_writer.is_written(root, origin):
-        return
-    species = make_species(options['n_species'], options['pretraining'], options['seed'])
-    n_per_species = options['n_train'] + options['n_test']
-    cub_writer.write(root, [kind.name for kind in species], PART_NAMES,
-                     _images(species, n_per_species, options),
-                     len(species) * n_per_species, origin)
+    cub_writer.prepare(root, 'minibirds', Drawing(), options, _make)
 
 
-def _images(species, n_per_species, options):
+def _make(drawing):
+    species = make_species(drawing.n_species, drawing.pretraining, drawing.seed)
+    n_images = len(species) * (drawing.n_train + drawing.n_test)
+    return [kind.name for kind in species], PART_NAMES, _images(species, drawing), n_images
+
+
+def _images(species, drawing):
     for label, kind in enumerate(species):
-        for i in range(n_per_species):
+        for i in range(drawing.n_train + drawing.n_test):
             random = numpy.random.RandomState(
-                [options['seed'], int(options['pretraining']), label, i])
+                [drawing.seed, int(drawing.pretraining), label, i])
             image, points, visible, bbox, _ = draw_image(
-                random, kind, options['size'], options['difficulty'])
+                random, kind, drawing.size, drawing.difficulty)
             yield cub_writer.AnnotatedImage(
-                image, label, i < options['n_train'], points, visible, bbox)
+                image, label, i < drawing.n_train, points, visible, bbox)
 
 
 def draw_image(random, species, size, difficulty):
