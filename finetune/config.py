@@ -157,7 +157,7 @@ def read_config(path, overrides=()):
         tree = parse(text, f'--set {override}')
         for key in reversed(name.strip().split('.')):
             tree = {key: tree}
-        overridden.append((fill(config, tree, f'--set {override}'), f'--set {override}'))
+        overridden.append((fill(config, tree, f'--set {override}'), f'{path}, --set {override}'))
         if name.strip() not in ('training.seed', *WITHOUT_EFFECT):
             config.expect = ''      # holds for the file's settings
     check(config, str(path))

@@ -44,15 +44,15 @@ def evaluate(out: Union[str, Path], gpu: int = -1) -> None:
     folder.require_finished()
     config = folder.read_config()
     config.training.gpu = gpu
-    _run(config, folder)
+    _run(config, folder, may_train=False)
 
 
-def _run(config: Config, folder: RunFolder) -> None:
+def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     """Trains or loads the model, and evaluates it."""
     lists = data_sets.load(config.data)
     device = open_device(config.training.gpu)
     method = JointLearning if config.training.joint else ConventionalPipeline
-    start = _find_start(config) if method.needs_start(folder) else None
+    start = _find_start(config, may_train) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, lists, device, start)
         with folder.opened(config):
@@ -66,7 +66,7 @@ def _run(config: Config, folder: RunFolder) -> None:
     _print_accuracies(folder, predictions.accuracies, config.expect)
 
 
-def _find_start(config: Config) -> Optional[Union[RunFolder, str]]:
+def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, str]]:
     """What a run starts from: the folder of a finished run, a file of weights, or nothing."""
     source = config.model.pretrained
     if not is_config(source):
@@ -76,8 +76,11 @@ def _find_start(config: Config) -> Optional[Union[RunFolder, str]]:
         overrides.append(f'training.seed={config.training.seed}')
     start_config = read_config(source, overrides)
     folder = RunFolder.of(source, start_config.training.seed)
-    folder.check(start_config)
-    if folder.state != REPORTED:
+    if not may_train:
+        folder.require_finished()
+    elif config.training.joint or not folder.is_finished:   # else the pipeline checks the data
+        folder.check(start_config)
+    if may_train and folder.state != REPORTED:
         stage = 'Pre-training' if config.training.joint else 'Fine-tuning of the CNN'
         print(f'{stage}: {source}', flush=True)
         _run(start_config, folder)

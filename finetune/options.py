@@ -36,7 +36,8 @@ def add_gpu(command):
 
 def add_results(command):
     command.add_argument('results', help='folder of a finished run')
-    command.add_argument('--gpu', type=int, default=-1, help='device id; -1: CPU (default)')
+    command.add_argument('--gpu', type=number('--gpu', int, -1, 64), default=-1,
+                         help='device id; -1: CPU (default)')
 
 
 def add_images(command):

@@ -41,8 +41,9 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which by itself keeps the last of duplicate keys silently."""
 
     def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        for i, (key, _) in enumerate(node.value):
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        keys = [key.value for key, _ in pairs]
+        for i, (key, _) in enumerate(pairs):
             if key.value in keys[:i]:
                 raise yaml.constructor.ConstructorError(
                     None, None, f'{key.value} is given twice', key.start_mark)
@@ -73,7 +74,7 @@ def parse(text, where):
     """The value of YAML text."""
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:       # ValueError: a date such as 2020-13-45
         mark = getattr(error, 'problem_mark', None)
         line = f', line {mark.line + 1}' if mark else ''
         problem = getattr(error, 'problem', None) or 'not valid'

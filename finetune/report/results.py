@@ -49,8 +49,9 @@ class Results:
             if any(results):
                 self.by_experiment[dataset, name] = list(filter(None, results))
         if not self.by_experiment:
-            raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/; run '
-                             './train.sh first.')
+            left_out = ''.join(f' (left out: {reason})' for reason in self.left_out)
+            raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/'
+                             f'{left_out}; run ./train.sh first.')
 
     def _read(self, folder, expected):
         """The result in a folder; ``None`` if it is not finished, or not of the config."""

@@ -49,7 +49,6 @@ class RunFolder:
     def __init__(self, path: Union[str, Path]):
         self.path = Path(path)
         self.model = self.path / 'model.npz'
-        self.printed = self.path.with_suffix('.txt')    # output of a run of a suite
         self._settings = self.path / 'config.yml'
         self._evaluation = self.path / 'evaluation.yml'
         self._predictions = self.path / 'predictions.csv'
@@ -69,6 +68,11 @@ class RunFolder:
 
     def __str__(self) -> str:
         return str(self.path)
+
+    @property
+    def printed(self) -> Path:
+        """Path of the output of a run of a suite."""
+        return self.path.with_suffix('.txt')
 
     def picture(self, name: str) -> Path:
         """Path of a plot or picture."""
@@ -170,6 +174,9 @@ class RunFolder:
         except BROKEN as error:
             raise InputError(f'{newest}: is not a complete snapshot ({error}); move it away to '
                              'start the run again.')
+        if any('main/accuracy' in entry for entry in trainer.get_extension('LogReport').log):
+            raise InputError(f'{newest}: is of version 0.1; finish the run with that version, or '
+                             'move the snapshot away to start the run again.')
 
     def read_log(self) -> list[dict]:
         """Entries of the log, one per epoch; names of version 0.1 are converted."""

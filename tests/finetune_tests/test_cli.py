@@ -92,6 +92,11 @@ def test_robustness_is_that_of_other_test_images(finished_run):
     assert robustness['shuffled'] == pytest.approx(evaluation['accuracy'])
 
 
+def test_gpu_that_cannot_be(finished_run, capsys):
+    assert fails(capsys, 'evaluate', finished_run, '--gpu', '-7') == (
+        'finetune: --gpu is -7, but must be between -1 and 64.\n')
+
+
 def test_robustness_has_other_test_images(finished_gap, monkeypatch):
     asked = []
 

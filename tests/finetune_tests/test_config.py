@@ -96,6 +96,8 @@ def test_dump_round_trips(write, tmp_path):
     ('model: {encoding: fvec}', "model.encoding is 'fvec', but must be one of gap, fve"),
     ('model: {encoding: gap}\ndata: {parts: GT, missing: mask}',
      'gap needs one slot for every part'),
+    ('data: !!map parts', 'line 1: this is not YAML'),
+    ('data: {root: 2020-13-45}', 'this is not YAML'),
     ('training: {epochs: 3, seed: 1, epochs: 4}',
      'line 1: this is not YAML (epochs is given twice)'),
     ('data: {parts: GT}\nmodel: {}\ndata: {}', 'line 3: this is not YAML (data is given twice)'),
@@ -186,7 +188,7 @@ def test_override_that_nothing_would_read_is_refused(override, write):
     path = write('model: {encoding: gap}')
     with pytest.raises(InputError) as raised:
         config.read_config(path, [override])
-    assert str(raised.value).startswith(f'--set {override}: ')
+    assert str(raised.value).startswith(f'{path}, --set {override}: ')
     assert 'has no effect without' in str(raised.value)
 
 

@@ -356,3 +356,20 @@ def test_there_is_no_network_to_look_at(what, separate, capsys):
     assert run('visualize', what, OUT) == 2
     error = capsys.readouterr().err
     assert 'conventional pipeline' in error and 'config.yml' in error
+
+
+def test_evaluate_never_trains(separate, capsys):
+    shutil.move(CNN.parent, 'elsewhere')
+    before = bytes_of(OUT)
+    assert run('evaluate', OUT) == 2
+    assert f'{CNN}: holds no run of this program' in capsys.readouterr().err
+    assert not CNN.exists() and bytes_of(OUT) == before
+
+
+def test_cnn_that_was_finished_with_other_settings_is_used(separate, capsys):
+    """Its data are what matters to the pipeline."""
+    text = Path('config.yml').read_text()
+    Path('config.yml').write_text(text.replace('epochs: 2', 'epochs: 7', 1))
+    assert text != Path('config.yml').read_text()
+    assert run('train', 'separate.yml') == 0
+    assert 'Fine-tuning' not in capsys.readouterr().out

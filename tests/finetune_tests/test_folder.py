@@ -1,17 +1,23 @@
 """The folder of a run: its states, what it refuses, and files that are whole or not there."""
 import json
-import multiprocessing
 from pathlib import Path
+import shutil
+import subprocess
+import sys
 
+import chainer
 import numpy
 import pytest
 import yaml
 
 from finetune.config import read_config
+from finetune.data import data_sets
 from finetune.errors import InputError
 from finetune.files import atomic, locked
+from finetune.models.part_classifier import build_classifier
 from finetune.models.small_cnn import SmallCNN
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
+from finetune.training.trainer import build_trainer
 
 
 def test_place_of_a_run(tmp_path, monkeypatch):
@@ -136,29 +142,57 @@ def test_weights_that_cannot_be_saved_leave_nothing(tmp_path, monkeypatch):
     assert not folder.is_finished and list(tmp_path.iterdir()) == []
 
 
-def hold(path, is_held, may_end):
-    with locked(path):
-        is_held.set()
-        may_end.wait(60)
+HOLD = """import sys
+from finetune.files import locked
+with locked(sys.argv[1]):
+    print('held', flush=True)
+    sys.stdin.readline()
+"""
 
 
 def test_lock_waits_and_says_so(tmp_path):
-    context = multiprocessing.get_context('spawn')
-    is_held, may_end = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(tmp_path / '.lock', is_held, may_end))
-    process.start()
-    assert is_held.wait(60)
+    process = subprocess.Popen([sys.executable, '-c', HOLD, tmp_path / '.lock'],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == 'held\n'
     waited = []
 
     def on_wait():
-        waited.append(process.is_alive())
-        may_end.set()
+        waited.append(process.poll())
+        process.stdin.write('go on\n')
+        process.stdin.flush()
 
     with locked(tmp_path / '.lock', on_wait):
-        process.join(60)
-    assert waited == [True] and process.exitcode == 0
+        assert process.wait(60) == 0
+    assert waited == [None]
+    process.stdin.close()
+    process.stdout.close()
 
 
 def test_versions_are_saved(finished_run):
     versions = yaml.safe_load((finished_run / 'environment.yml').read_text())
     assert versions['numpy'] == numpy.__version__ and versions['chainer'] == '7.8.1'
+
+
+@pytest.mark.parametrize('place', ['.', '/'])
+def test_any_folder_can_be_asked_whether_it_is_a_run(place):
+    with pytest.raises(InputError, match='holds no run of this program'):
+        RunFolder(place).require_finished()
+
+
+def test_snapshot_of_version_0_1_is_not_resumed(finished_run, tmp_path, write_config):
+    """Its plots have other names, which Chainer's extension would fail on an epoch later."""
+    config = read_config(write_config())
+    shutil.copy(next(finished_run.glob('snapshot_*')), tmp_path / 'snapshot.npz')
+    with numpy.load(tmp_path / 'snapshot.npz') as arrays:
+        arrays = {key: numpy.array(str(value).replace('main/accuracy/both', 'main/accuracy'))
+                  if value.dtype.kind == 'U' else value for key, value in arrays.items()}
+    folder = RunFolder(tmp_path / 'run')
+    folder.path.mkdir()
+    with open(folder.path / 'snapshot_iter_4', 'wb') as file:
+        numpy.savez(file, **arrays)
+    lists = data_sets.load(config.data)
+    trainer = build_trainer(build_classifier(config, lists), config, lists,
+                            chainer.get_device('@numpy'), folder)
+    with pytest.raises(InputError, match='snapshot_iter_4: is of version 0.1; finish'):
+        folder.load_newest_snapshot(trainer)
+    trainer.updater.finalize()

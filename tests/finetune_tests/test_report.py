@@ -528,6 +528,8 @@ def test_report_of_the_same_runs_is_the_same_and_replaces_the_last(results):
 @pytest.mark.parametrize('prepare, problem', [
     (lambda: None, 'results: there is no such folder of results; run ./train.sh first.'),
     (lambda: Path('results').mkdir(), 'results: holds no finished run of an experiment'),
+    (lambda: (write_run('digits', 'gt_fve', 0, 9, 9) / 'model.npz').unlink(),
+     'left out: results/digits/gt_fve/seed0: is not finished); run ./train.sh first.'),
     (lambda: (write_run('digits', 'gt_fve', 0, 9, 9), Path('results/report').mkdir(),
               Path('results/report/thesis.txt').write_text('years')),
      'results/report: holds something other than a report; give another folder with --output.'),
