@@ -50,7 +50,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path, what='a config has the sections data, model and training'):
+def read_yaml(path):
     """Reads a file of name: value pairs as a dict.
 
     Raises:
@@ -66,7 +66,7 @@ def read_yaml(path, what='a config has the sections data, model and training'):
         raise InputError(f'{path}: cannot be read ({error}).')
     tree = parse(text, str(path))
     if tree is not None and not isinstance(tree, dict):
-        raise InputError(f'{path}: {what}.')
+        raise InputError(f'{path}: a config has the sections data, model and training.')
     return tree or {}
 
 

@@ -125,8 +125,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def opened(self, config: Config) -> Iterator[None]:
-        """Makes the folder and locks it: other processes wait."""
-        self.check(config)
+        """Makes the folder and locks it: other processes wait, after which it is checked again."""
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path / '.lock', lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
