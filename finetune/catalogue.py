@@ -66,15 +66,16 @@ DATA_SETS: dict[str, DataSet] = {
 }
 
 LOCAL_FEATURES = 'finetune.models.encodings:local_features'
-MIXTURE = 'n_components', 'norm_filter', 'normalization', 'l2_normalize', 'var_floor'
+FISHER_VECTOR = ('n_components', 'norm_filter', 'normalization', 'l2_normalize', 'scaling',
+                 'only_mean', 'var_floor', 'comp_size', 'post_fve_size', 'aux_lambda')
 
 ENCODINGS: dict[str, Encoding] = {
     'gap': Encoding('finetune.models.encodings:gap', 'finetune.models.encodings:conv_maps',
                     needs_all_parts=True),
     'fve': Encoding('finetune.models.encodings:fve', LOCAL_FEATURES,
-                    (*MIXTURE, 'ema_decay', 'init'), has_mixture=True),
-    'gradient_fve': Encoding('finetune.models.encodings:gradient_fve', LOCAL_FEATURES, MIXTURE,
-                             has_mixture=True),
+                    (*FISHER_VECTOR, 'ema_decay', 'init'), has_mixture=True),
+    'gradient_fve': Encoding('finetune.models.encodings:gradient_fve', LOCAL_FEATURES,
+                             FISHER_VECTOR, has_mixture=True),
 }
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -18,6 +18,10 @@ POINTS = Needs('boxes around points (data.parts GT or GT2, or data.missing centr
                or config.data.has_parts and config.data.missing == 'centre')
 SQUARE = Needs('data.parts CS_PARTS and a data.box_frame',
                lambda config: BOXES.holds(config) and config.data.box_frame > 0)
+ADAPTIVE = Needs('training.joint true and training.optimizer rmsprop or adam', lambda config:
+                 config.training.joint and config.training.optimizer != 'sgd')
+RMSPROP = Needs('training.joint true and training.optimizer rmsprop', lambda config:
+                config.training.joint and config.training.optimizer == 'rmsprop')
 JOINT = Needs('training.joint true', lambda config: config.training.joint)
 SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
 
@@ -31,6 +35,11 @@ def of_encoding(name, needs=None):
         return (name in ENCODINGS[config.model.encoding].settings
                 and (needs is None or needs.holds(config)))
     return Needs(text, holds)
+
+
+AUXILIARY = of_encoding('aux_lambda', Needs(
+    'training.joint true and model.aux_lambda above 0', lambda config:
+    config.training.joint and config.model.aux_lambda > 0))
 
 
 @dataclass
@@ -54,8 +63,9 @@ class Data:
                                  choices=('crop', 'squash'), needs=SQUARE)
     missing: str = setting('zero', 'hidden parts: zero features, mask (left out), centre crop',
                            choices=('zero', 'mask', 'centre'), needs=PARTS)
-    order: str = setting('ordered', 'of the parts; shuffled: one permutation per image, by seed',
-                         choices=('ordered', 'shuffled'), needs=PARTS)
+    order: str = setting('ordered', 'of the parts; shuffled: a permutation per image and epoch, by '
+                         'seed; shuffled_once: one per image for the whole run',
+                         choices=('ordered', 'shuffled', 'shuffled_once'), needs=PARTS)
     input_size: int = setting(299, 'pixels, global image', between=(16, 4096))
     part_input_size: int = setting(299, 'pixels, part crops', between=(16, 4096), needs=PARTS)
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
@@ -85,6 +95,22 @@ class Model:
                                  needs=of_encoding('normalization'))
     l2_normalize: bool = setting(False, 'Fisher vectors to unit length',
                                  needs=of_encoding('l2_normalize', JOINT))
+    scaling: bool = setting(True, 'Fisher vectors to the size that average-pooled features have in '
+                            'the first training batch', needs=of_encoding('scaling', JOINT))
+    only_mean: bool = setting(False, 'only the mean part of Fisher vectors, their first K D values',
+                              needs=of_encoding('only_mean', JOINT))
+    comp_size: int = setting(0, 'channels of a 1 x 1 convolution before the encoding; 0: none; -1: '
+                             'as many as the ConvMaps have', between=(-1, 65536),
+                             needs=of_encoding('comp_size', JOINT))
+    post_fve_size: int = setting(0, 'size of a linear layer and ReLU after the encoding; 0: none; '
+                                 '-1: the size of the encoding', between=(-1, 65536),
+                                 needs=of_encoding('post_fve_size', JOINT))
+    aux_lambda: float = setting(0., "weight of an auxiliary head's loss in that of the part stream, "
+                                'which it does not predict with; 0: none', between=(0, 1),
+                                needs=of_encoding('aux_lambda', JOINT))
+    aux_rate: float = setting(.5, 'aux_lambda is multiplied by this ...', between=(0, 1),
+                              needs=AUXILIARY)
+    aux_step: int = setting(20, '... every so many epochs', between=(1, 100000), needs=AUXILIARY)
     init: str = setting('kmeans', 'of the mixture', choices=('kmeans', 'random'),
                         needs=of_encoding('init', JOINT))
     var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
@@ -103,10 +129,15 @@ class Training:
     epochs: int = setting(60, 'passes over the training images', between=(1, 100000), needs=JOINT)
     optimizer: str = setting('rmsprop', 'sgd has momentum 0.9',
                              choices=('rmsprop', 'adam', 'sgd'), needs=JOINT)
+    rmsprop_alpha: float = setting(.9, 'decay of the mean square of the gradients',
+                                   between=(0, 1 - 1e-9), needs=RMSPROP)
+    epsilon: float = setting(1e-6, 'added to the root of the mean square of the gradients',
+                             between=(0, 1), needs=ADAPTIVE)
     learning_rate: float = setting(1e-4, 'at the beginning', between=(1e-12, 100), needs=JOINT)
     lr_factor: float = setting(.1, 'the learning rate is multiplied by this ...', between=(0, 1),
                                needs=JOINT)
-    lr_epochs: list[int] = setting([20, 40], '... after these epochs', needs=JOINT)
+    lr_epochs: list[int] = setting([20, 40], '... after these epochs ...', needs=JOINT)
+    lr_target: float = setting(0., '... but not below this', between=(0, 100), needs=JOINT)
     update_size: int = setting(64, 'images per update of the weights', between=(1, 100000),
                                needs=JOINT)
     batch_size: int = setting(8, 'images per forward pass; gradients are accumulated',
@@ -170,10 +201,15 @@ def read_config(path, overrides=()):
 def restore_config(path):
     """Reads the settings of a run as :func:`dump` wrote them.
 
-    Settings without effect are allowed: version 0.1 wrote them, too.
+    Settings without effect are allowed: version 0.1 wrote them, too. What version 0.2 did not name
+    is what it did.
     """
     config = Config()
-    fill(config, read_yaml(path), str(path))
+    config.training.epsilon, config.training.rmsprop_alpha = 1e-8, .99      # Chainer's
+    config.model.scaling = False
+    in_file = fill(config, read_yaml(path), str(path))
+    if 'training.lr_target' not in in_file and config.data.order == 'shuffled':
+        config.data.order = 'shuffled_once'
     check(config, str(path))
     return config
 

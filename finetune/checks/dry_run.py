@@ -1,10 +1,10 @@
 """Settings, counts and shapes of an experiment, without training."""
 import chainer
 
+from finetune.catalogue import ENCODINGS
 from finetune.config import dump, read_config
 from finetune.data import data_sets
 from finetune.data.dataset import collate, PartDataset
-from finetune.models.encodings import local_features
 from finetune.models.part_classifier import build_classifier
 
 
@@ -38,8 +38,9 @@ def _shapes(model, img, parts, visible, label, config):
         yield 'visible part crops', parts.shape
         conv_map = model.part_conv_maps(parts, visible)
         yield 'ConvMaps of parts', conv_map.shape
-        n, t, size = local_features(conv_map, visible, config.data.missing)[0].shape
-        yield 'local features', (n, t, size)
+        if ENCODINGS[config.model.encoding].has_mixture:
+            n, t, size = model.encoder_input(conv_map, visible)[0].shape
+            yield 'local features', (n, t, size)
         if not config.training.joint:
             size = min(size, config.model.pca_size)
             yield 'after PCA', (n, t, size)

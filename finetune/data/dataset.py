@@ -55,7 +55,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
         image = transforms.read_image(record.path)
         img = self._transform(image, self.settings.input_size, random)
-        _, boxes, visible = self.part_boxes(i, image.shape[1:])
+        _, boxes, visible = self.part_boxes(i, image.shape[1:], epoch)
         size = self.settings.part_input_size
         parts = numpy.empty((visible.sum(), 3, size, size), numpy.float32)
         for part, bbox in zip(parts, boxes[visible]):
@@ -69,19 +69,20 @@ class PartDataset(chainer.dataset.DatasetMixin):
         sizes = [self.settings.input_size] + n_parts * [self.settings.part_input_size]
         return sum(3 * 4 * size ** 2 for size in sizes) + n_parts
 
-    def part_boxes(self, i, image_size):
+    def part_boxes(self, i, image_size, epoch=0):
         """Order, boxes and visibility of the parts of an image.
 
         Args:
             i (int): Index of the image.
             image_size (tuple of int): Its height and width in pixels.
+            epoch (int): The epoch, which may change the order.
 
         Returns:
             tuple of arrays: Numbers of the parts, shape (P,), as in the data set's part names;
             their boxes, shape (P, 4), pixels; and which of them are cropped, shape (P,), bool.
 
         """
-        record, order, visible = self.records[i], self._part_order(i), self._visible(i)
+        record, order, visible = self.records[i], self._part_order(i, epoch), self._visible(i)
         boxes = cropping.part_boxes(record.locations, visible, image_size, self.settings)
         if self.settings.missing == 'centre':       # hidden parts have their box there
             visible = numpy.ones_like(visible)
@@ -101,13 +102,14 @@ class PartDataset(chainer.dataset.DatasetMixin):
         random = numpy.random.RandomState([self.seed, HIDING, self.train, i])
         return visible & (random.uniform(size=len(visible)) >= self.hide)
 
-    def _part_order(self, i):
+    def _part_order(self, i, epoch):
         n_parts = len(self.records[i].visible)
         if not self.settings.has_parts:
             return numpy.arange(0)
         if self.settings.order == 'ordered':
             return numpy.arange(n_parts)
-        random = numpy.random.RandomState([self.seed, PART_ORDER, self.train, i])
+        when = [] if self.settings.order == 'shuffled_once' else [epoch]
+        random = numpy.random.RandomState([self.seed, PART_ORDER, self.train, *when, i])
         return random.permutation(n_parts)
 
 

@@ -7,8 +7,10 @@ import chainer.links as L
 import numpy
 
 from finetune.catalogue import ARCHITECTURES, ENCODINGS
+from finetune.models.scaling import Scaling
 
-# Terms of the loss: both streams together, and each alone.
+# Terms of the loss: both streams together, and each alone. The part stream's includes that of its
+# auxiliary head.
 LOSS_WEIGHTS = {'both': .5, 'global': .25, 'parts': .25}
 
 
@@ -19,7 +21,12 @@ class PartClassifier(chainer.Chain):
     The global stream is CNN -> global average pooling -> linear. The part stream has a CNN of its
     own, which sees all part crops of a batch at once; the local features of all parts of an image
     are encoded as one vector, which goes through a linear layer. The scores of both streams are
-    summed.
+    summed. Fisher vectors are brought to the size of average-pooled features on their way
+    (:class:`~finetune.models.scaling.Scaling`).
+
+    Three layers of the authors' code are there if the settings ask for them: a 1 x 1 convolution
+    before the encoding, a linear layer with ReLU after it, and an auxiliary head on the
+    average-pooled ConvMaps of the parts, which has its share in the loss only.
 
     Args:
         settings (finetune.config.Model): Architecture and encoding.
@@ -35,6 +42,8 @@ class PartClassifier(chainer.Chain):
         super().__init__()
         self.n_parts = n_parts
         self.missing = missing
+        self.settings = settings
+        self.aux_lambda = settings.aux_lambda       # decays during training
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
         encoding = ENCODINGS[settings.encoding]
@@ -43,10 +52,24 @@ class PartClassifier(chainer.Chain):
             self.global_head = _head(n_features, n_classes)
             if n_parts > 0:
                 self.part_cnn = cnn()
-                self.encoder = resolve_name(encoding.layer)(settings, n_features, n_parts, seed)
-                self.part_head = _head(self.encoder.out_size, n_classes)
-        self.encoder_input = resolve_name(encoding.input)
-        self.l2_normalize = settings.l2_normalize
+                self._add_part_stream(encoding, n_features, n_classes, seed)
+        self._encoder_input = resolve_name(encoding.input)
+
+    def _add_part_stream(self, encoding, n_features, n_classes, seed):
+        settings, n_channels = self.settings, n_features
+        if settings.comp_size:
+            n_channels = n_features if settings.comp_size < 0 else settings.comp_size
+            self.compression = L.Convolution2D(n_features, n_channels, ksize=1)
+        self.encoder = resolve_name(encoding.layer)(settings, n_channels, self.n_parts, seed)
+        size = self.encoder.out_size // (2 if settings.only_mean else 1)
+        if encoding.has_mixture and settings.scaling:
+            self.scaling = Scaling()
+        if settings.post_fve_size:
+            in_size, size = size, size if settings.post_fve_size < 0 else settings.post_fve_size
+            self.post_fve = _head(in_size, size)
+        self.part_head = _head(size, n_classes)
+        if settings.aux_lambda:
+            self.aux_head = L.Linear(self.n_parts * n_features, n_classes)
 
     def scores(self, img, parts, visible):
         """Class scores by stream.
@@ -58,20 +81,39 @@ class PartClassifier(chainer.Chain):
 
         Returns:
             dict of chainer.Variable: Scores (N, n_classes) by stream: ``'both'``, the sum of
-            all streams; with parts also ``'global'`` and ``'parts'``, either stream alone.
+            all streams; with parts also ``'global'`` and ``'parts'``, either stream alone; in
+            training also ``'aux'``, of the auxiliary head if there is one.
 
         """
         global_scores = self.global_head(F.mean(self.global_cnn(img), axis=(2, 3)))
         if self.n_parts == 0:
             return {'both': global_scores}
-        part_scores = self.part_head(self.encode(self.part_conv_maps(parts, visible), visible))
-        return {'both': global_scores + part_scores, 'global': global_scores,
-                'parts': part_scores}
+        conv_map = self.part_conv_maps(parts, visible)
+        part_scores = self.part_head(self.encode(conv_map, visible))
+        scores = {'both': global_scores + part_scores, 'global': global_scores,
+                  'parts': part_scores}
+        if self.settings.aux_lambda and chainer.config.train:
+            pooled = F.mean(conv_map, axis=(2, 3))                          # (N P, C)
+            scores['aux'] = self.aux_head(F.reshape(pooled, (len(visible), -1)))
+        return scores
 
     def encode(self, conv_map, visible):
         """One vector per image from the ConvMaps of all its parts (N P, C, h', w')."""
-        encoding = self.encoder(*self.encoder_input(conv_map, visible, self.missing))
-        return F.normalize(encoding) if self.l2_normalize else encoding
+        encoding = self.encoder(*self.encoder_input(conv_map, visible))
+        if self.settings.only_mean:
+            encoding = encoding[:, :self.encoder.out_size // 2]
+        if self.settings.l2_normalize:
+            encoding = F.normalize(encoding)
+        if hasattr(self, 'scaling'):
+            encoding = self.scaling(encoding, conv_map.array.mean(axis=(2, 3)))
+        return F.relu(self.post_fve(encoding)) if self.settings.post_fve_size else encoding
+
+    def encoder_input(self, conv_map, visible):
+        """Arguments of the encoding's layer: local features and their mask, or ConvMaps."""
+        if self.settings.comp_size:
+            conv_map = self.compression(conv_map)
+            conv_map *= visible.reshape(-1, 1, 1, 1).astype(conv_map.dtype)    # no bias of hidden
+        return self._encoder_input(conv_map, visible, self.missing)
 
     def part_conv_maps(self, parts, visible):
         """ConvMaps of all parts, shape (N P, C, h', w'); zeros for hidden ones.
@@ -94,7 +136,7 @@ class PartClassifier(chainer.Chain):
     def forward(self, img, parts, visible, label, label_smoothing=0.):
         """Loss of a batch (:func:`stream_loss`); reports accuracies and the encoding's state."""
         scores = self.scores(img, parts, visible)
-        loss = stream_loss(scores, label, label_smoothing)
+        loss = stream_loss(scores, label, label_smoothing, self.aux_lambda)
         chainer.report({'loss': loss, **{f'accuracy/{stream}': F.accuracy(score, label)
                                          for stream, score in scores.items()}}, self)
         if self.n_parts > 0:
@@ -117,19 +159,29 @@ def _slots(visible, n_visible):
     return rows.astype(numpy.int32)
 
 
-def stream_loss(scores, label, label_smoothing=0.):
+def stream_loss(scores, label, label_smoothing=0., aux_lambda=0.):
     """Loss of both streams g and p and of their sum.
 
     .. math::
 
         L = \\frac{1}{2} CE(g + p) + \\frac{1}{4} CE(g) + \\frac{1}{4} CE(p),
 
-    the aggregation of the authors' first experiments; CE(g) alone without parts.
+    the aggregation of the authors' first experiments; CE(g) alone without parts. With an auxiliary
+    head a, CE(p) becomes
+
+    .. math::
+
+        (1 - \\lambda_{aux}) CE(p) + \\lambda_{aux} CE(a).
+
+    Differs from the authors' code: the released one has (CE(g) + CE(p)) / 2, with the auxiliary
+    head in CE(p) as here; that of their first experiments also predicted with the auxiliary head,
+    p being (1 - lambda) times the scores of the Fisher vector plus lambda times those of the head.
 
     Args:
         scores (dict of chainer.Variable): See :meth:`PartClassifier.scores`.
         label (array): Classes, shape (N,), int32.
         label_smoothing (float): Share of the target spread evenly over all classes.
+        aux_lambda (float): Weight of the auxiliary head.
 
     Returns:
         chainer.Variable: The loss.
@@ -139,6 +191,8 @@ def stream_loss(scores, label, label_smoothing=0.):
               for stream, score in scores.items()}
     if len(losses) == 1:
         return losses['both']
+    if 'aux' in losses:
+        losses['parts'] = (1 - aux_lambda) * losses['parts'] + aux_lambda * losses.pop('aux')
     return sum(LOSS_WEIGHTS[stream] * loss for stream, loss in losses.items())
 
 

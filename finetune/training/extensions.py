@@ -38,33 +38,37 @@ class Evaluator(extensions.Evaluator):
         return observation
 
 
-class LearningRateSteps(extension.Extension):
+class Steps(extension.Extension):
 
-    """Multiplies the learning rate by a factor after each of some epochs.
+    """Multiplies a value, such as the learning rate, by a factor after each of some epochs.
 
     In place of Chainer's ``ExponentialShift`` with a ``ManualScheduleTrigger``, which forgets the
-    learning rate of a run that is resumed after the last step.
+    value of a run that is resumed after the last step.
 
     Args:
-        attribute (str): Attribute of the optimizer, ``'lr'`` or ``'alpha'``.
+        target: Has the value, as an optimizer has its learning rate.
+        attribute (str): Name of the value.
         initial (float): Value at the beginning.
         factor (float): Multiplies the value at every step.
-        epochs (list of int): The epochs after which there is a step.
+        epochs (iterable of int): The epochs after which there is a step.
+        smallest (float): Lower bound of the value.
 
     """
 
     trigger = 1, 'epoch'
 
-    def __init__(self, attribute, initial, factor, epochs):
+    def __init__(self, target, attribute, initial, factor, epochs, smallest=0.):
+        self.target = target
         self.attribute = attribute
         self.initial = initial
         self.factor = factor
         self.epochs = epochs
+        self.smallest = smallest
 
     def __call__(self, trainer):
         n_steps = sum(epoch <= trainer.updater.epoch for epoch in self.epochs)
-        setattr(trainer.updater.get_optimizer('main'), self.attribute,
-                self.initial * self.factor ** n_steps)
+        value = self.initial * self.factor ** n_steps
+        setattr(self.target, self.attribute, max(value, self.smallest))
 
     def initialize(self, trainer):
         self(trainer)

@@ -69,5 +69,5 @@ class JointLearning:
     def _robustness(self):
         """Accuracy with some of the visible parts hidden, and with parts in random order."""
         hidden = {hide: self._predict(self.config, hide).accuracies for hide in HIDE}
-        shuffled = replace(self.config, data=replace(self.config.data, order='shuffled'))
+        shuffled = replace(self.config, data=replace(self.config.data, order='shuffled_once'))
         return {'hidden': hidden, 'shuffled': self._predict(shuffled).accuracies}

@@ -6,12 +6,15 @@ from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.loading import iterate
 from finetune.runs.predictions import iterate_test_images
 from finetune.training.extensions import (
-    Evaluator, LearningRateSteps, show_progress, stop_on_non_number)
+    Evaluator, show_progress, Steps, stop_on_non_number)
 from finetune.training.updater import AccumulatingUpdater
 
-OPTIMIZERS = {'rmsprop': lambda lr: chainer.optimizers.RMSprop(lr),
-              'adam': lambda lr: chainer.optimizers.Adam(lr),
-              'sgd': lambda lr: chainer.optimizers.MomentumSGD(lr, momentum=.9)}
+# Functions of the section ``training``.
+OPTIMIZERS = {
+    'rmsprop': lambda settings: chainer.optimizers.RMSprop(
+        settings.learning_rate, settings.rmsprop_alpha, settings.epsilon),
+    'adam': lambda settings: chainer.optimizers.Adam(settings.learning_rate, eps=settings.epsilon),
+    'sgd': lambda settings: chainer.optimizers.MomentumSGD(settings.learning_rate, momentum=.9)}
 
 PLOTS = {
     'accuracy': ['main/accuracy/both', *(f'validation/main/accuracy/{stream}'
@@ -26,7 +29,7 @@ PLOTS = {
 def build_updater(model, config, lists, device):
     """Updater with the training images and the optimiser."""
     settings = config.training
-    optimizer = OPTIMIZERS[settings.optimizer](settings.learning_rate).setup(model)
+    optimizer = OPTIMIZERS[settings.optimizer](settings).setup(model)
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
     dataset = PartDataset(lists.train, config.data, train=True, seed=settings.seed)
     iterator = iterate(dataset, settings.update_size, settings.workers,
@@ -44,8 +47,12 @@ def build_trainer(model, config, lists, device, folder):
     updater = build_updater(model, config, lists, device)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
-    trainer.extend(LearningRateSteps(
-        attribute, settings.learning_rate, settings.lr_factor, settings.lr_epochs))
+    trainer.extend(Steps(updater.get_optimizer('main'), attribute, settings.learning_rate,
+                         settings.lr_factor, settings.lr_epochs, settings.lr_target), name='lr_steps')
+    if config.model.aux_lambda:
+        every = range(config.model.aux_step, settings.epochs, config.model.aux_step)
+        trainer.extend(Steps(model, 'aux_lambda', config.model.aux_lambda, config.model.aux_rate,
+                             every), name='aux_steps')
     trainer.extend(Evaluator(iterate_test_images(config, lists), model, device))
     trainer.extend(extensions.observe_value(
         'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), attribute)))

@@ -119,7 +119,7 @@ def look(model, example, device):
     _, parts, visible, _ = collate([example], device)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         conv_map = model.part_conv_maps(parts, visible)
-    x, mask = model.encoder_input(conv_map, visible, model.missing)
+        x, mask = model.encoder_input(conv_map, visible)
     counts = masking.counting_features(x.array, mask, model.encoder.norm_filter)
     x = x.array[0].astype(numpy.float64)
     resp = gmm.responsibilities(x, *model.encoder.mixture)

@@ -156,12 +156,19 @@ NOT_READ = [      # settings without effect, and what they would need
     *((f'model: {{pretrained: cnn.yml}}\ntraining: {{joint: false, {name}: {value}}}',
        f'training.{name}', 'training.joint true')
       for name, value in {'epochs': 3, 'optimizer': 'sgd', 'learning_rate': .1, 'lr_factor': .1,
-                          'lr_epochs': [1], 'update_size': 8, 'batch_size': 4,
+                          'lr_epochs': [1], 'lr_target': 0, 'update_size': 8, 'batch_size': 4,
                           'label_smoothing': 0, 'weight_decay': 0}.items()),
     *((f'{section}: {{{name}: {value}}}\ntraining: {{joint: false}}', f'{section}.{name}',
        'training.joint true') for section, name, value in (
            ('data', 'flip', 'false'), ('data', 'colour_jitter', 0), ('model', 'ema_decay', .5),
-           ('model', 'init', 'random'), ('model', 'l2_normalize', 'true'))),
+           ('model', 'init', 'random'), ('model', 'l2_normalize', 'true'),
+           ('model', 'scaling', 'false'), ('model', 'only_mean', 'true'), ('model', 'comp_size', 8), ('model', 'post_fve_size', 8),
+           ('model', 'aux_lambda', .5))),
+    *((f'model: {{{name}: {value}}}', f'model.{name}', 'model.aux_lambda above 0')
+      for name, value in {'aux_rate': .1, 'aux_step': 5}.items()),
+    ('training: {optimizer: sgd, epsilon: 0.1}', 'training.epsilon', 'rmsprop or adam'),
+    ('training: {optimizer: adam, rmsprop_alpha: 0.5}', 'training.rmsprop_alpha',
+     'training.optimizer rmsprop'),
 ]
 
 
@@ -225,6 +232,15 @@ def test_settings_of_a_run_of_version_0_1_are_read(write):
     with pytest.raises(InputError):
         config.read_config(write(text))
     assert config.restore_config(write(text)).model.encoding == 'gap'
+
+
+def test_settings_of_a_run_of_version_0_2_mean_what_it_did(write):
+    restored = config.restore_config(write('data: {order: shuffled}\ntraining: {epochs: 3}'))
+    assert restored.data.order == 'shuffled_once'
+    assert (restored.training.epsilon, restored.training.rmsprop_alpha) == (1e-8, .99)
+    assert not restored.model.scaling
+    today = config.read_config(write('data: {order: shuffled}'))
+    assert config.differences(config.restore_config(write(config.dump(today))), today) == []
 
 
 def test_encodings_read_settings_that_there_are():

@@ -73,12 +73,13 @@ def test_augmentation_is_a_function_of_seed_epoch_and_image(records):
     assert not equal(first[3], PartDataset(records, settings(), train=True, seed=1)[3])
 
 
-def test_shuffled_parts_keep_one_order_per_image(records):
+@pytest.mark.parametrize('order, n_orders', [('shuffled', 3), ('shuffled_once', 1)])
+def test_parts_are_shuffled_in_every_epoch_or_once(records, order, n_orders):
     points = numpy.arange(30, dtype='f').reshape(15, 2) + 9
     marked = [record._replace(locations=points, visible=numpy.ones(15, dtype=bool))
               for record in records]
     ordered = PartDataset(marked, settings(), train=False, seed=0)
-    shuffled = PartDataset(marked, settings(order='shuffled'), train=False, seed=0)
+    shuffled = PartDataset(marked, settings(order=order), train=False, seed=0)
     orders = []
     for i in range(4):
         crops = {part.tobytes(): p for p, part in enumerate(ordered[i][1])}
@@ -87,6 +88,9 @@ def test_shuffled_parts_keep_one_order_per_image(records):
         assert equal(shuffled[i], shuffled[i])
         orders.append(tuple(order))
     assert len(set(orders)) == 4 and tuple(range(15)) not in orders
+    in_epochs = {tuple(part.tobytes() for part in shuffled[epoch * len(shuffled)][1])
+                 for epoch in range(3)}
+    assert len(in_epochs) == n_orders
 
 
 def test_visibility_is_shuffled_with_the_parts(records):

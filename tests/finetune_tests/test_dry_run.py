@@ -62,7 +62,10 @@ def check(path, roots, capsys, monkeypatch):
                'CS_PARTS': N_BOXES}[data.parts]
     assert shapes['visible part crops'].endswith(' x 3 x 299 x 299')
     assert shapes['ConvMaps of parts'] == f'{2 * n_parts} x {N_FEATURES} x 8 x 8'
-    assert shapes['local features'] == f'2 x {64 * n_parts} x {N_FEATURES}'
+    if model.encoding == 'gap':
+        assert 'local features' not in shapes
+    else:
+        assert shapes['local features'] == f'2 x {64 * n_parts} x {N_FEATURES}'
     if settings.training.joint:
         size = (n_parts if model.encoding == 'gap' else 2 * model.n_components) * N_FEATURES
         assert shapes['encoding'] == f'2 x {size}' and shapes['class scores'] == '2 x 3'

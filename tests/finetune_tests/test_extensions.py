@@ -12,8 +12,7 @@ from finetune.data import file_lists
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.predictions import iterate_test_images, predict
-from finetune.training.extensions import (
-    Evaluator, LearningRateSteps, print_epoch, stop_on_non_number)
+from finetune.training.extensions import Evaluator, print_epoch, Steps, stop_on_non_number
 
 
 def trainer_at(epoch, model=None, **observation):
@@ -25,7 +24,7 @@ def trainer_at(epoch, model=None, **observation):
 @pytest.mark.parametrize('epoch, expected', [(0, 1), (1, 1), (2, .1), (4, .1), (5, .01), (9, .01)])
 def test_learning_rate_is_a_function_of_the_epoch(epoch, expected):
     trainer, optimizer = trainer_at(epoch)
-    LearningRateSteps('lr', 1, .1, [2, 5]).initialize(trainer)
+    Steps(optimizer, 'lr', 1, .1, [2, 5]).initialize(trainer)
     assert optimizer.lr == pytest.approx(expected)
 
 
@@ -38,7 +37,7 @@ def test_steps_are_those_of_chainers_exponential_shift(tmp_path):
             iterator, optimizer, loss_func=lambda x: chainer.functions.sum(optimizer.target(x)))
         trainer = chainer.training.Trainer(updater, (6, 'epoch'), str(tmp_path))
         if extension == 'ours':
-            trainer.extend(LearningRateSteps('lr', 1, .1, [2, 5]))
+            trainer.extend(Steps(optimizer, 'lr', 1, .1, [2, 5]))
         else:
             trainer.extend(extensions.ExponentialShift('lr', .1, init=1),
                            trigger=chainer.training.triggers.ManualScheduleTrigger([2, 5], 'epoch'))

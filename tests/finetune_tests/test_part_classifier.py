@@ -72,6 +72,84 @@ def test_loss_against_scipy():
         numpy.testing.assert_allclose(alone.array, cross_entropy(g, smoothing), rtol=1e-12)
 
 
+def test_loss_with_an_auxiliary_head_against_scipy():
+    random = numpy.random.RandomState(0)
+    g, p, a = random.randn(3, N, CLASSES)
+    label = random.randint(CLASSES, size=N)
+    scores = {'both': g + p, 'global': g, 'parts': p, 'aux': a}
+    ce = {stream: -log_softmax(score, axis=1)[numpy.arange(N), label].mean()
+          for stream, score in scores.items()}
+    expected = (.5 * ce['both'] + .25 * ce['global'] + .25 * (.7 * ce['parts'] + .3 * ce['aux']))
+    variables = {stream: chainer.Variable(score) for stream, score in scores.items()}
+    loss = stream_loss(variables, label.astype('i'), aux_lambda=.3)
+    numpy.testing.assert_allclose(loss.array, expected, rtol=1e-12)
+
+
+def test_auxiliary_head_is_linear_on_pooled_conv_maps_and_does_not_predict():
+    model = classifier('fve', aux_lambda=.5)
+    img, parts, visible, label = batch()
+    with chainer.no_backprop_mode():
+        conv_map = model.part_conv_maps(parts, visible).array
+    scores = model.scores(img, parts, visible)
+    pooled = conv_map.mean(axis=(2, 3)).reshape(N, -1)
+    expected = pooled @ model.aux_head.W.array.T + model.aux_head.b.array
+    numpy.testing.assert_allclose(scores['aux'].array, expected, rtol=1e-3, atol=1e-4)
+    numpy.testing.assert_array_equal(
+        scores['both'].array, scores['global'].array + scores['parts'].array)
+    with chainer.using_config('train', False):
+        assert set(model.scores(img, parts, visible)) == {'both', 'global', 'parts'}
+    model.cleargrads()
+    model(img, parts, visible, label).backward()
+    assert numpy.abs(model.aux_head.W.grad).max() > 0
+
+
+@pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
+def test_layers_before_and_after_the_encoding(encoding):
+    model = classifier(encoding, comp_size=8, post_fve_size=20, norm_filter=False, missing='mask')
+    _, parts, visible, _ = batch()
+    parts, visible = hide(parts, visible, HIDDEN)
+    encode_in_training(model, parts, visible)
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        conv_map = model.part_conv_maps(parts, visible)
+        x, mask = model.encoder_input(conv_map, visible)
+        fv = model.encoder(x, mask).array
+        encoding = model.encode(conv_map, visible).array
+    weight, bias = model.compression.W.array[:, :, 0, 0], model.compression.b.array
+    bias[...] = 0
+    local = conv_map.array.transpose(0, 2, 3, 1).reshape(N, -1, conv_map.shape[1])
+    numpy.testing.assert_allclose(x.array, local @ weight.T, rtol=1e-3, atol=1e-4)
+    assert fv.shape == (N, 2 * 2 * 8) and encoding.shape == (N, 20)
+    expected = float(model.scaling.scale) * fv @ model.post_fve.W.array.T
+    numpy.testing.assert_allclose(encoding, numpy.maximum(expected, 0), rtol=1e-3, atol=1e-4)
+
+
+def test_sizes_of_the_layers_that_follow_others():
+    model = classifier('fve', comp_size=-1, post_fve_size=-1, only_mean=True)
+    c = ARCHITECTURES['small_cnn'].n_features
+    assert model.compression.W.shape == (c, c, 1, 1)
+    assert model.post_fve.W.shape == (2 * c, 2 * c) and model.part_head.W.shape == (CLASSES, 2 * c)
+    _, parts, visible, _ = batch()
+    assert encode(model, parts, visible).shape == (N, 2 * c)
+
+
+def test_compressed_features_of_hidden_parts_are_zeros():
+    model = classifier('fve', comp_size=8)
+    _, parts, visible, _ = batch()
+    parts, visible = hide(parts, visible, HIDDEN)
+    model.compression.b.array[...] = 1
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        x, _ = model.encoder_input(model.part_conv_maps(parts, visible), visible)
+    per_part = x.array.reshape(N * P, -1)
+    assert not per_part[~visible.ravel()].any() and per_part[visible.ravel()].any(axis=1).all()
+
+
+def test_mean_part_of_the_fisher_vector_alone():
+    _, parts, visible, _ = batch()
+    vectors = [encode(classifier('fve', only_mean=only_mean), parts, visible)
+               for only_mean in (False, True)]
+    numpy.testing.assert_array_equal(vectors[1], vectors[0][:, :vectors[0].shape[1] // 2])
+
+
 def test_scores_of_both_streams_are_their_sum():
     model = classifier('fve')
     with chainer.using_config('train', False):

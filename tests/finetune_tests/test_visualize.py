@@ -113,7 +113,7 @@ def test_responsibilities_are_those_of_the_encoding(lists, missing, encoding):
     _, parts, visible, _ = collate([dataset[index]])
     with chainer.using_config('train', False):
         conv_map = model.part_conv_maps(parts, visible)
-        fv = model.encode(conv_map, visible).array[0]
+        fv = model.encoder(*model.encoder_input(conv_map, visible)).array[0]
     x = conv_map.array.transpose(0, 2, 3, 1)        # (P, h, w, C)
     assert owners.counts[visible[0]].any() and not owners.counts[~visible[0]].any()
     # The mean part of the Fisher vector (Eq. 13). Hidden features have zero norm: filtered out.

@@ -1,0 +1,79 @@
+"""Fisher vectors are brought to the size of average-pooled features."""
+import chainer
+import numpy
+import pytest
+
+from finetune import config
+from finetune.models.part_classifier import PartClassifier
+from finetune.models.scaling import Scaling
+
+N, P, CLASSES = 6, 8, 50
+
+
+def scores_at_the_start(encoding, size=32, **settings):
+    """Scores (N, CLASSES) of the part stream for the first training batch."""
+    numpy.random.seed(0)
+    random = numpy.random.RandomState(0)
+    model = PartClassifier(config.Model(architecture='small_cnn', encoding=encoding, **settings),
+                           CLASSES, P, 'mask', seed=0)
+    img = numpy.zeros((N, 3, 16, 16), 'f')
+    parts = random.uniform(-1, 1, (N, P, 3, 1, 1)) + random.uniform(-1, 1, (N, P, 3, size, size))
+    visible = random.rand(N, P) < .8
+    scores = model.scores(img, parts[visible].astype('f'), visible)
+    return model, scores['parts'].array
+
+
+@pytest.mark.parametrize('settings', [
+    {}, {'n_components': 5}, {'n_components': 20}, {'normalization': 'mean'}, {'var_floor': 1e-2},
+    {'var_floor': 1}, {'var_floor': 100}, {'size': 64}, {'norm_filter': False},
+    {'l2_normalize': True}, {'only_mean': True}, {'comp_size': 8}, {'post_fve_size': 64}])
+@pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
+def test_scores_start_as_those_of_gap(encoding, settings):
+    size = settings.pop('size', 32)
+    _, gap = scores_at_the_start('gap', size)
+    model, fve = scores_at_the_start(encoding, size, **settings)
+    ratio = fve.std() / gap.std()
+    assert .5 < ratio < 2, ratio
+    assert model.scaling.scale.shape == () and model.scaling.scale.dtype == numpy.float32
+
+
+def test_scale_is_the_ratio_of_sizes_in_the_first_training_batch_and_stays():
+    random = numpy.random.RandomState(0)
+    first, second = random.randn(2, 4, 10).astype('f')
+    reference = random.randn(7, 3).astype('f')
+    scaling = Scaling()
+    with chainer.using_config('train', False):
+        numpy.testing.assert_array_equal(scaling(chainer.Variable(first), reference).array, first)
+    expected = (reference.astype('d') ** 2).mean() ** .5 / (first.astype('d') ** 2).mean() ** .5
+    x = chainer.Variable(first)
+    y = scaling(x, reference)
+    numpy.testing.assert_allclose(y.array, expected * first, rtol=1e-5)
+    y.grad = second
+    y.backward()
+    numpy.testing.assert_allclose(x.grad, expected * second, rtol=1e-5)
+    numpy.testing.assert_allclose(scaling(chainer.Variable(second), first).array,
+                                  expected * second, rtol=1e-5)
+
+
+def test_batch_of_zeros_does_not_set_the_scale():
+    scaling, zeros = Scaling(), numpy.zeros((2, 3), 'f')
+    numpy.testing.assert_array_equal(scaling(chainer.Variable(zeros), zeros + 1).array, zeros)
+    assert not scaling.is_set
+    assert (scaling(chainer.Variable(zeros + 2), zeros + 1).array == 1).all() and scaling.is_set
+
+
+def test_float16_neither_overflows_nor_changes_type():
+    scaling = Scaling()
+    x = numpy.full((2, 3), 6e4, numpy.float16)
+    y = scaling(chainer.Variable(x), numpy.ones(3, numpy.float16))
+    assert y.dtype == numpy.float16
+    numpy.testing.assert_allclose(y.array, 1, rtol=1e-2)
+
+
+def test_scale_is_saved_and_not_determined_again(tmp_path):
+    scaling, loaded = Scaling(), Scaling()
+    x = numpy.random.RandomState(0).randn(3, 4).astype('f')
+    y = scaling(chainer.Variable(x), 5 * x)
+    chainer.serializers.save_npz(tmp_path / 'scaling.npz', scaling)
+    chainer.serializers.load_npz(tmp_path / 'scaling.npz', loaded)
+    numpy.testing.assert_array_equal(loaded(chainer.Variable(x), x).array, y.array)
