@@ -48,7 +48,8 @@ def build_trainer(model, config, lists, device, folder):
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
     trainer.extend(Steps(updater.get_optimizer('main'), attribute, settings.learning_rate,
-                         settings.lr_factor, settings.lr_epochs, settings.lr_target), name='lr_steps')
+                         settings.lr_factor, settings.lr_epochs, settings.lr_target),
+                   name='lr_steps')
     if config.model.aux_lambda:
         every = range(config.model.aux_step, settings.epochs, config.model.aux_step)
         trainer.extend(Steps(model, 'aux_lambda', config.model.aux_lambda, config.model.aux_rate,

@@ -162,8 +162,8 @@ NOT_READ = [      # settings without effect, and what they would need
        'training.joint true') for section, name, value in (
            ('data', 'flip', 'false'), ('data', 'colour_jitter', 0), ('model', 'ema_decay', .5),
            ('model', 'init', 'random'), ('model', 'l2_normalize', 'true'),
-           ('model', 'scaling', 'false'), ('model', 'only_mean', 'true'), ('model', 'comp_size', 8), ('model', 'post_fve_size', 8),
-           ('model', 'aux_lambda', .5))),
+           ('model', 'scaling', 'false'), ('model', 'only_mean', 'true'),
+           ('model', 'comp_size', 8), ('model', 'post_fve_size', 8), ('model', 'aux_lambda', .5))),
     *((f'model: {{{name}: {value}}}', f'model.{name}', 'model.aux_lambda above 0')
       for name, value in {'aux_rate': .1, 'aux_step': 5}.items()),
     ('training: {optimizer: sgd, epsilon: 0.1}', 'training.epsilon', 'rmsprop or adam'),
