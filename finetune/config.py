@@ -105,8 +105,8 @@ class Model:
     post_fve_size: int = setting(0, 'size of a linear layer and ReLU after the encoding; 0: none; '
                                  '-1: the size of the encoding', between=(-1, 65536),
                                  needs=of_encoding('post_fve_size', JOINT))
-    aux_lambda: float = setting(0., "weight of an auxiliary head in the part stream's loss; it does "
-                                'not predict; 0: none', between=(0, 1),
+    aux_lambda: float = setting(0., "weight of an auxiliary head in the part stream's loss, none "
+                                'in its prediction', between=(0, 1),
                                 needs=of_encoding('aux_lambda', JOINT))
     aux_rate: float = setting(.5, 'aux_lambda is multiplied by this ...', between=(0, 1),
                               needs=AUXILIARY)
