@@ -58,7 +58,9 @@ class Claim(NamedTuple):
 
 
 def _shuffled(numbers, dataset):
-    return [('gt_fve_shuffled', 'gt_gap_shuffled'), ('gt2_fve_shuffled', 'gt2_gap_shuffled')]
+    return [('gt_fve_shuffled', 'gt_gap_shuffled'),
+            ('gt_fve_shuffled_once', 'gt_gap_shuffled_once'),
+            ('gt2_fve_shuffled', 'gt2_gap_shuffled')]
 
 
 def _same(numbers, dataset):

@@ -28,6 +28,12 @@ def test_learning_rate_is_a_function_of_the_epoch(epoch, expected):
     assert optimizer.lr == pytest.approx(expected)
 
 
+def test_no_step_goes_below_the_smallest_value():
+    trainer, optimizer = trainer_at(9)
+    Steps(optimizer, 'lr', 1, .1, [2, 5], smallest=.05).initialize(trainer)
+    assert optimizer.lr == .05
+
+
 def test_steps_are_those_of_chainers_exponential_shift(tmp_path):
     rates = []
     for extension in ('ours', 'chainers'):

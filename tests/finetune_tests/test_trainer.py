@@ -1,4 +1,6 @@
 """What is put together for training: the first update against one by hand, and the schedule."""
+from types import SimpleNamespace
+
 import chainer
 import numpy
 import pytest
@@ -50,4 +52,29 @@ def test_learning_rate_of_every_optimizer(name, rate, write_config, drawn_birds,
     trainer = build_trainer(make(config, lists), config, lists, CPU, RunFolder(tmp_path / 'run'))
     optimizer = trainer.updater.get_optimizer('main')
     assert getattr(optimizer, rate) == .125
+    trainer.updater.finalize()
+
+
+@pytest.mark.parametrize('settings, expected', [
+    ({'optimizer': 'rmsprop'}, {'alpha': .9, 'eps': 1e-6}),
+    ({'optimizer': 'rmsprop', 'rmsprop_alpha': .75, 'epsilon': .125}, {'alpha': .75, 'eps': .125}),
+    ({'optimizer': 'adam', 'epsilon': .125}, {'eps': .125})])
+def test_optimizers_have_their_settings(settings, expected, write_config, drawn_birds):
+    config = read_config(write_config(training=settings))
+    lists = file_lists.read_cub(drawn_birds)
+    optimizer = build_updater(make(config, lists), config, lists, CPU).get_optimizer('main')
+    assert {name: getattr(optimizer, name) for name in expected} == expected
+
+
+def test_auxiliary_head_loses_its_weight_step_by_step(write_config, drawn_birds, tmp_path):
+    config = read_config(write_config(
+        model={'aux_lambda': .8, 'aux_rate': .25, 'aux_step': 2}, training={'epochs': 5}))
+    lists = file_lists.read_cub(drawn_birds)
+    model, folder = make(config, lists), RunFolder(tmp_path / 'run')
+    trainer, weights = build_trainer(model, config, lists, CPU, folder), []
+    steps = trainer.get_extension('aux_steps')
+    for epoch in range(5):
+        steps(SimpleNamespace(updater=SimpleNamespace(epoch=epoch)))
+        weights.append(model.aux_lambda)
+    numpy.testing.assert_allclose(weights, [.8, .8, .2, .2, .05])
     trainer.updater.finalize()
