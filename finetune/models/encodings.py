@@ -58,16 +58,18 @@ def local_features(conv_map, visible, missing):
     Args:
         conv_map (chainer.Variable): ConvMaps, shape (N P, C, h, w).
         visible (array): Visible parts, shape (N, P), bool.
-        missing (str): ``'mask'``: features of hidden parts are left out.
+        missing (str): ``'mask'``: features of hidden parts are left out; otherwise they count,
+            but for images without any visible part, whose Fisher vector is zero.
 
     Returns:
-        tuple: Features, a Variable of shape (N, P h w, C), and the mask of visible ones, an array
-        of shape (N, P h w), bool; ``None`` if none is left out.
+        tuple: Features, a Variable of shape (N, P h w, C), and the mask of those that count, an
+        array of shape (N, P h w), bool.
 
     """
     n, p = visible.shape
     c, h, w = conv_map.shape[1:]
     x = F.reshape(conv_map, (n, p, c, h * w))
     x = F.transpose(x, (0, 1, 3, 2))                # (N, P, h w, C)
-    mask = visible.repeat(h * w, axis=1) if missing == 'mask' else None
+    counts = visible if missing == 'mask' else visible.any(axis=1, keepdims=True)
+    mask = counts.repeat(p * h * w // counts.shape[1], axis=1)
     return F.reshape(x, (n, p * h * w, c)), mask

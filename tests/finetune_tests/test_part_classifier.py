@@ -203,13 +203,32 @@ def test_gradients_with_hidden_parts(encoding):
 
 @pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
 def test_only_masking_leaves_hidden_parts_out_of_the_mixture(encoding):
+    """Zeros in place of hidden parts count, but for the third image, where nothing is visible."""
     _, parts, visible, _ = batch()
     parts, visible = hide(parts, visible, HIDDEN)
-    for missing, counted in (('mask', False), ('zero', True)):
+    n_parts = {'mask': [2, 3, 0, 2], 'zero': [3, 3, 0, 3]}
+    encodings = {}
+    for missing in n_parts:
         model = classifier(encoding, missing=missing, norm_filter=False)
-        encoding_of = encode_in_training(model, parts, visible)
-        # the third image has no visible part at all
-        assert encoding_of[2].any() == counted
+        conv_map = model.part_conv_maps(parts, visible)
+        _, mask = local_features(conv_map, visible, missing)
+        h, w = conv_map.shape[2:]
+        assert mask.sum(axis=1).tolist() == [n * h * w for n in n_parts[missing]]
+        encodings[missing] = encode_in_training(model, parts, visible)
+        assert not encodings[missing][2].any()
+    assert (encodings['mask'][0] != encodings['zero'][0]).any()
+
+
+@pytest.mark.parametrize('norm_filter', [False, True])
+def test_images_without_a_visible_part_leave_the_mixture_as_it_is(norm_filter):
+    _, parts, visible, _ = batch()
+    without_third = hide(parts, visible, HIDDEN)[0], (visible & ~HIDDEN)[[0, 1, 3]]
+    model, other = (classifier('fve', norm_filter=norm_filter) for _ in range(2))
+    encode_in_training(model, *hide(parts, visible, HIDDEN))
+    encode_in_training(other, *without_third)
+    for name in ('mean', 'var', 'weight'):
+        numpy.testing.assert_array_equal(getattr(model.encoder, name),
+                                         getattr(other.encoder, name))
 
 
 def encode_in_training(model, parts, visible):
