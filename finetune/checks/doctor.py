@@ -141,9 +141,9 @@ def _images(records, settings):
 
 def _summary(rotated, protruding, outside):
     if rotated:
-        yield 'warning', (f'{len(rotated)} images are rotated as their EXIF data say, the first is '
-                          f'image {rotated[0]}; check with visualize parts that their part '
-                          'annotations fit')
+        yield 'warning', (f'{len(rotated)} images have a rotation in their EXIF data, which is '
+                          f'ignored, the first is image {rotated[0]}; check with visualize parts '
+                          'that their parts are annotated in pixels as stored')
     if protruding:
         yield 'warning', (f'{len(protruding)} images have visible parts that reach outside, the '
                           f'first is image {protruding[0]}; their crops are padded with '
@@ -154,12 +154,10 @@ def _summary(rotated, protruding, outside):
 
 
 def _size_and_orientation(path):
-    """(height, width) of the upright image, and its EXIF orientation, from the file's header."""
+    """(height, width) of an image as stored, and its EXIF orientation, from the file's header."""
     try:
         with Image.open(path) as image:
-            orientation = image.getexif().get(ORIENTATION, 1)
-            size = (image.height, image.width)
-            return (size if orientation < 5 else size[::-1]), orientation
+            return (image.height, image.width), image.getexif().get(ORIENTATION, 1)
     except OSError as error:
         raise InputError(f'{path}: is not an image ({error}); copy it again.')
 

@@ -2,7 +2,7 @@
 import chainer
 from chainercv import transforms
 import numpy
-from PIL import Image, ImageOps
+from PIL import Image
 
 from finetune.errors import InputError
 
@@ -10,9 +10,10 @@ GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
 
 
 def read_image(path):
-    """Image (3, H, W), uint8, RGB, upright; grey, palette, CMYK and 16-bit images are converted.
+    """Image (3, H, W), uint8, RGB; grey, palette, CMYK and 16-bit images are converted.
 
-    Transparency is dropped; transparent pixels keep their colours.
+    A rotation in the EXIF data is ignored: parts are annotated in pixels as stored. Transparency
+    is dropped; transparent pixels keep their colours.
 
     Raises:
         finetune.errors.InputError: If the file is missing, truncated or not an image.
@@ -20,7 +21,6 @@ def read_image(path):
     """
     try:
         with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
             if image.mode.startswith('I'):      # 16 bits; Pillow would clip at 255
                 image = Image.fromarray((numpy.asarray(image) // 256).astype(numpy.uint8))
             return numpy.asarray(image.convert('RGB')).transpose(2, 0, 1)

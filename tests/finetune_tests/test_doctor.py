@@ -87,13 +87,19 @@ def test_boxes(box, code, finding, drawn_birds, tmp_path, write_config, capsys):
     assert_finding(doctor(capsys, config), code, finding)
 
 
-def test_images_that_are_turned_upright(write_config, birds, capsys):
+def test_rotations_in_exif_data(write_config, birds, capsys):
+    """Image 1, cut to 40 x 48 pixels; its back is at x = 45, outside only if the image is turned.
+    """
     path = first_image(birds)
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.open(path).save(path, exif=exif)
-    assert_finding(doctor(capsys, write_config(data=DRAWN)), 0,
-                   '1 images are rotated as their EXIF data say')
+    Image.open(path).crop((0, 0, 48, 40)).save(path, exif=exif)
+    lines = (birds / 'parts/part_locs.txt').read_text().splitlines()
+    lines[:15] = [f'1 {part} 45 3 1' for part in range(1, 16)]
+    (birds / 'parts/part_locs.txt').write_text('\n'.join(lines))
+    result = doctor(capsys, write_config(data=DRAWN))
+    assert_finding(result, 0, '1 images have a rotation in their EXIF data, which is ignored')
+    assert 'reach outside' not in result[1]
 
 
 def first_image(birds):
