@@ -15,13 +15,23 @@ class Counts(NamedTuple):
     n_parts: int
 
 
+class Source(NamedTuple):
+    """Where to get files, and on which terms as far as we know."""
+
+    address: str
+    terms: str
+
+    def __str__(self):
+        return f'{self.address} ({self.terms})'
+
+
 class DataSet(NamedTuple):
     """A data set."""
 
     title: str                          # in reports
     variable: str                       # its value of the original's variable DATASET
     read: str                           # function of a folder that gives FileLists
-    source: str = ''                    # where to download it
+    source: Optional[Source] = None
     counts: Optional[Counts] = None     # None: they depend on the drawing's options
     is_complete: bool = True            # False: some images can no longer be downloaded
     in_paper: bool = True               # False: reports compare it with CUB-200-2011
@@ -47,22 +57,42 @@ class Architecture(NamedTuple):
     smallest_input: int     # pixels
 
 
+NO_LICENCE = 'no licence known to us'
+RELEASE = 'https://github.com/cvjena/fve_experiments/releases/download/gcpr2021_submission/'
+
+# The authors' folders ORIGINAL, RESIZED, GT_regrouped and CS_parts.
+ANNOTATIONS = Source(f'{RELEASE}dataset_annotations.zip', NO_LICENCE)
+
+# Of InceptionV3, by file.
+WEIGHTS = {
+    'model.inat.ckpt.npz': Source(f'{RELEASE}inception_weights.zip', NO_LICENCE),
+    'inception_v3_iNat_299.ckpt': Source(
+        'https://github.com/richardaecn/cvpr18-inaturalist-transfer', NO_LICENCE),
+    'inception_v3.ckpt': Source(
+        'http://download.tensorflow.org/models/inception_v3_2016_08_28.tar.gz',
+        "the licence of TF-Slim's code is Apache 2.0"),
+}
+
 DATA_SETS: dict[str, DataSet] = {
     'cub200': DataSet(
         'CUB-200-2011', 'CUB200', 'finetune.data.file_lists:read_cub',
-        'https://www.vision.caltech.edu/datasets/cub_200_2011/', Counts(200, 5994, 5794, 15)),
+        Source('https://data.caltech.edu/records/65de6-vp158', NO_LICENCE),
+        Counts(200, 5994, 5794, 15)),
     'nabirds': DataSet(
         'NA-Birds', 'NAB', 'finetune.data.file_lists:read_nabirds',
-        'https://dl.allaboutbirds.org/nabirds', Counts(555, 23929, 24633, 11)),
+        Source('https://dl.allaboutbirds.org/nabirds', 'for non-commercial research'),
+        Counts(555, 23929, 24633, 11)),
     'birdsnap': DataSet(
         'Birdsnap', 'BIRDSNAP', 'finetune.data.birdsnap:read_birdsnap',
-        'https://thomasberg.org', Counts(500, 47386, 2443, 17), is_complete=False),
+        Source('https://thomasberg.org/datasets/birdsnap/1.1/birdsnap.tgz',
+               'links to photographs on Flickr, each with a licence of its own'),
+        Counts(500, 47386, 2443, 17), is_complete=False),
     'minibirds': DataSet(
         'minibirds', 'MINIBIRDS', 'finetune.data.file_lists:read_cub', in_paper=False,
         prepare='finetune.data.minibirds.drawing:prepare', has_pretraining=True),
     'digits': DataSet(
-        'digits', 'DIGITS', 'finetune.data.file_lists:read_cub', 'scikit-learn',
-        Counts(10, 1198, 599, 4), in_paper=False, prepare='finetune.data.digits:prepare'),
+        'digits', 'DIGITS', 'finetune.data.file_lists:read_cub', counts=Counts(10, 1198, 599, 4),
+        in_paper=False, prepare='finetune.data.digits:prepare'),
 }
 
 LOCAL_FEATURES = 'finetune.models.encodings:local_features'

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from finetune import cli, options as shared, suite
+from finetune import catalogue, cli, options as shared, suite
 from finetune.config import read_config
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -112,6 +112,13 @@ def test_link_leads_somewhere(page, path, heading):
     assert path.exists(), f'{page} links to {path}'
     if heading:
         assert heading in headings(path.read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('source', [
+    catalogue.ANNOTATIONS, *catalogue.WEIGHTS.values(),
+    *(row.source for row in catalogue.DATA_SETS.values() if row.source)])
+def test_page_of_data_has_every_address_that_the_program_names(source):
+    assert source.address in TEXTS['docs/data.md']
 
 
 def test_readme_is_short_and_fits_a_terminal():

@@ -9,7 +9,7 @@ import chainer
 import numpy
 from PIL import Image
 
-from finetune.catalogue import DATA_SETS
+from finetune.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.config import is_config, read_config
 from finetune.data import cropping, data_sets, transforms
 from finetune.errors import InputError
@@ -77,8 +77,10 @@ def _data(config):
     settings = config.data
     if settings.split == 'validation':
         settings = replace(settings, split='')      # the test images must be there, too
+    yield from _sources(settings)
     lists = data_sets.load(settings)
     yield from _counts(settings, lists)
+    yield from _agreement(settings, lists)
     records = lists.train + lists.test
     yield from _images(records, settings)
     if settings.has_parts:
@@ -86,6 +88,35 @@ def _data(config):
         share = numpy.mean([record.visible.mean() for record in records])
         yield 'ok', (f'{len(lists.part_names)} parts, {100 * share:.0f} % of them visible; '
                      f'{hidden} images without a visible part')
+
+
+def _sources(settings):
+    source = DATA_SETS[settings.dataset].source
+    if source:
+        yield 'ok', f'{DATA_SETS[settings.dataset].title} is at {source}'
+        if settings.parts in data_sets.BY_KIND:
+            yield 'ok', (f"the authors' folder {data_sets.BY_KIND[settings.parts]} is in "
+                         f'{ANNOTATIONS}')
+
+
+def _agreement(settings, lists):
+    """Whether a folder of annotations has the classes and the split of the data set's own lists."""
+    main = replace(settings, parts='GLOBAL')
+    folder, main_folder = data_sets.folder(settings), data_sets.folder(main)
+    if folder == main_folder or not (main_folder / 'images.txt').exists():
+        return
+    images, others = _classes_and_splits(lists), _classes_and_splits(data_sets.load(main))
+    differing = [path for path in images if images[path] != others.get(path, images[path])]
+    if differing:
+        yield 'warning', (f'{len(differing)} images have another class or split in {folder} than '
+                          f'in {main_folder}, the first is {"/".join(differing[0])}; use the lists '
+                          'of one of them in both')
+
+
+def _classes_and_splits(lists):
+    """By the end of an image's path, which all layouts share."""
+    return {record.path.parts[-2:]: (record.label, split)
+            for split in ('train', 'test') for record in getattr(lists, split)}
 
 
 def _counts(settings, lists):
@@ -96,11 +127,13 @@ def _counts(settings, lists):
     text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
     if lists.n_missing:
         text += f'; {lists.n_missing} listed images do not exist and are left out'
+    if lists.n_ignored:
+        text += f'; {lists.n_ignored} lines of part_locs.txt are for other images and ignored'
     if known is None or counts == known[:3]:
         yield 'ok', text
     elif data_set.is_complete:
         yield 'error', (f'{text} instead of {known.n_classes}, {known.n_train} and '
-                        f'{known.n_test}; get the complete data set from {data_set.source}')
+                        f'{known.n_test}; get the complete data set')
     else:
         yield 'warning', (f'{text}, of {known.n_classes}, {known.n_train} and {known.n_test}; '
                           'many of its links are dead, accuracies differ from those on other '

@@ -28,6 +28,7 @@ def read_birdsnap(root):
 
     Raises:
         finetune.errors.InputError: Names the file and the line.
+        FileNotFoundError: Names a file that is missing.
 
     """
     root = Path(root)

@@ -3,16 +3,16 @@ from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 
-from finetune.catalogue import DATA_SETS
+from finetune.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.data import cropping
-from finetune.data.file_lists import read_authors
+from finetune.data.file_lists import read_authors, with_parts
 from finetune.errors import InputError
 
 VALIDATION_STEP = 5     # every fifth training image of a class is in the validation split
 
-# The authors' folders of annotations by kind of parts, below a data set's folder.
-ANNOTATIONS = {'CS_PARTS': ['CS_parts'], 'GT2': ['GT_regrouped', 'ORIGINAL', 'RESIZED'],
-               'GT': ['ORIGINAL', 'RESIZED'], 'GLOBAL': ['ORIGINAL', 'RESIZED']}
+# The authors' folders of annotations below a data set's folder: by kind of parts, and of all kinds.
+BY_KIND = {'CS_PARTS': 'CS_parts', 'GT2': 'GT_regrouped'}
+OF_ALL_KINDS = 'ORIGINAL', 'RESIZED'
 
 
 def load(settings):
@@ -33,23 +33,54 @@ def load(settings):
         options = {'pretraining': True} if settings.split == 'pretraining' else {}
         resolve_name(data_set.prepare)(root, **settings.drawing, **options)
     if not root.is_dir():
-        source = f'get it from {data_set.source}' if data_set.source else 'get it'
-        raise InputError(f'{root}: there is no such folder; {source} and put it there, or set '
-                         'data.root to the folder that has images.txt in it.')
-    in_authors_layout = (root / 'tr_ID.txt').exists()
-    read = read_authors if in_authors_layout else resolve_name(data_set.read)
-    lists = _with_parts(read(root), root, settings)
+        raise InputError(f'{root}: there is no such folder; {_get(root, data_set)}set data.root to '
+                         'the folder that has images.txt in it.')
+    try:
+        lists = _with_parts(_read(root, data_set), root, settings)
+    except FileNotFoundError as error:
+        path = Path(error.filename)
+        raise InputError(f'{path}: there is no such file; {_get(path, data_set)}set data.root to '
+                         'the folder of a complete data set.')
     return _with_validation_split(lists) if settings.split == 'validation' else lists
 
 
 def folder(settings):
-    """Folder of a data set: ``data.root`` or ``data/<data set>``, or its annotation folder."""
+    """Folder of a data set's annotations: that of its kind of parts if there is one.
+
+    It is below ``data.root`` or ``data/<data set>``, or that folder itself.
+    """
+    root = _root(settings)
+    of_kind = root / BY_KIND.get(settings.parts, '')
+    return of_kind if of_kind != root and of_kind.is_dir() else _main_folder(root)
+
+
+def _root(settings):
     name = settings.dataset + ('_pretraining' if settings.split == 'pretraining' else '')
-    root = Path(settings.root or Path('data') / name)
-    if (root / 'images.txt').exists():
-        return root
-    paths = (root / annotations for annotations in ANNOTATIONS[settings.parts])
-    return next((path for path in paths if path.is_dir()), root)
+    return Path(settings.root or Path('data') / name)
+
+
+def _get(path, data_set):
+    """Where to get a missing file, if that is known, for messages."""
+    is_authors = set(path.parts) & {*BY_KIND.values(), *OF_ALL_KINDS}
+    source = ANNOTATIONS if is_authors else data_set.source
+    return f'get it from {source}, or ' if source else ''
+
+
+def _main_folder(root):
+    """The folder with the lists of a data set's images: itself, or ORIGINAL or RESIZED in it."""
+    paths = (root / name for name in ('', *OF_ALL_KINDS))
+    return next((path for path in paths if (path / 'images.txt').exists()), root)
+
+
+def _read(root, data_set):
+    """The images of a folder with their parts; what it lacks is that of the folder above."""
+    main = _main_folder(root.parent)
+    if (root / 'tr_ID.txt').exists():
+        image_folders = [path / 'images' for path in (root, root.parent, main)]
+        return read_authors(root, next(filter(Path.is_dir, image_folders), image_folders[0]))
+    if root.name in BY_KIND.values() and not (root / 'images.txt').exists():
+        return with_parts(_read(main, data_set), root)
+    return resolve_name(data_set.read)(root)
 
 
 def _with_parts(lists, root, settings):
@@ -57,15 +88,17 @@ def _with_parts(lists, root, settings):
     if not settings.has_parts:
         return lists
     kind, path = settings.parts, root / 'parts' / 'part_locs.txt'
+    needs, others = ('boxes', 'points') if kind == 'CS_PARTS' else ('points', 'boxes')
+    to_do = f'set data.root to a folder whose annotations are {needs}'
+    if kind == 'CS_PARTS':
+        to_do = (f"put the authors' folder CS_parts of {ANNOTATIONS} into {_root(settings)}, or "
+                 + to_do)
     if not lists.part_names:
-        raise InputError(f'{path}: there is no such file; set data.root to a folder with part '
-                         'annotations, or data.parts to GLOBAL.')
-    has_boxes = lists.train[0].locations.shape[1] == 4
-    if has_boxes != (kind == 'CS_PARTS'):
-        has, needs = ('boxes', 'points') if has_boxes else ('points', 'boxes')
-        raise InputError(f'{path}: has {has}, but data.parts {kind} needs {needs}; set data.root '
-                         f'to the folder whose annotations are {needs}.')
-    if kind == 'GT2' and lists.part_names != list(cropping.GROUPS):
+        raise InputError(f'{path}: there is no such file; {to_do}, or data.parts to GLOBAL.')
+    n_coordinates = lists.train[0].locations.shape[1]
+    if n_coordinates != (4 if kind == 'CS_PARTS' else 2):
+        raise InputError(f'{path}: has {others}, but data.parts {kind} needs {needs}; {to_do}.')
+    if kind == 'GT2' and BY_KIND['GT2'] != root.name and lists.part_names != list(cropping.GROUPS):
         return _grouped(lists, root)
     return lists
 

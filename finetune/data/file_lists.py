@@ -1,5 +1,5 @@
 """Reads annotation files as records, one per image."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ class FileLists:
     train: list[Record]
     test: list[Record]
     n_missing: int = 0      # listed images that do not exist, left out
+    n_ignored: int = 0      # lines of part_locs.txt for images that are not listed
 
 
 def read_cub(root, unused_classes=False):
@@ -58,6 +59,7 @@ def read_cub(root, unused_classes=False):
 
     Raises:
         finetune.errors.InputError: Names the file and the line.
+        FileNotFoundError: Names a file that is missing.
 
     """
     root = Path(root)
@@ -70,7 +72,8 @@ def read_cub(root, unused_classes=False):
         class_names = {key: value for key, value in class_names.items() if key in used}
     labels = _to_labels(root, classes, class_names)
     in_train = read_per_image(root / 'train_test_split.txt', flag, images)
-    locations, visible = _read_locations(root / 'parts' / 'part_locs.txt', images, part_names)
+    path = root / 'parts' / 'part_locs.txt'
+    locations, visible = _locations(path, _location_rows(path), images, part_names)
     return split_records(
         [Record(image_id, root / 'images' / path, labels[image_id], locations[i], visible[i])
          for i, (image_id, path) in enumerate(images.items())],
@@ -84,14 +87,13 @@ def read_nabirds(root):
     return read_cub(root, unused_classes=True)
 
 
-def read_authors(root):
+def read_authors(root, image_folder=None):
     """Reads the annotation files of the authors of the paper.
 
     Args:
-        root (str or pathlib.Path): Folder with ``images.txt``, ``images/``, ``labels.txt`` and
-            ``tr_ID.txt`` (one number per image; 0: test image), and perhaps ``parts/parts.txt``
-            and ``parts/part_locs.txt``, which holds points (``image part x y visible``) or boxes
-            (``image part x y width height``).
+        root (str or pathlib.Path): Folder with ``images.txt``, ``labels.txt`` and ``tr_ID.txt``
+            (one number per image; 0: test image), and perhaps ``parts/``: see :func:`with_parts`.
+        image_folder (pathlib.Path or None): Folder of the images; ``None``: ``images/``.
 
     Returns:
         FileLists: Labels are the sorted numbers of ``labels.txt``; a class is named after the
@@ -99,9 +101,11 @@ def read_authors(root):
 
     Raises:
         finetune.errors.InputError: Names the file and the line.
+        FileNotFoundError: Names a file that is missing.
 
     """
     root = Path(root)
+    image_folder = image_folder or root / 'images'
     images = read_table(root / 'images.txt', name)
     numbers = read_in_order(root / 'labels.txt', int, images)
     in_train = read_in_order(root / 'tr_ID.txt', int, images)
@@ -109,13 +113,49 @@ def read_authors(root):
     for image_id, path in images.items():
         class_names.setdefault(numbers[image_id], Path(path).parent.name or numbers[image_id])
     label_of = {value: label for label, value in enumerate(sorted(class_names))}
-    part_names, locations, visible = _read_optional_parts(root / 'parts', images)
-    return split_records(
-        [Record(image_id, root / 'images' / path, label_of[numbers[image_id]], locations[i],
-                visible[i]) for i, (image_id, path) in enumerate(images.items())],
+    no_parts = numpy.zeros((0, 2), numpy.float32), numpy.zeros(0, bool)
+    lists = split_records(
+        [Record(image_id, image_folder / path, label_of[numbers[image_id]], *no_parts)
+         for image_id, path in images.items()],
         [fold != 0 for fold in in_train.values()],
-        [str(class_names[value]) for value in sorted(class_names)], part_names,
-        root / 'tr_ID.txt')
+        [str(class_names[value]) for value in sorted(class_names)], [], root / 'tr_ID.txt')
+    return with_parts(lists, root) if (root / 'parts' / 'part_locs.txt').exists() else lists
+
+
+def with_parts(lists, root):
+    """The same images with the parts of a folder in the authors' layout.
+
+    Lines for images that are not listed are ignored, as the authors' reader does.
+
+    Args:
+        lists (FileLists): The images.
+        root (pathlib.Path): Folder with ``parts/part_locs.txt``, which holds points (``image part
+            x y visible``) or boxes (``image part x y width height``), and perhaps
+            ``parts/parts.txt``. The authors' tools number CS-Parts from 1 in the former and from
+            0 in the latter: numbers that differ are matched in their order if they are as many.
+
+    Returns:
+        FileLists: Parts are in the order of ``parts.txt``, or in that of their numbers.
+
+    Raises:
+        finetune.errors.InputError: Names the file and the line.
+
+    """
+    records = lists.train + lists.test
+    images = {record.image_id: record for record in records}
+    path = root / 'parts' / 'part_locs.txt'
+    lines = list(_location_rows(path))
+    listed = [line for line in lines if line[1][0] in images]
+    if not listed:
+        raise InputError(f'{path}: has no line for an image of images.txt; get both files from '
+                         'the same place.')
+    part_names = _part_names(path.with_name('parts.txt'), {columns[1] for _, columns in listed})
+    locations, visible = _locations(path, listed, images, part_names)
+    records = [record._replace(locations=locations[i], visible=visible[i])
+               for i, record in enumerate(records)]
+    n_train = len(lists.train)
+    return replace(lists, part_names=list(part_names.values()), train=records[:n_train],
+                   test=records[n_train:], n_ignored=len(lines) - len(listed))
 
 
 def split_records(records, in_train, class_names, part_names, path):
@@ -153,35 +193,44 @@ def _to_labels(root, classes, class_names):
     return {image_id: label_of[class_id] for image_id, class_id in classes.items()}
 
 
-def _read_optional_parts(folder, images):
-    """Names of the parts, their locations (N, P, 2 or 4) and visibility (N, P)."""
-    path = folder / 'part_locs.txt'
+def _part_names(path, part_ids):
+    """Names of the parts by their ids in part_locs.txt; ``path`` is parts.txt, if there is one."""
+    in_order = sorted(part_ids, key=_numeric)
     if not path.exists():
-        return [], numpy.zeros((len(images), 0, 2), numpy.float32), numpy.zeros(
-            (len(images), 0), bool)
-    if (folder / 'parts.txt').exists():
-        part_names = read_table(folder / 'parts.txt', name)
-    else:
-        types = (str, int) + (str,) * (n_columns(path) - 2)
-        numbers = sorted({columns[1] for _, columns in rows(path, types)})
-        part_names = {str(value): f'part {value}' for value in numbers}
-    return (part_names.values(), *_read_locations(path, images, part_names))
+        return {part_id: f'part {part_id}' for part_id in in_order}
+    part_names = read_table(path, name)
+    if part_names.keys() != part_ids and len(part_names) == len(part_ids):
+        return {part_id: part_names[key]
+                for part_id, key in zip(in_order, sorted(part_names, key=_numeric))}
+    return part_names
 
 
-def _read_locations(path, images, part_names):
+def _numeric(part_id):
+    """Sorts numbers by their value."""
+    return len(part_id), part_id
+
+
+def _location_rows(path):
+    """Rows of part_locs.txt: image, part and two or four numbers.
+
+    The number of columns tells points, which end with a flag for visibility, from boxes.
+    """
+    return rows(path, (str, str) + (
+        (number,) * 4 if n_columns(path) == 6 else (number, number, flag)))
+
+
+def _locations(path, lines, images, part_names):
     """Part points (N, P, 2) or boxes (N, P, 4), and visibility (N, P), one line per part.
 
-    The files have x before y. The number of columns tells points, which end with a flag for
-    visibility, from boxes, which are -1 -1 -1 -1 if hidden.
+    The files have x before y; hidden boxes are -1 -1 -1 -1.
     """
     are_boxes = n_columns(path) == 6
-    types = (str, str) + ((number,) * 4 if are_boxes else (number, number, flag))
     image_index = {image_id: i for i, image_id in enumerate(images)}
     part_index = {part_id: i for i, part_id in enumerate(part_names)}
     shape = len(images), len(part_names)
     locations = numpy.zeros(shape + (4 if are_boxes else 2,), numpy.float32)
     visible, seen = numpy.zeros(shape, bool), numpy.zeros(shape, bool)
-    for line_no, (image_id, part_id, *values) in rows(path, types):
+    for line_no, (image_id, part_id, *values) in lines:
         check_id(path, line_no, image_id, images)
         if part_id not in part_index:
             raise InputError(f'{path}, line {line_no}: there is no part {part_id} in parts.txt; '

@@ -82,9 +82,8 @@ def _decode(path, line_no, line):
 def _read_lines(path):
     try:
         return path.read_bytes().splitlines()
-    except FileNotFoundError:
-        raise InputError(f'{path}: there is no such file; set data.root to the folder of a '
-                         'complete data set.')
+    except FileNotFoundError:       # data_sets.load says where to get it
+        raise
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}); make it readable.')
 

@@ -5,6 +5,7 @@ import zlib
 from chainer import serializers
 import numpy
 
+from finetune.catalogue import WEIGHTS
 from finetune.errors import InputError
 from finetune.models import tf_slim
 
@@ -56,7 +57,9 @@ def read_npz(path):
         with open(path, 'rb') as file, numpy.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
-        raise InputError(f'{path}: there is no such weights file; correct model.pretrained.')
+        sources = ', '.join(f'{name} from {source}' for name, source in WEIGHTS.items())
+        raise InputError(f'{path}: there is no such weights file; correct model.pretrained, or get '
+                         f"one of InceptionV3's (a .ckpt has to be converted): {sources}.")
     except BROKEN as error:
         raise InputError(f'{path}: is not a complete .npz file ({error}); copy it again.')
 

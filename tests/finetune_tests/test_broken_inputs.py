@@ -197,8 +197,10 @@ CASES = {
     "authors' lists of unlike length": lambda w: w.authors(
         ('labels.txt', lambda text: text.split('\n', 1)[1])),
     'empty box': lambda w: w.authors(boxes=[(10, 10, 0, 20)], parts='CS_PARTS'),
-    'points where boxes are needed': lambda w: w.authors(parts='CS_PARTS'),
+    'points where boxes are needed': lambda w: w.train(data={'parts': 'CS_PARTS'}),
     'boxes where points are needed': lambda w: w.authors(boxes=[(10, 10, 90, 90)]),
+    'parts of other images': lambda w: w.authors(
+        ('parts/part_locs.txt', lambda text: text.replace('u', 'v'))),
     'groups of parts that no bird has': lambda w: w.authors(
         ('parts/parts.txt', replaced('beak', 'wheel')), parts='GT2'),
     'Birdsnap without its header': lambda w: w.birdsnap(lambda root: rewrite(
@@ -249,7 +251,7 @@ def sentence_of(error, tmp_path):
     error = re.sub(r'(is not a complete \S+( file)?|cannot be used) \((.*)\);', r'\1 (...);', error)
     error = re.sub(r'only \d+ local', 'only ... local', error)
     sentence = error[len('finetune: '):].rstrip('\n')
-    return sentence if len(sentence) < 400 else f'{sentence[:150]} ... {sentence[-150:]}'
+    return sentence if len(sentence) < 600 else f'{sentence[:150]} ... {sentence[-150:]}'
 
 
 def row(case, sentence):

@@ -1,7 +1,8 @@
 import numpy
 import pytest
 
-from finetune.data import file_lists
+from finetune import config
+from finetune.data import data_sets, file_lists
 from finetune.errors import InputError
 
 FILES = {
@@ -84,8 +85,8 @@ def test_bad_line(root, name, old, new, line, problem):
 @pytest.mark.parametrize('name', list(FILES))
 def test_missing_file(root, name):
     (root / name).unlink()
-    with pytest.raises(InputError, match=f'{name}: there is no such file'):
-        file_lists.read_cub(root)
+    with pytest.raises(InputError, match=f'{name}: there is no such file; get it from .*caltech'):
+        data_sets.load(config.Data(root=str(root)))
 
 
 def test_not_utf8(root):
