@@ -115,8 +115,9 @@ class Model:
                         needs=of_encoding('init', JOINT))
     var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
                                needs=of_encoding('var_floor'))
-    pca_size: int = setting(64, 'dimensions of local features after PCA', between=(1, 4096),
-                            needs=SEPARATE)
+    pca_size: int = setting(512, 'dimensions of local features after PCA, at most',
+                            between=(1, 4096), needs=SEPARATE)
+    pca_whiten: bool = setting(True, 'local features to unit variances after PCA', needs=SEPARATE)
 
 
 @dataclass
@@ -159,6 +160,11 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     expect: str = ''                # expected result, printed beside the run's own
+
+    @property
+    def headline(self):
+        """The stream whose accuracy is the result: the paper's pipeline sees parts alone."""
+        return 'both' if self.training.joint else 'parts'
 
 
 def read_config(path, overrides=()):
@@ -206,7 +212,7 @@ def restore_config(path):
     """
     config = Config()
     config.training.epsilon, config.training.rmsprop_alpha = 1e-8, .99      # Chainer's
-    config.model.scaling = False
+    config.model.scaling = config.model.pca_whiten = False
     in_file = fill(config, read_yaml(path), str(path))
     if 'training.lr_target' not in in_file and config.data.order == 'shuffled':
         config.data.order = 'shuffled_once'

@@ -63,7 +63,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
             predictions, numbers = learner.predict()
             folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
                                  [record.image_id for record in lists.test], lists.class_names)
-    _print_accuracies(folder, predictions.accuracies, config.expect)
+    _print_accuracies(folder, predictions.accuracies, config)
 
 
 def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, str]]:
@@ -88,9 +88,13 @@ def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, st
     return folder
 
 
-def _print_accuracies(folder, accuracies, expect):
-    streams = ''.join(f', {stream} stream alone {100 * accuracy:.1f} %'
-                      for stream, accuracy in accuracies.items() if stream != 'both')
-    print(f'{folder}: test accuracy {100 * accuracies["both"]:.1f} %{streams}', flush=True)
-    if expect:
-        print(f'Expected: {expect}', flush=True)
+def _print_accuracies(folder, accuracies, config):
+    streams = ''.join(f', {_in_words(stream)} {100 * accuracy:.1f} %'
+                      for stream, accuracy in accuracies.items() if stream != config.headline)
+    print(f'{folder}: test accuracy {100 * accuracies[config.headline]:.1f} %{streams}', flush=True)
+    if config.expect:
+        print(f'Expected: {config.expect}', flush=True)
+
+
+def _in_words(stream):
+    return 'with the whole image' if stream == 'both' else f'{stream} stream alone'

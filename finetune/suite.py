@@ -138,7 +138,8 @@ class Queue:
         self.n_done += 1
         if process.returncode == 0:
             self.seconds.setdefault(job.name, []).append(seconds)
-            accuracy = job.folder.read_evaluation()['accuracy']['both']
+            headline = job.folder.read_config().headline
+            accuracy = job.folder.read_evaluation()['accuracy'][headline]
             outcome = f'{100 * accuracy:.1f} % in {duration(seconds)}'
         else:
             reason = f'exit code {process.returncode}: {_last_line(job.folder.printed)}'

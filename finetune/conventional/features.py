@@ -20,6 +20,7 @@ from fve_layer import masking
 SHARD_SIZE = 128                # images per file, rounded up to whole batches
 SAMPLE_SIZE = 50000             # local features that the PCA is fitted on
 SAMPLE_IMAGES = 2000            # from at most this many images
+WHITENED = 1e-6                 # smallest variance that is whitened, as a share of the largest
 
 
 class Features(NamedTuple):
@@ -107,7 +108,11 @@ class Extractor:
         self.pca = None
 
     def fit_pca(self, records):
-        """Mean (C,) and components (d, C) of local features of some training images."""
+        """Mean (C,) and components (d, C) of local features of some training images.
+
+        Whitened components have the length that gives the features unit variances; directions in
+        which the features do not vary, such as channels that are always zero, are left out.
+        """
         random = numpy.random.RandomState(self.config.training.seed)
         n = min(SAMPLE_IMAGES, len(records))
         n_per_image = math.ceil(SAMPLE_SIZE / n)
@@ -120,9 +125,16 @@ class Extractor:
                 counting = features[mask]
                 sample.append(counting[random.permutation(len(counting))[:n_per_image]])
         sample = numpy.concatenate(sample)
-        size = min(self.config.model.pca_size, *sample.shape)
+        settings = self.config.model
+        if settings.pca_whiten:         # float32 would lose small variances
+            sample = sample.astype(numpy.float64)
+        size = min(settings.pca_size, *sample.shape)
         pca = PCA(size, random_state=self.config.training.seed).fit(sample)
-        return {'mean': pca.mean_, 'components': pca.components_}
+        components, variances = pca.components_, pca.explained_variance_
+        if settings.pca_whiten:
+            varies = variances > WHITENED * variances[0]
+            components = components[varies] / numpy.sqrt(variances[varies, None])
+        return {'mean': pca.mean_, 'components': components}
 
     def extract(self, records, n_images):
         """Yields :class:`Features` of ``n_images`` images, i.e. whole batches, at a time."""

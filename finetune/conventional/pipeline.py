@@ -15,8 +15,8 @@ from fve_layer import fisher_vector
 from fve_layer.fisher_vector import l2_normalize, power_normalize
 
 MIXTURE_SAMPLE = 200000     # local features that the mixture is fitted on
-# Input of the SVM of a stream: Fisher vectors of local features (Sect. 4.4), the averaged ConvMap
-# of the whole image, or both, as joint learning does.
+# Input of the SVM of a stream: Fisher vectors of local features, which is the paper's pipeline
+# (Sect. 4.4), the averaged ConvMap of the whole image, or both, as joint learning does.
 INPUTS = {'both': ('parts', 'image'), 'global': ('image',), 'parts': ('parts',)}
 MIXTURE = 'mean', 'var', 'weight'
 
@@ -25,7 +25,9 @@ class ConventionalPipeline:
 
     """Mixture, encoding and linear SVM after the CNN is fine-tuned (Sect. 4.4).
 
-    The CNN's local features are extracted once for all numbers of components.
+    The CNN's local features are extracted once for all numbers of components. The result is the
+    accuracy of an SVM on the Fisher vectors of the parts; further ones classify the whole image,
+    and both.
 
     Args:
         config (finetune.config.Config): Settings of the run.
@@ -42,8 +44,9 @@ class ConventionalPipeline:
         self.model = load_model(start, cnn_config, lists, device)
         extractor = Extractor(self.model, config, cnn_config.training.batch_size, device)
         without_filter = [] if config.model.norm_filter else ['all']
+        whitened = ['whitened'] if config.model.pca_whiten else []
         self.store = Store(start.features(config.data.missing, str(config.model.pca_size),
-                                          *without_filter), extractor, lists)
+                                          *whitened, *without_filter), extractor, lists)
         self.arrays = None      # of the mixture and the SVMs, by name
 
     @staticmethod
@@ -82,11 +85,10 @@ class ConventionalPipeline:
         return predictions, {'n_parameters': self._n_parameters()}
 
     def _n_parameters(self):
-        """Number of parameters of CNNs without their heads, PCA, mixture and one SVM."""
+        """Number of parameters of the part stream: CNN without its head, PCA, mixture, SVM."""
         used = [*self.store.extractor.pca.values(),
-                *(self.arrays[name] for name in (*MIXTURE, 'both/W', 'both/b'))]
-        return int(sum(array.size for array in used) + self.model.global_cnn.count_params()
-                   + self.model.part_cnn.count_params())
+                *(self.arrays[name] for name in (*MIXTURE, 'parts/W', 'parts/b'))]
+        return int(sum(array.size for array in used) + self.model.part_cnn.count_params())
 
     def _fit_mixture(self):
         """Means, variances and weights of a mixture of the training images' local features."""

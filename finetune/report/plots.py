@@ -11,15 +11,15 @@ COLOURS = matplotlib.colormaps['tab10'].colors
 
 
 def components(figure_3, results, dataset, path):
-    """Fig. 3: accuracy over the number of components; the part streams alone are dashed."""
+    """Fig. 3: accuracy over the number of components; dashed for other streams."""
     figure, axes = _axes('number of mixture components', 'test accuracy in %')
     for colour, (line, names) in zip(COLOURS, figure_3['lines'].items()):
-        for stream, style in (('both', '-'), ('parts', '--')):
+        for stream, words in results.streams(dataset, names.values()).items():
             accuracies = {k: list(results.accuracy(dataset, name, stream).values())
                       for k, name in names.items()}
             accuracies = {k: values for k, values in accuracies.items() if values}
             if accuracies:
-                label = line if stream == 'both' else f'{line}, part stream alone'
+                label, style = (f'{line}, {words}', '--') if words else (line, '-')
                 means, deviations = zip(*((numpy.mean(values), _deviation(values))
                                           for values in accuracies.values()))
                 axes.errorbar(list(accuracies), means, deviations, fmt=f'o{style}', color=colour,

@@ -9,6 +9,9 @@ from finetune.errors import InputError
 from finetune.runs.folder import REPORTED, RunFolder
 
 
+STREAMS = {'both': 'with the whole image', 'parts': 'part stream alone'}
+
+
 class Result(NamedTuple):
     """Results of a finished run."""
 
@@ -80,14 +83,22 @@ class Results:
         """Results of an experiment, perhaps none."""
         return self.by_experiment.get((dataset, name), [])
 
-    def accuracy(self, dataset, name, stream='both'):
-        """Accuracies of an experiment's stream in per cent, by seed."""
-        return {result.seed: 100 * result.evaluation['accuracy'][stream]
-                for result in self.of(dataset, name) if stream in result.evaluation['accuracy']}
+    def accuracy(self, dataset, name, stream=None):
+        """Accuracies of an experiment in per cent, by seed; of a stream, or the headline's."""
+        accuracies = {result.seed: result.evaluation['accuracy'].get(
+            stream or result.config.headline) for result in self.of(dataset, name)}
+        return {seed: 100 * accuracy for seed, accuracy in accuracies.items()
+                if accuracy is not None}
 
-    def summary(self, dataset, name, stream='both'):
+    def summary(self, dataset, name, stream=None):
         """Mean and standard deviation of these accuracies as text; empty if there are none."""
         return mean_and_deviation(self.accuracy(dataset, name, stream).values())
+
+    def streams(self, dataset, names):
+        """Streams of a line of Fig. 3, and what they are beside the headline, which is ``''``."""
+        headline = next((result.config.headline for name in names
+                         for result in self.of(dataset, name)), 'both')
+        return {**STREAMS, headline: ''}
 
     def n_seeds(self):
         """The largest number of runs that an experiment of each data set has."""

@@ -8,7 +8,7 @@ from finetune.config import active_names, get, WITHOUT_EFFECT
 from finetune.published import reference
 from finetune.report.claims import compare
 from finetune.report.document import bullets, commands, table
-from finetune.report.results import mean_and_deviation
+from finetune.report.results import mean_and_deviation, STREAMS
 
 N_HARDEST = 10          # classes in the table of classes
 
@@ -42,13 +42,14 @@ def components(figure, results, dataset):
     """Fig. 3 in numbers: lines over numbers of components, and each line's costs."""
     lines = figure['lines']
     header = ['K']
-    for line in lines:
-        header += [line, f'{line}: part stream alone']
+    for line, names in lines.items():
+        header += [f'{line}: {words}' if words else line
+                   for words in results.streams(dataset, names.values()).values()]
     rows = []
     for k in next(iter(lines.values())):
         cells = [str(k)]
         for names in lines.values():
-            for stream in ('both', 'parts'):
+            for stream in STREAMS:
                 cells.append(results.summary(dataset, names[k], stream))
         rows.append(cells)
     costs = [[str(k), line, *_costs(results, dataset, names[k]), f'`{names[k]}`']

@@ -143,6 +143,7 @@ NOT_READ = [      # settings without effect, and what they would need
     ('model: {encoding: gradient_fve, init: random}', 'model.init', 'model.encoding fve and'),
     ('model: {encoding: gap, l2_normalize: true}', 'model.l2_normalize', 'model.encoding fve or'),
     ('model: {pca_size: 8}', 'model.pca_size', 'training.joint false'),
+    ('model: {pca_whiten: false}', 'model.pca_whiten', 'training.joint false'),
     ('training: {svm_c: 2}', 'training.svm_c', 'training.joint false'),
     ('data: {drawing: {seed: 1}}', 'data.drawing', 'a data set that is drawn'),
     ('data: {box_frame: 0}', 'data.box_frame', 'data.parts CS_PARTS'),

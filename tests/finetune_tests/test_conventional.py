@@ -27,7 +27,7 @@ N_FEATURES = ARCHITECTURES['small_cnn'].n_features
 CNN, OUT = Path('results/config/seed0'), Path('results/separate/seed0')
 SEPARATE = {'training': {'joint': False},
             'model': {'pretrained': 'config.yml', 'n_components': K, 'pca_size': SIZE,
-                      'normalization': 'sqrt'}}
+                      'pca_whiten': False, 'normalization': 'sqrt'}}
 CPU = chainer.get_device('@numpy')
 
 
@@ -70,7 +70,7 @@ def n_reads(monkeypatch):
 
 
 def folder_of_features():
-    folder, = CNN.glob('features*')
+    folder, = CNN.glob(f'features*_{SIZE}')
     return folder
 
 
@@ -190,8 +190,59 @@ def test_parameters_are_those_that_predict(separate):
     evaluation = yaml.safe_load((OUT / 'evaluation.yml').read_text())
     n_classes = 3
     assert evaluation['n_parameters'] == (
-        2 * SmallCNN().count_params() + N_FEATURES * (SIZE + 1) + K * (2 * SIZE + 1)
-        + n_classes * (2 * K * SIZE + N_FEATURES + 1))
+        SmallCNN().count_params() + N_FEATURES * (SIZE + 1) + K * (2 * SIZE + 1)
+        + n_classes * (2 * K * SIZE + 1))
+
+
+def test_result_is_that_of_the_parts_alone(separate, capsys):
+    assert run('evaluate', OUT) == 0
+    accuracy = {stream: 100 * value for stream, value in yaml.safe_load(
+        (OUT / 'evaluation.yml').read_text())['accuracy'].items()}
+    assert (f'{OUT}: test accuracy {accuracy["parts"]:.1f} %, with the whole image '
+            f'{accuracy["both"]:.1f} %, global stream alone {accuracy["global"]:.1f} %\n'
+            in capsys.readouterr().out)
+    assert len(set(accuracy.values())) > 1
+
+
+def test_whitened_features_have_unit_covariance(separate):
+    """In a folder of their own."""
+    plain = bytes_of(folder_of_features())
+    assert run('train', separate, '--set', 'model.pca_whiten=true', '--set', 'model.pca_size=512',
+               '--output', 'white') == 0
+    assert bytes_of(folder_of_features()) == plain
+    folder = CNN / 'features_mask_512_whitened'
+    x, counts = (numpy.concatenate([numpy.load(path)[name] for path in sorted(
+        folder.glob('train_*.npz'))]) for name in ('x', 'counts'))
+    counting = x[counts].astype(numpy.float64)
+    assert SIZE < counting.shape[1] <= N_FEATURES
+    numpy.testing.assert_allclose(counting.mean(axis=0), 0, atol=1e-3)
+    numpy.testing.assert_allclose(numpy.cov(counting.T), numpy.eye(counting.shape[1]), atol=2e-3)
+
+
+def test_directions_without_variance_are_not_whitened(separate, monkeypatch):
+    """Three channels that vary, on a large mean, and three that do not: noise stays noise."""
+    random = numpy.random.RandomState(0)
+    x = numpy.zeros((6, 100, 6), numpy.float32)
+    x[..., ::2] = 50 + random.randn(6, 100, 3) @ random.randn(3, 3)
+    x[..., 3] = 7
+    monkeypatch.setattr(features.Extractor, '_raw', lambda self, records: [
+        (x, numpy.ones((6, 100), bool), None, None)])
+    config = read_config(separate, ['model.pca_whiten=true'])
+    pca = features.Extractor(None, config, 6, CPU).fit_pca(list(range(6)))
+    assert pca['components'].shape == (3, 6)
+    white = (x.reshape(-1, 6) - pca['mean']) @ pca['components'].T
+    numpy.testing.assert_allclose(numpy.cov(white.T), numpy.eye(3), atol=1e-5)
+
+
+def test_pipeline_from_before_whitening(separate, no_extraction):
+    """Its settings do not say so, but its features are not whitened."""
+    settings = (OUT / 'config.yml').read_text()
+    old = settings.replace(', pca_whiten: false', '').replace('  pca_whiten: false\n', '')
+    assert old != settings
+    (OUT / 'config.yml').write_text(old)
+    before = bytes_of(OUT)
+    assert run('evaluate', OUT) == 0
+    assert bytes_of(OUT) == before
 
 
 def test_cnn_is_fine_tuned_first(write_config, n_reads, capsys):

@@ -163,8 +163,8 @@ def test_figure_3_in_numbers_and_as_a_picture(results):
     assert row(text, 'minibirds', FIGURE_3, K='5', joint=in_words(percent('gt2_fve_k5'))) == {
         'K': '5', 'joint': in_words(percent('gt2_fve_k5')),
         'joint: part stream alone': in_words(percent('gt2_fve_k5', 2)),
-        'separate': in_words(percent('gt2_separate_k5')),
-        'separate: part stream alone': in_words(percent('gt2_separate_k5', 2)),
+        'separate: with the whole image': in_words(percent('gt2_separate_k5')),
+        'separate': in_words(percent('gt2_separate_k5', 2)),
         'joint by gradient': '', 'joint by gradient: part stream alone': ''}
     without = row(text, 'minibirds', FIGURE_3, K='20')
     assert list(without.values()) == ['20'] + [''] * 6
@@ -340,12 +340,15 @@ def test_plots_show_the_numbers(lines):
     numpy.testing.assert_allclose(hidden['gt_fve'], [[100 * hide, mean * (1 - hide)]
                                                      for hide in (0, *HIDE)])
     of_components = lines['minibirds_components.png']
-    assert set(of_components) == {f'{line}{stream}' for line in ('joint', 'separate')
-                                  for stream in ('', ', part stream alone')}
+    assert set(of_components) == {'joint', 'joint, part stream alone', 'separate',
+                                  'separate, with the whole image'}
     for stream, more in (('', 0), (', part stream alone', 2)):
         numpy.testing.assert_allclose(
             of_components[f'joint{stream}'],
             [[1, percent('gt2_fve', more).mean()], [5, percent('gt2_fve_k5', more).mean()]])
+    for stream, more in ((', with the whole image', 0), ('', 2)):
+        numpy.testing.assert_allclose(of_components[f'separate{stream}'], [
+            [k, percent(f'gt2_separate_k{k}', more).mean()] for k in (1, 5)])
 
 
 def test_plot_of_visible_parts_has_all_images(lines):
