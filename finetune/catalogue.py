@@ -110,5 +110,7 @@ ENCODINGS: dict[str, Encoding] = {
 
 ARCHITECTURES: dict[str, Architecture] = {
     'inception_v3': Architecture('finetune.models.inception_v3:InceptionV3', 2048, 75),
+    'inception_v3_original': Architecture(
+        'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75),
     'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16),
 }

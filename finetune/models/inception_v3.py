@@ -7,6 +7,7 @@ from finetune.models.convolution import Convolution2D
 
 # TF-Slim's. The authors' code has Chainer's 2e-5, which is not what the weights were trained with.
 BATCH_NORM_EPS = 1e-3
+ORIGINAL_BATCH_NORM_EPS = 2e-5
 
 
 class ConvBN(chainer.Chain):
@@ -41,6 +42,8 @@ class Block(chainer.Chain):
             for name, (c_in, *rest) in layers.items():
                 setattr(self, name, ConvBN(c_in or in_channels, *rest))
 
+    pad_value = None        # of the average pooling
+
     def chain(self, x, *names):
         """Runs convolutions one after the other."""
         for name in names:
@@ -56,9 +59,9 @@ def _conv(c_in, c_out, *kernel, stride=1, pad=None):
     return c_in, c_out, kernel, stride, pad
 
 
-def average_pool(x):
-    """3 x 3 average pooling that leaves the padding out of the mean, as TF-Slim's does."""
-    return F.average_pooling_nd(x, 3, stride=1, pad=1, pad_value=None)
+def average_pool(x, pad_value=None):
+    """3 x 3 average pooling; ``None`` leaves the padding out of the mean, as TF-Slim's does."""
+    return F.average_pooling_nd(x, 3, stride=1, pad=1, pad_value=pad_value)
 
 
 def max_pool(x):
@@ -95,7 +98,7 @@ class InceptionA(Block):
     def forward(self, x):
         return F.concat((self.conv1x1(x), self.chain(x, 'conv5x5_1', 'conv5x5_2'),
                          self.chain(x, 'conv3x3_1', 'conv3x3_2', 'conv3x3_3'),
-                         self.pool_conv(average_pool(x))))
+                         self.pool_conv(average_pool(x, self.pad_value))))
 
 
 class ReductionA(Block):
@@ -130,7 +133,7 @@ class InceptionB(Block):
     def forward(self, x):
         return F.concat((self.conv1x1(x), self.chain(x, 'conv7x7_1', 'conv7x7_2', 'conv7x7_3'),
                          self.chain(x, *(f'conv7x7x2_{i}' for i in range(1, 6))),
-                         self.pool_conv(average_pool(x))))
+                         self.pool_conv(average_pool(x, self.pad_value))))
 
 
 class ReductionB(Block):
@@ -167,7 +170,7 @@ class InceptionC(Block):
         double = self.chain(x, 'conv3x3x2_1', 'conv3x3x2_2')
         return F.concat((self.conv1x1(x), self.conv3x3_2(single), self.conv3x3_3(single),
                          self.conv3x3x2_3(double), self.conv3x3x2_4(double),
-                         self.pool_conv(average_pool(x))))
+                         self.pool_conv(average_pool(x, self.pad_value))))
 
 
 class InceptionV3(chainer.Chain):
@@ -179,7 +182,7 @@ class InceptionV3(chainer.Chain):
     out of the mean. The running statistics of batch normalisation keep Chainer's decay of 0.9
     (TF-Slim: 0.9997): fine-tuning has few updates in which to forget the old ones.
 
-    Differs from the authors' code, whose epsilon is 2e-5 and whose average pooling counts padding.
+    Differs from the authors' code: see :class:`OriginalInceptionV3`.
     """
 
     def __init__(self):
@@ -204,3 +207,20 @@ class InceptionV3(chainer.Chain):
         for i in range(11):
             x = self[f'mixed{i:02d}'](x)
         return x
+
+
+class OriginalInceptionV3(InceptionV3):
+
+    """InceptionV3 as the authors' code computes it, for classifiers that were trained by it.
+
+    The epsilon of its batch normalisation is 2e-5, and its average pooling counts the padding, as
+    zeros. The arrays are the same.
+    """
+
+    def __init__(self):
+        super().__init__()
+        for link in self.links():
+            if isinstance(link, L.BatchNormalization):
+                link.eps = ORIGINAL_BATCH_NORM_EPS
+            elif isinstance(link, Block):
+                link.pad_value = 0

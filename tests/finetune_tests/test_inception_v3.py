@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from finetune import config
-from finetune.models.inception_v3 import average_pool, ConvBN, InceptionV3, max_pool
+from finetune.models.inception_v3 import (
+    average_pool, ConvBN, InceptionV3, max_pool, OriginalInceptionV3)
 from finetune.models.part_classifier import PartClassifier
 
 FILTERS = yaml.safe_load((Path(__file__).parent / 'inception_v3_filters.yml').read_text())
@@ -83,6 +84,21 @@ def test_average_pooling_leaves_padding_out(h, w):
             window = x[:, :, max(i - 1, 0):i + 2, max(j - 1, 0):j + 2]
             expected[:, :, i, j] = window.mean(axis=(2, 3))
     numpy.testing.assert_allclose(average_pool(chainer.Variable(x)).array, expected)
+
+
+def test_network_of_the_authors_counts_padding_and_has_another_epsilon():
+    network = OriginalInceptionV3()
+    epsilons = [link.eps for link in network.links() if hasattr(link, 'eps')]
+    assert epsilons == [2e-5] * 94
+    for block, channels in ((network.mixed00, 192), (network.mixed04, 768),
+                            (network.mixed09, 1280)):
+        x = numpy.random.RandomState(0).rand(1, channels, 3, 3).astype('f')
+        padded = numpy.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        pooled = numpy.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3)).mean((4, 5))
+        with chainer.using_config('train', False):
+            expected = block.pool_conv(pooled).array
+            y = block(x).array
+        numpy.testing.assert_allclose(y[:, -expected.shape[1]:], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_max_pooling_covers_whole_windows_only():
