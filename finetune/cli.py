@@ -173,22 +173,25 @@ def _add_em(command):
 def _train(options):
     from finetune import experiment, suite
     from finetune.checks import dry_run
-    options.config = options.configs[0] if options.configs else None
-    config, overrides = shared.settings(options)
-    configs = suite.expand(options.configs or [config])
+    experiments, notes = [], []
+    for path in suite.expand(options.configs) or [None]:
+        options.config = path
+        experiments.append(shared.settings(options, notes.append))
+    for note in dict.fromkeys(notes):
+        print(note, flush=True)
     output = options.output or original_variables.output(os.environ)
     if options.dry_run or original_variables.is_dry_run(os.environ):
-        for config in configs:
+        for config, overrides in experiments:
             dry_run.describe(config, overrides)
-    elif options.seeds is None and len(configs) == 1:
-        experiment.run(configs[0], overrides, output)
+    elif options.seeds is None and len(experiments) == 1:
+        experiment.run(*experiments[0], output)
     elif output:
         raise InputError('--output is the folder of one run; leave it out to run several.')
     elif options.seeds and options.seed is not None:
         raise InputError('--seed and --seeds: give one of them.')
     else:
         seeds = options.seeds or [options.seed or 0]
-        return suite.run_all(configs, seeds, overrides, options.jobs)
+        return suite.run_all(experiments, seeds, options.jobs)
 
 
 def _runtime(options):

@@ -6,7 +6,7 @@ import yaml
 
 from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.errors import InputError
-from finetune.schema import check, dotted_names, fill, Needs, parse, read_yaml, setting
+from finetune.schema import check, dotted_names, fill, fill_override, Needs, read_yaml, setting
 
 WITHOUT_EFFECT = 'training.gpu', 'training.workers'     # on the results
 
@@ -23,6 +23,7 @@ ADAPTIVE = Needs('training.joint true and training.optimizer rmsprop or adam', l
 RMSPROP = Needs('training.joint true and training.optimizer rmsprop', lambda config:
                 config.training.joint and config.training.optimizer == 'rmsprop')
 JOINT = Needs('training.joint true', lambda config: config.training.joint)
+NEW = Needs('an empty model.classifier', lambda config: not config.model.classifier)
 SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
 
 
@@ -83,7 +84,10 @@ class Model:
     """CNNs and encoding."""
 
     architecture: str = setting('inception_v3', 'of both CNNs', choices=ARCHITECTURES)
-    pretrained: str = setting('', '.npz of weights, or the YAML of the run that trains them')
+    pretrained: str = setting('', '.npz of weights, or the YAML of the run that trains them',
+                              needs=NEW)
+    classifier: str = setting('', ".npz of a whole classifier to go on from, of this program or "
+                              "of the authors' code, or the YAML of its run", needs=JOINT)
     encoding: str = setting('fve', 'of the parts', choices=ENCODINGS)
     n_components: int = setting(1, 'K', between=(1, 4096), needs=of_encoding('n_components'))
     ema_decay: float = setting(.9, 'lambda in Eqs. 6-9', between=(0, 1 - 1e-9),
@@ -127,7 +131,7 @@ class Training:
     joint: bool = setting(True, 'false: the conventional pipeline, mixture, encoding and SVM after '
                           'the CNN (Sect. 4.4)')
     svm_c: float = setting(1., 'C of the linear SVM', between=(1e-9, 1e9), needs=SEPARATE)
-    epochs: int = setting(60, 'passes over the training images', between=(1, 100000), needs=JOINT)
+    epochs: int = setting(60, 'passes over the images; 0: none', between=(0, 100000), needs=JOINT)
     optimizer: str = setting('rmsprop', 'sgd has momentum 0.9',
                              choices=('rmsprop', 'adam', 'sgd'), needs=JOINT)
     rmsprop_alpha: float = setting(.9, 'decay of the mean square of the gradients',
@@ -188,14 +192,9 @@ def read_config(path, overrides=()):
     _check_active(config, in_file, str(path))
     overridden = []
     for override in overrides:
-        name, equals, text = override.partition('=')
-        if not equals:
-            raise InputError(f'--set {override}: has no value; write --set section.name=value.')
-        tree = parse(text, f'--set {override}')
-        for key in reversed(name.strip().split('.')):
-            tree = {key: tree}
-        overridden.append((fill(config, tree, f'--set {override}'), f'{path}, --set {override}'))
-        if name.strip() not in ('training.seed', *WITHOUT_EFFECT):
+        names = fill_override(config, override)
+        overridden.append((names, f'{path}, --set {override}'))
+        if set(names) - {'training.seed', *WITHOUT_EFFECT}:
             config.expect = ''      # holds for the file's settings
     check(config, str(path))
     for names, where in overridden:

@@ -67,8 +67,8 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
 
 
 def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, str]]:
-    """What a run starts from: the folder of a finished run, a file of weights, or nothing."""
-    source = config.model.pretrained
+    """What a run starts from: a classifier, the folder of a finished run, weights, or nothing."""
+    source = config.model.classifier or config.model.pretrained
     if not is_config(source):
         return source or None
     overrides = [f'training.gpu={config.training.gpu}']

@@ -61,11 +61,19 @@ def add_folder(command, option, default, what):
                          help=f'{what} (default: {default})')
 
 
-def settings(options):
-    """Config path and overrides; options win over the original's environment variables."""
-    config, overrides = original_variables.read(os.environ, options.config)
+def settings(options, say=print):
+    """Config path and overrides; options win over the original's environment variables.
+
+    ``say`` gets sentences on what the variables do.
+    """
+    config = options.config or original_variables.config(os.environ) or DEFAULT_CONFIG
+    overrides = []
     if options.seed is not None:
         overrides.append(f'training.seed={options.seed}')
     if options.gpu is not None:
         overrides.append(f'training.gpu={options.gpu}')
-    return config or DEFAULT_CONFIG, overrides + options.overrides
+    overrides += options.overrides
+    by_variables, notes = original_variables.overrides(os.environ, config, overrides)
+    for note in notes:
+        say(note)
+    return config, by_variables + overrides

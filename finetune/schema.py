@@ -120,6 +120,17 @@ def fill(section, tree, where, prefix='', names=None):
     return filled
 
 
+def fill_override(config, override):
+    """Sets what ``section.name=value`` says; gives the dotted names of the settings."""
+    name, equals, text = override.partition('=')
+    if not equals:
+        raise InputError(f'--set {override}: has no value; write --set section.name=value.')
+    tree = parse(text, f'--set {override}')
+    for key in reversed(name.strip().split('.')):
+        tree = {key: tree}
+    return fill(config, tree, f'--set {override}')
+
+
 def dotted_names(section):
     """Names of all settings of a dataclass, and of those nested in it."""
     names = []

@@ -19,6 +19,7 @@ class Job(NamedTuple):
     """One experiment with one seed."""
 
     config: str         # path
+    overrides: tuple    # of the config
     name: str           # its folder below results/, without the seed
     seed: int
     folder: RunFolder
@@ -28,33 +29,34 @@ class Job(NamedTuple):
         return f'{self.name} seed {self.seed}'
 
 
-def run_all(configs, seeds, overrides=(), n_jobs=1):
+def run_all(experiments, seeds, n_jobs=1):
     """Runs every config with every seed; resumes interrupted runs and skips finished ones.
 
     Args:
-        configs (list of str): YAML files, or folders of them.
+        experiments (list of tuple): YAML files and the lists of their ``section.name=value``
+            overrides.
         seeds (list of int): Seeds; all configs run with the first seed first.
-        overrides (list of str): ``section.name=value`` settings for all runs.
         n_jobs (int): Number of runs at a time, which share the CPU's cores.
 
     Returns:
         int: Exit code: 0, or 1 if a run failed; the other runs go on.
 
     """
-    overrides = [override for override in overrides if not override.startswith('training.seed=')]
-    paths, jobs, done = expand(configs), [], []
+    jobs, done = [], []
     for seed in seeds:
-        for path in paths:
+        for path, overrides in experiments:
+            overrides = tuple(override for override in overrides
+                              if not override.startswith('training.seed='))
             config = read_config(path, [*overrides, f'training.seed={seed}'])
             folder = RunFolder.of(path, seed)
             # Results of other settings are not skipped: the run itself refuses them.
             is_done = folder.state == REPORTED and not folder.differences(config)
             (done if is_done else jobs).append(Job(
-                path, str(folder.path.parent.relative_to('results')), seed, folder,
+                path, overrides, str(folder.path.parent.relative_to('results')), seed, folder,
                 config.training.epochs if config.training.joint else 0))
     print(f'{len(done) + len(jobs)} runs, {len(done)} of them finished already; output goes '
           'to results/<config>/seed<k>.txt', flush=True)
-    queue = Queue(jobs, done, overrides, n_jobs)
+    queue = Queue(jobs, done, n_jobs)
     try:
         queue.work()
     finally:
@@ -82,9 +84,8 @@ class Queue:
 
     """Jobs that are waiting, running or done."""
 
-    def __init__(self, jobs, done, overrides, n_jobs):
+    def __init__(self, jobs, done, n_jobs):
         self.waiting = list(jobs)
-        self.overrides = overrides
         self.n_jobs = n_jobs
         self.n_all = len(jobs)
         self.running = {}           # Job: (process, start time)
@@ -119,7 +120,7 @@ class Queue:
 
     def _start(self, job):
         job.folder.printed.parent.mkdir(parents=True, exist_ok=True)
-        settings = [word for override in self.overrides for word in ('--set', override)]
+        settings = [word for override in job.overrides for word in ('--set', override)]
         command = [sys.executable, '-m', 'finetune', 'train', job.config, *settings,
                    '--seed', str(job.seed)]
         environment = dict(os.environ)

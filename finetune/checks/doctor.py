@@ -14,7 +14,7 @@ from finetune.config import is_config, read_config
 from finetune.data import cropping, data_sets, transforms
 from finetune.errors import InputError
 from finetune.models import pretrained
-from finetune.models.part_classifier import PartClassifier
+from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.runs.opening import open_device
 
 PACKAGES = ('chainer', 'chainercv', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
@@ -68,7 +68,7 @@ def _experiment(config_path, overrides):
         yield 'ok', f'{config_path}: all settings are known'
         open_device(config.training.gpu)
         yield from _data(config)
-        yield from _weights(config)
+        yield from _classifier(config) if config.model.classifier else _weights(config)
     except InputError as error:
         yield 'error', str(error)
 
@@ -193,6 +193,16 @@ def _size_and_orientation(path):
             return (image.height, image.width), image.getexif().get(ORIENTATION, 1)
     except OSError as error:
         raise InputError(f'{path}: is not an image ({error}); copy it again.')
+
+
+def _classifier(config):
+    source = config.model.classifier
+    if is_config(source):
+        read_config(source)
+        yield 'ok', f'{source} trains the classifier to go on from when it is needed'
+    else:
+        pretrained.load_classifier(build_classifier(config, data_sets.load(config.data)), source)
+        yield 'ok', f'{source}: is a classifier with these settings'
 
 
 def _weights(config):

@@ -7,14 +7,15 @@ import numpy
 
 from finetune.catalogue import WEIGHTS
 from finetune.errors import InputError
-from finetune.models import tf_slim
+from finetune.models import original_classifier, tf_slim
 
 # Raised by NumPy and Chainer for a file that is damaged, truncated or not an .npz file.
 BROKEN = (OSError, ValueError, AttributeError, TypeError, KeyError, EOFError, zlib.error,
           zipfile.BadZipFile)
 
-# Prefix of the backbone's arrays in an .npz of a whole classifier.
-CLASSIFIER_BACKBONE = 'global_cnn/'
+# Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
+# authors' code.
+CLASSIFIER_BACKBONE = 'global_cnn/', 'model/'
 
 
 def load_backbones(classifier, path):
@@ -33,7 +34,7 @@ def load_backbones(classifier, path):
     if tf_slim.is_tf_slim(arrays):
         arrays, _ = tf_slim.from_tf_slim(arrays, path)
     elif any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
-        arrays = {key[len(CLASSIFIER_BACKBONE):]: array for key, array in arrays.items()
+        arrays = {key.partition('/')[2]: array for key, array in arrays.items()
                   if key.startswith(CLASSIFIER_BACKBONE)}
     arrays = {key: array for key, array in arrays.items() if not key.startswith('fc/')}
     _load(classifier.global_cnn, arrays, path)
@@ -42,13 +43,22 @@ def load_backbones(classifier, path):
 
 
 def load_classifier(classifier, path):
-    """Loads a whole classifier as :func:`chainer.serializers.save_npz` wrote it.
+    """Loads a whole classifier as :func:`chainer.serializers.save_npz` wrote it, here or there.
+
+    Args:
+        classifier (finetune.models.part_classifier.PartClassifier): The classifier.
+        path (str or pathlib.Path): .npz of this program, or of the authors' code
+            (:func:`finetune.models.original_classifier.convert`).
 
     Raises:
         finetune.errors.InputError: If the file cannot be read or does not fit.
 
     """
-    _load(classifier, read_npz(path), path)
+    arrays = read_npz(path)
+    if original_classifier.is_original(arrays):
+        arrays = original_classifier.convert(arrays, classifier.settings,
+                                             len(classifier.global_head.b), path)
+    _load(classifier, arrays, path)
 
 
 def read_npz(path):
@@ -58,7 +68,7 @@ def read_npz(path):
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         sources = ', '.join(f'{name} from {source}' for name, source in WEIGHTS.items())
-        raise InputError(f'{path}: there is no such weights file; correct model.pretrained, or get '
+        raise InputError(f'{path}: there is no such weights file; correct its path, or get '
                          f"one of InceptionV3's (a .ckpt has to be converted): {sources}.")
     except BROKEN as error:
         raise InputError(f'{path}: is not a complete .npz file ({error}); copy it again.')

@@ -19,7 +19,8 @@ class JointLearning:
         config (finetune.config.Config): Settings of the run.
         lists (finetune.data.file_lists.FileLists): The data set.
         device (chainer.backend.Device): Where to compute.
-        start (finetune.runs.folder.RunFolder, str or None): What the CNNs start from: the run of
+        start (finetune.runs.folder.RunFolder, str or None): What the classifier goes on from if
+            there is a ``model.classifier``, its file; else what the CNNs start from: the run of
             the pre-training, a file of weights, or ``None``, random weights.
 
     """
@@ -28,8 +29,13 @@ class JointLearning:
         self.config, self.lists, self.device = config, lists, device
         seed_generators(config.training.seed, device)
         self.model = build_classifier(config, lists)
-        if start is not None:
-            weights = start.model if isinstance(start, RunFolder) else start
+        if start is None:
+            return
+        weights = start.model if isinstance(start, RunFolder) else start
+        if config.model.classifier:
+            pretrained.load_classifier(self.model, weights)
+            print(f'{weights}: goes on from this classifier', flush=True)
+        else:
             pretrained.load_backbones(self.model, weights)
             print(f'{weights}: the CNNs start from these weights, the layers behind them from '
                   'random ones', flush=True)
@@ -42,12 +48,18 @@ class JointLearning:
     def learn(self, folder):
         """Trains to the end, from the newest snapshot if there is one, and saves the weights."""
         self.model.to_device(self.device)
+        if self.config.training.epochs > 0:
+            self._train(folder)
+        else:
+            folder.write_settings(self.config)
+        folder.save_model(self.model)
+
+    def _train(self, folder):
         trainer = build_trainer(self.model, self.config, self.lists, self.device, folder)
         # Not by the extension's autoload, which comes after all other extensions' initialisation.
         folder.load_newest_snapshot(trainer)
         folder.write_settings(self.config)
         trainer.run(show_loop_exception_msg=False)
-        folder.save_model(self.model)
 
     def load(self, folder):
         """Loads the weights of a finished run."""

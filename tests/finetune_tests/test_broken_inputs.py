@@ -83,6 +83,15 @@ class World:
         numpy.savez('weights.npz', **arrays)
         return self.train(model={'pretrained': 'weights.npz'})
 
+    def original(self):
+        """Some arrays of a classifier of the authors' code."""
+        arrays = {f'fve_layer/{name}': numpy.ones(1)
+                  for name in ('mu', 'sig', 'w', 'alpha', 't', 'eps')}
+        arrays.update({'model/fc/b': numpy.zeros(3), 'mask_features': numpy.array(True)})
+        arrays.update({f'separate_model/fc/{name}': numpy.zeros((3, 2)) for name in 'Wb'})
+        numpy.savez('clf_final.npz', **arrays)
+        return self.train(model={'classifier': 'clf_final.npz'})
+
     def released(self):
         """The 472 arrays of the authors' link, one of them by another name."""
         serializers.save_npz('inat.npz', InceptionV3(), compression=False)
@@ -225,6 +234,10 @@ CASES = {
     'weights of another architecture': lambda w: w.train(
         '--output', 'other', data={'input_size': 96, 'part_input_size': 96},
         model={'architecture': 'inception_v3', 'pretrained': str(w.finished() / 'model.npz')}),
+    "a classifier of the authors' code with other settings": World.original,
+    'a classifier of other data': lambda w: w.train(
+        '--output', 'other', data={'parts': 'GLOBAL'},
+        model={'encoding': 'gap', 'classifier': str(w.finished() / 'model.npz')}),
     'truncated snapshot': broken_snapshot,
     'results of other settings': lambda w: [w.finished()] and w.train('--seed', '0', '--set',
                                                                       'training.epochs=3'),

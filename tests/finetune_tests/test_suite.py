@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from finetune import cli, suite
-from finetune.errors import InputError
 from finetune.runs.folder import RunFolder
 
 
@@ -102,7 +101,7 @@ def test_failed_run_does_not_stop_the_others(configs, write_config, capfd):
     assert '1 of 2   birds/bad seed 0: FAILED with exit code 2: finetune: none.npz' in out
     assert re.findall('Failed: .*', error) == [
         'Failed: birds/bad seed 0: exit code 2: finetune: none.npz: there is no such weights '
-        'file; correct model.pretrained.; see results/birds/bad/seed0.txt']
+        'file; correct its path.; see results/birds/bad/seed0.txt']
     assert list(evaluations()) == [Path('results/birds/fve/seed0')]
 
 
@@ -209,7 +208,7 @@ def test_bad_seeds(seeds, capsys):
 
 def make_job(name, seed=0, n_epochs=6):
     folder = RunFolder(f'results/birds/{name}/seed{seed}')
-    return suite.Job(f'configs/birds/{name}.yml', f'birds/{name}', seed, folder, n_epochs)
+    return suite.Job(f'configs/birds/{name}.yml', (), f'birds/{name}', seed, folder, n_epochs)
 
 
 def write_log(job, *seconds):
@@ -230,10 +229,10 @@ def clock(monkeypatch):
 def test_time_left_is_that_of_the_same_experiments(clock, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     jobs = [make_job(name, seed) for seed in (0, 1, 2) for name in ('fve', 'gap')]
-    assert suite.Queue(jobs[2:], [], [], 2)._seconds_left() is None
+    assert suite.Queue(jobs[2:], [], 2)._seconds_left() is None
     for job, seconds in zip(jobs, (30., 70.)):
         write_log(job, 1., seconds)
-    queue = suite.Queue(jobs[2:], jobs[:2], [], n_jobs=2)
+    queue = suite.Queue(jobs[2:], jobs[:2], n_jobs=2)
     assert queue._seconds_left() == (2 * 30 + 2 * 70) / 2
     queue.running[queue.waiting.pop(0)] = None, 0.      # fve, of 30 s
     clock['now'] = 10.
@@ -247,7 +246,7 @@ def test_time_of_experiments_without_a_log_is_the_mean_of_all(clock, tmp_path, m
     done = [make_job('fve'), make_job('gap'), make_job('separate', n_epochs=0)]
     for job, seconds in zip(done, (30., 70.)):
         write_log(job, seconds)
-    queue = suite.Queue([make_job('separate', 1), make_job('fve', 1)], done, [], n_jobs=1)
+    queue = suite.Queue([make_job('separate', 1), make_job('fve', 1)], done, n_jobs=1)
     assert queue._seconds_left() == (30 + 70) / 2 + 30
 
 
@@ -257,7 +256,7 @@ def test_progress_is_read_from_the_log(tmp_path, monkeypatch, capsys):
     assert suite._progress(fve) == suite._progress(separate) == 'working'
     write_log(fve, 10., 20., 30.)
     assert suite._progress(fve) == 'epoch 3 of 6'
-    queue = suite.Queue([], [], [], 2)
+    queue = suite.Queue([], [], 2)
     queue.running = {job: (None, 0.) for job in (fve, separate)}
     queue._show_running()
     assert capsys.readouterr().err == ''        # not on a terminal
@@ -273,8 +272,8 @@ def test_duration(seconds, text):
     assert suite.duration(seconds) == text
 
 
-def test_input_error_of_a_config_comes_before_any_run(configs):
+def test_input_error_of_a_config_comes_before_any_run(configs, capsys):
     Path(configs, 'mistyped.yml').write_text('model: {n_component: 3}')
-    with pytest.raises(InputError, match='n_component'):
-        suite.run_all([configs], [0])
+    assert run(configs, '--seeds', 1) == 2
+    assert 'n_component' in capsys.readouterr().err
     assert not Path('results').exists()
