@@ -32,7 +32,8 @@ matplotlib.use('Agg')
 from matplotlib import pyplot   # noqa: E402
 
 OUTPUT = Path('results/benchmarks')
-FOLDERS = [Path(skimage.__file__).parent / 'data', Path(sklearn.__file__).parent / 'datasets/images',
+FOLDERS = [Path(skimage.__file__).parent / 'data',
+           Path(sklearn.__file__).parent / 'datasets/images',
            Path(matplotlib.get_data_path()) / 'sample_data']
 PHOTOGRAPHS = ['astronaut.png', 'chelsea.png', 'coffee.png', 'motorcycle_left.png', 'rocket.jpg',
                'china.jpg', 'flower.jpg', 'grace_hopper.jpg']
