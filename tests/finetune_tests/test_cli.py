@@ -108,7 +108,7 @@ def test_robustness_has_other_test_images(finished_gap, monkeypatch):
     learner = joint.JointLearning.__new__(joint.JointLearning)
     learner.config = RunFolder(finished_gap).read_config()
     learner._robustness()
-    assert asked == [*(('ordered', hide) for hide in (.25, .5, .75, 1.)), ('shuffled', 0)]
+    assert asked == [*(('ordered', hide) for hide in (.25, .5, .75, 1.)), ('shuffled_once', 0)]
 
 
 def test_plots_show_means_over_epochs(finished_run):

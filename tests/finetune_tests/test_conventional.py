@@ -139,9 +139,12 @@ def test_features_are_those_of_the_cnn_after_pca(separate):
                 counting.append(raw[which].astype(numpy.float64))
     counting = numpy.concatenate(counting)
     counting -= counting.mean(axis=0)
-    directions = numpy.linalg.svd(counting, full_matrices=False)[2][:SIZE]
-    cosines = numpy.linalg.svd(directions @ pca['components'].T, compute_uv=False)
-    numpy.testing.assert_allclose(cosines, 1, atol=1e-3)    # the same subspace
+    # Not the directions themselves: those of close variances are as good as each other.
+    largest = numpy.linalg.svd(counting, compute_uv=False)[:SIZE] ** 2
+    numpy.testing.assert_allclose(
+        ((counting @ pca['components'].T) ** 2).sum(), largest.sum(), rtol=1e-4)
+    numpy.testing.assert_allclose(
+        pca['components'] @ pca['components'].T, numpy.eye(SIZE), atol=1e-5)
 
 
 def test_prediction_is_that_of_naive_fisher_vectors(separate):
