@@ -147,6 +147,8 @@ class Training:
                                needs=JOINT)
     batch_size: int = setting(8, 'images per forward pass; gradients are accumulated',
                               between=(1, 100000), needs=JOINT)
+    dtype: str = setting('float32', 'mixed16: the CNNs compute in float16, with loss scaling',
+                         choices=('float32', 'mixed16'), needs=JOINT)
     label_smoothing: float = setting(.1, 'share of the target spread over all classes',
                                      between=(0, .999), needs=JOINT)
     weight_decay: float = setting(5e-4, 'L2 penalty on all weights', between=(0, 100), needs=JOINT)

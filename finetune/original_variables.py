@@ -84,6 +84,7 @@ SETTINGS = {
     'OPTIMIZER': 'training.optimizer', 'OPT_EPSILON': 'training.epsilon',
     'INIT_LR': 'training.learning_rate', 'LR_DECAY': 'training.lr_factor', 'LR_STEP': _steps,
     'LR_TARGET': 'training.lr_target',
+    'FP16': {'0': {'training.dtype': 'float32'}, '1': {'training.dtype': 'mixed16'}},
 }
 
 # What takes the place of other variables. Those with values are refused with any other value: it
@@ -104,7 +105,6 @@ INSTEAD = {
     'LABEL_SHIFT': (('0', '1'), 'classes count from 0, whatever the files say, and none is lost'),
     'PREPARE_TYPE': (('model',), 'images are prepared as InceptionV3 expects them'),
     'FEATURE_AGG': (('concat',), 'without FVE the features of all parts are concatenated'),
-    'FP16': (('0',), 'everything is computed in float32'),
     'INIT_MU': (('1', 'N_COMPONENTS'), KMEANS), 'INIT_SIG': (('1',), KMEANS),
     '_init_from_gap': (('0',), KMEANS),
     'OUTPUT_FOLDER': ((), PLACE), 'OUTPUT_PREFIX': ((), PLACE),

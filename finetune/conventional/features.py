@@ -160,7 +160,7 @@ class Extractor:
                 counts = masking.counting_features(x.array, mask, self.config.model.norm_filter)
                 if counts is None:
                     counts = self.device.xp.ones(x.shape[:2], bool)
-                image = F.mean(self.model.global_cnn(img), axis=(2, 3))
+                image = F.mean(self.model.conv_maps(self.model.global_cnn, img), axis=(2, 3))
                 yield tuple(map(cuda.to_cpu, (x.array, counts, image.array, visible.sum(axis=1))))
 
 

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import functools
 
 from chainer import backend, function_node
+import chainer.functions as F
 import chainer.links as L
 import numpy
 
@@ -27,12 +28,15 @@ class Convolution2D(L.Convolution2D):
     last"), so that patches are copied in long runs, multiplied block by block while they are in
     the cache, and the product is the result. Shapes are Chainer's; ConvMaps are views (N, C, H, W)
     of arrays (N, H, W, C), which element-wise functions keep.
+
+    The result has the dtype of the input, to which the filters are converted.
     """
 
     def forward(self, x):
+        weight = F.cast(self.W, x.dtype)
         if backend.get_array_module(x) is not numpy:
-            return super().forward(x)
-        return Convolution(_pair(self.stride), _pair(self.pad)).apply((x, self.W))[0]
+            return F.convolution_2d(x, weight, None, self.stride, self.pad)
+        return Convolution(_pair(self.stride), _pair(self.pad)).apply((x, weight))[0]
 
 
 def _pair(value):
@@ -41,7 +45,10 @@ def _pair(value):
 
 class Convolution(function_node.FunctionNode):
 
-    """Forward and backward on the CPU."""
+    """Forward and backward on the CPU.
+
+    Sums of float16 are float32, as on a GPU; NumPy has no fast matrix product of float16 either.
+    """
 
     def __init__(self, stride, pad):
         self.geometry = stride, pad
@@ -49,15 +56,16 @@ class Convolution(function_node.FunctionNode):
     def forward(self, inputs):
         self.retain_inputs((0, 1))
         x, weight = inputs
-        rows = _rows(weight)                                        # (O, kh kw C)
+        rows = _precise(_rows(weight))                              # (O, kh kw C)
         (n, _, *size), (stride, pad) = x.shape, self.geometry
         out = [(s + 2 * p - k) // step + 1
                for s, k, step, p in zip(size, weight.shape[2:], stride, pad)]
         y = numpy.empty((n, *out, len(rows)), dtype=x.dtype)
 
         def convolve(index):
-            patches = _patches(x[index], weight.shape[2:], self.geometry)
-            numpy.matmul(patches, rows.T, out=y[index].reshape(len(patches), -1))
+            patches = _patches(_precise(x[index]), weight.shape[2:], self.geometry)
+            numpy.matmul(patches, rows.T, out=y[index].reshape(len(patches), -1),
+                         casting='same_kind')
 
         for _ in _threads().map(convolve, _blocks(y, rows)):
             pass
@@ -79,8 +87,8 @@ class ConvolutionGrad(function_node.FunctionNode):
 
     def forward(self, inputs):
         x, weight, gy = inputs
-        rows = _rows(weight)
-        gy = numpy.ascontiguousarray(gy.transpose(0, 2, 3, 1))      # (N, h, w, O)
+        rows = _precise(_rows(weight))
+        gy = _precise(numpy.ascontiguousarray(gy.transpose(0, 2, 3, 1)))    # (N, h, w, O)
         grows = numpy.zeros_like(rows)
         gx = numpy.empty(x.transpose(0, 2, 3, 1).shape, dtype=x.dtype) if self.needs_gx else None
 
@@ -89,16 +97,22 @@ class ConvolutionGrad(function_node.FunctionNode):
             if self.needs_gx:
                 _add_patches((block @ rows).reshape(
                     *gy[index].shape[:3], *weight.shape[2:], -1), self.geometry, gx[index])
-            return block.T @ _patches(x[index], weight.shape[2:], self.geometry)
+            return block.T @ _patches(_precise(x[index]), weight.shape[2:], self.geometry)
 
         for share in _threads().map(differentiate, _blocks(gy, rows)):     # in order
             grows += share
         o, c, kh, kw = weight.shape
         gweight = numpy.ascontiguousarray(grows.reshape(o, kh, kw, c).transpose(0, 3, 1, 2))
+        gweight = gweight.astype(weight.dtype, copy=False)
         return None if gx is None else gx.transpose(0, 3, 1, 2), gweight
 
     def backward(self, indexes, grad_outputs):
         raise NotImplementedError('this convolution has no second derivative')
+
+
+def _precise(array):
+    """The array in float32 if it is float16."""
+    return array.astype(numpy.promote_types(array.dtype, numpy.float32), copy=False)
 
 
 def _rows(weight):
@@ -137,7 +151,7 @@ def _add_patches(patches, geometry, out):
     if (kh, kw, sy, sx, ph, pw) == (1, 1, 1, 1, 0, 0):
         out[...] = patches[:, :, :, 0, 0]
         return
-    padded = numpy.zeros((n, height + 2 * ph, width + 2 * pw, c), dtype=out.dtype)
+    padded = numpy.zeros((n, height + 2 * ph, width + 2 * pw, c), dtype=patches.dtype)
     for i in range(kh):
         for j in range(kw):
             padded[:, i:i + sy * h:sy, j:j + sx * w:sx] += patches[:, :, :, i, j]

@@ -35,15 +35,19 @@ class PartClassifier(chainer.Chain):
         missing (str): ``'zero'``: the features of hidden parts are zeros; ``'mask'``: they are
             left out; ``'centre'``: there are none, the data set crops the image's centre instead.
         seed (int): Seed of the mixture's initialisation.
+        mixed (bool): Whether the CNNs compute in float16, with weights in float32. The encoding,
+            the linear layers and batch statistics are float32 in any case.
 
+    Differs from Chainer's mixed16, which the authors' code sets: its weights are float16.
     """
 
-    def __init__(self, settings, n_classes, n_parts, missing='zero', seed=0):
+    def __init__(self, settings, n_classes, n_parts, missing='zero', seed=0, mixed=False):
         super().__init__()
         self.n_parts = n_parts
         self.missing = missing
         self.settings = settings
         self.aux_lambda = settings.aux_lambda       # decays during training
+        self.mixed = mixed
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
         encoding = ENCODINGS[settings.encoding]
@@ -85,7 +89,8 @@ class PartClassifier(chainer.Chain):
             training also ``'aux'``, of the auxiliary head if there is one.
 
         """
-        global_scores = self.global_head(F.mean(self.global_cnn(img), axis=(2, 3)))
+        conv_map = self.conv_maps(self.global_cnn, img)
+        global_scores = self.global_head(F.mean(conv_map, axis=(2, 3)))
         if self.n_parts == 0:
             return {'both': global_scores}
         conv_map = self.part_conv_maps(parts, visible)
@@ -115,6 +120,12 @@ class PartClassifier(chainer.Chain):
             conv_map *= visible.reshape(-1, 1, 1, 1).astype(conv_map.dtype)    # no bias of hidden
         return self._encoder_input(conv_map, visible, self.missing)
 
+    def conv_maps(self, cnn, images):
+        """ConvMaps (N, C, h, w), float32, of images (N, 3, H, W) by one of the CNNs."""
+        if not self.mixed:
+            return cnn(images)
+        return F.cast(cnn(images.astype(numpy.float16)), numpy.float32)
+
     def part_conv_maps(self, parts, visible):
         """ConvMaps of all parts, shape (N P, C, h', w'); zeros for hidden ones.
 
@@ -124,9 +135,9 @@ class PartClassifier(chainer.Chain):
         if len(parts) == 0:
             parts = self.xp.zeros((1,) + parts.shape[1:], parts.dtype)
             with chainer.using_config('train', False):
-                conv_map = self.part_cnn(parts)[:0]
+                conv_map = self.conv_maps(self.part_cnn, parts)[:0]
         else:
-            conv_map = self.part_cnn(parts)                    # (M, C, h', w')
+            conv_map = self.conv_maps(self.part_cnn, parts)    # (M, C, h', w')
         n_hidden = visible.size - len(conv_map)
         if n_hidden == 0:
             return conv_map
@@ -148,7 +159,8 @@ def build_classifier(config, lists):
     """Classifier with random weights for an experiment and its data set."""
     n_parts = len(lists.part_names) if config.data.has_parts else 0
     return PartClassifier(config.model, len(lists.class_names), n_parts,
-                          missing=config.data.missing, seed=config.training.seed)
+                          missing=config.data.missing, seed=config.training.seed,
+                          mixed=config.training.dtype == 'mixed16')
 
 
 def _slots(visible, n_visible):

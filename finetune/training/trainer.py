@@ -31,6 +31,8 @@ def build_updater(model, config, lists, device):
     settings = config.training
     optimizer = OPTIMIZERS[settings.optimizer](settings).setup(model)
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
+    if settings.dtype == 'mixed16':
+        optimizer.loss_scaling()
     dataset = PartDataset(lists.train, config.data, train=True, seed=settings.seed)
     iterator = iterate(dataset, settings.update_size, settings.workers,
                        EpochOrder(len(dataset), settings.seed))

@@ -1,5 +1,7 @@
 """Updates of the weights by gradients that are accumulated over smaller batches."""
 import collections
+import contextlib
+import warnings
 
 import chainer
 from chainer.training import updaters
@@ -16,7 +18,11 @@ class AccumulatingUpdater(updaters.StandardUpdater):
     without batch statistics that is the gradient of the whole batch. Batch normalisation and the
     mixture see the pieces.
 
-    Differs from the authors' code, which sums gradients, so that the step grows with their number.
+    Chainer's loss scaling is applied if it is set on the optimizer: its scale doubles until a
+    gradient overflows; then the update is left out and the scale halved.
+
+    Differs from the authors' code, which sums gradients, so that the step grows with their number,
+    and does not apply its (static) loss scaling to them.
 
     Args:
         iterator (chainer.dataset.Iterator): Yields all images of one update.
@@ -42,13 +48,39 @@ class AccumulatingUpdater(updaters.StandardUpdater):
             share = len(piece) / len(batch)
             for name, value in self._accumulate(piece, share).items():
                 reported[name] += share * value
+        if optimizer._loss_scale is not None:
+            reported['loss_scale'] = optimizer._loss_scale
         chainer.report(reported)
-        optimizer.update()
+        for param in optimizer.target.params():     # it divides its gradient by this
+            param._loss_scale = optimizer._loss_scale
+        with _overflow_expected(optimizer):
+            optimizer.update()
 
     def _accumulate(self, piece, share):
         """Adds the gradient of one piece; returns what the model reported."""
         observation = {}
         with chainer.report_scope(observation):
             loss = self.loss_func(*self.converter(piece, self.device))
-        (share * loss).backward()
+        optimizer = self.get_optimizer('main')
+        with _overflow_expected(optimizer):
+            (share * loss).backward(loss_scale=optimizer._loss_scale)
         return {name: getattr(value, 'array', value) for name, value in observation.items()}
+
+    def serialize(self, serializer):
+        """Saves and loads the state of the loss scaling, too, which the optimizer leaves out."""
+        super().serialize(serializer)
+        optimizer = self.get_optimizer('main')
+        if optimizer._loss_scale is not None:
+            for name in '_loss_scale', '_loss_scaling_isnan_ever':
+                setattr(optimizer, name, serializer(name, getattr(optimizer, name)))
+
+
+@contextlib.contextmanager
+def _overflow_expected(optimizer):
+    """With loss scaling NumPy and Chainer need not warn of gradients that overflow."""
+    if optimizer._loss_scale is None:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'overflow|invalid value|Non finite number')
+        yield

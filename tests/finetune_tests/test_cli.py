@@ -148,6 +148,29 @@ def test_every_encoding_order_and_way_with_missing_parts_trains(write_config):
         assert run('train', config) == 0
 
 
+@pytest.mark.parametrize('encoding', ['gap', 'fve', 'gradient_fve'])
+def test_mixed_precision(encoding, write_config):
+    """Trains almost as in float32, and keeps everything in float32 but what the CNNs compute."""
+    sections = {'model': {'encoding': encoding}, 'data': {'missing': 'zero'}}
+    config = write_config(**sections, training={'epochs': 1})
+    for dtype in ('mixed16', 'float32'):
+        assert run('train', config, '--set', f'training.dtype={dtype}', '--output', dtype) == 0
+    arrays, exact = (dict(numpy.load(f'{dtype}/model.npz')) for dtype in ('mixed16', 'float32'))
+    assert {array.dtype.name for array in arrays.values()} <= {'float32', 'int64', 'int32', 'bool'}
+    assert arrays.keys() == exact.keys()
+    n_equal = sum((arrays[key] == exact[key]).all() for key in arrays)
+    assert n_equal < len(arrays) / 2        # it was something else
+    for key in arrays:
+        assert numpy.isfinite(arrays[key]).all()
+        if key.startswith('encoder/') and key != 'encoder/seed':
+            numpy.testing.assert_allclose(arrays[key], exact[key], rtol=.05, atol=.05, err_msg=key)
+    (entry,), (expected,) = (json.loads(Path(dtype, 'log').read_text())
+                             for dtype in ('mixed16', 'float32'))
+    assert entry['main/loss'] == pytest.approx(expected['main/loss'], rel=.05)
+    assert entry['loss_scale'] == 1.5           # doubled after an update: the mean of 1 and 2
+    assert 'loss_scale' not in expected
+
+
 def test_variables_of_the_original_and_options_that_win(write_config, monkeypatch):
     config = write_config(training={'epochs': 1})
     monkeypatch.setenv('OUTPUT', 'by_variable')
@@ -203,9 +226,9 @@ def test_real_process_exits_with_2_and_one_sentence(write_config, tmp_path):
                      'did you mean training.epochs?\n')
 
 
-@pytest.mark.parametrize('n_workers', [0, 2])
-def test_killed_run_goes_on_bit_for_bit(n_workers, write_config, tmp_path):
-    config = write_config(training={'epochs': 4, 'workers': n_workers})
+@pytest.mark.parametrize('n_workers, dtype', [(0, 'mixed16'), (2, 'float32')])
+def test_killed_run_goes_on_bit_for_bit(n_workers, dtype, write_config, tmp_path):
+    config = write_config(training={'epochs': 4, 'workers': n_workers, 'dtype': dtype})
     process = python_m_finetune(tmp_path, 'train', config, '--output', 'killed')
     for line in process.stdout:
         if line.startswith('epoch   2'):

@@ -78,6 +78,35 @@ def test_any_number_of_threads_gives_the_same_bits(layer, size, monkeypatch):
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.parametrize('layer, size', CASES)
+def test_float16_is_rounded_once(layer, size):
+    """Against float64 of the same numbers: sums are not rounded on the way."""
+    link, x, gy = link_and_arrays(layer, size)
+    rounded = [array.astype('e') for array in (x, link.W.array, gy)]
+    outcomes = []
+    for dtype, convolve in (('e', link), ('d', lambda x: F.convolution_2d(
+            x, link.W, None, link.stride, link.pad))):
+        x, link.W.array[...], gy = rounded
+        link.cleargrads()
+        x = chainer.Variable(x.astype(dtype))
+        y = convolve(x)
+        y.grad = gy.astype(dtype)
+        y.backward()
+        assert y.dtype == x.grad.dtype == dtype and link.W.grad.dtype == 'd'
+        outcomes.append((y.array, x.grad, link.W.grad))
+    for ours, expected in zip(*outcomes):
+        numpy.testing.assert_allclose(ours, expected, rtol=2 ** -11, atol=2 ** -11)
+
+
+def test_sums_of_float16_go_on_beyond_2048():
+    x = chainer.Variable(numpy.ones((3, 1000, 32, 32), 'e'))
+    weight = chainer.Variable(numpy.ones((1, 1000, 2, 2), 'e'))
+    y = convolution.Convolution((2, 2), (0, 0)).apply((x, weight))[0]
+    y.grad = numpy.full(y.shape, 4, 'e')
+    y.backward()
+    assert (y.array == 4000).all() and (weight.grad == 3 * 16 * 16 * 4).all()
+
+
 @pytest.mark.parametrize('layer, size', CASES[:4])
 def test_numerical_gradients(layer, size):
     link, x, gy = link_and_arrays(layer, size)
