@@ -55,6 +55,9 @@ class Architecture(NamedTuple):
     cnn: str                # link that turns images (N, 3, H, W) into ConvMaps (N, C, h, w)
     n_features: int         # C, channels of the ConvMaps
     smallest_input: int     # pixels
+    # Memory that training needs per pixel of an image, float32; see tests/benchmarks/memory.py.
+    bytes_per_pixel: Optional[float] = None     # None: not known
+    bytes_recomputing: Optional[float] = None   # with training.recompute; None: it cannot
 
 
 NO_LICENCE = 'no licence known to us'
@@ -109,8 +112,11 @@ ENCODINGS: dict[str, Encoding] = {
 }
 
 ARCHITECTURES: dict[str, Architecture] = {
-    'inception_v3': Architecture('finetune.models.inception_v3:InceptionV3', 2048, 75),
+    'inception_v3': Architecture('finetune.models.inception_v3:InceptionV3', 2048, 75,
+                                 bytes_per_pixel=1310, bytes_recomputing=625),
     'inception_v3_original': Architecture(
-        'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75),
-    'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16),
+        'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
+        bytes_per_pixel=1310, bytes_recomputing=625),
+    'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16,
+                              bytes_per_pixel=110, bytes_recomputing=70),
 }

@@ -8,7 +8,7 @@ from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.errors import InputError
 from finetune.schema import check, dotted_names, fill, fill_override, Needs, read_yaml, setting
 
-WITHOUT_EFFECT = 'training.gpu', 'training.workers'     # on the results
+WITHOUT_EFFECT = 'training.gpu', 'training.workers', 'training.recompute'     # on the results
 
 DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
 PARTS = Needs('data.parts other than GLOBAL', lambda config: config.data.has_parts)
@@ -24,6 +24,9 @@ RMSPROP = Needs('training.joint true and training.optimizer rmsprop', lambda con
                 config.training.joint and config.training.optimizer == 'rmsprop')
 JOINT = Needs('training.joint true', lambda config: config.training.joint)
 NEW = Needs('an empty model.classifier', lambda config: not config.model.classifier)
+RECOMPUTING = Needs(
+    'training.joint true and an architecture that can do it', lambda config: JOINT.holds(config)
+    and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
 SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
 
 
@@ -149,6 +152,8 @@ class Training:
                               between=(1, 100000), needs=JOINT)
     dtype: str = setting('float32', 'mixed16: the CNNs compute in float16, with loss scaling',
                          choices=('float32', 'mixed16'), needs=JOINT)
+    recompute: bool = setting(False, 'less memory for more time, same results: what the CNNs '
+                              'compute is computed again in the backward pass', needs=RECOMPUTING)
     label_smoothing: float = setting(.1, 'share of the target spread over all classes',
                                      between=(0, .999), needs=JOINT)
     weight_decay: float = setting(5e-4, 'L2 penalty on all weights', between=(0, 100), needs=JOINT)

@@ -15,6 +15,7 @@ from finetune.data import cropping, data_sets, transforms
 from finetune.errors import InputError
 from finetune.models import pretrained
 from finetune.models.part_classifier import build_classifier, PartClassifier
+from finetune.runs import memory
 from finetune.runs.opening import open_device
 
 PACKAGES = ('chainer', 'chainercv', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
@@ -66,9 +67,11 @@ def _experiment(config_path, overrides):
     try:
         config = read_config(config_path, overrides)
         yield 'ok', f'{config_path}: all settings are known'
-        open_device(config.training.gpu)
+        device = open_device(config.training.gpu)
         yield from _data(config)
         yield from _classifier(config) if config.model.classifier else _weights(config)
+        if config.training.joint:
+            yield from _memory(config, device)
     except InputError as error:
         yield 'error', str(error)
 
@@ -217,3 +220,25 @@ def _weights(config):
         pretrained.load_backbones(model, source)
         yield 'ok', (f'{source}: weights fit {config.model.architecture}, SHA-256 '
                      f'{hashlib.sha256(Path(source).read_bytes()).hexdigest()}')
+
+
+def _memory(config, device):
+    """Whether a training step fits, by the image with the most visible parts."""
+    free, lists = memory.free(device), data_sets.load(config.data)
+    n_parts = 0
+    if config.data.has_parts:
+        n_parts = max(len(record.visible) if config.data.missing == 'centre'
+                      else int(record.visible.sum()) for record in lists.train)
+    per_image = memory.of_image(config, n_parts)
+    if free is None or per_image is None:
+        return
+    weights = memory.of_weights(config, build_classifier(config, lists).count_params())
+    n_images = config.training.batch_size
+    needed = n_images * per_image + weights
+    text = (f'a training step of {n_images} images needs up to {needed / 1e9:.1f} GB, '
+            f'{free / 1e9:.1f} GB are free')
+    if needed <= free:
+        yield 'ok', text
+    else:
+        fits = max(int((free - weights) / per_image), 0)
+        yield 'warning', f'{text}, enough for {fits}; {memory.advice(config)}'

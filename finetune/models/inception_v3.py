@@ -4,6 +4,7 @@ import chainer.functions as F
 import chainer.links as L
 
 from finetune.models.convolution import Convolution2D
+from finetune.models.recompute import run_steps
 
 # TF-Slim's. The authors' code has Chainer's 2e-5, which is not what the weights were trained with.
 BATCH_NORM_EPS = 1e-3
@@ -78,9 +79,14 @@ class Head(Block):
             'conv3': _conv(32, 64, 3), 'conv5': _conv(64, 80, 1),
             'conv6': _conv(80, 192, 3, pad=0)})
 
+    @property
+    def steps(self):
+        """What is done one after the other."""
+        return (self.conv1, self.conv2, lambda x: max_pool(self.conv3(x)),
+                self.conv5, lambda x: max_pool(self.conv6(x)))
+
     def forward(self, x):
-        x = max_pool(self.chain(x, 'conv1', 'conv2', 'conv3'))
-        return max_pool(self.chain(x, 'conv5', 'conv6'))
+        return run_steps(self.steps, x, recompute=False)
 
 
 class InceptionA(Block):
@@ -183,10 +189,16 @@ class InceptionV3(chainer.Chain):
     (TF-Slim: 0.9997): fine-tuning has few updates in which to forget the old ones.
 
     Differs from the authors' code: see :class:`OriginalInceptionV3`.
+
+    Args:
+        recompute (bool): See :func:`finetune.models.recompute.run_steps`; the steps are the
+            convolutions before the first block, which are the largest, and the blocks.
+
     """
 
-    def __init__(self):
+    def __init__(self, recompute=False):
         super().__init__()
+        self.recompute = recompute
         with self.init_scope():
             self.head = Head()
             self.mixed00 = InceptionA(192, 32)
@@ -203,10 +215,8 @@ class InceptionV3(chainer.Chain):
 
     def forward(self, x):
         """ConvMaps (N, 2048, 8, 8) of images (N, 3, 299, 299) in [-1, 1]."""
-        x = self.head(x)
-        for i in range(11):
-            x = self[f'mixed{i:02d}'](x)
-        return x
+        blocks = (self[f'mixed{i:02d}'] for i in range(11))
+        return run_steps((*self.head.steps, *blocks), x, self.recompute)
 
 
 class OriginalInceptionV3(InceptionV3):
@@ -217,8 +227,8 @@ class OriginalInceptionV3(InceptionV3):
     zeros. The arrays are the same.
     """
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, recompute=False):
+        super().__init__(recompute)
         for link in self.links():
             if isinstance(link, L.BatchNormalization):
                 link.eps = ORIGINAL_BATCH_NORM_EPS

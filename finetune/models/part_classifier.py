@@ -37,11 +37,14 @@ class PartClassifier(chainer.Chain):
         seed (int): Seed of the mixture's initialisation.
         mixed (bool): Whether the CNNs compute in float16, with weights in float32. The encoding,
             the linear layers and batch statistics are float32 in any case.
+        recompute (bool): Whether the CNNs keep little for the backward pass and compute it again
+            there; with the same results.
 
     Differs from Chainer's mixed16, which the authors' code sets: its weights are float16.
     """
 
-    def __init__(self, settings, n_classes, n_parts, missing='zero', seed=0, mixed=False):
+    def __init__(self, settings, n_classes, n_parts, missing='zero', seed=0, mixed=False,
+                 recompute=False):
         super().__init__()
         self.n_parts = n_parts
         self.missing = missing
@@ -51,11 +54,12 @@ class PartClassifier(chainer.Chain):
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
         encoding = ENCODINGS[settings.encoding]
+        options = {'recompute': True} if recompute else {}      # not every CNN has it
         with self.init_scope():
-            self.global_cnn = cnn()
+            self.global_cnn = cnn(**options)
             self.global_head = _head(n_features, n_classes)
             if n_parts > 0:
-                self.part_cnn = cnn()
+                self.part_cnn = cnn(**options)
                 self._add_part_stream(encoding, n_features, n_classes, seed)
         self._encoder_input = resolve_name(encoding.input)
 
@@ -134,7 +138,7 @@ class PartClassifier(chainer.Chain):
         """
         if len(parts) == 0:
             parts = self.xp.zeros((1,) + parts.shape[1:], parts.dtype)
-            with chainer.using_config('train', False):
+            with chainer.using_config('train', False), chainer.no_backprop_mode():
                 conv_map = self.conv_maps(self.part_cnn, parts)[:0]
         else:
             conv_map = self.conv_maps(self.part_cnn, parts)    # (M, C, h', w')
@@ -160,7 +164,8 @@ def build_classifier(config, lists):
     n_parts = len(lists.part_names) if config.data.has_parts else 0
     return PartClassifier(config.model, len(lists.class_names), n_parts,
                           missing=config.data.missing, seed=config.training.seed,
-                          mixed=config.training.dtype == 'mixed16')
+                          mixed=config.training.dtype == 'mixed16',
+                          recompute=config.training.recompute)
 
 
 def _slots(visible, n_visible):

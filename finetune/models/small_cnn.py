@@ -4,6 +4,7 @@ import chainer.functions as F
 import chainer.links as L
 
 from finetune.models.convolution import Convolution2D
+from finetune.models.recompute import run_steps
 
 # (in channels, out channels, kernel size, stride, padding)
 LAYERS = [(3, 24, 5, 2, 2), (24, 48, 3, 2, 1), (48, 96, 3, 2, 1), (96, 96, 3, 1, 1)]
@@ -26,15 +27,19 @@ class ConvBN(chainer.Chain):
 
 class SmallCNN(chainer.Chain):
 
-    """Four convolutions with batch normalisation; ConvMaps an eighth of the input's size."""
+    """Four convolutions with batch normalisation; ConvMaps an eighth of the input's size.
 
-    def __init__(self):
+    Args:
+        recompute (bool): See :func:`finetune.models.recompute.run_steps`; a step is a layer.
+
+    """
+
+    def __init__(self, recompute=False):
         super().__init__()
+        self.recompute = recompute
         with self.init_scope():
             self.layers = chainer.ChainList(*(ConvBN(*layer) for layer in LAYERS))
 
     def forward(self, x):
         """ConvMaps (N, 96, H / 8, W / 8) of images (N, 3, H, W) in [-1, 1]."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return run_steps(self.layers, x, self.recompute)

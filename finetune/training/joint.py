@@ -1,8 +1,10 @@
 """Joint learning (Sect. 3), one of the two methods of an experiment."""
 from dataclasses import replace
 
+from finetune.errors import InputError
 from finetune.models import pretrained
 from finetune.models.part_classifier import build_classifier
+from finetune.runs import memory
 from finetune.runs.folder import NEW, RunFolder
 from finetune.runs.opening import seed_generators
 from finetune.runs.predictions import iterate_test_images, predict
@@ -59,7 +61,12 @@ class JointLearning:
         # Not by the extension's autoload, which comes after all other extensions' initialisation.
         folder.load_newest_snapshot(trainer)
         folder.write_settings(self.config)
-        trainer.run(show_loop_exception_msg=False)
+        try:
+            trainer.run(show_loop_exception_msg=False)
+        except MemoryError:         # CuPy's is one, too
+            raise InputError(f'{folder}: the memory does not suffice for steps of '
+                             f'{self.config.training.batch_size} images; '
+                             f'{memory.advice(self.config)} (the last snapshot is intact).')
 
     def load(self, folder):
         """Loads the weights of a finished run."""

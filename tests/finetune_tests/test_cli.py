@@ -323,6 +323,22 @@ def test_no_space_left(write_config, capsys, monkeypatch):
     assert run('train', config) == 0
 
 
+@pytest.mark.parametrize('recompute, advice', [
+    ('false', 'set training.recompute true, which changes no result, or lower training.batch_size'),
+    ('true', 'images; lower training.batch_size')])
+def test_no_memory_left(recompute, advice, write_config, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise MemoryError
+
+    config = write_config(training={'epochs': 1})
+    settings = '--set', f'training.recompute={recompute}'
+    with monkeypatch.context() as patch:
+        patch.setattr('finetune.models.part_classifier.stream_loss', full)
+        error = fails(capsys, 'train', config, *settings)
+    assert 'the memory does not suffice for steps of 4 images' in error and advice in error
+    assert run('train', config) == 0
+
+
 @pytest.mark.parametrize('arguments', [['--help'], ['train', '--help'], ['evaluate', '--help'],
                                        ['doctor', '--help'], ['convert', '--help'],
                                        ['report', '--help'],

@@ -146,6 +146,7 @@ NOT_READ = [      # settings without effect, and what they would need
      'an empty model.classifier'),
     ('model: {pca_size: 8}', 'model.pca_size', 'training.joint false'),
     ('model: {pca_whiten: false}', 'model.pca_whiten', 'training.joint false'),
+    ('training: {joint: false, recompute: true}', 'training.recompute', 'training.joint true'),
     ('training: {svm_c: 2}', 'training.svm_c', 'training.joint false'),
     ('data: {drawing: {seed: 1}}', 'data.drawing', 'a data set that is drawn'),
     ('data: {box_frame: 0}', 'data.box_frame', 'data.parts CS_PARTS'),
