@@ -55,7 +55,8 @@ class Scaling(chainer.Link):
         """
         if not self.is_set and chainer.config.train:
             rms, size = _rms(reference), _rms(x.array)
-            self.scale = self.xp.where(size > 0, rms / self.xp.maximum(size, 1e-30), 0)
+            scale = self.xp.where(size > 0, rms / self.xp.maximum(size, 1e-30), 0)
+            self.scale = scale.astype(numpy.float32)
         if not self.is_set:
             return x
         return x * F.cast(chainer.as_variable(self.scale), x.dtype)
