@@ -220,7 +220,8 @@ def restore_config(path):
     config.training.epsilon, config.training.rmsprop_alpha = 1e-8, .99      # Chainer's
     config.model.scaling = config.model.pca_whiten = False
     in_file = fill(config, read_yaml(path), str(path))
-    if 'training.lr_target' not in in_file and config.data.order == 'shuffled':
+    is_newer = {'training.lr_target', 'model.pca_whiten'} & set(in_file)
+    if config.data.order == 'shuffled' and not is_newer:
         config.data.order = 'shuffled_once'
     check(config, str(path))
     return config

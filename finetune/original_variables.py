@@ -36,7 +36,7 @@ def _size(setting):
 
 def _steps(value):
     """Epochs after which the learning rate drops: every so many."""
-    if not value.isdigit() or int(value) == 0:
+    if not value.isdecimal() or int(value) == 0:
         raise InputError(f'LR_STEP={value}: must be a whole number of epochs.')
     return {'training.lr_epochs': list(range(int(value), MAX_EPOCHS, int(value)))}
 

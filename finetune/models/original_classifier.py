@@ -101,7 +101,7 @@ def convert(arrays, settings, n_classes, path):
                  if not name.startswith('fve_layer/')
                  and name not in ('aux_lambda', 'mask_features', 'pred_comb')
                  and (settings.aux_lambda or not name.startswith('aux_clf/'))}
-    if converted['global_head/b'].shape == (n_classes + 1,):
+    if _size(arrays, 'model/fc/b') == n_classes + 1:
         print(f'{path}: has an output more than there are classes, by label_shift 1; the last is '
               'left out. If cvdatasets 0.11 or newer read the labels, each class has the output '
               'of the next, and the first has none: train that again with LABEL_SHIFT=0.',

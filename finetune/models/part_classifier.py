@@ -70,7 +70,7 @@ class PartClassifier(chainer.Chain):
             self.compression = L.Convolution2D(n_features, n_channels, ksize=1)
         self.encoder = resolve_name(encoding.layer)(settings, n_channels, self.n_parts, seed)
         size = self.encoder.out_size // (2 if settings.only_mean else 1)
-        if encoding.has_mixture and settings.scaling:
+        if 'scaling' in encoding.settings and settings.scaling:
             self.scaling = Scaling()
         if settings.post_fve_size:
             in_size, size = size, size if settings.post_fve_size < 0 else settings.post_fve_size

@@ -246,7 +246,10 @@ def test_settings_of_a_run_of_version_0_2_mean_what_it_did(write):
     assert (restored.training.epsilon, restored.training.rmsprop_alpha) == (1e-8, .99)
     assert not restored.model.scaling
     today = config.read_config(write('data: {order: shuffled}'))
-    assert config.differences(config.restore_config(write(config.dump(today))), today) == []
+    pipeline = 'model: {pretrained: cnn.yml}\ndata: {order: shuffled}\ntraining: {joint: false}'
+    for settings in (today, config.read_config(write(pipeline))):
+        restored = config.restore_config(write(config.dump(settings)))
+        assert config.differences(restored, settings) == []
 
 
 def test_encodings_read_settings_that_there_are():
