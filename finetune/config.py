@@ -100,7 +100,7 @@ class Model:
     normalization: str = setting('sqrt', 'of the Fisher vector: sqrt (Eqs. 13, 14) or mean '
                                  '(VLFeat)', choices=('sqrt', 'mean'),
                                  needs=of_encoding('normalization'))
-    l2_normalize: bool = setting(False, 'Fisher vectors to unit length',
+    l2_normalize: bool = setting(False, 'Fisher vectors to unit length, before scaling',
                                  needs=of_encoding('l2_normalize', JOINT))
     scaling: bool = setting(True, 'Fisher vectors to the size that average-pooled features have in '
                             'the first training batch', needs=of_encoding('scaling', JOINT))
@@ -266,7 +266,7 @@ def _check_combinations(config, path):
 
 
 def is_config(path):
-    """Whether a value of ``model.pretrained`` is the path of a config, not of weights."""
+    """Whether the path of ``model.pretrained`` or ``classifier`` is that of a config."""
     return path.endswith(('.yml', '.yaml'))
 
 

@@ -16,8 +16,8 @@ def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
         out: Optional[Union[str, Path]] = None) -> RunFolder:
     """Runs an experiment, or resumes it if it was interrupted.
 
-    If ``model.pretrained`` names a run that is not finished, that run comes first. A finished run
-    is only evaluated again.
+    If ``model.pretrained`` or ``model.classifier`` names a run that is not finished, that run comes
+    first. A finished run is only evaluated again.
 
     Args:
         config_path (str or pathlib.Path): YAML file of the experiment.
@@ -81,7 +81,8 @@ def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, st
     elif config.training.joint or not folder.is_finished:   # else the pipeline checks the data
         folder.check(start_config)
     if may_train and folder.state != REPORTED:
-        stage = 'Pre-training' if config.training.joint else 'Fine-tuning of the CNN'
+        stage = ('Fine-tuning of the CNN' if not config.training.joint else
+                 'Training of the classifier' if config.model.classifier else 'Pre-training')
         print(f'{stage}: {source}', flush=True)
         _run(start_config, folder)
         print(f'{stage} is done.', flush=True)

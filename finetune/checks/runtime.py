@@ -159,7 +159,7 @@ def measure(config_path, overrides, n_steps):
 
 def _step(updater, model, stopwatch):
     """What :class:`~finetune.training.updater.AccumulatingUpdater` does for a single piece."""
-    iterator, optimizer = updater.get_iterator('main'), updater.get_optimizer('main')
+    iterator = updater.get_iterator('main')
     with stopwatch.step():
         with stopwatch.span(LOADING):
             arrays = updater.converter(iterator.next(), updater.device)
@@ -168,9 +168,9 @@ def _step(updater, model, stopwatch):
             with stopwatch.span(FORWARD):
                 loss = updater.loss_func(*arrays)
             with stopwatch.span(BACKWARD):
-                loss.backward()
+                updater.differentiate(loss)
         with stopwatch.span(WEIGHTS):
-            optimizer.update()
+            updater.update_weights()
 
 
 def _name(device):

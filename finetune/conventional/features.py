@@ -158,8 +158,6 @@ class Extractor:
                 x, mask = local_features(
                     self.model.part_conv_maps(parts, visible), visible, settings.missing)
                 counts = masking.counting_features(x.array, mask, self.config.model.norm_filter)
-                if counts is None:
-                    counts = self.device.xp.ones(x.shape[:2], bool)
                 image = F.mean(self.model.conv_maps(self.model.global_cnn, img), axis=(2, 3))
                 yield tuple(map(cuda.to_cpu, (x.array, counts, image.array, visible.sum(axis=1))))
 

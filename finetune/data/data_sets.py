@@ -50,6 +50,8 @@ def folder(settings):
     It is below ``data.root`` or ``data/<data set>``, or that folder itself.
     """
     root = _root(settings)
+    if DATA_SETS[settings.dataset].prepare:     # drawn, with its own annotations alone
+        return root
     of_kind = root / BY_KIND.get(settings.parts, '')
     return of_kind if of_kind != root and of_kind.is_dir() else _main_folder(root)
 
@@ -90,7 +92,7 @@ def _with_parts(lists, root, settings):
     kind, path = settings.parts, root / 'parts' / 'part_locs.txt'
     needs, others = ('boxes', 'points') if kind == 'CS_PARTS' else ('points', 'boxes')
     to_do = f'set data.root to a folder whose annotations are {needs}'
-    if kind == 'CS_PARTS':
+    if kind == 'CS_PARTS' and DATA_SETS[settings.dataset].source:
         to_do = (f"put the authors' folder CS_parts of {ANNOTATIONS} into {_root(settings)}, or "
                  + to_do)
     if not lists.part_names:

@@ -37,13 +37,13 @@ class Block(chainer.Chain):
 
     """
 
+    pad_value = None        # of the average pooling
+
     def __init__(self, in_channels, layers):
         super().__init__()
         with self.init_scope():
             for name, (c_in, *rest) in layers.items():
                 setattr(self, name, ConvBN(c_in or in_channels, *rest))
-
-    pad_value = None        # of the average pooling
 
     def chain(self, x, *names):
         """Runs convolutions one after the other."""
@@ -84,9 +84,6 @@ class Head(Block):
         """What is done one after the other."""
         return (self.conv1, self.conv2, lambda x: max_pool(self.conv3(x)),
                 self.conv5, lambda x: max_pool(self.conv6(x)))
-
-    def forward(self, x):
-        return run_steps(self.steps, x, recompute=False)
 
 
 class InceptionA(Block):

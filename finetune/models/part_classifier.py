@@ -114,7 +114,7 @@ class PartClassifier(chainer.Chain):
         if self.settings.l2_normalize:
             encoding = F.normalize(encoding)
         if hasattr(self, 'scaling'):
-            encoding = self.scaling(encoding, conv_map.array.mean(axis=(2, 3)))
+            encoding = self.scaling(encoding, conv_map)
         return F.relu(self.post_fve(encoding)) if self.settings.post_fve_size else encoding
 
     def encoder_input(self, conv_map, visible):

@@ -10,14 +10,15 @@ class Scaling(chainer.Link):
 
     .. math::
 
-        y = s x, \\quad s = \\mathrm{rms}(reference) / \\mathrm{rms}(x_1),
+        y = s \\, fv, \\quad s = \\mathrm{rms}(pooled) / \\mathrm{rms}(fv),
 
-    where rms is the root mean square over all entries of the first batch. The norm of a Fisher
-    vector depends on the number of local features, the number of components, the normalisation
-    and the variances; a linear layer that starts as if its input had unit variance (He et al.)
-    would turn vectors of norm 800 into scores with a deviation of 20, a start that is hard to
-    unlearn, and RMSProp and Adam would move these scores by several units at every step. With the
-    average-pooled features of the same ConvMaps as the reference, scores start like those of GAP.
+    where rms is the root mean square over all entries of the first batch, and pooled are its
+    average-pooled ConvMaps. The norm of a Fisher vector depends on the number of local features,
+    the number of components, the normalisation and the variances; a linear layer that starts as if
+    its input had unit variance (He et al.) would turn vectors of norm 800 into scores with a
+    deviation of 20, a start that is hard to unlearn, and RMSProp and Adam would move these scores
+    by several units at every step. With the average-pooled features of the same ConvMaps as the
+    reference, scores start like those of GAP.
 
     Differs from the paper and the authors' code, which do not say or do anything about it.
 
@@ -42,24 +43,23 @@ class Scaling(chainer.Link):
             self._is_set = bool(self.scale > 0)
         return self._is_set
 
-    def forward(self, x, reference):
-        """Scales vectors (N, size); a batch of zeros does not determine the scale.
+    def forward(self, fv, conv_map):
+        """Scales Fisher vectors; a batch of zeros does not determine the scale.
 
         Args:
-            x (chainer.Variable): Vectors, shape (N, size).
-            reference (array): Features of any shape, whose size counts in the first training batch.
+            fv (chainer.Variable): Fisher vectors, shape (N, size).
+            conv_map (chainer.Variable): ConvMaps (M, C, h, w), of which the average-pooled features
+                count in the first training batch.
 
         Returns:
             chainer.Variable: Scaled vectors, shape (N, size).
 
         """
-        if not self.is_set and chainer.config.train:
-            rms, size = _rms(reference), _rms(x.array)
+        if chainer.config.train and not self.is_set:
+            rms, size = _rms(conv_map.array.mean(axis=(2, 3))), _rms(fv.array)
             scale = self.xp.where(size > 0, rms / self.xp.maximum(size, 1e-30), 0)
             self.scale = scale.astype(numpy.float32)
-        if not self.is_set:
-            return x
-        return x * F.cast(chainer.as_variable(self.scale), x.dtype)
+        return fv * F.cast(chainer.as_variable(self.scale), fv.dtype) if self.is_set else fv
 
 
 def _rms(x):

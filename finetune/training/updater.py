@@ -51,20 +51,30 @@ class AccumulatingUpdater(updaters.StandardUpdater):
         if optimizer._loss_scale is not None:
             reported['loss_scale'] = optimizer._loss_scale
         chainer.report(reported)
-        for param in optimizer.target.params():     # it divides its gradient by this
-            param._loss_scale = optimizer._loss_scale
-        with _overflow_expected(optimizer):
-            optimizer.update()
+        self.update_weights()
 
     def _accumulate(self, piece, share):
         """Adds the gradient of one piece; returns what the model reported."""
         observation = {}
         with chainer.report_scope(observation):
             loss = self.loss_func(*self.converter(piece, self.device))
+        self.differentiate(share * loss)
+        return {name: getattr(value, 'array', value) for name, value in observation.items()}
+
+    def differentiate(self, loss):
+        """Adds the gradients of a loss to those of the weights."""
         optimizer = self.get_optimizer('main')
         with _overflow_expected(optimizer):
-            (share * loss).backward(loss_scale=optimizer._loss_scale)
-        return {name: getattr(value, 'array', value) for name, value in observation.items()}
+            loss.backward(loss_scale=optimizer._loss_scale)
+
+    def update_weights(self):
+        """One step of the optimizer by the gradients that were added up."""
+        optimizer = self.get_optimizer('main')
+        if optimizer._loss_scale is not None:
+            for param in optimizer.target.params():     # it divides its gradient by this
+                param._loss_scale = optimizer._loss_scale
+        with _overflow_expected(optimizer):
+            optimizer.update()
 
     def serialize(self, serializer):
         """Saves and loads the state of the loss scaling, too, which the optimizer leaves out."""

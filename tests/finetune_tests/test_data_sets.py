@@ -321,3 +321,15 @@ def test_validation_split_looks_at_no_test_image(tmp_path):
 def test_too_few_images_for_a_validation_split(drawn_birds):
     with pytest.raises(InputError, match='no class has 5 training images'):
         data_sets.load(config.Data(dataset='cub200', root=str(drawn_birds), split='validation'))
+
+
+def test_drawn_data_has_its_own_annotations_alone(tmp_path):
+    root, drawing_options = tmp_path / 'birds', {'n_species': 2, 'n_train': 3, 'n_test': 1}
+    settings = config.Data(dataset='minibirds', root=str(root), drawing=drawing_options,
+                           parts='GT2')
+    names = data_sets.load(settings).part_names
+    for folder in ('CS_parts', 'GT_regrouped'):
+        (root / folder).mkdir()
+    assert data_sets.load(settings).part_names == names
+    with pytest.raises(InputError, match='has points, but .* needs boxes; set data.root to a'):
+        data_sets.load(dataclasses.replace(settings, parts='CS_PARTS'))

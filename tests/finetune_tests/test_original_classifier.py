@@ -234,6 +234,14 @@ def test_output_more_than_classes_is_left_out(capsys):
         'global_head/b'].shape == (CLASSES + 1,)
 
 
+def test_head_of_another_network_is_none_here():
+    small = small_arrays()
+    for name in ('W', 'b'):
+        small[f'model/fc6/{name}'] = small.pop(f'model/fc/{name}')
+    converted = original_classifier.convert(small, settings_for(small), CLASSES, 'vgg.npz')
+    assert not any(name.startswith('global_head/') for name in converted)
+
+
 def changed(**changes):
     """The small arrays with others; ``None``: without."""
     arrays = small_arrays()

@@ -279,7 +279,7 @@ def test_each_variable_reaches_its_setting():
     ({'PARTS': 'GLOBAL', 'FVE_TYPE': 'em'}, 'set PARTS=GT'),
     ({'MASK_FEATURES': 'yes'}, 'MASK_FEATURES=yes: must be one of 0, 1'),
     ({'LR_STEP': '0'}, 'LR_STEP=0: must be a whole number of epochs'),
-    ({'LR_STEP': 'often'}, 'LR_STEP=often'),
+    ({'LR_STEP': 'often'}, 'LR_STEP=often'), ({'LR_STEP': '²'}, 'LR_STEP=²: must be a whole'),
     ({'N_JOBS': 'many'}, "N_JOBS=many: training.workers is 'many', but must be a whole number"),
     ({'EMA_ALPHA': '2'}, 'EMA_ALPHA=2: model.ema_decay is 2.0, but must be between'),
     ({'FEATURE_AGG': 'mean'}, 'FEATURE_AGG=mean: '),

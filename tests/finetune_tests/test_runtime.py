@@ -81,6 +81,18 @@ def published_numbers(capsys, config):
     return {name: numbers[3:] for name, numbers in table.items() if len(numbers) > 3}
 
 
+def test_step_is_the_updaters_with_mixed_precision(write_config, capsys, monkeypatch):
+    scales, backward = [], chainer.Variable.backward
+
+    def record(self, *args, loss_scale=None, **kwargs):
+        scales.append(loss_scale)
+        backward(self, *args, loss_scale=loss_scale, **kwargs)
+
+    monkeypatch.setattr(chainer.Variable, 'backward', record)
+    rows(capsys, write_config(training={'dtype': 'mixed16'}), '--steps', '2')
+    assert scales and all(scale and scale >= 1 for scale in scales)
+
+
 def test_published_numbers_are_those_of_the_file(write_config, capsys, tmp_path, monkeypatch):
     config = write_config()
     assert published_numbers(capsys, config) == {

@@ -4,6 +4,7 @@ import numpy
 import pytest
 
 from finetune import config
+from finetune.catalogue import ENCODINGS
 from finetune.models.part_classifier import PartClassifier
 from finetune.models.scaling import Scaling
 
@@ -37,35 +38,50 @@ def test_scores_start_as_those_of_gap(encoding, settings):
     assert model.scaling.scale.shape == () and model.scaling.scale.dtype == numpy.float32
 
 
+def test_encoding_that_does_not_name_the_setting_is_not_scaled(monkeypatch):
+    row = ENCODINGS['fve']
+    settings = tuple(name for name in row.settings if name != 'scaling')
+    monkeypatch.setitem(ENCODINGS, 'fve', row._replace(settings=settings))
+    assert not hasattr(scores_at_the_start('fve')[0], 'scaling')
+
+
+def maps(features):
+    """ConvMaps of one pixel."""
+    return chainer.Variable(features[:, :, None, None])
+
+
 def test_scale_is_the_ratio_of_sizes_in_the_first_training_batch_and_stays():
     random = numpy.random.RandomState(0)
     first, second = random.randn(2, 4, 10).astype('f')
     reference = random.randn(7, 3).astype('f')
     scaling = Scaling()
     with chainer.using_config('train', False):
-        numpy.testing.assert_array_equal(scaling(chainer.Variable(first), reference).array, first)
+        numpy.testing.assert_array_equal(
+            scaling(chainer.Variable(first), maps(reference)).array, first)
     expected = (reference.astype('d') ** 2).mean() ** .5 / (first.astype('d') ** 2).mean() ** .5
     x = chainer.Variable(first)
-    y = scaling(x, reference)
+    y = scaling(x, maps(reference))
     numpy.testing.assert_allclose(y.array, expected * first, rtol=1e-5)
     y.grad = second
     y.backward()
     numpy.testing.assert_allclose(x.grad, expected * second, rtol=1e-5)
-    numpy.testing.assert_allclose(scaling(chainer.Variable(second), first).array,
+    numpy.testing.assert_allclose(scaling(chainer.Variable(second), maps(first)).array,
                                   expected * second, rtol=1e-5)
 
 
 def test_batch_of_zeros_does_not_set_the_scale():
     scaling, zeros = Scaling(), numpy.zeros((2, 3), 'f')
-    numpy.testing.assert_array_equal(scaling(chainer.Variable(zeros), zeros + 1).array, zeros)
+    numpy.testing.assert_array_equal(
+        scaling(chainer.Variable(zeros), maps(zeros + 1)).array, zeros)
     assert not scaling.is_set
-    assert (scaling(chainer.Variable(zeros + 2), zeros + 1).array == 1).all() and scaling.is_set
+    assert (scaling(chainer.Variable(zeros + 2), maps(zeros + 1)).array == 1).all()
+    assert scaling.is_set
 
 
 def test_float16_neither_overflows_nor_changes_type():
     scaling = Scaling()
     x = numpy.full((2, 3), 6e4, numpy.float16)
-    y = scaling(chainer.Variable(x), numpy.ones(3, numpy.float16))
+    y = scaling(chainer.Variable(x), maps(numpy.ones((1, 3), numpy.float16)))
     assert y.dtype == numpy.float16
     numpy.testing.assert_allclose(y.array, 1, rtol=1e-2)
 
@@ -73,7 +89,7 @@ def test_float16_neither_overflows_nor_changes_type():
 def test_scale_is_saved_and_not_determined_again(tmp_path):
     scaling, loaded = Scaling(), Scaling()
     x = numpy.random.RandomState(0).randn(3, 4).astype('f')
-    y = scaling(chainer.Variable(x), 5 * x)
+    y = scaling(chainer.Variable(x), maps(5 * x))
     chainer.serializers.save_npz(tmp_path / 'scaling.npz', scaling)
     chainer.serializers.load_npz(tmp_path / 'scaling.npz', loaded)
-    numpy.testing.assert_array_equal(loaded(chainer.Variable(x), x).array, y.array)
+    numpy.testing.assert_array_equal(loaded(chainer.Variable(x), maps(x)).array, y.array)
