@@ -3,11 +3,12 @@ from pathlib import Path
 from typing import Optional, Union
 from collections.abc import Iterable
 
-from finetune.config import Config, is_config, read_config
+from finetune.config import is_config, read_config
 from finetune.conventional.pipeline import ConventionalPipeline
 from finetune.data import data_sets
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device
+from finetune.settings import Config
 from finetune.threads import one_thread
 from finetune.training.joint import JointLearning
 

@@ -23,6 +23,7 @@ LIBRARY = {
 FLOORS = [
     {'errors', 'progress', 'files', 'threads', 'catalogue'},
     {'schema', 'published'},
+    {'settings'},
     {'config'},
     {'data', 'models'},
     {'runs'},
@@ -110,7 +111,7 @@ ONE_HOME = {
     r"snapshot_": 'finetune/runs/folder.py',
     r"LOG = 'log'": 'finetune/runs/folder.py',
     r"os\.replace\(|fcntl\.": 'finetune/files.py',
-    r"[=!]= 'GLOBAL'": 'finetune/config.py',
+    r"[=!]= 'GLOBAL'": 'finetune/settings.py',
 }
 
 

@@ -94,7 +94,7 @@ class Extractor:
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): The classifier, fine-tuned.
-        config (finetune.config.Config): Settings of the pipeline.
+        config (finetune.settings.Config): Settings of the pipeline.
         batch_size (int): Images per batch.
         device: Where to compute.
 

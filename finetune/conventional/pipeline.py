@@ -30,7 +30,7 @@ class ConventionalPipeline:
     and both.
 
     Args:
-        config (finetune.config.Config): Settings of the run.
+        config (finetune.settings.Config): Settings of the run.
         lists (finetune.data.file_lists.FileLists): The data set.
         device (chainer.backend.Device): Where to compute.
         start (finetune.runs.folder.RunFolder): Finished run whose CNN was fine-tuned.

@@ -19,7 +19,7 @@ def load(settings):
     """Reads a data set; minibirds and digits are drawn on first use.
 
     Args:
-        settings (finetune.config.Data): Its name, folder and kind of parts.
+        settings (finetune.settings.Data): Its name, folder and kind of parts.
 
     Returns:
         finetune.data.file_lists.FileLists: Records of its training and test images.

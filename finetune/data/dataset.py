@@ -28,7 +28,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     Args:
         records (list of finetune.data.file_lists.Record): The images.
-        settings (finetune.config.Data): Their parts, sizes and augmentation.
+        settings (finetune.settings.Data): Their parts, sizes and augmentation.
         train (bool): Whether to augment.
         seed (int): Seed of augmentation, part order and hiding.
         hide (float): Probability that a visible part is hidden. Parts hidden with one probability

@@ -80,7 +80,7 @@ def convert(arrays, settings, n_classes, path):
 
     Args:
         arrays (dict): Arrays by their names in the authors' code.
-        settings (finetune.config.Model): Architecture and encoding here.
+        settings (finetune.settings.Model): Architecture and encoding here.
         n_classes (int): Number of classes here.
         path (str or pathlib.Path): Their file, for messages.
 

@@ -29,7 +29,7 @@ class PartClassifier(chainer.Chain):
     average-pooled ConvMaps of the parts, which has its share in the loss only.
 
     Args:
-        settings (finetune.config.Model): Architecture and encoding.
+        settings (finetune.settings.Model): Architecture and encoding.
         n_classes (int): Number of classes.
         n_parts (int): Number of part crops per image, P; 0: global stream only.
         missing (str): ``'zero'``: the features of hidden parts are zeros; ``'mask'``: they are

@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from finetune.config import differences, read_config, WITHOUT_EFFECT
+from finetune.config import differences, read_config
 from finetune.errors import InputError
 from finetune.runs.folder import REPORTED, RunFolder
+from finetune.settings import WITHOUT_EFFECT
 
 
 STREAMS = {'both': 'with the whole image', 'parts': 'part stream alone'}
@@ -16,7 +17,7 @@ class Result(NamedTuple):
     """Results of a finished run."""
 
     seed: int
-    config: Any             # finetune.config.Config
+    config: Any             # finetune.settings.Config
     evaluation: dict        # accuracies by stream, and more
     predictions: dict       # names of classes (n,) by stream, and of labels; n_visible (n,)
     log: list               # an entry per epoch; empty for the conventional pipeline

@@ -4,11 +4,12 @@ import collections
 import numpy
 
 from finetune.catalogue import DATA_SETS
-from finetune.config import active_names, get, WITHOUT_EFFECT
+from finetune.config import active_names, get
 from finetune.published import reference
 from finetune.report.claims import compare
 from finetune.report.document import bullets, commands, table
 from finetune.report.results import mean_and_deviation, STREAMS
+from finetune.settings import WITHOUT_EFFECT
 
 N_HARDEST = 10          # classes in the table of classes
 

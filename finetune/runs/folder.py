@@ -12,11 +12,12 @@ from chainer import serializers
 import numpy
 import yaml
 
-from finetune.config import Config, differences, dump, restore_config, WITHOUT_EFFECT
+from finetune.config import differences, dump, restore_config
 from finetune.errors import InputError
 from finetune.files import atomic, locked
 from finetune.models.pretrained import BROKEN
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
+from finetune.settings import Config, WITHOUT_EFFECT
 
 
 NEW, BEGUN, FINISHED, REPORTED = 'new', 'begun', 'finished', 'reported'

@@ -13,7 +13,7 @@ def of_image(config, n_parts):
     """Bytes that a training step needs per image, by what was measured of the CNNs.
 
     Args:
-        config (finetune.config.Config): Settings of a run of joint learning.
+        config (finetune.settings.Config): Settings of a run of joint learning.
         n_parts (int): Visible parts of the image.
 
     Returns:

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import chainer
 import numpy
 
-from finetune.config import Config
 from finetune.data import data_sets
 from finetune.data.file_lists import FileLists
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.models.pretrained import load_classifier
+from finetune.settings import Config
 
 
 class FinishedRun(NamedTuple):

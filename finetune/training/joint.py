@@ -18,7 +18,7 @@ class JointLearning:
     """CNNs, mixture and linear layers learn together.
 
     Args:
-        config (finetune.config.Config): Settings of the run.
+        config (finetune.settings.Config): Settings of the run.
         lists (finetune.data.file_lists.FileLists): The data set.
         device (chainer.backend.Device): Where to compute.
         start (finetune.runs.folder.RunFolder, str or None): What the classifier goes on from if

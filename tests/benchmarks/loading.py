@@ -14,7 +14,7 @@ import time
 import numpy
 from PIL import Image
 
-from finetune import config
+from finetune.settings import Data
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.file_lists import Record
 from finetune.data.loading import iterate
@@ -59,7 +59,7 @@ def measure_plain(records):
 
 
 def measure_ours(records, train, n_workers):
-    dataset = PartDataset(records, config.Data(), train=train, seed=0)
+    dataset = PartDataset(records, Data(), train=train, seed=0)
     with iterate(dataset, BATCH_SIZE, n_workers, EpochOrder(len(dataset), 0)) as iterator:
         return seconds_per_image(
             lambda n: [iterator.next() for _ in range(n // BATCH_SIZE)])

@@ -19,7 +19,7 @@ import time
 import chainer
 import numpy
 
-from finetune.config import Model
+from finetune.settings import Model
 from finetune.models.part_classifier import PartClassifier
 from finetune.threads import one_thread
 

@@ -22,7 +22,7 @@ from PIL import Image
 import skimage
 import sklearn
 
-from finetune.config import Model, Training
+from finetune.settings import Model, Training
 from finetune.data.transforms import test_transform, train_transform
 from finetune.models import pretrained
 from finetune.models.part_classifier import PartClassifier, smoothed_cross_entropy

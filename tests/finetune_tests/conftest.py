@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from finetune import cli
-from finetune.config import active_names, Config
+from finetune.config import active_names
+from finetune.settings import Config
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
 from finetune.schema import check, fill

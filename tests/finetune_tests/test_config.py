@@ -11,6 +11,7 @@ from finetune.data import digits
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
 from finetune.options import DEFAULT_CONFIG
+from finetune.settings import Config, Model
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(PROJECT.glob('configs/*/*.yml'))
@@ -187,7 +188,7 @@ def test_line_that_nothing_would_read_is_refused(text, name, needs, write):
 
 
 def test_every_setting_that_is_not_always_read_is_refused_somewhere():
-    declared = {name for name in config.dotted_names(config.Config)
+    declared = {name for name in config.dotted_names(Config)
                 if config._metadata(name)['needs']}
     of_encoding = {'model.norm_filter', 'model.normalization', 'model.var_floor'}
     assert of_encoding <= declared and 'data.order' in declared
@@ -253,7 +254,7 @@ def test_settings_of_a_run_of_version_0_2_mean_what_it_did(write):
 
 
 def test_encodings_read_settings_that_there_are():
-    names = {field.name for field in dataclasses.fields(config.Model)}
+    names = {field.name for field in dataclasses.fields(Model)}
     for name, encoding in ENCODINGS.items():
         assert set(encoding.settings) <= names, name
 
@@ -281,7 +282,7 @@ def settings_table(section, prefix=''):
 
 def settings_page():
     text = PAGE.read_text(encoding='utf-8').split('<!-- settings -->')[0] + '<!-- settings -->\n'
-    for title, section in (('Experiments', config.Config), ('Drawing of minibirds',
+    for title, section in (('Experiments', Config), ('Drawing of minibirds',
                            drawing.Drawing), ('Drawing of digits', digits.Drawing)):
         text += f'\n## {title}\n\n| setting | default | values | meaning | needs |\n'
         text += '|---|---|---|---|---|\n'

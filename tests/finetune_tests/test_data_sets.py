@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy
 import pytest
 
-from finetune import cli, config
+from finetune import cli
 from finetune.data import data_sets, file_lists, cropping, transforms
 from finetune.data.dataset import PartDataset
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
+from finetune.settings import Data
 
 import layouts
 
@@ -26,7 +27,7 @@ def roots(lists, drawn_birds, tmp_path):
     """Writes a miniature as it is distributed and in the authors' layout; returns both folders."""
     def write(dataset, kind='GT'):
         layouts.WRITERS[dataset](lists, drawn_birds, tmp_path / dataset)
-        there = data_sets.load(config.Data(dataset=dataset, root=str(tmp_path / dataset)))
+        there = data_sets.load(Data(dataset=dataset, root=str(tmp_path / dataset)))
         boxes = None
         if kind == 'CS_PARTS':
             random = numpy.random.RandomState(0)
@@ -44,7 +45,7 @@ def by_path(records):
 
 @pytest.mark.parametrize('dataset', DATA_SETS)
 def test_both_layouts_give_the_same_records(dataset, roots):
-    one, other = (data_sets.load(config.Data(dataset=dataset, root=str(root)))
+    one, other = (data_sets.load(Data(dataset=dataset, root=str(root)))
                   for root in roots(dataset))
     assert one.part_names == other.part_names and len(one.class_names) == 3
     for records, twins in ((one.train, other.train), (one.test, other.test)):
@@ -60,7 +61,7 @@ def test_both_layouts_give_the_same_records(dataset, roots):
 @pytest.mark.parametrize('dataset', DATA_SETS)
 def test_records_are_those_that_were_written(dataset, roots, lists):
     distributed, _ = roots(dataset)
-    read = data_sets.load(config.Data(dataset=dataset, root=str(distributed)))
+    read = data_sets.load(Data(dataset=dataset, root=str(distributed)))
     names = layouts.NABIRDS_PARTS if dataset == 'nabirds' else {
         name: name.replace('_', ' ') for name in read.part_names}
     assert len(read.part_names) == {'cub200': 15, 'nabirds': 11, 'birdsnap': 17}[dataset]
@@ -81,16 +82,16 @@ def test_records_are_those_that_were_written(dataset, roots, lists):
 
 def test_nabirds_leaves_out_classes_that_are_ancestors(roots):
     distributed, _ = roots('nabirds')
-    read = data_sets.load(config.Data(dataset='nabirds', root=str(distributed)))
+    read = data_sets.load(Data(dataset='nabirds', root=str(distributed)))
     assert read.class_names == ['Snow Goose (White morph)', 'Wren', 'Jay']
     with pytest.raises(InputError, match=r'classes.txt, line 1: class 0 \(Birds\) has no image'):
-        data_sets.load(config.Data(dataset='cub200', root=str(distributed)))
+        data_sets.load(Data(dataset='cub200', root=str(distributed)))
 
 
 @pytest.mark.parametrize('folder', ['images', 'download/images'])
 def test_birdsnap_counts_missing_downloads(folder, lists, drawn_birds, tmp_path):
     layouts.write_birdsnap(lists, drawn_birds, tmp_path / 'b', folder, missing=(0, 5, 13))
-    read = data_sets.load(config.Data(dataset='birdsnap', root=str(tmp_path / 'b')))
+    read = data_sets.load(Data(dataset='birdsnap', root=str(tmp_path / 'b')))
     assert read.n_missing == 3
     assert (len(read.train), len(read.test)) == (10, 5)
     assert all(record.path.exists() for record in read.train + read.test)
@@ -100,7 +101,7 @@ def test_folder_of_annotations_goes_by_the_kind_of_parts(tmp_path, lists):
     boxes = {record.image_id: [(1, 2, 30, 40)] for record in lists.train + lists.test}
     layouts.write_authors(lists, tmp_path / 'ORIGINAL')
     layouts.write_authors(lists, tmp_path / 'CS_parts', boxes)
-    settings = {kind: config.Data(root=str(tmp_path), parts=kind)
+    settings = {kind: Data(root=str(tmp_path), parts=kind)
                 for kind in ('GLOBAL', 'GT', 'GT2', 'CS_PARTS')}
     assert {kind: data_sets.folder(one).name for kind, one in settings.items()} == {
         'GLOBAL': 'ORIGINAL', 'GT': 'ORIGINAL', 'GT2': 'ORIGINAL', 'CS_PARTS': 'CS_parts'}
@@ -126,7 +127,7 @@ MEMBERS = {     # by hand, from the names
 def test_gt2_is_the_mean_of_the_visible_parts_of_a_group(dataset, roots):
     distributed, authors = roots(dataset)
     for root in (distributed, authors):
-        before, after = (data_sets.load(config.Data(dataset=dataset, root=str(root), parts=kind))
+        before, after = (data_sets.load(Data(dataset=dataset, root=str(root), parts=kind))
                          for kind in ('GT', 'GT2'))
         assert after.part_names == list(MEMBERS[dataset])
         names = [name.replace(' ', '_') for name in before.part_names]
@@ -145,7 +146,7 @@ def test_gt2_needs_birds(tmp_path, lists):
     lists.part_names[3] = 'wheel'
     layouts.write_authors(lists, tmp_path / 'cars')
     with pytest.raises(InputError, match="GT2 groups the parts of birds, but there is 'wheel'"):
-        data_sets.load(config.Data(root=str(tmp_path / 'cars'), parts='GT2'))
+        data_sets.load(Data(root=str(tmp_path / 'cars'), parts='GT2'))
 
 
 def test_boxes_of_the_authors_frame():
@@ -162,12 +163,12 @@ def test_hidden_boxes(tmp_path, lists):
     boxes = {record.image_id: [(-1, -1, -1, -1), (1.5, 2, 30, 40)]
              for record in lists.train + lists.test}
     layouts.write_authors(lists, tmp_path / 'cs', boxes)
-    read = data_sets.load(config.Data(root=str(tmp_path / 'cs'), parts='CS_PARTS'))
+    read = data_sets.load(Data(root=str(tmp_path / 'cs'), parts='CS_PARTS'))
     record = read.train[0]
     assert record.visible.tolist() == [False, True]
     assert record.locations[1].tolist() == [2, 1.5, 42, 31.5]
     made = cropping.part_boxes(record.locations, record.visible, (100, 200),
-                               config.Data(box_frame=0))
+                               Data(box_frame=0))
     assert made.tolist() == [[35, 69, 66, 131], [2, 1, 42, 31]]     # 0.31 of the image, centred
 
 
@@ -175,7 +176,7 @@ def test_crops_of_boxes_are_cut_from_the_image_as_it_is_on_disk(tmp_path, lists)
     boxes = {record.image_id: [(-1, -1, -1, -1), (100, 50, 200, 150)]
              for record in lists.train + lists.test}
     layouts.write_authors(lists, tmp_path / 'cs', boxes)
-    settings = config.Data(root=str(tmp_path / 'cs'), parts='CS_PARTS', part_input_size=32)
+    settings = Data(root=str(tmp_path / 'cs'), parts='CS_PARTS', part_input_size=32)
     records = data_sets.load(settings).train
     _, crops, visible, _ = PartDataset(records, settings, train=False, seed=0)[2]
     image = transforms.read_image(records[2].path)
@@ -205,23 +206,23 @@ def test_trains_through_the_command_line(dataset, kind, roots, write_config):
 def test_parts_of_another_kind(kind, other, has, roots):
     _, authors = roots('cub200', other)
     with pytest.raises(InputError, match=f'part_locs.txt: has {has}, but data.parts {kind} needs'):
-        data_sets.load(config.Data(root=str(authors), parts=kind))
+        data_sets.load(Data(root=str(authors), parts=kind))
 
 
 def test_no_parts_at_all(roots):
     _, authors = roots('cub200')
     for name in ('parts.txt', 'part_locs.txt'):
         (authors / 'parts' / name).unlink()
-    assert data_sets.load(config.Data(root=str(authors), parts='GLOBAL')).part_names == []
+    assert data_sets.load(Data(root=str(authors), parts='GLOBAL')).part_names == []
     with pytest.raises(InputError, match='part_locs.txt: there is no such file; set data.root'):
-        data_sets.load(config.Data(root=str(authors), parts='GT'))
+        data_sets.load(Data(root=str(authors), parts='GT'))
 
 
 @pytest.mark.parametrize('dataset, source', [
     ('cub200', 'caltech'), ('nabirds', 'allaboutbirds'), ('birdsnap', 'thomasberg')])
 def test_missing_root_says_where_to_get_the_data(dataset, source, tmp_path):
     with pytest.raises(InputError, match=f'nowhere: there is no such folder; get it .*{source}'):
-        data_sets.load(config.Data(dataset=dataset, root=str(tmp_path / 'nowhere')))
+        data_sets.load(Data(dataset=dataset, root=str(tmp_path / 'nowhere')))
 
 
 BROKEN_AUTHORS = [
@@ -257,7 +258,7 @@ def test_broken_authors_layout(name, change, problem, roots):
     path = authors / name
     path.write_text(change(path.read_text()))
     with pytest.raises(InputError) as error:
-        data_sets.load(config.Data(root=str(authors)))
+        data_sets.load(Data(root=str(authors)))
     assert problem in str(error.value) and name in str(error.value) and '; ' in str(error.value)
 
 
@@ -272,7 +273,7 @@ def test_broken_boxes(box, problem, roots):
     else:
         path.write_text(f'u0 1 {box}\n{rest}')
     with pytest.raises(InputError) as error:
-        data_sets.load(config.Data(root=str(authors), parts='CS_PARTS'))
+        data_sets.load(Data(root=str(authors), parts='CS_PARTS'))
     assert problem in str(error.value) and 'part_locs.txt' in str(error.value)
 
 
@@ -284,7 +285,7 @@ def test_broken_birdsnap(name, old, new, problem, roots):
     assert old in text
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(InputError) as error:
-        data_sets.load(config.Data(dataset='birdsnap', root=str(distributed)))
+        data_sets.load(Data(dataset='birdsnap', root=str(distributed)))
     assert problem in str(error.value) and name in str(error.value) and '; ' in str(error.value)
 
 
@@ -292,7 +293,7 @@ def test_birdsnap_without_images(roots):
     distributed, _ = roots('birdsnap')
     (distributed / 'download').rename(distributed / 'elsewhere')
     with pytest.raises(InputError, match='neither images/ nor download/images/; run get_birdsnap'):
-        data_sets.load(config.Data(dataset='birdsnap', root=str(distributed)))
+        data_sets.load(Data(dataset='birdsnap', root=str(distributed)))
 
 
 def test_birdsnap_coordinate_that_is_no_number(roots):
@@ -304,12 +305,12 @@ def test_birdsnap_coordinate_that_is_no_number(roots):
     fields[place] = 'here'
     path.write_text('\n'.join((header, '\t'.join(fields), rest)))
     with pytest.raises(InputError, match="images.txt, line 2: 'here' is not a number"):
-        data_sets.load(config.Data(dataset='birdsnap', root=str(distributed)))
+        data_sets.load(Data(dataset='birdsnap', root=str(distributed)))
 
 
 def test_validation_split_looks_at_no_test_image(tmp_path):
     drawing.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
-    settings = config.Data(dataset='cub200', root=str(tmp_path / 'birds'))
+    settings = Data(dataset='cub200', root=str(tmp_path / 'birds'))
     whole = data_sets.load(settings)
     validation = data_sets.load(dataclasses.replace(settings, split='validation'))
     ids = [[record.image_id for record in records]
@@ -320,12 +321,12 @@ def test_validation_split_looks_at_no_test_image(tmp_path):
 
 def test_too_few_images_for_a_validation_split(drawn_birds):
     with pytest.raises(InputError, match='no class has 5 training images'):
-        data_sets.load(config.Data(dataset='cub200', root=str(drawn_birds), split='validation'))
+        data_sets.load(Data(dataset='cub200', root=str(drawn_birds), split='validation'))
 
 
 def test_drawn_data_has_its_own_annotations_alone(tmp_path):
     root, drawing_options = tmp_path / 'birds', {'n_species': 2, 'n_train': 3, 'n_test': 1}
-    settings = config.Data(dataset='minibirds', root=str(root), drawing=drawing_options,
+    settings = Data(dataset='minibirds', root=str(root), drawing=drawing_options,
                            parts='GT2')
     names = data_sets.load(settings).part_names
     for folder in ('CS_parts', 'GT_regrouped'):

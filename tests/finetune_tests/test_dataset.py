@@ -2,7 +2,7 @@ import chainer
 import numpy
 import pytest
 
-from finetune import config
+from finetune.settings import Data
 from finetune.data import file_lists, cropping, transforms
 from finetune.data.dataset import collate, EpochOrder, PartDataset
 
@@ -13,7 +13,7 @@ def records(drawn_birds):
 
 
 def settings(**changes):
-    return config.Data(**{'input_size': 32, 'part_input_size': 24, **changes})
+    return Data(**{'input_size': 32, 'part_input_size': 24, **changes})
 
 
 def equal(one, other):

@@ -14,6 +14,7 @@ from chainer.testing import attr
 
 from finetune import cli, config
 from finetune.data import data_sets, file_lists
+from finetune.settings import Data
 
 import layouts
 
@@ -35,7 +36,7 @@ def roots(drawn_birds, tmp_path_factory):
     for dataset, write in layouts.WRITERS.items():
         root = found[dataset, 'points'] = folder / dataset
         write(lists, drawn_birds, root)
-        there = data_sets.load(config.Data(dataset=dataset, root=str(root)))
+        there = data_sets.load(Data(dataset=dataset, root=str(root)))
         random = numpy.random.RandomState(0)
         boxes = {record.image_id: random.randint(60, 200, size=(N_BOXES, 4))
                  for record in there.train + there.test}

@@ -1,7 +1,7 @@
 import numpy
 import pytest
 
-from finetune import config
+from finetune.settings import Data
 from finetune.data import data_sets, file_lists
 from finetune.errors import InputError
 
@@ -86,7 +86,7 @@ def test_bad_line(root, name, old, new, line, problem):
 def test_missing_file(root, name):
     (root / name).unlink()
     with pytest.raises(InputError, match=f'{name}: there is no such file; get it from .*caltech'):
-        data_sets.load(config.Data(root=str(root)))
+        data_sets.load(Data(root=str(root)))
 
 
 def test_not_utf8(root):

@@ -7,7 +7,7 @@ import numpy
 import pytest
 import yaml
 
-from finetune import config
+from finetune.settings import Model
 from finetune.models.inception_v3 import (
     average_pool, ConvBN, InceptionV3, max_pool, OriginalInceptionV3)
 from finetune.models.part_classifier import PartClassifier
@@ -112,7 +112,7 @@ def test_max_pooling_covers_whole_windows_only():
 def test_training_step_of_the_full_model_on_the_cpu():
     """Global image and 4 parts at 299 pixels, two images: ConvMaps 8 x 8, weights move."""
     numpy.random.seed(0)
-    model = PartClassifier(config.Model(n_components=1), n_classes=5, n_parts=4,
+    model = PartClassifier(Model(n_components=1), n_classes=5, n_parts=4,
                            missing='mask', seed=0)
     optimizer = chainer.optimizers.RMSprop(1e-4).setup(model)
     random = numpy.random.RandomState(0)

@@ -11,7 +11,7 @@ from PIL import Image
 import pytest
 
 from finetune import cli
-from finetune.config import Data
+from finetune.settings import Data
 from finetune.data import cropping, data_sets, file_lists, transforms
 from finetune.data.dataset import PartDataset
 from finetune.errors import InputError

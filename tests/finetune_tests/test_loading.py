@@ -7,11 +7,12 @@ import chainer
 import numpy
 import pytest
 
-from finetune import cli, config
+from finetune import cli
 from finetune.data import file_lists, loading
 from finetune.data.dataset import collate, EpochOrder, PartDataset
 from finetune.data.loading import iterate
 from finetune.errors import InputError
+from finetune.settings import Data
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def records(drawn_birds):
 
 
 def make_dataset(records, train=True, **changes):
-    settings = config.Data(**{'input_size': 24, 'part_input_size': 16, **changes})
+    settings = Data(**{'input_size': 24, 'part_input_size': 16, **changes})
     return PartDataset(records, settings, train=train, seed=0)
 
 
@@ -93,7 +94,7 @@ class Dying(PartDataset):
 
 def test_workers_that_die_are_not_waited_for_for_ever(records, monkeypatch):
     monkeypatch.setattr(loading, 'TIMEOUT_SECONDS', 2)
-    dataset = Dying(records, config.Data(), train=True, seed=0)
+    dataset = Dying(records, Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
         with pytest.raises(InputError, match='sent no images for 2 s; perhaps they ran out of'):
             iterator.next()

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit, log_softmax, softmax
 import yaml
 
-from finetune import cli, config
+from finetune import cli
 from finetune.catalogue import Architecture, ARCHITECTURES
 from finetune.data.dataset import collate
 from finetune.data.minibirds import drawing
@@ -19,6 +19,7 @@ from finetune.models.part_classifier import PartClassifier
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
 from finetune.runs.predictions import iterate_test_images
+from finetune.settings import Model
 
 FILTERS = yaml.safe_load((Path(__file__).parent / 'inception_v3_filters.yml').read_text())
 N, P, CLASSES, C = 2, 4, 2, 2048
@@ -130,7 +131,7 @@ def original_scores(arrays, global_map, part_map, only_mean=False):
 def settings_for(small, **more):
     """Settings that the file asks for, without an auxiliary head unless more says so."""
     found = original_classifier.settings_of(small, 'clf.npz')
-    return config.Model(**{**found, 'aux_lambda': 0., **more})
+    return Model(**{**found, 'aux_lambda': 0., **more})
 
 
 CASES = {
@@ -268,7 +269,7 @@ def test_classifiers_that_there_are_not_here(arrays, message):
 
 def test_settings_that_are_not_those_of_the_classifier_are_all_named():
     with pytest.raises(InputError) as raised:
-        original_classifier.convert(small_arrays(), config.Model(), CLASSES, 'clf.npz')
+        original_classifier.convert(small_arrays(), Model(), CLASSES, 'clf.npz')
     assert str(raised.value) == (
         "clf.npz: this classifier of the authors' code has other settings; add "
         '--set model.architecture=inception_v3_original --set model.n_components=3 '

@@ -4,7 +4,7 @@ import numpy
 import pytest
 from scipy.special import log_softmax
 
-from finetune import config
+from finetune.settings import Model
 from finetune.models import part_classifier
 from finetune.catalogue import ARCHITECTURES
 from finetune.models.encodings import local_features
@@ -15,7 +15,7 @@ N, P, CLASSES = 4, 3, 5
 
 def classifier(encoding, missing='zero', n_parts=P, **settings):
     numpy.random.seed(0)
-    model = config.Model(architecture='small_cnn', encoding=encoding, n_components=2, **settings)
+    model = Model(architecture='small_cnn', encoding=encoding, n_components=2, **settings)
     return PartClassifier(model, CLASSES, n_parts, missing, seed=0)
 
 

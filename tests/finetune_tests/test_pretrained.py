@@ -4,13 +4,13 @@ from chainer import serializers
 import numpy
 import pytest
 
-from finetune import config
+from finetune.settings import Model
 from finetune.errors import InputError
 from finetune.models import pretrained
 from finetune.models.part_classifier import PartClassifier
 from finetune.models.small_cnn import SmallCNN
 
-SETTINGS = config.Model(architecture='small_cnn', n_components=2)
+SETTINGS = Model(architecture='small_cnn', n_components=2)
 
 
 def classifier(n_parts=3, n_classes=5):

@@ -3,7 +3,7 @@ import chainer
 import numpy
 import pytest
 
-from finetune import config
+from finetune.settings import Model
 from finetune.catalogue import ENCODINGS
 from finetune.models.part_classifier import PartClassifier
 from finetune.models.scaling import Scaling
@@ -15,7 +15,7 @@ def scores_at_the_start(encoding, size=32, **settings):
     """Scores (N, CLASSES) of the part stream for the first training batch."""
     numpy.random.seed(0)
     random = numpy.random.RandomState(0)
-    model = PartClassifier(config.Model(architecture='small_cnn', encoding=encoding, **settings),
+    model = PartClassifier(Model(architecture='small_cnn', encoding=encoding, **settings),
                            CLASSES, P, 'mask', seed=0)
     img = numpy.zeros((N, 3, 16, 16), 'f')
     parts = random.uniform(-1, 1, (N, P, 3, 1, 1)) + random.uniform(-1, 1, (N, P, 3, size, size))

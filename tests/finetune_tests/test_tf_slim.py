@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from finetune import cli
-from finetune import config
+from finetune.settings import Model
 from finetune.errors import InputError
 from finetune.models import pretrained, tf_slim
 from finetune.models.inception_v3 import InceptionV3
@@ -58,7 +58,7 @@ def assert_close(actual, expected):
 
 def test_same_activations_as_tf_slim(released, tmp_path):
     numpy.savez(tmp_path / 'model.inat.ckpt.npz', **released)
-    model = PartClassifier(config.Model(encoding='gap'), n_classes=4, n_parts=2)
+    model = PartClassifier(Model(encoding='gap'), n_classes=4, n_parts=2)
     pretrained.load_backbones(model, tmp_path / 'model.inat.ckpt.npz')
     assert_equals_tf_slim(model.part_cnn)
     for (name, one), (_, other) in zip(sorted(model.global_cnn.namedparams()),
@@ -96,7 +96,7 @@ def test_missing_variables_are_listed(released, tmp_path):
     del arrays['Conv2d_2a_3x3/weights']
     arrays['Mixed_5c/Branch_1/renamed'] = arrays.pop('Mixed_5c/Branch_1/Conv_1_0c_5x5/weights')
     numpy.savez(tmp_path / 'broken.npz', **arrays)
-    model = PartClassifier(config.Model(encoding='gap'), n_classes=4, n_parts=0)
+    model = PartClassifier(Model(encoding='gap'), n_classes=4, n_parts=0)
     with pytest.raises(InputError) as error:
         pretrained.load_backbones(model, tmp_path / 'broken.npz')
     assert str(error.value).endswith(
@@ -107,7 +107,7 @@ def test_missing_variables_are_listed(released, tmp_path):
 def test_other_shapes_are_listed(released, tmp_path):
     arrays = {**released, 'Conv2d_2a_3x3/weights': numpy.zeros((3, 3, 32, 8), 'f')}
     numpy.savez(tmp_path / 'broken.npz', **arrays)
-    model = PartClassifier(config.Model(encoding='gap'), n_classes=4, n_parts=0)
+    model = PartClassifier(Model(encoding='gap'), n_classes=4, n_parts=0)
     with pytest.raises(InputError, match=r'1 misshapen: head/conv2/conv/W \(8, 32, 3, 3\) for'):
         pretrained.load_backbones(model, tmp_path / 'broken.npz')
 

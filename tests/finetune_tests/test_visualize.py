@@ -9,7 +9,8 @@ from sklearn.metrics import confusion_matrix
 import yaml
 
 from finetune import cli
-from finetune.config import Data, Model, read_config
+from finetune.config import read_config
+from finetune.settings import Data, Model
 from finetune.data import file_lists
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import PartClassifier
