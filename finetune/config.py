@@ -6,7 +6,7 @@ import yaml
 from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.errors import InputError
 from finetune.schema import check, dotted_names, fill, fill_override, read_yaml
-from finetune.settings import Config, WITHOUT_EFFECT
+from finetune.settings import Config, DETECTED, WITHOUT_EFFECT
 
 
 def read_config(path, overrides=()):
@@ -81,6 +81,11 @@ def _check_combinations(config, path):
     if not data.has_parts and model.encoding != 'gap':
         raise InputError(f'{path}: model.encoding is {model.encoding}, but without parts '
                          '(data.parts GLOBAL) there is nothing to encode; use gap.')
+    if DETECTED.holds(config) and (data.box_frame, data.box_frame_fit) != (
+            config.detector.input_size, 'crop'):
+        raise InputError(f'{path}: the detector writes boxes in pixels of a square of '
+                         f'detector.input_size, {config.detector.input_size}, in which images are '
+                         'cropped; set data.box_frame to that, and data.box_frame_fit to crop.')
     smallest = ARCHITECTURES[model.architecture].smallest_input
     for name in active_names(config):
         if name in ('data.input_size', 'data.part_input_size') and get(config, name) < smallest:
@@ -122,9 +127,9 @@ def get(config, name):
 
 def dump(config):
     """All settings that have an effect as YAML text."""
-    tree = {section: {} for section in ('data', 'model', 'training')}
+    tree = {}
     for name in active_names(config):
         section, key = name.split('.')
-        tree[section][key] = get(config, name)
+        tree.setdefault(section, {})[key] = get(config, name)
     return yaml.safe_dump({**tree, 'expect': config.expect}, sort_keys=False,
                           default_flow_style=None)

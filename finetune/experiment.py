@@ -1,24 +1,30 @@
 """A run from its settings to its results, step by step."""
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 from collections.abc import Iterable
 
-from finetune.config import is_config, read_config
+import yaml
+
+from finetune.config import get, is_config, read_config
 from finetune.conventional.pipeline import ConventionalPipeline
+from finetune.cs_parts import detection
 from finetune.data import data_sets
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device
-from finetune.settings import Config
+from finetune.settings import BOXES, Config
 from finetune.threads import one_thread
 from finetune.training.joint import JointLearning
+
+# Settings of the data that a run shares with those it needs, if they use the same data set.
+IMAGES = 'data.root', 'data.split', 'data.drawing'
 
 
 def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
         out: Optional[Union[str, Path]] = None) -> RunFolder:
     """Runs an experiment, or resumes it if it was interrupted.
 
-    If ``model.pretrained`` or ``model.classifier`` names a run that is not finished, that run comes
-    first. A finished run is only evaluated again.
+    If ``model.pretrained``, ``model.classifier`` or ``detector.cnn`` names a run that is needed and
+    not finished, that run comes first. A finished run is only evaluated again.
 
     Args:
         config_path (str or pathlib.Path): YAML file of the experiment.
@@ -50,8 +56,10 @@ def evaluate(out: Union[str, Path], gpu: int = -1) -> None:
 
 def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     """Trains or loads the model, and evaluates it."""
-    lists = data_sets.load(config.data)
     device = open_device(config.training.gpu)
+    if BOXES.holds(config):
+        _require_parts(config, device, may_train)
+    lists = data_sets.load(config.data)
     method = JointLearning if config.training.joint else ConventionalPipeline
     start = _find_start(config, may_train) if method.needs_start(folder) else None
     with one_thread():
@@ -60,6 +68,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
             if folder.is_finished:
                 learner.load(folder)
             else:
+                detection.copy_detector(config, folder)
                 learner.learn(folder)
             predictions, numbers = learner.predict()
             folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
@@ -67,25 +76,47 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     _print_accuracies(folder, predictions.accuracies, config)
 
 
+def _require_parts(config: Config, device: Any, may_train: bool) -> None:
+    """Finds the parts of the data set if the config says how, unless their boxes are there."""
+    if config.detector.cnn and not data_sets.has_boxes(config.data):
+        cnn = _required_run(config, config.detector.cnn, [], may_train,
+                            'Training of the CNN that finds parts')
+        detection.find_parts(config, cnn, device)
+    detection.check(config)
+
+
 def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, str]]:
     """What a run starts from: a classifier, the folder of a finished run, weights, or nothing."""
     source = config.model.classifier or config.model.pretrained
     if not is_config(source):
         return source or None
-    overrides = [f'training.gpu={config.training.gpu}']
     if not config.training.joint:       # the pipeline's CNN is fine-tuned, with the same seed
-        overrides.append(f'training.seed={config.training.seed}')
-    start_config = read_config(source, overrides)
-    folder = RunFolder.of(source, start_config.training.seed)
+        return _required_run(config, source, [f'training.seed={config.training.seed}'], may_train,
+                             'Fine-tuning of the CNN')
+    stage = 'Training of the classifier' if config.model.classifier else 'Pre-training'
+    return _required_run(config, source, [], may_train, stage)
+
+
+def _required_run(config: Config, source: str, overrides: list[str], may_train: bool,
+                  stage: str) -> RunFolder:
+    """A run that another one needs, finished: trained first if it may be.
+
+    On the same data set it has the same images.
+    """
+    overrides = [*overrides, f'training.gpu={config.training.gpu}']
+    data = read_config(source).data
+    if data.dataset == config.data.dataset and data.split != 'pretraining':
+        overrides += [f'{name}={yaml.safe_dump(get(config, name), default_flow_style=True)}'
+                      for name in IMAGES if get(config, name) != getattr(data, name[5:])]
+    required = read_config(source, overrides)
+    folder = RunFolder.of(source, required.training.seed)
     if not may_train:
         folder.require_finished()
     elif config.training.joint or not folder.is_finished:   # else the pipeline checks the data
-        folder.check(start_config)
+        folder.check(required)
     if may_train and folder.state != REPORTED:
-        stage = ('Fine-tuning of the CNN' if not config.training.joint else
-                 'Training of the classifier' if config.model.classifier else 'Pre-training')
         print(f'{stage}: {source}', flush=True)
-        _run(start_config, folder)
+        _run(required, folder)
         print(f'{stage} is done.', flush=True)
     return folder
 

@@ -23,6 +23,8 @@ NEW = Needs('an empty model.classifier', lambda config: not config.model.classif
 RECOMPUTING = Needs(
     'training.joint true and an architecture that can do it', lambda config: JOINT.holds(config)
     and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
+DETECTED = Needs('data.parts CS_PARTS and a detector.cnn',
+                 lambda config: BOXES.holds(config) and config.detector.cnn)
 SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
 
 
@@ -57,6 +59,7 @@ class Data:
                          choices=('GLOBAL', 'GT', 'GT2', 'CS_PARTS'))
     part_ratio: float = setting(.31, "crops around points: share of the image's width and height",
                                 between=(.01, 1), needs=POINTS)
+    boxes: str = setting('CS_parts', 'folder of the boxes, below data.root', needs=BOXES)
     box_frame: int = setting(427, 'boxes are in pixels of a square of this size; 0: of the image',
                              between=(0, 100000), needs=BOXES)
     box_frame_fit: str = setting('crop', 'how the image fits the square: centre crop, or squash',
@@ -76,6 +79,35 @@ class Data:
     def has_parts(self):
         """Whether there is a part stream."""
         return self.parts != 'GLOBAL'
+
+
+@dataclass
+class Detector:
+    """How parts are found if data.boxes is not there (CS-Parts)."""
+
+    cnn: str = setting('', 'YAML of the run whose CNN of whole images finds the parts; empty: '
+                       'the parts are in files', needs=BOXES)
+    n_parts: int = setting(4, 'parts per image', between=(1, 64), needs=DETECTED)
+    input_size: int = setting(427, 'pixels', between=(16, 4096), needs=DETECTED)
+    svm_c: float = setting(.1, 'C of the sparse SVM that selects features', between=(1e-9, 1e9),
+                           needs=DETECTED)
+    svm_iterations: int = setting(200, 'of the sparse SVM, at most', between=(1, 10 ** 6),
+                                  needs=DETECTED)
+    features: str = setting('selected', 'whose gradient is the saliency: features with an SVM '
+                            "coefficient of the predicted class, with a positive one, all, or the "
+                            "class's score", choices=('selected', 'positive', 'all', 'score'),
+                            needs=DETECTED)
+    sigma: float = setting(5., 'blur of the saliency in pixels', between=(0, 1000), needs=DETECTED)
+    gamma: float = setting(.7, 'exponent of the saliency', between=(.01, 100), needs=DETECTED)
+    threshold: str = setting('otsu', 'pixels that are grouped: above this one of the saliency',
+                             choices=('otsu', 'mean', 'two_means', 'none'), needs=DETECTED)
+    columns: str = setting('position_saliency_colour', 'what pixels are grouped by',
+                           choices=('position', 'position_saliency', 'position_saliency_colour'),
+                           needs=DETECTED)
+    smallest_box: int = setting(64, 'smallest height and width of a box in pixels',
+                                between=(1, 4096), needs=DETECTED)
+    whole_object: bool = setting(False, 'one more part: a box around all pixels that are grouped',
+                                 needs=DETECTED)
 
 
 @dataclass
@@ -164,6 +196,7 @@ class Config:
     """All settings of an experiment."""
 
     data: Data = field(default_factory=Data)
+    detector: Detector = field(default_factory=Detector)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     expect: str = ''                # expected result, printed beside the run's own

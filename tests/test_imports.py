@@ -27,7 +27,7 @@ FLOORS = [
     {'config'},
     {'data', 'models'},
     {'runs'},
-    {'training', 'conventional'},
+    {'training', 'conventional', 'cs_parts'},
     {'experiment'},
     {'checks', 'visualize', 'plane', 'report', 'suite'},
     {'original_variables'},
@@ -35,7 +35,7 @@ FLOORS = [
     {'cli'},
 ]
 ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report'},
-           'sklearn': {'conventional', 'plane', 'data', 'visualize'},
+           'sklearn': {'conventional', 'cs_parts', 'plane', 'data', 'visualize'},
            'argparse': {'options', 'cli'}, 'subprocess': {'suite'}}
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from finetune.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.config import is_config, read_config
+from finetune.cs_parts import detection
 from finetune.data import cropping, data_sets, transforms
 from finetune.errors import InputError
 from finetune.models import pretrained
@@ -81,7 +82,11 @@ def _data(config):
     if settings.split == 'validation':
         settings = replace(settings, split='')      # the test images must be there, too
     yield from _sources(settings)
-    lists = data_sets.load(settings)
+    lists, has_boxes = detection.load(replace(config, data=settings))
+    if not has_boxes:
+        read_config(config.detector.cnn)
+        yield 'ok', (f'{data_sets.boxes_folder(settings)}: is not there; parts are found when '
+                     f'training starts, by the CNN of {config.detector.cnn}')
     yield from _counts(settings, lists)
     yield from _agreement(settings, lists)
     records = lists.train + lists.test
@@ -97,9 +102,9 @@ def _sources(settings):
     source = DATA_SETS[settings.dataset].source
     if source:
         yield 'ok', f'{DATA_SETS[settings.dataset].title} is at {source}'
-        if settings.parts in data_sets.BY_KIND:
-            yield 'ok', (f"the authors' folder {data_sets.BY_KIND[settings.parts]} is in "
-                         f'{ANNOTATIONS}')
+        kind = data_sets.name_of_kind(settings)
+        if kind:
+            yield 'ok', f"the authors' folder {kind} is in {ANNOTATIONS}"
 
 
 def _agreement(settings, lists):
@@ -204,7 +209,7 @@ def _classifier(config):
         read_config(source)
         yield 'ok', f'{source} trains the classifier to go on from when it is needed'
     else:
-        pretrained.load_classifier(build_classifier(config, data_sets.load(config.data)), source)
+        pretrained.load_classifier(build_classifier(config, detection.load(config)[0]), source)
         yield 'ok', f'{source}: is a classifier with these settings'
 
 
@@ -224,7 +229,7 @@ def _weights(config):
 
 def _memory(config, device):
     """Whether a training step fits, by the image with the most visible parts."""
-    free, lists = memory.free(device), data_sets.load(config.data)
+    free, (lists, _) = memory.free(device), detection.load(config)
     n_parts = 0
     if config.data.has_parts:
         n_parts = max(len(record.visible) if config.data.missing == 'centre'

@@ -3,7 +3,7 @@ import chainer
 
 from finetune.catalogue import ENCODINGS
 from finetune.config import dump, read_config
-from finetune.data import data_sets
+from finetune.cs_parts import detection
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import build_classifier
 
@@ -18,7 +18,7 @@ def describe(config_path, overrides=()):
     """
     config = read_config(config_path, overrides)
     print(f'# {config_path}\n{dump(config)}')
-    lists = data_sets.load(config.data)
+    lists, _ = detection.load(config)
     print(f'classes {len(lists.class_names)}, training images {len(lists.train)}, '
           f'test images {len(lists.test)}, parts {len(lists.part_names)}')
     model = build_classifier(config, lists)

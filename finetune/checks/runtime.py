@@ -10,7 +10,7 @@ import numpy
 from fve_layer.function import FisherVector, FisherVectorGrad
 from finetune import published
 from finetune.config import read_config
-from finetune.data import data_sets
+from finetune.cs_parts import detection
 from finetune.models.part_classifier import build_classifier
 from finetune.progress import progress_bar
 from finetune.runs.opening import open_device, seed_generators
@@ -137,7 +137,7 @@ def measure(config_path, overrides, n_steps):
     """
     config = read_config(config_path, overrides)
     config.training = replace(config.training, update_size=config.training.batch_size)
-    lists = data_sets.load(config.data)
+    lists, _ = detection.load(config)
     device = open_device(config.training.gpu)
     seed_generators(config.training.seed, device)
     model = build_classifier(config, lists)

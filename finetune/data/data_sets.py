@@ -5,14 +5,15 @@ from pkgutil import resolve_name
 
 from finetune.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.data import cropping
-from finetune.data.file_lists import read_authors, with_parts
+from finetune.data.file_lists import LOCATIONS, N_BOX_COLUMNS, read_authors, with_parts
+from finetune.data.tables import n_columns
 from finetune.errors import InputError
 
 VALIDATION_STEP = 5     # every fifth training image of a class is in the validation split
 
 # The authors' folders of annotations below a data set's folder: by kind of parts, and of all kinds.
-BY_KIND = {'CS_PARTS': 'CS_parts', 'GT2': 'GT_regrouped'}
-OF_ALL_KINDS = 'ORIGINAL', 'RESIZED'
+# That of CS_PARTS is a setting.
+GROUPED, OF_ALL_KINDS = 'GT_regrouped', ('ORIGINAL', 'RESIZED')
 
 
 def load(settings):
@@ -28,17 +29,20 @@ def load(settings):
         finetune.errors.InputError: If its files are missing or wrong.
 
     """
-    root, data_set = folder(settings), DATA_SETS[settings.dataset]
+    data_set = DATA_SETS[settings.dataset]
     if data_set.prepare:
         options = {'pretraining': True} if settings.split == 'pretraining' else {}
-        resolve_name(data_set.prepare)(root, **settings.drawing, **options)
+        resolve_name(data_set.prepare)(_root(settings), **settings.drawing, **options)
+    root = folder(settings)
     if not root.is_dir():
         raise InputError(f'{root}: there is no such folder; {_get(root, data_set)}set data.root to '
                          'the folder that has images.txt in it.')
     try:
-        lists = _with_parts(_read(root, data_set), root, settings)
+        lists = _with_parts(_read(root, data_set, settings), root, settings)
     except FileNotFoundError as error:
         path = Path(error.filename)
+        if settings.parts == 'CS_PARTS' and path == boxes_folder(settings) / LOCATIONS:
+            raise InputError(f'{path}: there is no such file; {_find_boxes(settings)}.')
         raise InputError(f'{path}: there is no such file; {_get(path, data_set)}set data.root to '
                          'the folder of a complete data set.')
     return _with_validation_split(lists) if settings.split == 'validation' else lists
@@ -50,10 +54,28 @@ def folder(settings):
     It is below ``data.root`` or ``data/<data set>``, or that folder itself.
     """
     root = _root(settings)
-    if DATA_SETS[settings.dataset].prepare:     # drawn, with its own annotations alone
-        return root
-    of_kind = root / BY_KIND.get(settings.parts, '')
-    return of_kind if of_kind != root and of_kind.is_dir() else _main_folder(root)
+    of_kind = root / name_of_kind(settings)
+    if of_kind != root and of_kind.is_dir():
+        return of_kind
+    return root if DATA_SETS[settings.dataset].prepare else _main_folder(root)
+
+
+def name_of_kind(settings):
+    """Name of the folder for the annotations of a kind of parts, empty if there is none."""
+    if settings.parts == 'GT2' and not DATA_SETS[settings.dataset].prepare:
+        return GROUPED
+    return settings.boxes if settings.parts == 'CS_PARTS' else ''
+
+
+def boxes_folder(settings):
+    """Folder of the boxes of CS-Parts, beside the data set's images."""
+    return _root(settings) / settings.boxes
+
+
+def has_boxes(settings):
+    """Whether the boxes that ``data.parts CS_PARTS`` needs are there."""
+    paths = (path / LOCATIONS for path in (boxes_folder(settings), _main_folder(_root(settings))))
+    return any(path.exists() and n_columns(path) == N_BOX_COLUMNS for path in paths)
 
 
 def _root(settings):
@@ -63,7 +85,7 @@ def _root(settings):
 
 def _get(path, data_set):
     """Where to get a missing file, if that is known, for messages."""
-    is_authors = set(path.parts) & {*BY_KIND.values(), *OF_ALL_KINDS}
+    is_authors = set(path.parts) & {GROUPED, 'CS_parts', *OF_ALL_KINDS}
     source = ANNOTATIONS if is_authors else data_set.source
     return f'get it from {source}, or ' if source else ''
 
@@ -74,14 +96,14 @@ def _main_folder(root):
     return next((path for path in paths if (path / 'images.txt').exists()), root)
 
 
-def _read(root, data_set):
+def _read(root, data_set, settings):
     """The images of a folder with their parts; what it lacks is that of the folder above."""
     main = _main_folder(root.parent)
     if (root / 'tr_ID.txt').exists():
         image_folders = [path / 'images' for path in (root, root.parent, main)]
         return read_authors(root, next(filter(Path.is_dir, image_folders), image_folders[0]))
-    if root.name in BY_KIND.values() and not (root / 'images.txt').exists():
-        return with_parts(_read(main, data_set), root)
+    if root.name in (GROUPED, settings.boxes) and not (root / 'images.txt').exists():
+        return with_parts(_read(main, data_set, settings), root)
     return resolve_name(data_set.read)(root)
 
 
@@ -89,20 +111,25 @@ def _with_parts(lists, root, settings):
     """The data set with the requested kind of parts: points, groups of points, or boxes."""
     if not settings.has_parts:
         return lists
-    kind, path = settings.parts, root / 'parts' / 'part_locs.txt'
+    kind, path = settings.parts, root / LOCATIONS
     needs, others = ('boxes', 'points') if kind == 'CS_PARTS' else ('points', 'boxes')
-    to_do = f'set data.root to a folder whose annotations are {needs}'
-    if kind == 'CS_PARTS' and DATA_SETS[settings.dataset].source:
-        to_do = (f"put the authors' folder CS_parts of {ANNOTATIONS} into {_root(settings)}, or "
-                 + to_do)
+    to_do = (_find_boxes(settings) if kind == 'CS_PARTS' else
+             f'set data.root to a folder whose annotations are {needs}')
     if not lists.part_names:
         raise InputError(f'{path}: there is no such file; {to_do}, or data.parts to GLOBAL.')
     n_coordinates = lists.train[0].locations.shape[1]
     if n_coordinates != (4 if kind == 'CS_PARTS' else 2):
         raise InputError(f'{path}: has {others}, but data.parts {kind} needs {needs}; {to_do}.')
-    if kind == 'GT2' and BY_KIND['GT2'] != root.name and lists.part_names != list(cropping.GROUPS):
+    if kind == 'GT2' and root.name != GROUPED and lists.part_names != list(cropping.GROUPS):
         return _grouped(lists, root)
     return lists
+
+
+def _find_boxes(settings):
+    to_do = 'set detector.cnn to the config of a run whose CNN finds parts when training starts'
+    if not DATA_SETS[settings.dataset].source:
+        return to_do
+    return f"{to_do}, or put the authors' folder CS_parts of {ANNOTATIONS} into {_root(settings)}"
 
 
 def _with_validation_split(lists):

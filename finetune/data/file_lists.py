@@ -10,6 +10,10 @@ from finetune.data.tables import read_in_order, read_per_image, read_table, rows
 from finetune.errors import InputError
 
 
+LOCATIONS = Path('parts', 'part_locs.txt')
+N_BOX_COLUMNS = 6       # of LOCATIONS: image, part, x, y, width, height; points have five
+
+
 class Record(NamedTuple):
     """One image of a data set.
 
@@ -72,7 +76,7 @@ def read_cub(root, unused_classes=False):
         class_names = {key: value for key, value in class_names.items() if key in used}
     labels = _to_labels(root, classes, class_names)
     in_train = read_per_image(root / 'train_test_split.txt', flag, images)
-    path = root / 'parts' / 'part_locs.txt'
+    path = root / LOCATIONS
     locations, visible = _locations(path, _location_rows(path), images, part_names)
     return split_records(
         [Record(image_id, root / 'images' / path, labels[image_id], locations[i], visible[i])
@@ -119,7 +123,7 @@ def read_authors(root, image_folder=None):
          for image_id, path in images.items()],
         [fold != 0 for fold in in_train.values()],
         [str(class_names[value]) for value in sorted(class_names)], [], root / 'tr_ID.txt')
-    return with_parts(lists, root) if (root / 'parts' / 'part_locs.txt').exists() else lists
+    return with_parts(lists, root) if (root / LOCATIONS).exists() else lists
 
 
 def with_parts(lists, root):
@@ -143,7 +147,7 @@ def with_parts(lists, root):
     """
     records = lists.train + lists.test
     images = {record.image_id: record for record in records}
-    path = root / 'parts' / 'part_locs.txt'
+    path = root / LOCATIONS
     lines = list(_location_rows(path))
     listed = [line for line in lines if line[1][0] in images]
     if not listed:
@@ -216,7 +220,7 @@ def _location_rows(path):
     The number of columns tells points, which end with a flag for visibility, from boxes.
     """
     return rows(path, (str, str) + (
-        (number,) * 4 if n_columns(path) == 6 else (number, number, flag)))
+        (number,) * 4 if n_columns(path) == N_BOX_COLUMNS else (number, number, flag)))
 
 
 def _locations(path, lines, images, part_names):
@@ -224,7 +228,7 @@ def _locations(path, lines, images, part_names):
 
     The files have x before y; hidden boxes are -1 -1 -1 -1.
     """
-    are_boxes = n_columns(path) == 6
+    are_boxes = n_columns(path) == N_BOX_COLUMNS
     image_index = {image_id: i for i, image_id in enumerate(images)}
     part_index = {part_id: i for i, part_id in enumerate(part_names)}
     shape = len(images), len(part_names)

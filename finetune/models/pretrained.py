@@ -30,16 +30,25 @@ def load_backbones(classifier, path):
         finetune.errors.InputError: If the file cannot be read or does not fit.
 
     """
+    arrays = _cnn_arrays(path)
+    _load(classifier.global_cnn, arrays, path)
+    if classifier.n_parts > 0:
+        _load(classifier.part_cnn, arrays, path)
+
+
+def load_cnn(cnn, path):
+    """Loads a CNN alone from such a file."""
+    _load(cnn, _cnn_arrays(path), path)
+
+
+def _cnn_arrays(path):
     arrays = read_npz(path)
     if tf_slim.is_tf_slim(arrays):
         arrays, _ = tf_slim.from_tf_slim(arrays, path)
     elif any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
         arrays = {key.partition('/')[2]: array for key, array in arrays.items()
                   if key.startswith(CLASSIFIER_BACKBONE)}
-    arrays = {key: array for key, array in arrays.items() if not key.startswith('fc/')}
-    _load(classifier.global_cnn, arrays, path)
-    if classifier.n_parts > 0:
-        _load(classifier.part_cnn, arrays, path)
+    return {key: array for key, array in arrays.items() if not key.startswith('fc/')}
 
 
 def load_classifier(classifier, path):

@@ -35,6 +35,7 @@ class RunFolder:
         ``log``, "JSON, an entry per epoch; not of the conventional pipeline"
         ``snapshot_iter_<n>``, "the state to resume from; the newest only"
         ``model.npz``, final weights
+        ``detector/``, "what finds the parts, if this program found them"
         ``predictions.csv``, predicted classes of all test images
         ``evaluation.yml``, accuracies by stream and other numbers
         ``*.png``, plots and pictures
@@ -50,6 +51,7 @@ class RunFolder:
     def __init__(self, path: Union[str, Path]):
         self.path = Path(path)
         self.model = self.path / 'model.npz'
+        self.detector = self.path / 'detector'
         self._settings = self.path / 'config.yml'
         self._evaluation = self.path / 'evaluation.yml'
         self._predictions = self.path / 'predictions.csv'

@@ -35,7 +35,7 @@ def overlay(views, owners, title):
 
     title += ('\ncolour and number of a cell: the component most responsible for the local feature'
               '; grey without number: filtered out by its norm')
-    return sheet.draw(views, title, draw_crop, with_input=False)
+    return sheet.draw(views, title, draw_crop, pictures=lambda view: [])
 
 
 def _draw_cells(axis, crop, owner, counts):

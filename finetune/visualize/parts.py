@@ -1,15 +1,27 @@
 """Pictures of the network's input: images with part boxes, and the crops."""
 from pathlib import Path
 
+from matplotlib import colormaps
+import numpy
+
 from finetune.config import read_config
+from finetune.cs_parts import detection, detector
 from finetune.data import data_sets
 from finetune.data.dataset import PartDataset
+from finetune.data.transforms import test_transform
 from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_device
+from finetune.settings import BOXES
 from finetune.visualize import sheet
+
+INFERNO, COLOURS = colormaps['inferno'], numpy.array(colormaps['tab10'].colors)
 
 
 def make(config_path, overrides, split, n_images, out=None):
     """Draws a contact sheet of images, part boxes and part crops.
+
+    If the parts were found by this program, it shows what led to them, too: the saliency, and which
+    pixels belong to which part.
 
     Args:
         config_path (str): YAML file of the experiment.
@@ -25,8 +37,26 @@ def make(config_path, overrides, split, n_images, out=None):
     lists = data_sets.load(config.data)
     dataset = PartDataset(getattr(lists, split), config.data, train=split == 'train', seed=seed)
     views = [sheet.look_at(dataset, i, lists) for i in sheet.evenly_spaced(n_images, len(dataset))]
-    figure = sheet.draw(views, _title(config.data, split))
+    figure = sheet.draw(views, _title(config.data, split), pictures=_pictures(config))
     sheet.save(figure, folder / f'parts_{split}.png')
+
+
+def _pictures(config):
+    """Function of a view that gives what is shown beside an image."""
+    folder = data_sets.boxes_folder(config.data) / detection.DETECTOR
+    if not BOXES.holds(config) or not folder.is_dir():
+        return sheet.global_input
+    found_by = detector.load(folder, open_device(config.training.gpu))
+
+    def pictures(view):
+        img = test_transform(view.image.transpose(2, 0, 1), found_by.settings.input_size)
+        parts, = found_by.look([img])
+        saliency = INFERNO(parts.saliency / max(parts.saliency.max(), 1e-30))[..., :3]
+        grey = sheet.displayed(img).mean(axis=2, keepdims=True).clip(0, 1)
+        painted = (.6 * COLOURS[parts.groups % len(COLOURS)] + .4 * grey).clip(0, 1)
+        pixels = numpy.where(parts.groups[..., None] < 0, grey, painted)
+        return [*sheet.global_input(view), (saliency, 'saliency'), (pixels, 'pixels of each part')]
+    return pictures
 
 
 def _title(data, split):

@@ -58,20 +58,22 @@ def displayed(img):
     return numpy.moveaxis(img, -3, -1) / 2 + .5
 
 
-def draw(views, title, draw_crop=None, with_input=True):
+def draw(views, title, draw_crop=None, pictures=None):
     """Draws images below each other.
 
     Args:
         views (list of View): The images.
         title (str): Title of the sheet.
         draw_crop (callable or None): ``draw_crop(axis, view, i)`` draws the crop of part i.
-        with_input (bool): Whether to show the global stream's input, too.
+        pictures (callable or None): ``pictures(view)`` gives tuples of a picture and its title to
+            show between the image and the crops; ``None``: the global stream's input.
 
     Returns:
         matplotlib.figure.Figure: The sheet.
 
     """
-    n_images = 1 + with_input
+    pictures = [(pictures or global_input)(view) for view in views]
+    n_images = 1 + len(pictures[0])
     n_columns = N_LINES * n_images + math.ceil(max(len(view.names) for view in views) / N_LINES)
     width = n_columns * (CROP_INCHES + .08) + .2
     figure, top = headed_figure(width, N_LINES * len(views) * (CROP_INCHES + CAPTION_INCHES) + .4,
@@ -80,12 +82,12 @@ def draw(views, title, draw_crop=None, with_input=True):
     grid = figure.add_gridspec(
         N_LINES * len(views), n_columns, left=.1 / width, right=1 - .1 / width,
         bottom=.35 / height, top=top - .2 / height, wspace=.08, hspace=CAPTION_INCHES / CROP_INCHES)
-    for row, view in enumerate(views):
+    for row, (view, beside) in enumerate(zip(views, pictures)):
         lines = slice(N_LINES * row, N_LINES * (row + 1))
         _draw_image(figure.add_subplot(grid[lines, :N_LINES]), view)
-        if with_input:
-            axis = figure.add_subplot(grid[lines, N_LINES:2 * N_LINES])
-            plain(axis, view.img, f'global input, {len(view.img)} pixels')
+        for column, (picture, caption) in enumerate(beside, 1):
+            columns = slice(N_LINES * column, N_LINES * (column + 1))
+            plain(figure.add_subplot(grid[lines, columns]), picture, caption)
         for i, name in enumerate(view.names):
             line, column = divmod(i, n_columns - N_LINES * n_images)
             axis = figure.add_subplot(grid[N_LINES * row + line, N_LINES * n_images + column])
@@ -95,6 +97,11 @@ def draw(views, title, draw_crop=None, with_input=True):
                 hidden(axis)
             axis.set_title(name, fontsize=7, pad=2)
     return figure
+
+
+def global_input(view):
+    """What the global stream sees."""
+    return [(view.img, f'global input, {len(view.img)} pixels')]
 
 
 def headed_figure(width, height, heading):

@@ -32,8 +32,8 @@ def drawn_birds(tmp_path_factory):
 
 def settings(root, **sections):
     """The default settings and others, without defaults that have no effect then."""
-    tree = {key: {**copy.deepcopy(value), **sections.get(key, {})}
-            for key, value in SETTINGS.items()}
+    tree = {**sections, **{key: {**copy.deepcopy(value), **sections.get(key, {})}
+                           for key, value in SETTINGS.items()}}
     tree['data'].setdefault('root', str(root))
     config = Config()
     try:

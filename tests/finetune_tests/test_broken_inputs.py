@@ -155,6 +155,17 @@ def yaml_file(world, text):
     return ['train', 'config.yml']
 
 
+def found_otherwise(world):
+    """Boxes of a detector with other settings."""
+    boxes = world.birds / 'CS_parts'
+    (boxes / 'parts').mkdir(parents=True)
+    (boxes / 'parts/part_locs.txt').write_text(''.join(
+        f'{i} 1 1 1 9 9\n' for i in range(1, 19)))
+    (boxes / 'origin.yml').write_text('detector: {}')
+    return world.train(data={'parts': 'CS_PARTS', 'box_frame': 32},
+                       detector={'cnn': 'cnn.yml', 'input_size': 32})
+
+
 CASES = {
     # settings
     'no such config': lambda w: ['train', 'none.yml'],
@@ -167,6 +178,8 @@ CASES = {
     'an encoding of no parts': lambda w: w.train(data={'parts': 'GLOBAL'}),
     'parts left out of GAP': lambda w: w.train(model={'encoding': 'gap'}),
     'GPU that is not there': lambda w: w.train('--gpu', '60'),
+    "boxes in another square than the detector's": lambda w: w.train(
+        data={'parts': 'CS_PARTS'}, detector={'cnn': 'cnn.yml', 'input_size': 32}),
     'many runs into one folder': lambda w: w.train('--seeds', '5', '--output', 'mine'),
     'a folder without configs': empty_folder,
     'setting without effect': lambda w: w.train(model={'encoding': 'gap', 'ema_decay': .9},
@@ -207,6 +220,10 @@ CASES = {
         ('labels.txt', lambda text: text.split('\n', 1)[1])),
     'empty box': lambda w: w.authors(boxes=[(10, 10, 0, 20)], parts='CS_PARTS'),
     'points where boxes are needed': lambda w: w.train(data={'parts': 'CS_PARTS'}),
+    'parts that were found otherwise': found_otherwise,
+    'no CNN to find parts with': lambda w: w.train(
+        data={'parts': 'CS_PARTS', 'box_frame': 32},
+        detector={'cnn': 'cnn.yml', 'input_size': 32}),
     'boxes where points are needed': lambda w: w.authors(boxes=[(10, 10, 90, 90)]),
     'parts of other images': lambda w: w.authors(
         ('parts/part_locs.txt', lambda text: text.replace('u', 'v'))),

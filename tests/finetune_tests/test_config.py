@@ -151,6 +151,13 @@ NOT_READ = [      # settings without effect, and what they would need
     ('training: {svm_c: 2}', 'training.svm_c', 'training.joint false'),
     ('data: {drawing: {seed: 1}}', 'data.drawing', 'a data set that is drawn'),
     ('data: {box_frame: 0}', 'data.box_frame', 'data.parts CS_PARTS'),
+    ('data: {boxes: CS_parts}', 'data.boxes', 'data.parts CS_PARTS'),
+    ('detector: {cnn: cnn.yml}', 'detector.cnn', 'data.parts CS_PARTS'),
+    *((f'data: {{parts: CS_PARTS}}\ndetector: {{{name}: {value}}}', f'detector.{name}',
+       'a detector.cnn') for name, value in {
+           'n_parts': 3, 'input_size': 427, 'svm_c': 1, 'svm_iterations': 9, 'features': 'all',
+           'sigma': 1, 'gamma': 1, 'threshold': 'mean', 'columns': 'position', 'smallest_box': 9,
+           'whole_object': 'true'}.items()),
     ('data: {parts: CS_PARTS, box_frame: 0, box_frame_fit: squash}', 'data.box_frame_fit',
      'a data.box_frame'),
     ('data: {parts: CS_PARTS, part_ratio: 0.2}', 'data.part_ratio', 'boxes around points'),

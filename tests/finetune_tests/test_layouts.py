@@ -230,7 +230,7 @@ def test_lines_of_other_images_only(cub):
 
 @pytest.mark.parametrize('missing, address', [
     ('CS_parts/labels.txt', 'dataset_annotations.zip'),
-    ('CS_parts/parts/part_locs.txt', 'dataset_annotations.zip'), ('classes.txt', 'caltech.edu')])
+    ('classes.txt', 'caltech.edu')])
 def test_missing_files_and_where_to_get_them(missing, address, cub):
     parts_only(file_lists.read_cub(cub), cub)
     if missing == 'CS_parts/labels.txt':
@@ -242,9 +242,10 @@ def test_missing_files_and_where_to_get_them(missing, address, cub):
 
 
 def test_points_alone_have_no_boxes(cub):
-    with pytest.raises(InputError, match='has points, but data.parts CS_PARTS needs boxes; put '
-                       "the authors' folder CS_parts of https.*dataset_annotations.zip .* into "
-                       '.*data/cub200, or set data.root to a folder whose annotations are boxes'):
+    with pytest.raises(InputError, match='has points, but data.parts CS_PARTS needs boxes; set '
+                       'detector.cnn to the config of a run whose CNN finds parts when training '
+                       "starts, or put the authors' folder CS_parts of "
+                       'https.*dataset_annotations.zip .* into .*data/cub200'):
         data_sets.load(Data(root=str(cub), parts='CS_PARTS'))
 
 

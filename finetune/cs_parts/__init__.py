@@ -1,0 +1,1 @@
+"""Finds parts that tell classes apart: classification-specific parts (CS-Parts)."""

@@ -1,0 +1,89 @@
+"""Pixels with high saliency, grouped into parts by k-means."""
+import numpy
+from scipy.ndimage import maximum_filter
+from sklearn.cluster import KMeans
+
+N_BINS = 256        # of the histogram for Otsu's method
+COLUMNS = {'position': 2, 'position_saliency': 3, 'position_saliency_colour': 6}
+
+
+def salient_pixels(saliency, threshold):
+    """Which pixels are grouped.
+
+    Args:
+        saliency (numpy.ndarray): (H, W).
+        threshold (str): ``'otsu'`` or ``'mean'``: pixels above Otsu's threshold or the mean;
+            ``'two_means'``: the upper one of two clusters; ``'none'``: all.
+
+    Returns:
+        numpy.ndarray: (H, W), bool.
+
+    """
+    if threshold == 'none':
+        return numpy.ones(saliency.shape, bool)
+    limit = {'otsu': otsu_threshold, 'mean': numpy.mean, 'two_means': _two_means}[threshold]
+    return saliency > limit(saliency)
+
+
+def otsu_threshold(values):
+    """Otsu's threshold: it separates two classes with the largest variance between them."""
+    counts, edges = numpy.histogram(values, N_BINS)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, total = counts.cumsum()[:-1], counts.sum()
+    sums = (counts * centres).cumsum()
+    above = total - below
+    difference = sums[:-1] / below - (sums[-1] - sums[:-1]) / above     # the ends are occupied
+    return centres[numpy.argmax(below * above * difference ** 2)]
+
+
+def _two_means(values):
+    """The midpoint between the centres of two clusters that start at the extremes."""
+    values = values.reshape(-1, 1)
+    start = numpy.array([[values.min()], [values.max()]])
+    return KMeans(2, init=start, n_init=1).fit(values).cluster_centers_.mean()
+
+
+def peaks(saliency, n):
+    """The highest local maxima (m, 2), (y, x), m <= n, highest first; none is at the edge."""
+    is_peak = (saliency == maximum_filter(saliency, size=3)) & (saliency > saliency.min())
+    is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
+    points = numpy.argwhere(is_peak)
+    order = numpy.argsort(-saliency[is_peak], kind='stable')
+    return points[order[:n]]
+
+
+def group(saliency, mask, img, n_parts, columns):
+    """Groups pixels by k-means, which starts at the highest peaks of the saliency.
+
+    Every column of the pixels' vectors is scaled to [0, 1] over the salient pixels, and so are the
+    starting points: cluster i belongs to the i-th highest peak. If there are fewer peaks than
+    parts, k-means++ finds starting points.
+
+    Args:
+        saliency (numpy.ndarray): (H, W).
+        mask (numpy.ndarray): (H, W), bool: pixels to group, at least one.
+        img (numpy.ndarray): (3, H, W), colours.
+        n_parts (int): Number of groups.
+        columns (str): What the vectors consist of, a key of :data:`COLUMNS`.
+
+    Returns:
+        numpy.ndarray: (H, W), int: 0 ... n_parts - 1; -1 for pixels that are not grouped. A group
+        may be empty.
+
+    """
+    labels = numpy.full(saliency.shape, -1)
+    y, x = numpy.indices(saliency.shape)
+    vectors = numpy.stack([y, x, saliency, *img])[:COLUMNS[columns]].astype(numpy.float64)
+    salient = vectors[:, mask]
+    low, extent = salient.min(axis=1), numpy.ptp(salient, axis=1)
+    vectors = (vectors - low[:, None, None]) / numpy.where(extent > 0, extent, 1)[:, None, None]
+    vectors = numpy.moveaxis(vectors, 0, -1)
+    data, n_distinct = vectors[mask], len(numpy.unique(vectors[mask], axis=0))
+    starts = peaks(saliency, n_parts)
+    if n_distinct <= n_parts:
+        labels[mask] = numpy.unique(data, axis=0, return_inverse=True)[1].reshape(-1)
+    elif len(starts) == n_parts:
+        labels[mask] = KMeans(n_parts, init=vectors[tuple(starts.T)], n_init=1).fit(data).labels_
+    else:
+        labels[mask] = KMeans(n_parts, n_init=10, random_state=0).fit(data).labels_
+    return labels

@@ -1,0 +1,215 @@
+"""Finds the parts of a data set and writes them in the authors' layout."""
+from dataclasses import asdict, replace
+import hashlib
+from itertools import islice
+import math
+import shutil
+
+import numpy
+import yaml
+
+from finetune.cs_parts import selection
+from finetune.cs_parts.detector import BATCH_SIZE, count_parts, Detector, pooled_features
+from finetune.data import data_sets
+from finetune.data.dataset import collate, PartDataset
+from finetune.data.file_lists import LOCATIONS
+from finetune.data.loading import iterate
+from finetune.errors import InputError
+from finetune.files import atomic, locked
+from finetune.models.pretrained import read_npz
+from finetune.progress import progress_bar
+from finetune.runs.opening import load_model
+from finetune.schema import read_yaml
+from finetune.settings import BOXES, DETECTED
+from finetune.threads import one_thread
+
+SHARD_BATCHES = 16                  # batches per file of unfinished work
+DETECTOR, WORK, ORIGIN = 'detector', '.work', 'origin.yml'
+HIDDEN = -1, -1, -1, -1
+
+
+def find_parts(config, cnn, device):
+    """Finds the parts of all images, training and test, and writes their boxes.
+
+    The result is the folder ``data.boxes`` beside the images, in the layout of the authors' tools:
+    ``parts/parts.txt`` and ``parts/part_locs.txt`` with lines ``image part x y width height`` in
+    pixels of the detector's square input. Parts are numbered from 1, the one with the highest peak
+    first. An image in which nothing is found has hidden parts, ``-1 -1 -1 -1``. Beside them are
+    the detector and ``origin.yml``, which says what they were made from.
+
+    An interrupted search is resumed. Its results depend neither on that nor on the number of
+    processes that load images.
+
+    Args:
+        config (finetune.settings.Config): Settings of detector and data set.
+        cnn (finetune.runs.folder.RunFolder): Finished run whose CNN of whole images is used.
+        device (chainer.backend.Device): Where to compute.
+
+    """
+    folder = data_sets.boxes_folder(config.data)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / '.lock', lambda: print(
+            f'{folder}: waiting for another process that finds parts', flush=True)), one_thread():
+        if not data_sets.has_boxes(config.data):
+            lists = data_sets.load(_without_parts(config.data))
+            _Search(config, lists, folder).run(cnn, device)
+
+
+def load(config):
+    """The data set of an experiment whose parts may not have been found yet.
+
+    Returns:
+        tuple: :class:`~finetune.data.file_lists.FileLists`, and whether its boxes are there; else
+        every part has the whole square as its box.
+
+    """
+    if not DETECTED.holds(config) or data_sets.has_boxes(config.data):
+        return data_sets.load(config.data), True
+    lists = data_sets.load(_without_parts(config.data))
+    n_parts, size = count_parts(config.detector), config.detector.input_size
+    whole = numpy.tile(numpy.float32([0, 0, size, size]), (n_parts, 1))
+    visible = numpy.ones(n_parts, bool)
+    train, test = ([record._replace(locations=whole, visible=visible) for record in records]
+                   for records in (lists.train, lists.test))
+    return replace(lists, part_names=part_names(n_parts), train=train, test=test), False
+
+
+def check(config):
+    """Raises an error if boxes were found with other settings, or in other images."""
+    path = data_sets.boxes_folder(config.data) / ORIGIN
+    if path.exists() and config.detector.cnn:       # else they are used as they are
+        lists = data_sets.load(_without_parts(config.data))
+        _check_origin(path, _origin(config, lists))
+
+
+def copy_detector(config, folder):
+    """Copies the detector of a data set's boxes, if there is one, into the folder of a run."""
+    source = data_sets.boxes_folder(config.data) / DETECTOR
+    if BOXES.holds(config) and source.is_dir():
+        folder.detector.mkdir(exist_ok=True)
+        for path in source.iterdir():
+            with atomic(folder.detector / path.name) as unfinished:
+                shutil.copyfile(path, unfinished)
+
+
+class _Search:
+
+    """Search for parts whose steps are kept in files until all are done."""
+
+    def __init__(self, config, lists, folder):
+        self.config, self.lists, self.folder = config, lists, folder
+        self.work = folder / WORK
+
+    def run(self, cnn, device):
+        origin = {**_origin(self.config, self.lists), 'weights': _sha256(cnn.model.read_bytes())}
+        self.work.mkdir(exist_ok=True)
+        if (self.work / ORIGIN).exists():
+            _check_origin(self.work / ORIGIN, origin)
+        _write_yaml(self.work / ORIGIN, origin)
+        cnn_config = cnn.read_config()
+        model = load_model(cnn, cnn_config, self.lists, device).global_cnn
+        svm = self._select(model, device)
+        detector = Detector(self.config.detector, cnn_config.model.architecture, model, *svm,
+                            device)
+        records = self.lists.train + self.lists.test
+        boxes = self._by_batch(records, 'boxes', 'Parts of all images', lambda img: numpy.stack(
+            [_to_file(parts) for parts in detector.look(img)]))
+        detector.save(self.folder / DETECTOR)
+        _write_yaml(self.folder / ORIGIN, origin)
+        _write_boxes(self.folder / LOCATIONS, records, boxes)       # last: now all is there
+        shutil.rmtree(self.work)
+        n_empty = int((boxes == HIDDEN).all(axis=(1, 2)).sum())
+        print(f'{self.folder}: {detector.n_parts} parts in each of {len(records)} images'
+              + (f', but none in {n_empty} of them' if n_empty else ''), flush=True)
+
+    def _select(self, model, device):
+        """The sparse SVM of the training images' features."""
+        settings, records = self.config.detector, self.lists.train
+        features = self._by_batch(
+            records, 'features', 'Features of the training images',
+            lambda img: pooled_features(model, img, device)[0].array[:len(img)])
+        svm = selection.fit_svm(features, [record.label for record in records], settings.svm_c,
+                                settings.svm_iterations)
+        print(f'{(svm[0] != 0).sum(axis=1).mean():.1f} of {features.shape[1]} features are '
+              'selected for a class, mean over the classes', flush=True)
+        return svm
+
+    def _by_batch(self, records, name, title, compute):
+        """Rows (n, ...) that ``compute`` makes of the images' inputs, batch by batch."""
+        n_per_file = SHARD_BATCHES * BATCH_SIZE
+        paths = [self.work / f'{name}_{i:05d}.npz'
+                 for i in range(math.ceil(len(records) / n_per_file))]
+        n_done = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
+        if n_done < len(paths):
+            left = records[n_done * n_per_file:]
+            batches = progress_bar(self._inputs(left), math.ceil(len(left) / BATCH_SIZE), title)
+            for path in paths[n_done:]:
+                rows = [compute(img) for img in islice(batches, SHARD_BATCHES)]
+                with atomic(path) as unfinished:
+                    numpy.savez(unfinished, rows=numpy.concatenate(rows))
+        return numpy.concatenate([read_npz(path)['rows'] for path in paths])
+
+    def _inputs(self, records):
+        data = replace(_without_parts(self.config.data),
+                       input_size=self.config.detector.input_size)
+        dataset = PartDataset(records, data, train=False, seed=0)
+        with iterate(dataset, BATCH_SIZE, self.config.training.workers) as iterator:
+            for batch in iterator:
+                yield collate(batch)[0]
+
+
+def part_names(n_parts):
+    """Names of parts that have none of their own."""
+    return [f'part_{i}' for i in range(1, n_parts + 1)]
+
+
+def _without_parts(data):
+    return replace(data, parts='GLOBAL')
+
+
+def _to_file(parts):
+    """x, y, width and height of each box, or that there is none, (P, 4) int."""
+    low, high = parts.boxes[:, :2], parts.boxes[:, 2:]
+    boxes = numpy.concatenate([low[:, ::-1], (high - low)[:, ::-1]], axis=1)
+    return numpy.where(parts.visible[:, None], boxes, HIDDEN)
+
+
+def _write_boxes(path, records, boxes):
+    path.parent.mkdir(exist_ok=True)
+    with atomic(path.with_name('parts.txt')) as unfinished:
+        unfinished.write_text(''.join(
+            f'{i} {name}\n' for i, name in enumerate(part_names(boxes.shape[1]), 1)),
+            encoding='utf-8')
+    with atomic(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+        for record, of_image in zip(records, boxes):
+            for i, box in enumerate(of_image, 1):
+                file.write(' '.join(map(str, (record.image_id, i, *box))) + '\n')
+
+
+def _origin(config, lists):
+    """What boxes are made from."""
+    images = ''.join(f'{split} {record.label} {record.image_id}\n' for split in ('train', 'test')
+                     for record in getattr(lists, split))
+    return {'detector': asdict(config.detector), 'images': _sha256(images.encode())}
+
+
+def _sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check_origin(path, origin):
+    there = read_yaml(path)
+    changed = [name for name, value in origin['detector'].items()
+               if (there.get('detector') or {}).get(name) != value]
+    if changed:
+        names = ', '.join(f'detector.{name}' for name in changed)
+        raise InputError(f'{path.parent}: parts were found with a different {names}; set '
+                         'data.boxes to another folder, or move this one away to find them again.')
+    if any(there.get(name) != value for name, value in origin.items()):
+        raise InputError(f'{path.parent}: parts were found in other images or by another CNN; set '
+                         'data.boxes to another folder, or move this one away to find them again.')
+
+
+def _write_yaml(path, tree):
+    with atomic(path) as unfinished:
+        unfinished.write_text(yaml.safe_dump(tree, sort_keys=False), encoding='utf-8')

@@ -1,0 +1,48 @@
+"""A sparse linear classifier, which selects the features that matter to each class."""
+import warnings
+
+import numpy
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.svm import LinearSVC
+
+
+def fit_svm(features, label, c, n_iterations):
+    """Fits a linear SVM with L1 penalty, one class against the rest.
+
+    Args:
+        features (numpy.ndarray): (n, C), averaged ConvMaps of the training images.
+        label (numpy.ndarray): (n,), classes 0 ... n_classes - 1, each of which occurs.
+        c (float): Its C: the smaller, the fewer coefficients other than zero.
+        n_iterations (int): Largest number of LIBLINEAR's iterations.
+
+    Returns:
+        tuple of numpy.ndarray: Coefficients (n_classes, C) and intercepts (n_classes,), float32.
+
+    """
+    svm = LinearSVC(penalty='l1', dual=False, C=c, max_iter=n_iterations, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', ConvergenceWarning)     # the limit is part of the method
+        svm.fit(features.astype(numpy.float64), label)
+    coefficients, intercepts = svm.coef_, svm.intercept_
+    if len(coefficients) == 1:      # of two classes, scikit-learn has the second one's only
+        coefficients = numpy.concatenate([-coefficients, coefficients])
+        intercepts = numpy.concatenate([-intercepts, intercepts])
+    return coefficients.astype(numpy.float32), intercepts.astype(numpy.float32)
+
+
+def feature_weights(coefficients, features):
+    """With which weight each feature enters the saliency of a class.
+
+    Args:
+        coefficients (numpy.ndarray): (n_classes, C).
+        features (str): ``'selected'``: 1 for those with a coefficient other than zero, whatever
+            its sign, as in the authors' code; ``'positive'``: 1 for those with a positive one;
+            ``'all'``: 1; ``'score'``: the coefficient, which makes it the score of the class.
+
+    Returns:
+        numpy.ndarray: (n_classes, C), float32.
+
+    """
+    weights = {'selected': coefficients != 0, 'positive': coefficients > 0,
+               'all': numpy.ones_like(coefficients), 'score': coefficients}[features]
+    return weights.astype(numpy.float32)

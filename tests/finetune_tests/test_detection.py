@@ -1,0 +1,224 @@
+"""Parts of a data set: found, written, read, resumed and refused, through the command line."""
+import os
+from pathlib import Path
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy
+from numpy.testing import assert_array_equal
+import pytest
+import yaml
+
+import chainer
+from conftest import settings
+from finetune import cli
+from finetune.cs_parts import detection, detector
+from finetune.data import cropping, data_sets, transforms
+from finetune.runs.folder import RunFolder
+from finetune.settings import Data
+
+WHOLE = {'data': {'parts': 'GLOBAL', 'root': 'birds'}, 'model': {'encoding': 'gap'},
+         'training': {'epochs': 1}}
+BOXES = {'parts': 'CS_PARTS', 'box_frame': 32, 'root': 'birds'}
+DETECTOR = {'cnn': 'cnn.yml', 'input_size': 32, 'sigma': 1, 'smallest_box': 8, 'svm_c': 10}
+
+
+def write(name='cs.yml', **changes):
+    """Configs of a CNN and of a run that finds parts with it, in this folder."""
+    write_tree('cnn.yml', **WHOLE)
+    return write_tree(name, data=BOXES, training={'epochs': 1}, detector={**DETECTOR, **changes})
+
+
+def write_tree(name, **sections):
+    Path(name).write_text(yaml.safe_dump(settings('birds', **sections)))
+    return name
+
+
+def content(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob('*')) if path.is_file() and path.name != '.lock'}
+
+
+@pytest.fixture(scope='module')
+def trained(drawn_birds, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('cs')
+    shutil.copytree(drawn_birds, folder / 'birds')
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        assert cli.main(['train', write()]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def found(trained, tmp_path, monkeypatch):
+    """A finished run whose parts were found, and the folder of its boxes, for a test to break."""
+    shutil.copytree(trained, tmp_path / 'copy')
+    monkeypatch.chdir(tmp_path / 'copy')
+    return RunFolder('results/cs/seed0'), Path('birds/CS_parts')
+
+
+@pytest.fixture
+def here(birds, tmp_path, monkeypatch):
+    """The test runs in a folder of its own with the birds."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_parts_are_found_when_they_are_needed(here, capsys):
+    folder, boxes = RunFolder('results/cs/seed0'), Path('birds/CS_parts')
+    assert cli.main(['train', write()]) == 0
+    printed = capsys.readouterr().out
+    assert 'Training of the CNN that finds parts: cnn.yml' in printed
+    assert 'CS_parts: 4 parts in each of 18 images' in printed
+    assert set(content(boxes)) == {'origin.yml', 'detector/settings.yml', 'detector/weights.npz',
+                                   'parts/parts.txt', 'parts/part_locs.txt'}
+    assert content(folder.detector) == content(boxes / 'detector')
+    before = (boxes / 'parts/part_locs.txt').stat().st_mtime_ns
+    assert cli.main(['train', 'cs.yml', '--seed', '1']) == 0
+    assert 'Training of the CNN' not in capsys.readouterr().out
+    assert (boxes / 'parts/part_locs.txt').stat().st_mtime_ns == before
+
+
+def test_boxes_of_the_file_are_those_of_the_detector(found):
+    folder, boxes = found
+    data = Data(**BOXES)
+    lists = data_sets.load(data)
+    records = lists.train + lists.test
+    images = [transforms.read_image(record.path) for record in records]
+    locations, visible = detector.load(folder.detector, chainer.get_device('@numpy')).find(images)
+    for record, image, box, is_visible in zip(records, images, locations, visible):
+        assert_array_equal(cropping.part_boxes(record.locations, record.visible, image.shape[1:],
+                                               data), box)
+        assert_array_equal(record.visible, is_visible)
+
+
+def test_lines_are_those_of_the_authors_tools(found):
+    _, boxes = found
+    lines = (boxes / 'parts/part_locs.txt').read_text().splitlines()
+    columns = numpy.array([line.split() for line in lines], int)
+    assert columns.shape == (18 * 4, 6)
+    assert_array_equal(columns[:4, 1], [1, 2, 3, 4])
+    assert (columns[:, 2:4] >= 0).all() and (columns[:, 2:4] + columns[:, 4:] <= 32).all()
+    assert (columns[:, 4:] >= 8).all()
+
+
+def test_images_in_which_nothing_is_found_have_hidden_parts(here, capsys):
+    """With so small a C no feature is selected."""
+    assert cli.main(['train', write(svm_c=1e-9)]) == 0
+    printed = capsys.readouterr().out
+    assert '0.0 of 96 features are selected for a class' in printed
+    assert '4 parts in each of 18 images, but none in 18 of them' in printed
+    lists = data_sets.load(Data(**BOXES))
+    assert not any(record.visible.any() for record in lists.train + lists.test)
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_loaders_do_not_matter(workers, found):
+    _, boxes = found
+    before = content(boxes)
+    shutil.rmtree(boxes)
+    assert cli.main(['train', 'cs.yml', '--seed', '1', '--set',
+                     f'training.workers={workers}']) == 0
+    assert content(boxes) == before
+
+
+@pytest.mark.parametrize('n_files', range(1, 6))
+def test_an_interrupted_search_is_resumed(n_files, found, monkeypatch):
+    """It stops before each of its files of unfinished work, and before the boxes are written."""
+    _, boxes = found
+    before = content(boxes)
+    shutil.rmtree(boxes)
+    monkeypatch.setattr(detection, 'SHARD_BATCHES', 1)
+    atomic, n_written = detection.atomic, []
+
+    def interrupted(path):
+        n_written.append(path)
+        if len(n_written) == n_files + 1:
+            raise KeyboardInterrupt
+        return atomic(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detection, 'atomic', interrupted)
+        assert cli.main(['train', 'cs.yml', '--seed', '1']) == 130
+    assert not (boxes / 'parts/part_locs.txt').exists()
+    assert cli.main(['train', 'cs.yml', '--seed', '1']) == 0
+    assert content(boxes) == before
+
+
+def test_a_killed_search_is_resumed(found):
+    """Killed at five random times."""
+    _, boxes = found
+    before, random = content(boxes), numpy.random.RandomState(0)
+    shutil.rmtree(boxes)
+    command = [sys.executable, '-m', 'finetune', 'train', 'cs.yml', '--seed', '1']
+    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])}
+    for seconds in random.uniform(1.5, 4, size=5):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert cli.main(['train', 'cs.yml', '--seed', '1']) == 0
+    assert content(boxes) == before
+
+
+test_a_killed_search_is_resumed = chainer.testing.attr.slow(test_a_killed_search_is_resumed)
+
+
+def refused(arguments, capsys):
+    assert cli.main(arguments) == 2
+    return capsys.readouterr().err
+
+
+def test_other_settings_or_images_are_refused(found, capsys):
+    _, boxes = found
+    before = content(boxes)
+    message = refused(['train', write(sigma=2), '--seed', '1'], capsys)
+    assert 'parts were found with a different detector.sigma; set data.boxes to another' in message
+    write()
+    split = Path('birds/train_test_split.txt')
+    lines = split.read_text().splitlines()
+    split.write_text('\n'.join(['1 0', *lines[1:]]))
+    assert lines[0] == '1 1'
+    message = refused(['train', 'cs.yml', '--seed', '1'], capsys)
+    assert 'parts were found in other images' in message
+    assert content(boxes) == before
+
+
+def test_another_folder_of_boxes(found):
+    write(sigma=2)
+    assert cli.main(['train', 'cs.yml', '--seed', '1', '--set', 'data.boxes=blurred']) == 0
+    origin = yaml.safe_load(Path('birds/blurred/origin.yml').read_text())
+    assert origin['detector']['sigma'] == 2
+
+
+def test_boxes_of_others_are_used_as_they_are(found, capsys):
+    _, boxes = found
+    (boxes / 'origin.yml').unlink()
+    shutil.rmtree('results')
+    assert cli.main(['train', 'cs.yml', '--set', 'detector.sigma=3']) == 0
+    assert 'finds parts' not in capsys.readouterr().out
+
+
+def test_a_search_does_not_end_with_a_cnn_of_other_classes(found, capsys):
+    """The CNN's run is one of other settings by now."""
+    _, boxes = found
+    shutil.rmtree(boxes)
+    write_tree('cnn.yml', **{**WHOLE, 'training': {'epochs': 2}})
+    message = refused(['train', 'cs.yml', '--seed', '1'], capsys)
+    assert 'results/cnn/seed0: was made with a different training.epochs' in message
+
+
+def test_the_detectors_square_is_that_of_the_boxes(here, capsys):
+    message = refused(['train', write(input_size=48)], capsys)
+    assert 'the detector writes boxes in pixels of a square of detector.input_size, 48' in message
+
+
+def test_no_boxes_and_no_detector(here, capsys):
+    message = refused(['train', write_tree('cs.yml', data=BOXES)], capsys)
+    assert 'set detector.cnn to the config of a run whose CNN finds parts' in message
