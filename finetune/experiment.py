@@ -58,7 +58,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     """Trains or loads the model, and evaluates it."""
     device = open_device(config.training.gpu)
     if BOXES.holds(config):
-        _require_parts(config, device, may_train)
+        _require_parts(config, folder, device, may_train)
     lists = data_sets.load(config.data)
     method = JointLearning if config.training.joint else ConventionalPipeline
     start = _find_start(config, may_train) if method.needs_start(folder) else None
@@ -76,12 +76,12 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     _print_accuracies(folder, predictions.accuracies, config)
 
 
-def _require_parts(config: Config, device: Any, may_train: bool) -> None:
+def _require_parts(config: Config, folder: RunFolder, device: Any, may_train: bool) -> None:
     """Finds the parts of the data set if the config says how, unless their boxes are there."""
     if config.detector.cnn and not data_sets.has_boxes(config.data):
-        cnn = _required_run(config, config.detector.cnn, [], may_train,
-                            'Training of the CNN that finds parts')
-        detection.find_parts(config, cnn, device)
+        source = folder if folder.detector.is_dir() else _required_run(
+            config, config.detector.cnn, [], may_train, 'Training of the CNN that finds parts')
+        detection.find_parts(config, source, device)
     detection.check(config)
 
 

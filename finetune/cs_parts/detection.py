@@ -8,8 +8,8 @@ import shutil
 import numpy
 import yaml
 
-from finetune.cs_parts import selection
-from finetune.cs_parts.detector import BATCH_SIZE, count_parts, Detector, pooled_features
+from finetune.cs_parts import detector, selection
+from finetune.cs_parts.detector import BATCH_SIZE, count_parts, Detector
 from finetune.data import data_sets
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.file_lists import LOCATIONS
@@ -28,7 +28,7 @@ DETECTOR, WORK, ORIGIN = 'detector', '.work', 'origin.yml'
 HIDDEN = -1, -1, -1, -1
 
 
-def find_parts(config, cnn, device):
+def find_parts(config, source, device):
     """Finds the parts of all images, training and test, and writes their boxes.
 
     The result is the folder ``data.boxes`` beside the images, in the layout of the authors' tools:
@@ -42,7 +42,8 @@ def find_parts(config, cnn, device):
 
     Args:
         config (finetune.settings.Config): Settings of detector and data set.
-        cnn (finetune.runs.folder.RunFolder): Finished run whose CNN of whole images is used.
+        source (finetune.runs.folder.RunFolder): Run whose detector is used, or if it has none, a
+            finished run whose CNN of whole images becomes one.
         device (chainer.backend.Device): Where to compute.
 
     """
@@ -52,7 +53,7 @@ def find_parts(config, cnn, device):
             f'{folder}: waiting for another process that finds parts', flush=True)), one_thread():
         if not data_sets.has_boxes(config.data):
             lists = data_sets.load(_without_parts(config.data))
-            _Search(config, lists, folder).run(cnn, device)
+            _Search(config, lists, folder).run(source, device)
 
 
 def load(config):
@@ -100,39 +101,39 @@ class _Search:
         self.config, self.lists, self.folder = config, lists, folder
         self.work = folder / WORK
 
-    def run(self, cnn, device):
-        origin = {**_origin(self.config, self.lists), 'weights': _sha256(cnn.model.read_bytes())}
+    def run(self, source, device):
+        is_made = source.detector.is_dir()
+        weights = source.detector / detector.WEIGHTS if is_made else source.model
+        origin = {**_origin(self.config, self.lists), 'weights': _sha256(weights.read_bytes())}
         self.work.mkdir(exist_ok=True)
         if (self.work / ORIGIN).exists():
             _check_origin(self.work / ORIGIN, origin)
         _write_yaml(self.work / ORIGIN, origin)
-        cnn_config = cnn.read_config()
-        model = load_model(cnn, cnn_config, self.lists, device).global_cnn
-        svm = self._select(model, device)
-        detector = Detector(self.config.detector, cnn_config.model.architecture, model, *svm,
-                            device)
+        found_by = (detector.load(source.detector, device) if is_made
+                    else self._make_detector(source, device))
         records = self.lists.train + self.lists.test
         boxes = self._by_batch(records, 'boxes', 'Parts of all images', lambda img: numpy.stack(
-            [_to_file(parts) for parts in detector.look(img)]))
-        detector.save(self.folder / DETECTOR)
+            [_to_file(parts) for parts in found_by.look(img)]))
+        found_by.save(self.folder / DETECTOR)
         _write_yaml(self.folder / ORIGIN, origin)
         _write_boxes(self.folder / LOCATIONS, records, boxes)       # last: now all is there
         shutil.rmtree(self.work)
         n_empty = int((boxes == HIDDEN).all(axis=(1, 2)).sum())
-        print(f'{self.folder}: {detector.n_parts} parts in each of {len(records)} images'
+        print(f'{self.folder}: {found_by.n_parts} parts in each of {len(records)} images'
               + (f', but none in {n_empty} of them' if n_empty else ''), flush=True)
 
-    def _select(self, model, device):
-        """The sparse SVM of the training images' features."""
-        settings, records = self.config.detector, self.lists.train
+    def _make_detector(self, cnn, device):
+        """The detector of a CNN, by the sparse SVM of its features of the training images."""
+        settings, records, cnn_config = self.config.detector, self.lists.train, cnn.read_config()
+        model = load_model(cnn, cnn_config, self.lists, device).global_cnn
         features = self._by_batch(
             records, 'features', 'Features of the training images',
-            lambda img: pooled_features(model, img, device)[0].array[:len(img)])
+            lambda img: detector.pooled_features(model, img, device)[0].array[:len(img)])
         svm = selection.fit_svm(features, [record.label for record in records], settings.svm_c,
                                 settings.svm_iterations)
         print(f'{(svm[0] != 0).sum(axis=1).mean():.1f} of {features.shape[1]} features are '
               'selected for a class, mean over the classes', flush=True)
-        return svm
+        return Detector(settings, cnn_config.model.architecture, model, *svm, device)
 
     def _by_batch(self, records, name, title, compute):
         """Rows (n, ...) that ``compute`` makes of the images' inputs, batch by batch."""

@@ -117,6 +117,17 @@ def test_images_in_which_nothing_is_found_have_hidden_parts(here, capsys):
     assert not any(record.visible.any() for record in lists.train + lists.test)
 
 
+def test_a_runs_own_detector_finds_its_parts_again(found):
+    """Elsewhere, without the run of the CNN."""
+    _, boxes = found
+    before = content(boxes)
+    shutil.rmtree(boxes)
+    shutil.rmtree('results/cnn')
+    assert cli.main(['evaluate', 'results/cs/seed0']) == 0
+    after = content(boxes)
+    assert {name for name in before if before[name] != after[name]} == {'origin.yml'}
+
+
 @pytest.mark.parametrize('workers', [1, 2])
 def test_loaders_do_not_matter(workers, found):
     _, boxes = found

@@ -1,0 +1,159 @@
+"""Where the parts are that CS-Parts finds on minibirds, beside other boxes.
+
+    python tests/benchmarks/parts.py                    # about half an hour on two CPU cores
+
+Trains the CNN of configs/minibirds/cs_parts_cnn.yml with five seeds, unless its runs are there, and
+finds parts in the test images. Species differ from their sisters in a few details: an image drawn
+again as a sister shows at which pixels. Writes ``parts.md`` into ``results/benchmarks``.
+
+- pointing: share of images whose highest peak of the saliency is at most 3 pixels away from such a
+  pixel; for boxes without saliency, the centre of the first one;
+- covered: share of such pixels inside the boxes, and the boxes' share of the image;
+- IoU: of each box and the annotated part that it overlaps most, a square of 31 % of the image.
+"""
+import fve_layer    # noqa: F401  (before Chainer)
+
+from dataclasses import replace
+from pathlib import Path
+
+import chainer
+import numpy
+from scipy.ndimage import binary_dilation
+from scipy.stats import ttest_ind
+
+from finetune import experiment
+from finetune.config import read_config
+from finetune.cs_parts import clusters, selection
+from finetune.cs_parts.detector import BATCH_SIZE, Detector, pooled_features
+from finetune.data import cropping, data_sets, transforms
+from finetune.data.minibirds.drawing import draw_image, Drawing
+from finetune.data.minibirds.species import make_species, PATTERNS
+from finetune.progress import progress_bar
+from finetune.runs.opening import load_model
+from finetune.threads import one_thread
+
+CNN, PARTS = 'configs/minibirds/cs_parts_cnn.yml', 'configs/minibirds/cs_parts_fve.yml'
+OUTPUT = Path('results/benchmarks')
+N_SEEDS, TOLERANCE = 5, 3
+MEASURES = 'pointing', 'covered', 'area', 'IoU'
+DEVICE = chainer.get_device('@numpy')
+
+
+def details(drawing):
+    """Masks (n, H, W) of the test images' pixels that would differ in an image of a sister."""
+    species = make_species(drawing.n_species, drawing.pretraining, drawing.seed)
+    masks = []
+    for label, kind in progress_bar(enumerate(species), len(species), 'Drawing sisters'):
+        sisters = [other for other in species if other is not kind and sum(
+            other.details[slot] != kind.details[slot] for slot in PATTERNS) <= 3]
+        for i in range(drawing.n_train, drawing.n_train + drawing.n_test):
+            images = []
+            for one in (kind, *sisters):
+                random = numpy.random.RandomState([drawing.seed, 0, label, i])
+                image, *_ = draw_image(random, one, drawing.size, drawing.difficulty)
+                images.append(numpy.asarray(image).astype(int))
+            masks.append(sum(abs(other - images[0]).max(axis=2) > 16 for other in images[1:]) > 0)
+    return numpy.array(masks)
+
+
+def find(model, lists, settings, features):
+    """Parts of the test images, with a detector that is made from the training images."""
+    train, test = ([transforms.test_transform(transforms.read_image(record.path),
+                                              settings.input_size) for record in records]
+                   for records in (lists.train, lists.test))
+    pooled = numpy.concatenate([
+        pooled_features(model, train[i:i + BATCH_SIZE], DEVICE)[0].array[:len(train) - i]
+        for i in range(0, len(train), BATCH_SIZE)])
+    svm = selection.fit_svm(pooled, [record.label for record in lists.train], settings.svm_c,
+                            settings.svm_iterations)
+    detector = Detector(replace(settings, features=features), '', model, *svm, DEVICE)
+    return [parts for i in range(0, len(test), BATCH_SIZE)
+            for parts in detector.look(test[i:i + BATCH_SIZE])]
+
+
+def measure(points, boxes, mask, annotated):
+    """The measures of one image: a point to point with, boxes (P, 4), pixels, boxes of parts."""
+    near = binary_dilation(mask, iterations=TOLERANCE)
+    y, x = numpy.minimum(points, numpy.array(mask.shape) - 1).astype(int)
+    inside = numpy.zeros(mask.shape, bool)
+    for y_min, x_min, y_max, x_max in boxes:
+        inside[y_min:y_max, x_min:x_max] = True
+    best = numpy.max(overlap(boxes, annotated), axis=1).mean()
+    return near[y, x], (inside & mask).sum() / mask.sum(), inside.mean(), best
+
+
+def overlap(boxes, others):
+    """Intersection over union (n, m) of boxes (n, 4) and (m, 4)."""
+    low = numpy.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = numpy.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    intersection = (high - low).clip(0).prod(axis=2)
+    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (boxes, others)]
+    return intersection / (areas[0][:, None] + areas[1][None] - intersection)
+
+
+def elsewhere(boxes, size, random):
+    """Boxes of the same sizes at random places."""
+    extent = boxes[:, 2:] - boxes[:, :2]
+    low = (random.uniform(size=extent.shape) * (size - extent).clip(0)).astype(int)
+    return numpy.concatenate([low, low + extent], axis=1)
+
+
+def seed_measures(seed, config, lists, masks):
+    """Measures (n, 4) of every method by its name, for the CNN of one seed."""
+    folder = experiment.run(CNN, [f'training.seed={seed}'])
+    model = load_model(folder, folder.read_config(), lists, DEVICE).global_cnn
+    random, size = numpy.random.RandomState(seed), masks.shape[1]
+    scale = size / config.detector.input_size
+    found, rows = {}, {}
+    with one_thread():
+        for name, features in (('ours', 'selected'), ('all features', 'all'),
+                               ('class score', 'score')):
+            parts = find(model, lists, config.detector, features)
+            found[name] = [(numpy.append(clusters.peaks(one.saliency, 1), [[0, 0]], axis=0)[0],
+                            cropping.frame_boxes(one.boxes, (size, size), len(one.saliency),
+                                                 'crop')) for one in parts]
+    found = {name: [(point * scale, boxes) for point, boxes in pairs]
+             for name, pairs in found.items()}
+    found['random boxes'] = [centred(elsewhere(boxes, size, random))
+                             for _, boxes in found['ours']]
+    half = size // 2
+    grid = numpy.array([[y, x, y + half, x + half] for y in (0, half) for x in (0, half)])
+    found['grid'] = [centred(grid)] * len(masks)
+    for name, pairs in found.items():
+        rows[name] = numpy.array([
+            measure(point, boxes, mask, annotated(record, size))
+            for (point, boxes), mask, record in zip(pairs, masks, lists.test) if mask.any()])
+    return rows
+
+
+def centred(boxes):
+    return (boxes[0, :2] + boxes[0, 2:]) / 2, boxes
+
+
+def annotated(record, size):
+    return cropping.point_boxes(record.locations, record.visible, (size, size))[record.visible]
+
+
+def main():
+    config = read_config(PARTS)
+    lists = data_sets.load(replace(config.data, parts='GT'))
+    masks = details(Drawing(**config.data.drawing))
+    of_seeds = [seed_measures(seed, config, lists, masks) for seed in range(N_SEEDS)]
+    names = list(of_seeds[0])
+    means = {name: numpy.array([rows[name].mean(axis=0) for rows in of_seeds]) for name in names}
+    lines = ['| boxes | ' + ' | '.join(MEASURES) + ' |', '|---' * (1 + len(MEASURES)) + '|']
+    for name in names:
+        cells = [f'{mean:.3f} ± {deviation:.3f}' for mean, deviation in zip(
+            means[name].mean(axis=0), means[name].std(axis=0, ddof=1))]
+        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    for name in names[1:]:
+        p = ttest_ind(means['ours'], means[name], equal_var=False).pvalue
+        values = [f'{measure} {value:.2g}' for measure, value in zip(MEASURES, p)]
+        lines.append(f'\np of ours and {name} (Welch, n = {N_SEEDS}): ' + ', '.join(values))
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / 'parts.md').write_text('\n'.join(lines) + '\n')
+    print('\n'.join(lines))
+
+
+if __name__ == '__main__':
+    main()
