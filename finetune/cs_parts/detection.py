@@ -5,6 +5,8 @@ from itertools import islice
 import math
 import shutil
 
+import chainer
+from chainer.backends import cuda
 import numpy
 import yaml
 
@@ -126,11 +128,18 @@ class _Search:
         """The detector of a CNN, by the sparse SVM of its features of the training images."""
         settings, records, cnn_config = self.config.detector, self.lists.train, cnn.read_config()
         model = load_model(cnn, cnn_config, self.lists, device).global_cnn
-        features = self._by_batch(
-            records, 'features', 'Features of the training images',
-            lambda img: detector.pooled_features(model, img, device)[0].array[:len(img)])
-        svm = selection.fit_svm(features, [record.label for record in records], settings.svm_c,
-                                settings.svm_iterations)
+        label = [record.label for record in records]
+        if len(set(label)) < 2:
+            raise InputError(f'{data_sets.folder(self.config.data)}: has training images of one '
+                             'class, but parts are what tells classes apart; add another one.')
+
+        def compute(img):
+            with chainer.no_backprop_mode():
+                features, _ = detector.pooled_features(model, img, device)
+            return cuda.to_cpu(features.array)[:len(img)]
+
+        features = self._by_batch(records, 'features', 'Features of the training images', compute)
+        svm = selection.fit_svm(features, label, settings.svm_c, settings.svm_iterations)
         print(f'{(svm[0] != 0).sum(axis=1).mean():.1f} of {features.shape[1]} features are '
               'selected for a class, mean over the classes', flush=True)
         return Detector(settings, cnn_config.model.architecture, model, *svm, device)
