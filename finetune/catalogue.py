@@ -29,7 +29,7 @@ class DataSet(NamedTuple):
     """A data set."""
 
     title: str                          # in reports
-    variable: str                       # its value of the original's variable DATASET
+    variable: str                       # its value of the original's variable DATASET, if any
     read: str                           # function of a folder that gives FileLists
     source: Optional[Source] = None
     counts: Optional[Counts] = None     # None: they depend on the drawing's options
@@ -37,6 +37,8 @@ class DataSet(NamedTuple):
     in_paper: bool = True               # False: reports compare it with CUB-200-2011
     prepare: str = ''                   # function of a folder and options that draws it
     has_pretraining: bool = False       # whether it comes with other classes for pre-training
+    settings: tuple[str, ...] = ()      # settings of the section ``data`` that ``read`` takes
+    upright: bool = False               # whether pictures are turned as their EXIF data say
 
 
 class Encoding(NamedTuple):
@@ -96,6 +98,9 @@ DATA_SETS: dict[str, DataSet] = {
     'digits': DataSet(
         'digits', 'DIGITS', 'finetune.data.file_lists:read_cub', counts=Counts(10, 1198, 599, 4),
         in_paper=False, prepare='finetune.data.digits:prepare'),
+    'folder': DataSet(
+        'pictures of your own', '', 'finetune.data.folder:read_folder', in_paper=False,
+        settings=('test_share', 'split_seed'), upright=True),
 }
 
 LOCAL_FEATURES = 'finetune.models.encodings:local_features'

@@ -6,7 +6,9 @@ import yaml
 from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.errors import InputError
 from finetune.schema import check, dotted_names, fill, fill_override, read_yaml
-from finetune.settings import Config, DETECTED, WITHOUT_EFFECT
+from finetune.settings import Config, DETECTED, GRID, WITHOUT_EFFECT
+
+MAX_TILES = 16      # of a grid, in a row or column
 
 
 def read_config(path, overrides=()):
@@ -78,9 +80,13 @@ def _check_combinations(config, path):
     if ENCODINGS[model.encoding].needs_all_parts and data.missing == 'mask' and data.has_parts:
         raise InputError(f'{path}: data.missing is mask, but {model.encoding} needs one slot for '
                          'every part; use zero or centre, or the encoding fve.')
-    if not data.has_parts and model.encoding != 'gap':
-        raise InputError(f'{path}: model.encoding is {model.encoding}, but without parts '
-                         '(data.parts GLOBAL) there is nothing to encode; use gap.')
+    if not data.has_parts and model.aux_lambda:
+        raise InputError(f'{path}: model.aux_lambda is {model.aux_lambda}, but without parts '
+                         '(data.parts GLOBAL) there is no part stream; leave it out.')
+    if GRID.holds(config) and not (len(data.grid) == 2 and 1 <= min(data.grid) <= max(data.grid)
+                                   <= MAX_TILES):
+        raise InputError(f'{path}: data.grid is {data.grid}, but must be two numbers between 1 and '
+                         f'{MAX_TILES}, rows and columns.')
     if DETECTED.holds(config) and (data.box_frame, data.box_frame_fit) != (
             config.detector.input_size, 'crop'):
         raise InputError(f'{path}: the detector writes boxes in pixels of a square of '

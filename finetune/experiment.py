@@ -16,7 +16,7 @@ from finetune.threads import one_thread
 from finetune.training.joint import JointLearning
 
 # Settings of the data that a run shares with those it needs, if they use the same data set.
-IMAGES = 'data.root', 'data.split', 'data.drawing'
+IMAGES = 'data.root', 'data.split', 'data.drawing', 'data.test_share', 'data.split_seed'
 
 
 def run(config_path: Union[str, Path], overrides: Iterable[str] = (),

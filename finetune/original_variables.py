@@ -18,7 +18,8 @@ printed. docs/original_variables.md has all variables, with those that are refus
 
 # What chooses a config, with the values' names in its path.
 CONFIG = {
-    'DATASET': {data_set.variable: name for name, data_set in DATA_SETS.items()},
+    'DATASET': {data_set.variable: name for name, data_set in DATA_SETS.items()
+                if data_set.variable},
     'PARTS': {'GLOBAL': 'global', 'GT': 'gt', 'GT2': 'gt2', 'CS_PARTS': 'cs_parts'},
     'FVE_TYPE': {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'},
 }

@@ -8,6 +8,9 @@ WITHOUT_EFFECT = 'training.gpu', 'training.workers', 'training.recompute'     # 
 
 DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
 PARTS = Needs('data.parts other than GLOBAL', lambda config: config.data.has_parts)
+SPLIT = Needs('data.dataset folder',
+              lambda config: 'test_share' in DATA_SETS[config.data.dataset].settings)
+GRID = Needs('data.parts GRID', lambda config: config.data.parts == 'GRID')
 BOXES = Needs('data.parts CS_PARTS', lambda config: config.data.parts == 'CS_PARTS')
 POINTS = Needs('boxes around points (data.parts GT or GT2, or data.missing centre)',
                lambda config: config.data.parts in ('GT', 'GT2')
@@ -53,10 +56,16 @@ class Data:
     split: str = setting('', 'empty: training and test images; validation: a fifth of the training '
                          'images is tested on instead of the test images; pretraining: other '
                          'species of minibirds', choices=('', 'validation', 'pretraining'))
-    root: str = setting('', 'folder of the data set; empty: the folder of its name below data/')
+    root: str = setting('', 'folder of the data set, or the CSV file of your own pictures; empty: '
+                        'the folder of its name below data/')
+    test_share: float = setting(.3, 'share of test images where there is no split',
+                                between=(.01, .99), needs=SPLIT)
+    split_seed: int = setting(0, 'of that split', between=(0, 2 ** 31 - 1), needs=SPLIT)
     drawing: dict = setting({}, 'options for drawing minibirds and digits', needs=DRAWN)
-    parts: str = setting('GT', 'GLOBAL: none; GT: points; GT2: groups of points; CS_PARTS: boxes',
-                         choices=('GLOBAL', 'GT', 'GT2', 'CS_PARTS'))
+    parts: str = setting('GT', 'GLOBAL: none; GT: points; GT2: groups of points; CS_PARTS: boxes; '
+                         'GRID: tiles of the image',
+                         choices=('GLOBAL', 'GT', 'GT2', 'CS_PARTS', 'GRID'))
+    grid: list[int] = setting([2, 2], 'rows and columns of tiles, 1 to 16 each', needs=GRID)
     part_ratio: float = setting(.31, "crops around points: share of the image's width and height",
                                 between=(.01, 1), needs=POINTS)
     boxes: str = setting('CS_parts', 'folder of the boxes, below data.root', needs=BOXES)
@@ -79,6 +88,11 @@ class Data:
     def has_parts(self):
         """Whether there is a part stream."""
         return self.parts != 'GLOBAL'
+
+    @property
+    def upright(self):
+        """Whether pictures are turned as their EXIF data say, for want of annotated positions."""
+        return DATA_SETS[self.dataset].upright
 
 
 @dataclass
@@ -131,7 +145,7 @@ class Model:
     l2_normalize: bool = setting(False, 'Fisher vectors to unit length, before scaling',
                                  needs=of_encoding('l2_normalize', JOINT))
     scaling: bool = setting(True, 'Fisher vectors to the size that average-pooled features have in '
-                            'the first training batch', needs=of_encoding('scaling', JOINT))
+                            'the first K training batches', needs=of_encoding('scaling', JOINT))
     only_mean: bool = setting(False, 'only the mean part of Fisher vectors, their first K D values',
                               needs=of_encoding('only_mean', JOINT))
     comp_size: int = setting(0, 'channels of a 1 x 1 convolution before the encoding; 0: none; -1: '

@@ -237,7 +237,7 @@ def test_reproduce_goes_on_after_failures_but_not_after_an_interruption(world, c
     assert world.run('./reproduce.sh --jobs 2').returncode == code
     calls = (world.folder / 'trained').read_text().splitlines()
     assert len(calls) == n_calls
-    assert calls[0] == 'configs/minibirds configs/digits --seeds 3 --jobs 2'
+    assert calls[0] == 'configs/minibirds --seeds 3 --jobs 2'
     assert all(call.endswith('--seeds 5 --jobs 2') for call in calls[1:])
     if code == 130:
         assert not (world.folder / 'asked').exists()

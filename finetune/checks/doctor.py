@@ -10,6 +10,7 @@ import numpy
 from PIL import Image
 
 from finetune.catalogue import ANNOTATIONS, DATA_SETS
+from finetune.checks import pictures
 from finetune.config import is_config, read_config
 from finetune.cs_parts import detection
 from finetune.data import cropping, data_sets, transforms
@@ -22,7 +23,8 @@ from finetune.runs.opening import open_device
 PACKAGES = ('chainer', 'chainercv', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
             'Markdown', 'Pillow')
 
-ORIENTATION = 0x0112    # EXIF tag; 1 is upright
+ORIENTATION = 0x0112    # EXIF tag; 1 is upright,
+SIDEWAYS = 5            # and from 5 on width and height change places
 
 
 def check(config_path=None, overrides=()):
@@ -90,6 +92,8 @@ def _data(config):
     yield from _counts(settings, lists)
     yield from _agreement(settings, lists)
     records = lists.train + lists.test
+    if settings.upright:
+        yield from pictures.check(lists)
     yield from _images(records, settings)
     if settings.has_parts:
         hidden = sum(not record.visible.any() for record in records)
@@ -136,7 +140,8 @@ def _counts(settings, lists):
     if lists.n_missing:
         text += f'; {lists.n_missing} listed images do not exist and are left out'
     if lists.n_ignored:
-        text += f'; {lists.n_ignored} lines of part_locs.txt are for other images and ignored'
+        text += (f'; {lists.n_ignored} other files are ignored' if settings.upright else
+                 f'; {lists.n_ignored} lines of part_locs.txt are for other images and ignored')
     if known is None or counts == known[:3]:
         yield 'ok', text
     elif data_set.is_complete:
@@ -158,14 +163,17 @@ def _images(records, settings):
         yield 'error', f'{len(missing)} images are missing, the first is {missing[0]}; copy them'
         return
     yield 'ok', f'all {len(records)} images are there'
-    samples = {record.label: record for record in reversed(records)}
-    for record in samples.values():
-        transforms.read_image(record.path)
-    yield 'ok', f'one image of each of {len(samples)} classes decoded'
+    if not settings.upright:        # else all are read
+        samples = {record.label: record for record in reversed(records)}
+        for record in samples.values():
+            transforms.read_image(record.path)
+        yield 'ok', f'one image of each of {len(samples)} classes decoded'
     rotated, protruding, outside = [], [], []
     for record in records:
         size, orientation = _size_and_orientation(record.path)
-        if orientation != 1:
+        if settings.upright:
+            size = size[::-1] if orientation >= SIDEWAYS else size
+        elif orientation != 1:
             rotated.append(record.image_id)
         if not settings.has_parts:
             continue

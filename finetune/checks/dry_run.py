@@ -47,4 +47,4 @@ def _shapes(model, img, parts, visible, label, config):
             yield 'Fisher vectors', (n, 2 * config.model.n_components * size)
             return
         yield 'encoding', model.encode(conv_map, visible).shape
-    yield 'class scores', (len(img), len(model.global_head.W))
+    yield 'class scores', (len(img), model.n_classes)

@@ -52,12 +52,27 @@ def part_boxes(locations, visible, size, settings):
             boxes.
 
     """
+    if settings.parts == 'GRID':
+        return tiles(size, *settings.grid)
     if locations.shape[1] == 2:
         return point_boxes(locations, visible, size, settings.part_ratio)
     hidden = point_boxes(numpy.zeros((len(visible), 2)), numpy.zeros_like(visible), size,
                          settings.part_ratio)
     given = frame_boxes(locations, size, settings.box_frame, settings.box_frame_fit)
     return numpy.where(visible[:, None], given, hidden)
+
+
+def tiles(size, n_rows, n_columns):
+    """Boxes (n_rows n_columns, 4) int32 that divide an image evenly, row by row, in pixels.
+
+    Those of an image with fewer pixels than tiles overlap.
+    """
+    edges = [numpy.linspace(0, extent, n + 1).astype(int) for extent, n in
+             zip(size, (n_rows, n_columns))]
+    (top, bottom), (left, right) = (
+        (low[:-1], numpy.maximum(low[1:], low[:-1] + 1)) for low in edges)
+    y, x = numpy.indices((n_rows, n_columns)).reshape(2, -1)
+    return numpy.stack([top[y], left[x], bottom[y], right[x]], axis=1).astype(numpy.int32)
 
 
 def frame_boxes(bbox, size, frame, fit):

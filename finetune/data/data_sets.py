@@ -3,6 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 
+import numpy
+
 from finetune.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.data import cropping
 from finetune.data.file_lists import LOCATIONS, N_BOX_COLUMNS, read_authors, with_parts
@@ -34,9 +36,10 @@ def load(settings):
         options = {'pretraining': True} if settings.split == 'pretraining' else {}
         resolve_name(data_set.prepare)(_root(settings), **settings.drawing, **options)
     root = folder(settings)
-    if not root.is_dir():
+    if not root.exists():
         raise InputError(f'{root}: there is no such folder; {_get(root, data_set)}set data.root to '
-                         'the folder that has images.txt in it.')
+                         + ('the folder that has a folder of pictures for each class.'
+                            if data_set.upright else 'the folder that has images.txt in it.'))
     try:
         lists = _with_parts(_read(root, data_set, settings), root, settings)
     except FileNotFoundError as error:
@@ -54,8 +57,8 @@ def folder(settings):
     It is below ``data.root`` or ``data/<data set>``, or that folder itself.
     """
     root = _root(settings)
-    of_kind = root / name_of_kind(settings)
-    if of_kind != root and of_kind.is_dir():
+    of_kind = _beside(root) / name_of_kind(settings)
+    if name_of_kind(settings) and of_kind.is_dir():
         return of_kind
     return root if DATA_SETS[settings.dataset].prepare else _main_folder(root)
 
@@ -69,7 +72,7 @@ def name_of_kind(settings):
 
 def boxes_folder(settings):
     """Folder of the boxes of CS-Parts, beside the data set's images."""
-    return _root(settings) / settings.boxes
+    return _beside(_root(settings)) / settings.boxes
 
 
 def has_boxes(settings):
@@ -81,6 +84,11 @@ def has_boxes(settings):
 def _root(settings):
     name = settings.dataset + ('_pretraining' if settings.split == 'pretraining' else '')
     return Path(settings.root or Path('data') / name)
+
+
+def _beside(root):
+    """The folder that further files of a data set are in: its own, or that of its table."""
+    return root.parent if root.is_file() else root
 
 
 def _get(path, data_set):
@@ -98,19 +106,24 @@ def _main_folder(root):
 
 def _read(root, data_set, settings):
     """The images of a folder with their parts; what it lacks is that of the folder above."""
-    main = _main_folder(root.parent)
+    kind = name_of_kind(settings)
+    is_below = kind and root == _beside(_root(settings)) / kind
+    main = _main_folder(_root(settings) if is_below else root.parent)
     if (root / 'tr_ID.txt').exists():
         image_folders = [path / 'images' for path in (root, root.parent, main)]
         return read_authors(root, next(filter(Path.is_dir, image_folders), image_folders[0]))
     if root.name in (GROUPED, settings.boxes) and not (root / 'images.txt').exists():
         return with_parts(_read(main, data_set, settings), root)
-    return resolve_name(data_set.read)(root)
+    options = {name: getattr(settings, name) for name in data_set.settings}
+    return resolve_name(data_set.read)(root, **options)
 
 
 def _with_parts(lists, root, settings):
-    """The data set with the requested kind of parts: points, groups of points, or boxes."""
+    """The data set with the requested kind of parts: points, groups of points, boxes or tiles."""
     if not settings.has_parts:
         return lists
+    if settings.parts == 'GRID':
+        return _with_tiles(lists, *settings.grid)
     kind, path = settings.parts, root / LOCATIONS
     needs, others = ('boxes', 'points') if kind == 'CS_PARTS' else ('points', 'boxes')
     to_do = (_find_boxes(settings) if kind == 'CS_PARTS' else
@@ -123,6 +136,16 @@ def _with_parts(lists, root, settings):
     if kind == 'GT2' and root.name != GROUPED and lists.part_names != list(cropping.GROUPS):
         return _grouped(lists, root)
     return lists
+
+
+def _with_tiles(lists, n_rows, n_columns):
+    names = [f'tile {row},{column}' for row in range(1, n_rows + 1)
+             for column in range(1, n_columns + 1)]
+    locations = numpy.zeros((len(names), 4), numpy.float32)     # they depend on the image's size
+    visible = numpy.ones(len(names), bool)
+    train, test = ([record._replace(locations=locations, visible=visible) for record in records]
+                   for records in (lists.train, lists.test))
+    return replace(lists, part_names=names, train=train, test=test)
 
 
 def _find_boxes(settings):

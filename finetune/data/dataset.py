@@ -53,7 +53,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         epoch, i = divmod(int(index), len(self))
         record = self.records[i]
         random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
-        image = transforms.read_image(record.path)
+        image = transforms.read_image(record.path, self.settings.upright)
         img = self._transform(image, self.settings.input_size, random)
         _, boxes, visible = self.part_boxes(i, image.shape[1:], epoch)
         size = self.settings.part_input_size

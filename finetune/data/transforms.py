@@ -2,18 +2,22 @@
 import chainer
 from chainercv import transforms
 import numpy
-from PIL import Image
+from PIL import Image, ImageOps
 
 from finetune.errors import InputError
 
 GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
 
 
-def read_image(path):
+def read_image(path, upright=False):
     """Image (3, H, W), uint8, RGB; grey, palette, CMYK and 16-bit images are converted.
 
-    A rotation in the EXIF data is ignored: parts are annotated in pixels as stored. Transparency
-    is dropped; transparent pixels keep their colours.
+    Transparency is dropped; transparent pixels keep their colours.
+
+    Args:
+        path (pathlib.Path): The file.
+        upright (bool): Whether to turn it as its EXIF data say; not if parts are annotated in
+            pixels as stored.
 
     Raises:
         finetune.errors.InputError: If the file is missing, truncated or not an image.
@@ -21,6 +25,8 @@ def read_image(path):
     """
     try:
         with Image.open(path) as image:
+            if upright:
+                image = ImageOps.exif_transpose(image)
             if image.mode.startswith('I'):      # 16 bits; Pillow would clip at 255
                 image = Image.fromarray((numpy.asarray(image) // 256).astype(numpy.uint8))
             return numpy.asarray(image.convert('RGB')).transpose(2, 0, 1)

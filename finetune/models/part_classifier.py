@@ -31,7 +31,8 @@ class PartClassifier(chainer.Chain):
     Args:
         settings (finetune.settings.Model): Architecture and encoding.
         n_classes (int): Number of classes.
-        n_parts (int): Number of part crops per image, P; 0: global stream only.
+        n_parts (int): Number of part crops per image, P; 0: the whole image only, whose ConvMap is
+            encoded unless the encoding is ``'gap'``.
         missing (str): ``'zero'``: the features of hidden parts are zeros; ``'mask'``: they are
             left out; ``'centre'``: there are none, the data set crops the image's centre instead.
         seed (int): Seed of the mixture's initialisation.
@@ -46,7 +47,7 @@ class PartClassifier(chainer.Chain):
     def __init__(self, settings, n_classes, n_parts, missing='zero', seed=0, mixed=False,
                  recompute=False):
         super().__init__()
-        self.n_parts = n_parts
+        self.n_classes, self.n_parts = n_classes, n_parts
         self.missing = missing
         self.settings = settings
         self.aux_lambda = settings.aux_lambda       # decays during training
@@ -57,21 +58,29 @@ class PartClassifier(chainer.Chain):
         options = {'recompute': True} if recompute else {}      # not every CNN has it
         with self.init_scope():
             self.global_cnn = cnn(**options)
-            self.global_head = _head(n_features, n_classes)
+            if n_parts > 0 or settings.encoding == 'gap':
+                self.global_head = _head(n_features, n_classes)
             if n_parts > 0:
                 self.part_cnn = cnn(**options)
-                self._add_part_stream(encoding, n_features, n_classes, seed)
+            if self.has_encoder:
+                self._add_encoder(encoding, n_features, n_classes, seed)
         self._encoder_input = resolve_name(encoding.input)
 
-    def _add_part_stream(self, encoding, n_features, n_classes, seed):
+    @property
+    def has_encoder(self):
+        """Whether local features are encoded: those of parts, or of the image if it has none."""
+        return self.n_parts > 0 or self.settings.encoding != 'gap'
+
+    def _add_encoder(self, encoding, n_features, n_classes, seed):
         settings, n_channels = self.settings, n_features
         if settings.comp_size:
             n_channels = n_features if settings.comp_size < 0 else settings.comp_size
             self.compression = L.Convolution2D(n_features, n_channels, ksize=1)
-        self.encoder = resolve_name(encoding.layer)(settings, n_channels, self.n_parts, seed)
+        n_parts = max(self.n_parts, 1)      # the whole image is one
+        self.encoder = resolve_name(encoding.layer)(settings, n_channels, n_parts, seed)
         size = self.encoder.out_size // (2 if settings.only_mean else 1)
         if 'scaling' in encoding.settings and settings.scaling:
-            self.scaling = Scaling()
+            self.scaling = Scaling(settings.n_components)
         if settings.post_fve_size:
             in_size, size = size, size if settings.post_fve_size < 0 else settings.post_fve_size
             self.post_fve = _head(in_size, size)
@@ -89,11 +98,14 @@ class PartClassifier(chainer.Chain):
 
         Returns:
             dict of chainer.Variable: Scores (N, n_classes) by stream: ``'both'``, the sum of
-            all streams; with parts also ``'global'`` and ``'parts'``, either stream alone; in
-            training also ``'aux'``, of the auxiliary head if there is one.
+            all streams or those of the only one; with parts also ``'global'`` and ``'parts'``,
+            either stream alone; in training also ``'aux'``, of the auxiliary head if there is one.
 
         """
         conv_map = self.conv_maps(self.global_cnn, img)
+        if self.n_parts == 0 and self.has_encoder:
+            whole = self.xp.ones((len(img), 1), bool)
+            return {'both': self.part_head(self.encode(conv_map, whole))}
         global_scores = self.global_head(F.mean(conv_map, axis=(2, 3)))
         if self.n_parts == 0:
             return {'both': global_scores}
@@ -154,7 +166,7 @@ class PartClassifier(chainer.Chain):
         loss = stream_loss(scores, label, label_smoothing, self.aux_lambda)
         chainer.report({'loss': loss, **{f'accuracy/{stream}': F.accuracy(score, label)
                                          for stream, score in scores.items()}}, self)
-        if self.n_parts > 0:
+        if self.has_encoder:
             chainer.report(self.encoder.observation, self)
         return loss
 

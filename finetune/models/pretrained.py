@@ -66,7 +66,7 @@ def load_classifier(classifier, path):
     arrays = read_npz(path)
     if original_classifier.is_original(arrays):
         arrays = original_classifier.convert(arrays, classifier.settings,
-                                             len(classifier.global_head.b), path)
+                                             classifier.n_classes, path)
     _load(classifier, arrays, path)
 
 

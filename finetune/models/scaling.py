@@ -6,42 +6,47 @@ import numpy
 
 class Scaling(chainer.Link):
 
-    """Multiplies vectors by a number that the first training batch determines.
+    """Multiplies vectors by a number that the first training batches determine.
 
     .. math::
 
-        y = s \\, fv, \\quad s = \\mathrm{rms}(pooled) / \\mathrm{rms}(fv),
+        y = s \\, fv, \\quad s_t = \\mathrm{rms}(pooled_t) / \\mathrm{rms}(fv_t)
 
-    where rms is the root mean square over all entries of the first batch, and pooled are its
-    average-pooled ConvMaps. The norm of a Fisher vector depends on the number of local features,
-    the number of components, the normalisation and the variances; a linear layer that starts as if
-    its input had unit variance (He et al.) would turn vectors of norm 800 into scores with a
-    deviation of 20, a start that is hard to unlearn, and RMSProp and Adam would move these scores
-    by several units at every step. With the average-pooled features of the same ConvMaps as the
-    reference, scores start like those of GAP.
+    in the first batches t = 1, ..., n, where rms is the root mean square over all entries of a
+    batch, and pooled are its average-pooled ConvMaps; from then on, s is the geometric mean of
+    these. The norm of a Fisher vector depends on the number of local features, the number of
+    components, the normalisation and the variances; a linear layer that starts as if its input had
+    unit variance (He et al.) would turn vectors of norm 800 into scores with a deviation of 20, a
+    start that is hard to unlearn, and RMSProp and Adam would move these scores by several units at
+    every step. With the average-pooled features of the same ConvMaps as the reference, scores
+    start like those of GAP.
+
+    A mixture that was seeded with the features of the first batch fits these better than those of
+    the next ones, whose Fisher vectors are up to a hundred times as long; the more components, the
+    fewer features each of them has. With K components the classifier takes n = K batches.
 
     Differs from the paper and the authors' code, which do not say or do anything about it.
+
+    Args:
+        n_batches (int): Number n of batches.
 
     Attributes:
         scale (array): s, a scalar; 0 before the first training batch.
 
     """
 
-    def __init__(self):
+    def __init__(self, n_batches=1):
         super().__init__()
+        self.n_batches = n_batches
         self.add_persistent('scale', numpy.zeros((), numpy.float32))
-        self._is_set = False
+        self.n_seen = 0
+        if n_batches > 1:
+            self.register_persistent('n_seen')
 
     def serialize(self, serializer):
         super().serialize(serializer)
-        self._is_set = False        # depends on the state loaded
-
-    @property
-    def is_set(self):
-        """Whether there was a training batch; asking waits for a GPU until there was."""
-        if not self._is_set:
-            self._is_set = bool(self.scale > 0)
-        return self._is_set
+        if self.n_batches == 1:
+            self.n_seen = int(self.scale > 0)
 
     def forward(self, fv, conv_map):
         """Scales Fisher vectors; a batch of zeros does not determine the scale.
@@ -49,17 +54,32 @@ class Scaling(chainer.Link):
         Args:
             fv (chainer.Variable): Fisher vectors, shape (N, size).
             conv_map (chainer.Variable): ConvMaps (M, C, h, w), of which the average-pooled features
-                count in the first training batch.
+                count in the first training batches.
 
         Returns:
             chainer.Variable: Scaled vectors, shape (N, size).
 
         """
-        if chainer.config.train and not self.is_set:
-            rms, size = _rms(conv_map.array.mean(axis=(2, 3))), _rms(fv.array)
-            scale = self.xp.where(size > 0, rms / self.xp.maximum(size, 1e-30), 0)
-            self.scale = scale.astype(numpy.float32)
-        return fv * F.cast(chainer.as_variable(self.scale), fv.dtype) if self.is_set else fv
+        scale = self.scale
+        if chainer.config.train and self.n_seen < self.n_batches:
+            ratio = self._ratio(fv.array, conv_map.array)
+            if ratio > 0:       # waits for a GPU
+                scale = ratio
+                self._add(ratio)
+        return fv * F.cast(chainer.as_variable(scale), fv.dtype) if self.n_seen > 0 else fv
+
+    def _ratio(self, fv, conv_map):
+        rms, size = _rms(conv_map.mean(axis=(2, 3))), _rms(fv)
+        ratio = self.xp.where(size > 0, rms / self.xp.maximum(size, 1e-30), 0)
+        return self.xp.asarray(ratio, numpy.float32)
+
+    def _add(self, ratio):
+        """Makes ``scale`` the geometric mean of one ratio more."""
+        if self.n_seen > 0:
+            logs = self.n_seen * self.xp.log(self.scale) + self.xp.log(ratio)
+            ratio = self.xp.exp(logs / (self.n_seen + 1))
+        self.scale = self.xp.asarray(ratio, numpy.float32)
+        self.n_seen += 1
 
 
 def _rms(x):

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from finetune import published
 from finetune.config import differences, read_config
 from finetune.errors import InputError
 from finetune.runs.folder import REPORTED, RunFolder
@@ -25,7 +26,7 @@ class Result(NamedTuple):
 
 class Results:
 
-    """Results of all finished runs of the experiments in ``configs/``.
+    """Results of all finished runs of the experiments in ``configs/``, on the tables' data sets.
 
     Args:
         folder (str or pathlib.Path): Folder of results.
@@ -39,8 +40,10 @@ class Results:
     """
 
     def __init__(self, folder='results', configs='configs'):
+        known = {dataset for table in published.read().tables for dataset in table.data_sets}
         self.experiments = {(path.parent.name, path.stem): path
-                            for path in sorted(Path(configs).glob('*/*.yml'))}
+                            for path in sorted(Path(configs).glob('*/*.yml'))
+                            if path.parent.name in known}
         self.by_experiment, self.left_out = {}, []
         if not Path(folder).is_dir():
             raise InputError(f'{folder}: there is no such folder of results; run ./train.sh first.')

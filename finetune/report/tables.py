@@ -175,7 +175,8 @@ def missing(results):
         names = ', '.join(f'`{name}` ({n} of {n_seeds[dataset]})' for name, n in experiments)
         blocks += [f'{DATA_SETS[dataset].title}: {names}.',
                    commands(f'./train.sh configs/{dataset} --seeds {n_seeds[dataset]}')]
-    empty = [dataset for dataset in DATA_SETS if dataset not in n_seeds]
+    there_are = {dataset for dataset, _ in results.experiments}
+    empty = [dataset for dataset in DATA_SETS if dataset in there_are - set(n_seeds)]
     if empty:
         titles = ', '.join(DATA_SETS[dataset].title for dataset in empty)
         blocks += [f'No run at all: {titles}.', commands(

@@ -44,7 +44,7 @@ def look_at(dataset, index, lists):
 
     """
     record = dataset.records[index]
-    image = transforms.read_image(record.path)
+    image = transforms.read_image(record.path, dataset.settings.upright)
     img, crops, _, label = dataset[index]
     numbers, bbox, visible = dataset.part_boxes(index, image.shape[1:])
     names = [f'{i + 1} {lists.part_names[number]}' for i, number in enumerate(numbers)]

@@ -77,6 +77,15 @@ class World:
         change(Path('birdsnap'))
         return self.train(data={'root': 'birdsnap', 'dataset': 'birdsnap'})
 
+    def own(self, change, root='photos'):
+        """Pictures in class folders, changed."""
+        shutil.copytree(self.birds / 'images', 'photos')
+        change(Path('photos'))
+        return self.train(data={'dataset': 'folder', 'root': root, 'parts': 'GRID'})
+
+    def own_table(self, text):
+        return self.own(lambda root: (root / 'list.csv').write_text(text), 'photos/list.csv')
+
     def weights(self, change):
         arrays = dict(numpy.load(self.finished_run / 'model.npz'))
         change(arrays)
@@ -175,7 +184,9 @@ CASES = {
     'unknown choice': lambda w: w.train(model={'encoding': 'vlad'}),
     'number out of range': lambda w: w.train('--set', 'data.part_ratio=0'),
     'override without a value': lambda w: w.train('--set', 'training.epochs'),
-    'an encoding of no parts': lambda w: w.train(data={'parts': 'GLOBAL'}),
+    'an auxiliary head without parts': lambda w: w.train(
+        data={'parts': 'GLOBAL'}, model={'aux_lambda': .5}),
+    'a grid without rows': lambda w: w.train(data={'parts': 'GRID', 'grid': [0, 2]}),
     'parts left out of GAP': lambda w: w.train(model={'encoding': 'gap'}),
     'GPU that is not there': lambda w: w.train('--gpu', '60'),
     "boxes in another square than the detector's": lambda w: w.train(
@@ -233,6 +244,21 @@ CASES = {
         root / 'species.txt', text='1\tWren\tTroglodytes\tWren\n')),
     'Birdsnap without images': lambda w: w.birdsnap(
         lambda root: shutil.rmtree(root / 'download')),
+    'no pictures of your own': lambda w: w.own(lambda root: shutil.rmtree(root)),
+    'a folder without class folders': lambda w: w.own(
+        lambda root: [shutil.rmtree(folder) for folder in root.iterdir()]),
+    'training pictures without test pictures': lambda w: w.own(
+        lambda root: next(root.iterdir()).rename(root / 'train')),
+    'test pictures of an unknown class': lambda w: w.own_table(
+        'path,class,split\na.png,finch,train\nb.png,wren,test\n'),
+    'no test pictures': lambda w: w.own_table('path,class,split\na.png,finch,train\n'),
+    'a table without its header': lambda w: w.own_table('a.png,finch\n'),
+    'a table with a column too few': lambda w: w.own_table('path,class\na.png\n'),
+    'a table with a picture twice': lambda w: w.own_table('path,class\na.png,b\na.png,c\n'),
+    'a table without a class': lambda w: w.own_table('path,class\na.png,\n'),
+    'a table with an unknown split': lambda w: w.own_table(
+        'path,class,split\na.png,b,training\n'),
+    'a table that is not one': lambda w: w.own_table('path,class\n"a.png,b\n'),
     # images
     'missing image': lambda w: w.image(lambda path: path.unlink()),
     'truncated image': lambda w: w.image(lambda path: rewrite(path, 200)),

@@ -89,4 +89,4 @@ def test_dry_run_of_every_experiment(path, roots, capsys, monkeypatch):
 
 
 def test_experiments_are_those_of_the_tables_and_figures():
-    assert len(CONFIGS) == 51
+    assert len(CONFIGS) == 54

@@ -4,6 +4,7 @@ import numpy
 import pytest
 from scipy.special import log_softmax
 
+from fve_layer import fisher_vector
 from finetune.settings import Model
 from finetune.models import part_classifier
 from finetune.catalogue import ARCHITECTURES
@@ -49,6 +50,26 @@ def test_without_parts_there_is_no_part_stream():
     scores = model.scores(img, parts, visible)
     assert list(scores) == ['both'] and scores['both'].shape == (N, CLASSES)
     assert not hasattr(model, 'part_cnn')
+
+
+@pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
+def test_without_parts_the_conv_map_of_the_image_is_encoded(encoding):
+    model = classifier(encoding, n_parts=0, scaling=False)
+    img, parts, visible, label = batch(n_parts=0)
+    model.cleargrads()
+    model(img, parts, visible, label).backward()
+    for name, param in model.namedparams():
+        assert param.grad is not None and numpy.abs(param.grad).max() > 0, name
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        scores = model.scores(img, parts, visible)
+        x = model.global_cnn(img).array.astype('d')
+        x = numpy.moveaxis(x.reshape(N, x.shape[1], -1), 1, 2)
+        norms = numpy.linalg.norm(x, axis=2)
+        counts = norms > norms.mean(axis=1, keepdims=True)
+        mixture = [array.astype('d') for array in model.encoder.mixture]
+        expected = model.part_head(fisher_vector(x, *mixture, counts).array.astype('f')).array
+    assert list(scores) == ['both']
+    numpy.testing.assert_allclose(scores['both'].array, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_loss_against_scipy():

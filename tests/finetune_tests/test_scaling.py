@@ -73,9 +73,38 @@ def test_batch_of_zeros_does_not_set_the_scale():
     scaling, zeros = Scaling(), numpy.zeros((2, 3), 'f')
     numpy.testing.assert_array_equal(
         scaling(chainer.Variable(zeros), maps(zeros + 1)).array, zeros)
-    assert not scaling.is_set
+    assert scaling.n_seen == 0
     assert (scaling(chainer.Variable(zeros + 2), maps(zeros + 1)).array == 1).all()
-    assert scaling.is_set
+    assert scaling.n_seen == 1
+
+
+def test_scale_of_several_batches_is_their_geometric_mean():
+    random = numpy.random.RandomState(0)
+    batches = numpy.array([1, 300, 20, 7], 'f')[:, None, None] * random.randn(4, 6, 10).astype('f')
+    reference = random.randn(7, 3).astype('f')
+    scaling, size = Scaling(3), (reference.astype('d') ** 2).mean() ** .5
+    ratios = size / (batches.astype('d') ** 2).mean(axis=(1, 2)) ** .5
+    for i, scale in enumerate([*ratios[:3], numpy.prod(ratios[:3]) ** (1 / 3)]):
+        y = scaling(chainer.Variable(batches[i]), maps(reference))
+        numpy.testing.assert_allclose(y.array, scale * batches[i], rtol=1e-5)
+        with chainer.using_config('train', False):
+            y = scaling(chainer.Variable(batches[0]), maps(reference))
+        mean = numpy.prod(ratios[:min(i + 1, 3)]) ** (1 / min(i + 1, 3))
+        numpy.testing.assert_allclose(y.array, mean * batches[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize('n_batches', [1, 3])
+def test_training_that_goes_on_gives_the_same_scale(n_batches, tmp_path):
+    batches = numpy.random.RandomState(0).randn(5, 6, 10).astype('f') * numpy.arange(
+        1, 6, dtype='f')[:, None, None]
+    one, other = Scaling(n_batches), Scaling(n_batches)
+    for i, x in enumerate(batches):
+        one(chainer.Variable(x), maps(x[:, :3]))
+        other(chainer.Variable(x), maps(x[:, :3]))
+        chainer.serializers.save_npz(tmp_path / 'scaling.npz', other)
+        other = Scaling(n_batches)
+        chainer.serializers.load_npz(tmp_path / 'scaling.npz', other)
+        assert (other.scale, other.n_seen) == (one.scale, min(i + 1, n_batches))
 
 
 def test_float16_neither_overflows_nor_changes_type():

@@ -1,0 +1,48 @@
+"""Checks pictures of one's own, which nobody has checked before."""
+import collections
+import hashlib
+
+from finetune.data import transforms
+from finetune.errors import InputError
+from finetune.progress import progress_bar
+
+
+def check(lists):
+    """Findings about pictures: those that cannot be read, copies, classes with a single one.
+
+    Args:
+        lists (finetune.data.file_lists.FileLists): The pictures.
+
+    Yields:
+        tuple of str: Level and text.
+
+    """
+    unreadable, copies = [], collections.defaultdict(list)
+    pictures = [(split, record) for split in ('training', 'test')
+                for record in (lists.train if split == 'training' else lists.test)]
+    for split, record in progress_bar(pictures, len(pictures), 'Reading all pictures'):
+        try:
+            transforms.read_image(record.path, upright=True)
+        except InputError:
+            unreadable.append(record)
+        else:
+            digest = hashlib.sha256(record.path.read_bytes()).digest()
+            copies[digest].append((split, record))
+    if unreadable:
+        yield 'error', (f'{len(unreadable)} pictures cannot be read, the first is '
+                        f'{unreadable[0].path}; repair them or take them away')
+    yield from _copies([group for group in copies.values() if len(group) > 1])
+    counts = collections.Counter(record.label for _, record in pictures)
+    single = [lists.class_names[label] for label in sorted(counts) if counts[label] == 1]
+    if single:
+        yield 'warning', (f'{len(single)} classes have a single picture, the first is {single[0]}; '
+                          'it is for training, and the class is not tested')
+
+
+def _copies(groups):
+    for are_in, words in ((True, 'in training and test images, which makes accuracies too high'),
+                          (False, 'there more than once')):
+        found = [group for group in groups if (len({split for split, _ in group}) > 1) == are_in]
+        if found:
+            yield 'warning', (f'{len(found)} pictures are {words}, the first is '
+                              f'{found[0][0][1].path}, the same as {found[0][-1][1].path}')
