@@ -233,3 +233,12 @@ def test_the_detectors_square_is_that_of_the_boxes(here, capsys):
 def test_no_boxes_and_no_detector(here, capsys):
     message = refused(['train', write_tree('cs.yml', data=BOXES)], capsys)
     assert 'set detector.cnn to the config of a run whose CNN finds parts' in message
+
+
+def test_one_class_has_no_parts_that_tell_it_apart(here, capsys):
+    shutil.copytree(next(Path('birds/images').iterdir()), 'photos/finch')
+    own = {'dataset': 'folder', 'root': 'photos'}
+    write_tree('cnn.yml', **{**WHOLE, 'data': {**WHOLE['data'], **own}})
+    config = write_tree('cs.yml', data={**BOXES, **own}, training={'epochs': 1}, detector=DETECTOR)
+    message = refused(['train', config], capsys)
+    assert 'photos: has training images of one class, but parts are what tells classes' in message
