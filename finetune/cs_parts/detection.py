@@ -130,8 +130,9 @@ class _Search:
         model = load_model(cnn, cnn_config, self.lists, device).global_cnn
         label = [record.label for record in records]
         if len(set(label)) < 2:
-            raise InputError(f'{data_sets.folder(self.config.data)}: has training images of one '
-                             'class, but parts are what tells classes apart; add another one.')
+            raise InputError(f'{data_sets.folder(_without_parts(self.config.data))}: has training '
+                             'images of one class, but parts are what tells classes apart; add '
+                             'another class.')
 
         def compute(img):
             with chainer.no_backprop_mode():
