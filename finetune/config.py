@@ -60,6 +60,28 @@ def restore_config(path):
     return config
 
 
+def change(config, overrides, allowed):
+    """Changes some settings of a run, of which the others belong to its model.
+
+    Args:
+        config (Config): Settings of the run, changed in place.
+        overrides (iterable of str): ``section.name=value``.
+        allowed (iterable of str): Dotted names of the settings that may change.
+
+    Raises:
+        finetune.errors.InputError: As :func:`read_config`, and for a setting that may not change.
+
+    """
+    for override in overrides:
+        names = fill_override(config, override)
+        for name in set(names) - set(allowed):
+            raise InputError(f'--set {override}: {name} belongs to the trained model; only '
+                             f'{", ".join(allowed)} can be set.')
+        check(config, f'--set {override}')
+        _check_active(config, names, f'--set {override}')
+        _check_combinations(config, f'--set {override}')
+
+
 def _check_active(config, names, where):
     for name in names:
         needs = _metadata(name).get('needs')

@@ -9,8 +9,10 @@ from finetune.config import get, is_config, read_config
 from finetune.conventional.pipeline import ConventionalPipeline
 from finetune.cs_parts import detection
 from finetune.data import data_sets
+from finetune.files import require_empty
 from finetune.runs.folder import REPORTED, RunFolder
-from finetune.runs.opening import open_device
+from finetune.runs.opening import open_device, open_run, read_settings
+from finetune.runs.predictions import iterate_test_images, predict
 from finetune.settings import BOXES, Config
 from finetune.threads import one_thread
 from finetune.training.joint import JointLearning
@@ -45,13 +47,47 @@ def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
     return folder
 
 
-def evaluate(out: Union[str, Path], gpu: int = -1) -> None:
-    """Evaluates the model of a finished run again, and prints and saves the results."""
+def evaluate(out: Union[str, Path], gpu: int = -1, overrides: Iterable[str] = (),
+             output: Optional[Union[str, Path]] = None) -> None:
+    """Evaluates the model of a finished run again, and prints and saves the results.
+
+    Args:
+        out (str or pathlib.Path): Folder of the run.
+        gpu (int): GPU to compute on; -1: CPU.
+        overrides (iterable of str): Settings of :data:`finetune.runs.opening.OF_EVALUATION`; with
+            some, the run's own results stay what they are.
+        output (str, pathlib.Path or None): Folder for the results, which no run may be in;
+            ``None``: the run's folder, or none at all if there are overrides.
+
+    """
     folder = RunFolder(out)
     folder.require_finished()
+    if overrides or output is not None:
+        _evaluate_apart(folder, gpu, overrides, output)
+        return
     config = folder.read_config()
     config.training.gpu = gpu
     _run(config, folder, may_train=False)
+
+
+def _evaluate_apart(folder, gpu, overrides, output):
+    """Evaluates a model without touching the results in its run's folder."""
+    if output is not None:
+        require_empty(output, '--output')
+    config = read_settings(folder, gpu, overrides)
+    if BOXES.holds(config):
+        _require_parts(config, folder, open_device(gpu), may_train=False)
+    model, _, lists, device = open_run(folder, config)
+    with one_thread(), iterate_test_images(config, lists) as iterator:
+        predictions = predict(model, iterator, device)
+    if output is not None:
+        Path(output).mkdir(parents=True, exist_ok=True)
+        RunFolder(output).write_results(
+            {'run': str(folder), 'settings': list(overrides), 'accuracy': predictions.accuracies,
+             'loss': predictions.loss}, predictions, [record.image_id for record in lists.test],
+            lists.class_names)
+    config.expect = ''      # holds for the run's own test images
+    _print_accuracies(folder, predictions.accuracies, config)
 
 
 def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:

@@ -4,6 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from finetune.errors import InputError
+
 
 @contextlib.contextmanager
 def atomic(path):
@@ -26,6 +28,15 @@ def atomic(path):
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def require_empty(folder, option):
+    """Raises an error if a folder has files other than hidden ones; ``option`` names it."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f'{folder}: is a file, but {option} has to be a folder.')
+    if folder.exists() and any(not path.name.startswith('.') for path in folder.iterdir()):
+        raise InputError(f'{folder}: has files in it, which are kept; give another {option}.')
 
 
 @contextlib.contextmanager

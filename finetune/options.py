@@ -17,9 +17,13 @@ def add_settings(command, default=DEFAULT_CONFIG):
 
 def add_overrides(command):
     command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
+    add_set(command)
+    command.set_defaults(gpu=None)
+
+
+def add_set(command):
     command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
                          dest='overrides', help='override a setting; repeatable')
-    command.set_defaults(gpu=None)
 
 
 def seeds(text):

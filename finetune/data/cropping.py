@@ -79,7 +79,7 @@ def frame_boxes(bbox, size, frame, fit):
     """Boxes in an image from boxes in the square that the image was fitted to.
 
     CS-Parts boxes were found on a square input of 427 pixels. Position, width and height are
-    rounded down, as in the authors' code.
+    rounded down, as in the authors' code, but no box vanishes in an image of a few pixels.
 
     Args:
         bbox (numpy.ndarray): (P, 4), (y_min, x_min, y_max, x_max), pixels of the square.
@@ -97,7 +97,7 @@ def frame_boxes(bbox, size, frame, fit):
         size = numpy.asarray(size, float)
         scale = (size.min() if fit == 'crop' else size) / frame
         offset = (size - size.min()) / 2 if fit == 'crop' else 0
-        corner, extent = corner * scale + offset, extent * scale
+        corner, extent = corner * scale + offset, numpy.maximum(extent * scale, 1)
     corner, extent = corner.astype(numpy.int32), extent.astype(numpy.int32)
     return numpy.concatenate([corner, corner + extent], axis=1)
 

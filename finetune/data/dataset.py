@@ -53,7 +53,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         epoch, i = divmod(int(index), len(self))
         record = self.records[i]
         random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
-        image = transforms.read_image(record.path, self.settings.upright)
+        image = self.read_image(i)
         img = self._transform(image, self.settings.input_size, random)
         _, boxes, visible = self.part_boxes(i, image.shape[1:], epoch)
         size = self.settings.part_input_size
@@ -61,6 +61,10 @@ class PartDataset(chainer.dataset.DatasetMixin):
         for part, bbox in zip(parts, boxes[visible]):
             part[...] = self._transform(_crop(image, bbox, record), size, random)
         return img, parts, visible, numpy.int32(record.label)
+
+    def read_image(self, i):
+        """Image (3, H, W), uint8, RGB, in whose pixels the boxes of its parts are."""
+        return transforms.read_image(self.records[i].path, self.settings.upright)
 
     @property
     def largest_example(self):

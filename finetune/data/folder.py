@@ -1,5 +1,4 @@
 """Pictures of one's own, without annotations: a folder for each class, or a table of paths."""
-import csv
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -9,6 +8,7 @@ import numpy
 from PIL import Image
 
 from finetune.data.file_lists import LOCATIONS, FileLists, Record
+from finetune.data.tables import csv_rows
 from finetune.errors import InputError
 
 SPLITS = {'train': True, 'test': False, 'val': False}
@@ -106,7 +106,7 @@ def _from_classes(root, folder, in_train):
 
 def _from_table(path):
     pictures = {}
-    for line_no, row in _table_rows(path):
+    for line_no, row in csv_rows(path, ('path', 'class'), 'path, class and perhaps split'):
         image_id, kind, split = _image_id(Path(row['path'])), row['class'], row.get('split')
         where = f'{path}, line {line_no}'
         if not row['path'] or not kind:
@@ -119,24 +119,6 @@ def _from_table(path):
         pictures[image_id] = (image_id, path.parent / row['path'], kind,
                               None if split is None else SPLITS[split])
     return list(pictures.values()), 0
-
-
-def _table_rows(path):
-    """Yields line number and texts by column of a CSV file with a header."""
-    try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in ('path', 'class') if name not in (reader.fieldnames or [])]
-            if missing:
-                raise InputError(f'{path}, line 1: there is no column {missing[0]}; give a header '
-                                 'with the columns path, class and perhaps split.')
-            for row in reader:
-                if None in row or None in row.values():
-                    raise InputError(f'{path}, line {reader.line_num}: has not as many columns as '
-                                     'the header; correct the line.')
-                yield reader.line_num, {name: text.strip() for name, text in row.items()}
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f'{path}: is not a CSV file in UTF-8 ({error}); save it as one.')
 
 
 def _image_id(path):

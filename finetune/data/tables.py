@@ -1,4 +1,5 @@
 """Reads annotation files, which have one item per line; errors name the line."""
+import csv
 from math import isfinite
 
 from finetune.errors import InputError
@@ -70,6 +71,31 @@ def named_rows(path, columns):
             yield line_no, dict(zip(header, map(str.strip, fields)))
     if header is None:
         raise InputError(f'{path}: is empty; get the complete file.')
+
+
+def csv_rows(path, required, columns):
+    """Yields line number and texts by column of every line of a CSV file with a header.
+
+    Args:
+        path (pathlib.Path): The file.
+        required (tuple of str): Columns that it must have.
+        columns (str): All columns that it may have, in words.
+
+    """
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in required if name not in (reader.fieldnames or [])]
+            if missing:
+                raise InputError(f'{path}, line 1: there is no column {missing[0]}; give a header '
+                                 f'with the columns {columns}.')
+            for row in reader:
+                if None in row or None in row.values():
+                    raise InputError(f'{path}, line {reader.line_num}: has not as many columns as '
+                                     'the header; correct the line.')
+                yield reader.line_num, {name: text.strip() for name, text in row.items()}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f'{path}: is not a CSV file in UTF-8 ({error}); save it as one.')
 
 
 def _decode(path, line_no, line):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 import platform
 import re
-from typing import Union
+from typing import Optional, Union
 from collections.abc import Iterator
 
 import chainer
@@ -13,10 +13,13 @@ import numpy
 import yaml
 
 from finetune.config import differences, dump, restore_config
+from finetune.data.file_lists import FileLists
 from finetune.errors import InputError
 from finetune.files import atomic, locked
 from finetune.models.pretrained import BROKEN
+from finetune.runs.examples import Examples
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
+from finetune.schema import parse
 from finetune.settings import Config, WITHOUT_EFFECT
 
 
@@ -36,6 +39,8 @@ class RunFolder:
         ``snapshot_iter_<n>``, "the state to resume from; the newest only"
         ``model.npz``, final weights
         ``detector/``, "what finds the parts, if this program found them"
+        ``names.yml``, names of classes and parts; of joint learning
+        ``examples.npz``, "small training pictures of each class, arrays; of joint learning"
         ``predictions.csv``, predicted classes of all test images
         ``evaluation.yml``, accuracies by stream and other numbers
         ``*.png``, plots and pictures
@@ -52,6 +57,8 @@ class RunFolder:
         self.path = Path(path)
         self.model = self.path / 'model.npz'
         self.detector = self.path / 'detector'
+        self._names = self.path / 'names.yml'
+        self._examples = self.path / 'examples.npz'
         self._settings = self.path / 'config.yml'
         self._evaluation = self.path / 'evaluation.yml'
         self._predictions = self.path / 'predictions.csv'
@@ -193,6 +200,36 @@ class RunFolder:
                 serializers.save_npz(path, model)
             else:
                 numpy.savez(path, **model)
+
+    def write_names(self, lists: FileLists, examples: Examples) -> None:
+        """Saves what a prediction needs of the data set: names, and pictures of the classes."""
+        with atomic(self._examples) as path:
+            numpy.savez_compressed(path, **examples._asdict())
+        names = {'classes': lists.class_names, 'parts': lists.part_names}
+        _write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
+
+    def read_names(self) -> Optional[FileLists]:
+        """Names of classes and parts, without images; ``None``: 0.2 or older did not save them."""
+        if not self._names.exists():
+            return None
+        names = parse(self._names.read_text(encoding='utf-8'), str(self._names))
+        try:
+            return FileLists(list(map(str, names['classes'])), list(map(str, names['parts'])),
+                             [], [])
+        except (KeyError, TypeError):
+            raise InputError(f'{self._names}: has no lists of classes and parts; copy the folder '
+                             'of the run again.')
+
+    def read_examples(self) -> Optional[Examples]:
+        """Pictures of the classes; ``None`` if there are none."""
+        try:
+            with open(self._examples, 'rb') as file, numpy.load(file, allow_pickle=False) as arrays:
+                return Examples(**arrays)
+        except FileNotFoundError:
+            return None
+        except BROKEN as error:
+            raise InputError(f'{self._examples}: is not a complete file ({error}); copy the '
+                             'folder of the run again.')
 
     def write_results(self, evaluation: dict, predictions: Predictions, image_ids: list[str],
                       class_names: list[str]) -> None:

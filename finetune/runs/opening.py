@@ -1,16 +1,25 @@
 """Device and seeds of a run, and models of finished runs."""
+import itertools
 import random
 from typing import Any, NamedTuple
 
 import chainer
 import numpy
 
+from finetune.catalogue import ENCODINGS
+from finetune.config import change
 from finetune.data import data_sets
 from finetune.data.file_lists import FileLists
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.models.pretrained import load_classifier
 from finetune.settings import Config
+
+
+# Settings that an evaluation of a finished run may change.
+OF_EVALUATION = ('data.dataset', 'data.root', 'data.split', 'data.drawing', 'data.test_share',
+                 'data.split_seed', 'data.boxes', 'data.box_frame', 'data.box_frame_fit',
+                 'training.batch_size', 'training.workers')
 
 
 class FinishedRun(NamedTuple):
@@ -43,15 +52,16 @@ def seed_generators(seed, device):
         chainer.global_config.cudnn_deterministic = True
 
 
-def open_run(folder, gpu=-1):
-    """Opens the folder of a finished run of joint learning.
+def read_settings(folder, gpu=-1, overrides=()):
+    """Settings of a finished run of joint learning, some of which may be changed.
 
     Args:
         folder (finetune.runs.folder.RunFolder): The folder.
-        gpu (int): GPU to put the model on; -1: CPU.
+        gpu (int): GPU to compute on; -1: CPU.
+        overrides (iterable of str): ``section.name=value``, settings of :data:`OF_EVALUATION`.
 
     Returns:
-        FinishedRun: Its classifier, settings, data set and device.
+        finetune.settings.Config: The settings.
 
     """
     folder.require_finished()
@@ -59,9 +69,53 @@ def open_run(folder, gpu=-1):
     if not config.training.joint:
         raise InputError(f'{folder}: holds a conventional pipeline, which has no network of its '
                          f'own; name the run of its CNN, {config.model.pretrained}.')
-    lists = data_sets.load(config.data)
-    device = open_device(gpu)
-    return FinishedRun(load_model(folder, config, lists, device), config, lists, device)
+    change(config, overrides, OF_EVALUATION)
+    config.training.gpu = gpu
+    return config
+
+
+def open_run(folder, config):
+    """Opens the folder of a finished run, and the data set of its settings or of others.
+
+    Args:
+        folder (finetune.runs.folder.RunFolder): The folder.
+        config (finetune.settings.Config): See :func:`read_settings`.
+
+    Returns:
+        FinishedRun: Its classifier, settings, data set and device.
+
+    Raises:
+        finetune.errors.InputError: Also if the classes of the data set are not those of the run,
+            or its parts if each has its own place in the encoding.
+
+    """
+    lists, names, where = data_sets.load(config.data), _names(folder), data_sets.folder(config.data)
+    _check_same(where, 'class', lists.class_names, names.class_names)
+    if config.data.has_parts and ENCODINGS[config.model.encoding].needs_all_parts:
+        _check_same(where, 'part', lists.part_names, names.part_names)
+    return open_model(folder, config, names)._replace(lists=lists)
+
+
+def open_model(folder, config, names=None):
+    """:func:`open_run` without images: the data set has the names of classes and parts alone."""
+    names, device = names or _names(folder), open_device(config.training.gpu)
+    return FinishedRun(load_model(folder, config, names, device), config, names, device)
+
+
+def _names(folder):
+    """Names of classes and parts, which runs of version 0.2 do not have: of their data set."""
+    names = folder.read_names()
+    return data_sets.load(folder.read_config().data) if names is None else names
+
+
+def _check_same(where, what, names, of_run):
+    """Raises an error that tells the first of the names that is not the run's."""
+    for i, pair in enumerate(itertools.zip_longest(names, of_run), 1):
+        if pair[0] != pair[1]:
+            name, other = (repr(name) if name else 'none' for name in pair)
+            raise InputError(f'{where}: {what} {i} is {name}, but {other} in the run; set '
+                             f'data.root to a data set with the {what} names of the run, in their '
+                             'order.')
 
 
 def load_model(folder, config, lists, device):

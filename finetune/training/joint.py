@@ -1,10 +1,11 @@
 """Joint learning (Sect. 3), one of the two methods of an experiment."""
 from dataclasses import replace
 
+from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 from finetune.models import pretrained
 from finetune.models.part_classifier import build_classifier
-from finetune.runs import memory
+from finetune.runs import examples, memory
 from finetune.runs.folder import NEW, RunFolder
 from finetune.runs.opening import seed_generators
 from finetune.runs.predictions import iterate_test_images, predict
@@ -54,7 +55,13 @@ class JointLearning:
             self._train(folder)
         else:
             folder.write_settings(self.config)
+        self._save_names(folder)
         folder.save_model(self.model)
+
+    def _save_names(self, folder):
+        dataset = PartDataset(self.lists.train, self.config.data, train=False,
+                              seed=self.config.training.seed)
+        folder.write_names(self.lists, examples.of_classes(dataset, len(self.lists.class_names)))
 
     def _train(self, folder):
         trainer = build_trainer(self.model, self.config, self.lists, self.device, folder)
@@ -72,6 +79,8 @@ class JointLearning:
         """Loads the weights of a finished run."""
         pretrained.load_classifier(self.model, folder.model)
         self.model.to_device(self.device)
+        if folder.read_names() is None:     # trained by version 0.2
+            self._save_names(folder)
 
     def predict(self):
         """Predictions for the test images, and further numbers for the evaluation."""

@@ -7,7 +7,7 @@ import numpy
 from finetune.data import transforms
 from finetune.progress import progress_bar
 from finetune.runs.folder import RunFolder
-from finetune.runs.opening import open_run
+from finetune.runs.opening import open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict
 from finetune.visualize import sheet
 
@@ -34,7 +34,7 @@ def make(out, gpu=-1):
 
     """
     folder = RunFolder(out)
-    model, config, lists, device = open_run(folder, gpu)
+    model, config, lists, device = open_run(folder, read_settings(folder, gpu))
     with iterate_test_images(config, lists) as iterator:
         n_batches = math.ceil(len(lists.test) / iterator.batch_size)
         batches = progress_bar(iterator, n_batches, 'Classifying the test images')

@@ -13,7 +13,7 @@ from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
 from finetune.progress import progress_bar
 from finetune.runs.folder import RunFolder
-from finetune.runs.opening import open_run
+from finetune.runs.opening import open_run, read_settings
 from finetune.visualize import mixture_pictures, sheet
 from fve_layer import gmm, masking
 
@@ -60,7 +60,7 @@ def make(out, n_images, gpu=-1):
 
     """
     folder = RunFolder(out)
-    model, config, lists, device = open_run(folder, gpu)
+    model, config, lists, device = open_run(folder, read_settings(folder, gpu))
     if not config.data.has_parts or not ENCODINGS[config.model.encoding].has_mixture:
         encodings = ' or '.join(name for name, row in ENCODINGS.items() if row.has_mixture)
         raise InputError(f'{out}: the model has no mixture to inspect; give the results of a run '

@@ -7,8 +7,6 @@ from matplotlib import patheffects, pyplot
 from matplotlib.patches import Rectangle
 import numpy
 
-from finetune.data import transforms
-
 N_LINES = 2             # of crops beside an image
 CROP_INCHES = .95
 CAPTION_INCHES = .3
@@ -44,7 +42,7 @@ def look_at(dataset, index, lists):
 
     """
     record = dataset.records[index]
-    image = transforms.read_image(record.path, dataset.settings.upright)
+    image = dataset.read_image(index)
     img, crops, _, label = dataset[index]
     numbers, bbox, visible = dataset.part_boxes(index, image.shape[1:])
     names = [f'{i + 1} {lists.part_names[number]}' for i, number in enumerate(numbers)]
