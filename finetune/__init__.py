@@ -1,2 +1,32 @@
 """The program: end-to-end training of part-based classifiers with a Fisher vector encoding."""
 import fve_layer  # noqa: F401  (first: makes Chainer importable on current Python and NumPy)
+
+
+def load(run, gpu=-1, part_file=None, detector=None):
+    """Loads the model of a finished run, to ask it about pictures.
+
+    The folder of the run is enough; its data set is not needed.
+
+    Args:
+        run (str or pathlib.Path): Folder of the run.
+        gpu (int): GPU to compute on; -1: CPU.
+        part_file (str or None): CSV file of the pictures' parts, for a model that was trained with
+            annotated ones: see :class:`finetune.prediction.parts.Table`.
+        detector (str or None): Folder of another run whose detector finds the parts.
+
+    Returns:
+        finetune.prediction.predictor.Predictor: The model.
+
+    Raises:
+        finetune.errors.InputError: If the folder holds no finished run of joint learning, or what
+            is given does not fit the model.
+
+    .. admonition:: Example
+
+        >>> model = finetune.load('results/folder/cs_parts_fve/seed0')
+        >>> prediction = model.predict(['bird.jpg', 'another.jpg'])
+        >>> [model.class_names[i] for i in prediction.classes]
+
+    """
+    from finetune.prediction import predictor   # imports Chainer
+    return predictor.load(run, gpu, part_file, detector)

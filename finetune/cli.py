@@ -68,9 +68,21 @@ def parser():
 
     evaluate = commands.add_parser(
         'evaluate', help='evaluate a trained model',
-        description='Evaluates the model in a folder of results on its test images.')
+        description='Evaluates the model in a folder of results on its test images, or with --set '
+                    'on others: data.root, data.split and more. Then the results of the run stay '
+                    'what they are, and those of the evaluation are only printed unless there is '
+                    'an --output.')
     shared.add_results(evaluate)
+    shared.add_set(evaluate)
+    evaluate.add_argument('--output', metavar='DIR',
+                          help='empty folder for the results, instead of the folder of the run')
     evaluate.set_defaults(run=_evaluate)
+
+    _add_predict(commands.add_parser(
+        'predict', help='ask a trained model about pictures',
+        description='Prints the most probable classes of pictures without labels or annotations. '
+                    'Parts are found as for training. The folder of the run is enough. Pictures '
+                    'that cannot be read are told and left out; then the exit code is 1.'))
 
     report = commands.add_parser(
         'report', help='compare all results with the published ones',
@@ -143,6 +155,23 @@ def _add_pictures(command):
     confusion.set_defaults(run=_visualize_confusion)
 
 
+def _add_predict(command):
+    add, number = command.add_argument, shared.number
+    shared.add_results(command)
+    add('images', nargs='+', metavar='IMAGE|FOLDER', help='pictures, or folders of pictures')
+    add('--top', type=number('--top', int, 1, 10000), default=3, metavar='K',
+        help='classes for each picture (default: 3)')
+    add('--output', metavar='FILE', help='.csv or .json to write, instead of printing')
+    add('--pictures', metavar='DIR', help='folder for a picture of the evidence in each picture: '
+        'its parts, what spoke for the class, examples of the class')
+    add('--parts', metavar='CSV', help='parts of the pictures, for a model of annotated parts: '
+        'columns image, part, x, y and perhaps width and height')
+    add('--detector', metavar='RUN', help='folder of a run whose detector finds the parts')
+    add('--batch', type=number('--batch', int, 1, 10000), metavar='N',
+        help='pictures at a time (default: as in training)')
+    command.set_defaults(run=_predict)
+
+
 def _add_em(command):
     add, number = command.add_argument, shared.number
     add('--data', choices=('simple', 'difficult'), nargs='+', default=['simple', 'difficult'],
@@ -201,7 +230,12 @@ def _runtime(options):
 
 def _evaluate(options):
     from finetune import experiment
-    experiment.evaluate(options.results, options.gpu)
+    experiment.evaluate(options.results, options.gpu, options.overrides, options.output)
+
+
+def _predict(options):
+    from finetune.prediction import command
+    return command.run(options)
 
 
 def _report(options):

@@ -120,7 +120,10 @@ class PartClassifier(chainer.Chain):
 
     def encode(self, conv_map, visible):
         """One vector per image from the ConvMaps of all its parts (N P, C, h', w')."""
-        encoding = self.encoder(*self.encoder_input(conv_map, visible))
+        return self.refine(self.encoder(*self.encoder_input(conv_map, visible)), conv_map)
+
+    def refine(self, encoding, conv_map):
+        """What the settings ask for between the encoding (N, out_size) and the class layer."""
         if self.settings.only_mean:
             encoding = encoding[:, :self.encoder.out_size // 2]
         if self.settings.l2_normalize:

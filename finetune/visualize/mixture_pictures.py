@@ -41,18 +41,23 @@ def overlay(views, owners, title):
 def _draw_cells(axis, crop, owner, counts):
     """Draws a crop under the colours of its local features' owners (h, w), if these count."""
     height, width = crop.shape[:2]
-    n_lines, n_columns = owner.shape
     axis.imshow(crop @ LUMINANCE, cmap='gray', vmin=0, vmax=1)
     cells = numpy.where(counts[..., None], colors.to_rgba_array(COLOURS)[owner % len(COLOURS)],
                         colors.to_rgba(FILTERED))
     axis.imshow(cells, alpha=OPACITY, extent=(-.5, width - .5, height - .5, -.5),
                 interpolation='nearest')
     axis.set(xticks=[], yticks=[])
-    if max(owner.shape) > MAX_NUMBERED:
+    number_cells(axis, crop.shape, owner + 1, counts)
+
+
+def number_cells(axis, size, numbers, counts):
+    """Writes numbers (h, w) into those cells of a crop that count, if there is room for them."""
+    n_lines, n_columns = numbers.shape
+    if max(numbers.shape) > MAX_NUMBERED:
         return
     for line, column in zip(*numpy.nonzero(counts)):
-        axis.text((column + .5) * width / n_columns - .5, (line + .5) * height / n_lines - .5,
-                  str(owner[line, column] + 1), fontsize=36 / (2 + max(owner.shape)),
+        axis.text((column + .5) * size[1] / n_columns - .5, (line + .5) * size[0] / n_lines - .5,
+                  str(numbers[line, column]), fontsize=36 / (2 + max(numbers.shape)),
                   color='white', ha='center', va='center', path_effects=sheet.OUTLINE)
 
 

@@ -1,0 +1,1 @@
+"""What a trained classifier says about pictures that nobody has labelled."""

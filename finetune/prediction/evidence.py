@@ -1,0 +1,96 @@
+"""Which local features spoke for a class: gradient times feature, summed over the encoding."""
+from typing import Any, NamedTuple
+
+import chainer
+from chainer.backends import cuda
+import numpy
+
+from finetune.catalogue import ENCODINGS
+from finetune.data.dataset import collate
+from fve_layer import fisher_vector, masking
+from fve_layer.fisher_vector import count_normalizer
+
+BLOCK = 2 ** 22     # numbers of Fisher vectors that are computed at a time
+
+
+class Evidence(NamedTuple):
+    """Shares of the local features in the score of a class, in units of the score.
+
+    The last axis has the K components of a Fisher vector's mixture, or a single element.
+    """
+
+    image: Any          # (h, w, K or 1): of the whole image
+    parts: Any          # (P, h', w', K or 1): of the parts; None: there is no part stream
+
+
+def explain(model, example, label, stream='both'):
+    """Shares of one example's local features in the score of a class.
+
+    A Fisher vector is a sum over local features n of vectors f_n, divided by a normaliser, and each
+    of these has a part f_nk for every component k (Eqs. 13, 14). The share of a local feature by
+    component k is
+
+    .. math::
+
+        e_{nk} = \\left\\langle \\frac{\\partial s_c}{\\partial F}, f_{nk} \\right\\rangle
+
+    with the score s_c of class c. With a linear layer behind the encoding, the shares of a stream
+    add up to its score but for the bias. For other encodings the share is the gradient of the
+    score with respect to the feature, times the feature; with average pooling these add up, too.
+
+    Args:
+        model (finetune.models.part_classifier.PartClassifier): The classifier.
+        example (tuple): Example of a :class:`~finetune.data.dataset.PartDataset`.
+        label (int): The class.
+        stream (str): ``'global'``: the whole image only; ``'both'``: the parts, too.
+
+    Returns:
+        Evidence: NumPy arrays.
+
+    """
+    img, parts, visible, _ = collate([example], model.device)
+    with chainer.using_config('train', False):
+        with chainer.no_backprop_mode():
+            conv_map = model.conv_maps(model.global_cnn, img).array
+        if model.n_parts == 0 and model.has_encoder:
+            whole = model.xp.ones((1, 1), bool)
+            return Evidence(_of_encoding(model, conv_map, whole, label)[0], None)
+        weight = model.global_head.W.array[label] / conv_map[0, 0].size
+        image = cuda.to_cpu(model.xp.tensordot(weight, conv_map[0], axes=1))[..., None]
+        if model.n_parts == 0 or stream == 'global':
+            return Evidence(image, None)
+        with chainer.no_backprop_mode():
+            conv_map = model.part_conv_maps(parts, visible).array
+        return Evidence(image, _of_encoding(model, conv_map, visible, label))
+
+
+def _of_encoding(model, conv_map, visible, label):
+    """Shares (P, h, w, K or 1) of the features of one image's ConvMaps (P, C, h, w)."""
+    conv_map = chainer.Variable(conv_map)
+    features = model.encoder_input(conv_map, visible)
+    encoding = model.encoder(*features)
+    score = model.part_head(model.refine(encoding, conv_map))[:, label]
+    score.backward(retain_grad=True)
+    p, (h, w) = visible.size, conv_map.shape[2:]
+    if ENCODINGS[model.settings.encoding].has_mixture:
+        x, mask = features
+        shares = _by_component(model.encoder, x.array, mask, encoding.grad[0]).reshape(p, h, w, -1)
+    else:
+        shares = (conv_map.grad * conv_map.array).sum(axis=1)[..., None]
+    return cuda.to_cpu(shares)
+
+
+def _by_component(layer, x, mask, gradient):
+    """Shares (T, K) of the local features (1, T, D) of an image."""
+    xp = layer.xp
+    mean, var, weight = layer.mixture
+    counts = masking.counting_features(x, mask, layer.norm_filter)[0]
+    gradient = gradient.reshape(2, *mean.shape)
+    shares, block = [], max(1, BLOCK // gradient.size)
+    for start in range(0, x.shape[1], block):
+        alone = x[0, start:start + block, None]             # a set of its own for each feature
+        vectors = fisher_vector(alone, mean, var, weight).array.reshape(-1, *gradient.shape)
+        shares.append(xp.einsum('nskd,skd->nk', vectors, gradient))
+    n_counting = numpy.maximum(counts.sum(), 1)
+    divisor = count_normalizer(n_counting, layer.normalization)
+    return xp.where(counts[:, None], xp.concatenate(shares), 0) / divisor

@@ -1,0 +1,173 @@
+"""A trained classifier that answers for pictures without labels or annotations."""
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import chainer
+import chainer.functions as F
+from chainer.backends import cuda
+import numpy
+
+from finetune.data import transforms
+from finetune.data.dataset import collate, PartDataset
+from finetune.data.file_lists import Record
+from finetune.prediction import evidence, parts
+from finetune.prediction.parts import Picture
+from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_model, read_settings
+from finetune.threads import one_thread
+
+
+class Prediction(NamedTuple):
+    """What a classifier says about n images, as NumPy arrays."""
+
+    scores: Any         # (n, n_classes), float32: sums of the streams' scores
+    boxes: Any          # (n, P, 4), int32: of the parts, (y_min, x_min, y_max, x_max), pixels
+    visible: Any        # (n, P), bool: which parts there are
+
+    @property
+    def classes(self):
+        """The predicted class of each image, (n,)."""
+        return self.scores.argmax(axis=1)
+
+    @property
+    def probabilities(self):
+        """Softmax of the scores, (n, n_classes)."""
+        return F.softmax(self.scores).array
+
+    def top(self, k):
+        """The k classes with the highest scores of each image, (n, k), the highest first."""
+        return numpy.argsort(-self.scores, axis=1, kind='stable')[:, :k]
+
+
+class Predictor:
+
+    """A trained classifier, made by :func:`finetune.load`.
+
+    Attributes:
+        lists (finetune.data.file_lists.FileLists): Names of classes and of the P parts.
+        stream (str): ``'both'``, or ``'global'`` if there is no way to get the parts that the
+            model was trained with: then the whole image alone is classified.
+        upright (bool): Whether pictures are turned as their EXIF data say.
+
+    """
+
+    def __init__(self, run, source):
+        self.model, self.config, self.lists, self.device = run
+        self.batch_size = self.config.training.batch_size
+        self.stream = 'global' if source is None else 'both'
+        self.upright = source is None or source.upright
+        if source is not None:
+            self.lists.part_names = source.part_names
+        self._find = parts.hidden(len(self.part_names)) if source is None else source.find
+        # Found boxes are in pixels of the picture, and in no random order.
+        self._settings = replace(self.config.data, box_frame=0, order='ordered')
+        if source is None:
+            self._settings.missing = 'zero'
+
+    @property
+    def class_names(self):
+        """Names of the classes."""
+        return self.lists.class_names
+
+    @property
+    def part_names(self):
+        """Names of the P parts."""
+        return self.lists.part_names
+
+    def predict(self, images, batch_size=None):
+        """Classifies images of any size.
+
+        Args:
+            images (iterable): Paths of pictures, or arrays (3, H, W), uint8, RGB.
+            batch_size (int or None): How many are computed together; ``None``: as many as in
+                training. It does not change the results beyond rounding.
+
+        Returns:
+            Prediction: With n rows in the order of the images.
+
+        Raises:
+            ValueError: If there is no image, or an array is not such an image.
+            finetune.errors.InputError: For a picture that cannot be read.
+
+        """
+        pictures = (self.picture(image, i) for i, image in enumerate(images, 1))
+        answers = [self.classify(self.examine(batch))
+                   for batch in batches(pictures, batch_size or self.batch_size)]
+        if not answers:
+            raise ValueError('there is no image to predict')
+        return Prediction(*map(numpy.concatenate, zip(*answers)))
+
+    def picture(self, image, number=1):
+        """One of the images that :meth:`predict` takes, read if it is a path."""
+        if isinstance(image, (str, Path)):
+            return Picture(str(image), transforms.read_image(image, self.upright))
+        image = numpy.asarray(image)
+        if image.ndim != 3 or len(image) != 3 or image.dtype != numpy.uint8 or not image.size:
+            raise ValueError(f'image {number} must have the shape (3, H, W) and be uint8, not '
+                             f'{image.shape} and {image.dtype}')
+        return Picture(f'image {number}', image)
+
+    def examine(self, pictures):
+        """Finds the parts of Pictures; returns them :class:`Examined`."""
+        with one_thread():
+            return Examined(pictures, *self._find(pictures), self._settings)
+
+    def classify(self, examined):
+        """The :class:`Prediction` for one batch."""
+        with one_thread(), chainer.using_config('train', False), chainer.no_backprop_mode():
+            img, crops, visible, _ = collate(list(examined), self.device)
+            scores = self.model.scores(img, crops, visible)
+        scores = scores['both' if self.stream == 'both' else 'global']
+        boxes = [examined.part_boxes(i, examined.read_image(i).shape[1:])[1]
+                 for i in range(len(examined))]
+        return Prediction(cuda.to_cpu(scores.array), numpy.int32(boxes), cuda.to_cpu(visible))
+
+    def explain(self, example, label):
+        """Shares of an example's local features in a class's score: see
+        :func:`finetune.prediction.evidence.explain`."""
+        with one_thread():
+            return evidence.explain(self.model, example, label, self.stream)
+
+
+class Examined(PartDataset):
+
+    """Pictures with their parts, transformed as the test images are.
+
+    Args:
+        pictures (list of Picture): n pictures.
+        locations (numpy.ndarray): Of the parts, (n, P, 2 or 4), in pixels of each picture.
+        visible (numpy.ndarray): (n, P), bool.
+        settings (finetune.settings.Data): Sizes of the network's input.
+
+    """
+
+    def __init__(self, pictures, locations, visible, settings):
+        records = [Record(picture.name, picture.name, 0, *found)
+                   for picture, *found in zip(pictures, locations, visible)]
+        super().__init__(records, settings, train=False, seed=0)
+        self._pictures = pictures
+
+    def read_image(self, i):
+        return self._pictures[i].image
+
+
+def load(run, gpu=-1, part_file=None, detector=None):
+    """Loads the model of a finished run: see :func:`finetune.load`."""
+    folder = RunFolder(run)
+    opened = open_model(folder, read_settings(folder, gpu))
+    source = parts.choose(folder, opened.config, opened.lists.part_names, opened.device, part_file,
+                          detector)
+    return Predictor(opened, source)
+
+
+def batches(items, size):
+    """Lists of up to ``size`` items."""
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,74 @@
+"""A picture of what spoke for a predicted class."""
+from matplotlib import colormaps
+import numpy
+
+from finetune.visualize import mixture_pictures, sheet
+
+# For and against, also for colour-blind readers; the stronger, the more opaque.
+COLOURS = colormaps['PuOr_r']
+OPACITY = .8
+MAX_LISTED = 8          # components whose sums are named
+
+
+def draw(view, evidence, heading, class_name, examples):
+    """Draws a picture with its parts, the evidence in each, and examples of the predicted class.
+
+    Args:
+        view (finetune.visualize.sheet.View): The picture and the network's input.
+        evidence (finetune.prediction.evidence.Evidence): Shares of the local features.
+        heading (str): First lines of the title.
+        class_name (str): The predicted class.
+        examples (list of numpy.ndarray): Pictures (h, w, 3) of it.
+
+    Returns:
+        matplotlib.figure.Figure: The picture.
+
+    """
+    image, parts = evidence
+    beside = [(_overlay(view.img, image.sum(axis=-1), _limit(image)),
+               f'whole image {image.sum():+.1f}'),
+              *((example, f'example of {class_name}') for example in examples)]
+    title = (f'{heading}\norange speaks for {class_name}, purple against it; the sum of all shares '
+             'is the score, but for the biases')
+    by_component = (image if parts is None else parts).reshape(-1, (
+        image if parts is None else parts).shape[-1]).sum(axis=0)
+    if len(by_component) > 1:
+        title += f'\n{_components(by_component)}'
+    if parts is None:
+        return sheet.draw([view._replace(names=[])], title, pictures=lambda view: beside)
+    names = [f'{name} {share.sum():+.1f}' for name, share in zip(view.names, parts)]
+
+    def draw_crop(axis, view, i):
+        crop, shares = sheet.crop(view, i), parts[i]
+        axis.imshow(_overlay(crop, shares.sum(axis=-1), _limit(parts)))
+        axis.set(xticks=[], yticks=[])
+        if 1 < shares.shape[-1]:
+            strongest = numpy.abs(shares).argmax(axis=-1)
+            counts = shares.any(axis=-1)
+            mixture_pictures.number_cells(axis, crop.shape, strongest + 1, counts)
+
+    return sheet.draw([view._replace(names=names)], title, draw_crop, lambda view: beside)
+
+
+def _limit(shares):
+    """The largest share of a local feature, by which colours are scaled."""
+    return max(float(numpy.abs(shares.sum(axis=-1)).max()), 1e-12)
+
+
+def _overlay(image, shares, limit):
+    """A grey image (H, W, 3) under the colours of its cells (h, w)."""
+    rows, columns = (numpy.arange(extent) * n // extent
+                     for extent, n in zip(image.shape[:2], shares.shape))
+    relative = shares[rows[:, None], columns] / limit
+    opacity = OPACITY * numpy.abs(relative)[..., None]
+    colours = COLOURS(.5 + .5 * numpy.sign(relative))[..., :3]
+    grey = (image @ mixture_pictures.LUMINANCE)[..., None].clip(0, 1)
+    return opacity * colours + (1 - opacity) * grey
+
+
+def _components(sums):
+    """The components that contribute most, in words."""
+    strongest = numpy.argsort(-numpy.abs(sums), kind='stable')[:MAX_LISTED]
+    listed = ', '.join(f'{k + 1}: {sums[k]:+.1f}' for k in strongest)
+    rest = '' if len(sums) <= MAX_LISTED else ', ...'
+    return f'number of a cell: the component of its largest share; by component {listed}{rest}'

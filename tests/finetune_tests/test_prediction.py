@@ -1,0 +1,412 @@
+"""What a trained model says about pictures: the same as its evaluation, wherever they are."""
+import csv
+import json
+import math
+import os
+from pathlib import Path
+import shutil
+
+import numpy
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+import pytest
+import yaml
+
+import chainer
+from conftest import finish, settings
+import finetune
+from finetune import cli
+from finetune.data import data_sets
+from finetune.errors import InputError
+from finetune.runs.folder import RunFolder
+
+KINDS = {
+    'points': {},
+    'gap': {'data': {'missing': 'zero'}, 'model': {'encoding': 'gap'}},
+    'centre': {'data': {'missing': 'centre'}},
+    'grid': {'data': {'parts': 'GRID'}},
+    'global': {'data': {'parts': 'GLOBAL'}},
+    'no_parts': {'data': {'parts': 'GLOBAL'}, 'model': {'encoding': 'gap'}},
+    'gradient': {'data': {'parts': 'GRID'}, 'model': {'encoding': 'gradient_fve'}},
+}
+DETECTOR = {'cnn': 'cnn.yml', 'input_size': 32, 'sigma': 1, 'smallest_box': 8, 'svm_c': 10}
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def fails(capsys, *arguments):
+    """Runs a command that must fail; returns its one sentence."""
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('finetune: ') and error.count('\n') == 1
+    return error
+
+
+@pytest.fixture(scope='module')
+def runs(drawn_birds, tmp_path_factory):
+    """Folder of a finished run by kind, made when it is asked for, but for that of a detector."""
+    folders = {}
+
+    def get(kind):
+        if kind not in folders:
+            folders[kind] = finish(drawn_birds, tmp_path_factory.mktemp(kind),
+                                   training={'epochs': 1}, **KINDS[kind])
+        return folders[kind]
+    return get
+
+
+@pytest.fixture(scope='module')
+def detected(drawn_birds, tmp_path_factory):
+    """A finished run of parts that were found, and its images."""
+    folder = tmp_path_factory.mktemp('detected')
+    root = shutil.copytree(drawn_birds, folder / 'birds')
+    (folder / 'cnn.yml').write_text(yaml.safe_dump(settings(
+        root, data={'parts': 'GLOBAL'}, model={'encoding': 'gap'}, training={'epochs': 1})))
+    return finish(root, folder, data={'parts': 'CS_PARTS', 'box_frame': 32}, detector=DETECTOR,
+                  training={'epochs': 1}), root
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_images(folder):
+    """Records of a run's test images."""
+    return data_sets.load(RunFolder(folder).read_config().data).test
+
+
+test_images.__test__ = False
+
+
+def write_parts(path, folder, with_size=False):
+    """Writes the annotated parts of a run's test images as a table."""
+    lists = data_sets.load(RunFolder(folder).read_config().data)
+    with open(path, 'w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['image', 'part', 'x', 'y', *(['width', 'height'] if with_size else [])])
+        for record in lists.test:
+            for name, (y, x, *_), visible in zip(lists.part_names, record.locations,
+                                                 record.visible):
+                if visible:
+                    box = [math.floor(x - 6.5), math.floor(y - 6.5), 14, 14]    # 0.31 of 48 pixels
+                    point = [float(x), float(y)]
+                    writer.writerow([record.path, name, *(box if with_size else point)])
+    return path
+
+
+def assert_same_as_evaluation(folder, stream='both', *options):
+    records = test_images(folder)
+    assert run('predict', folder, *(record.path for record in records), '--output', 'out.csv',
+               '--top', 1, *options) == 0
+    rows = list(csv.DictReader(open('out.csv', encoding='utf-8')))
+    assert [row['image'] for row in rows] == [str(record.path) for record in records]
+    assert_array_equal([row['class'] for row in rows],
+                       RunFolder(folder).read_predictions()[stream])
+
+
+@pytest.mark.parametrize('kind', ['grid', 'global', 'no_parts', 'gradient'])
+def test_predictions_are_those_of_the_evaluation(runs, kind):
+    assert_same_as_evaluation(runs(kind))
+
+
+@pytest.mark.parametrize('kind', ['points', 'gap', 'centre'])
+def test_predictions_with_annotated_parts_are_those_of_the_evaluation(runs, kind):
+    assert_same_as_evaluation(runs(kind), 'both', '--parts', write_parts('parts.csv', runs(kind)))
+
+
+def test_predictions_with_found_parts_are_those_of_the_evaluation(detected):
+    assert_same_as_evaluation(detected[0])
+
+
+def test_scores_are_those_of_the_evaluation(detected):
+    """The classes of a model that has hardly learned could agree by chance."""
+    from finetune.data.dataset import collate, PartDataset
+    from finetune.runs.opening import open_run, read_settings
+    folder = RunFolder(detected[0])
+    model, config, lists, _ = open_run(folder, read_settings(folder))
+    dataset = PartDataset(lists.test, config.data, train=False, seed=0)
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        img, parts, visible, _ = collate(list(dataset))
+        expected = model.scores(img, parts, visible)['both'].array
+    prediction = finetune.load(detected[0]).predict([record.path for record in lists.test])
+    assert_allclose(prediction.scores, expected, rtol=1e-4, atol=1e-5)
+    for i in range(len(dataset)):
+        assert_array_equal(prediction.boxes[i], dataset.part_boxes(i, (48, 48))[1])
+
+
+def test_boxes_of_a_file_are_those_around_its_points(runs):
+    folder = runs('points')
+    points, boxes = (finetune.load(folder, part_file=write_parts(name, folder, has_size)).predict(
+        [record.path for record in test_images(folder)])
+        for name, has_size in (('points.csv', False), ('boxes.csv', True)))
+    assert points.visible.any() and not points.visible.all()
+    for expected, values in zip(points, boxes):
+        assert_array_equal(values, expected)
+
+
+def test_without_parts_the_whole_image_is_classified(runs, capsys):
+    assert_same_as_evaluation(runs('gap'), 'global')
+    error = capsys.readouterr().err
+    assert error.count('the whole images alone are classified') == 1
+
+
+def test_detector_of_another_run_finds_parts(runs, detected):
+    folder, _ = detected
+    paths = [record.path for record in test_images(folder)]
+    prediction = finetune.load(runs('points'), detector=folder).predict(paths)
+    assert_array_equal(prediction.boxes, finetune.load(folder).predict(paths).boxes)
+    assert prediction.visible.all()
+
+
+def test_batches_and_order_do_not_matter(detected):
+    model = finetune.load(detected[0])
+    paths = [record.path for record in test_images(detected[0])]
+    expected = model.predict(paths, batch_size=1)
+    for prediction in (model.predict(paths, batch_size=4),
+                       [values[::-1] for values in model.predict(paths[::-1])]):
+        scores, boxes, visible = prediction
+        assert_allclose(scores, expected.scores, rtol=1e-4, atol=1e-5)
+        assert_array_equal(boxes, expected.boxes)
+        assert_array_equal(visible, expected.visible)
+
+
+def test_arrays_are_predicted_as_files_are(runs):
+    model = finetune.load(runs('grid'))
+    paths = [record.path for record in test_images(runs('grid'))]
+    arrays = [numpy.asarray(Image.open(path).convert('RGB')).transpose(2, 0, 1) for path in paths]
+    assert_array_equal(model.predict(arrays).scores, model.predict(paths).scores)
+    assert_allclose(model.predict(arrays).probabilities.sum(axis=1), 1, rtol=1e-5)
+    prediction = model.predict(arrays)
+    assert_array_equal(prediction.top(3)[:, 0], prediction.classes)
+    assert (numpy.diff(numpy.take_along_axis(prediction.scores, prediction.top(3), 1)) <= 0).all()
+    for wrong in (arrays[0][0], arrays[0].astype(float), arrays[0].transpose(1, 2, 0), []):
+        with pytest.raises(ValueError):
+            model.predict([wrong] if len(wrong) else [])
+
+
+def test_run_is_enough(detected, tmp_path, capsys):
+    """Moved to another folder, after its data were deleted."""
+    folder, root = detected
+    expected = finetune.load(folder).predict([record.path for record in test_images(folder)])
+    shutil.copytree(folder, 'moved')
+    names = [shutil.copy(record.path, f'{i}.png') for i, record in enumerate(test_images(folder))]
+    (tmp_path / 'moved/config.yml').write_text(
+        (tmp_path / 'moved/config.yml').read_text().replace(str(root), '/nowhere'))
+    assert_array_equal(finetune.load('moved').predict(names).scores, expected.scores)
+    assert run('predict', 'moved', *names, '--pictures', 'pictures') == 0
+    assert len(list(Path('pictures').iterdir())) == len(names)
+    assert '/nowhere' in fails(capsys, 'evaluate', 'moved')
+
+
+def test_evaluation_of_other_images(detected, drawn_birds, capsys):
+    folder, _ = detected
+    before = {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    shutil.copytree(drawn_birds, 'others')
+    images = Path('others/train_test_split.txt')
+    swapped = [f'{line[:-1]}{1 - int(line[-1])}' for line in images.read_text().splitlines()]
+    images.write_text('\n'.join(swapped))
+    assert run('evaluate', folder, '--set', 'data.root=others', '--output', 'out') == 0
+    assert '18 images' in capsys.readouterr().out          # its own detector found their parts
+    evaluation = RunFolder('out').read_evaluation()
+    assert evaluation['settings'] == ['data.root=others']
+    assert len(RunFolder('out').read_predictions()['label']) == 12      # the training images
+    assert 'CS_parts' in {path.name for path in Path('others').iterdir()}
+    assert {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()} == before
+    assert 'kept' in fails(capsys, 'evaluate', folder, '--output', 'out')
+
+
+def test_evaluation_refuses_other_classes_and_settings(runs, drawn_birds, capsys):
+    shutil.copytree(drawn_birds, 'others')
+    path = Path('others/classes.txt')
+    path.write_text(path.read_text().replace('002.', '002.Other_'))
+    assert "class 2 is '002.Other_" in fails(capsys, 'evaluate', runs('points'), '--set',
+                                             'data.root=others')
+    assert 'model.n_components belongs to the trained model' in fails(
+        capsys, 'evaluate', runs('points'), '--set', 'model.n_components=3')
+    assert 'data.dataset' in fails(capsys, 'evaluate', runs('points'), '--set', 'data.dataset=x')
+    path = Path('others/parts/parts.txt')
+    path.write_text(path.read_text().replace('beak', 'bill'))
+    shutil.copy(drawn_birds / 'classes.txt', 'others/classes.txt')
+    assert "is 'bill', but 'beak' in the run" in fails(
+        capsys, 'evaluate', runs('gap'), '--set', 'data.root=others')
+    assert run('evaluate', runs('points'), '--set', 'data.root=others') == 0    # a set of parts
+
+
+def odd_pictures(folder):
+    """Pictures of odd sizes and kinds in a folder; returns those that can be read, and others."""
+    Path(folder).mkdir()
+    random = numpy.random.RandomState(0)
+    image = Image.fromarray(random.randint(0, 256, (40, 30, 3)).astype('uint8'))
+    pictures = {'tiny.png': image.resize((1, 1)), 'long.png': image.resize((12000, 50)),
+                'high.png': image.resize((50, 12000)), 'cmyk.jpg': image.convert('CMYK'),
+                'grey.png': image.convert('L'), 'palette.gif': image.convert('P'),
+                'clear.png': image.convert('RGBA'), '.hidden.png': image}
+    for name, picture in pictures.items():
+        picture.save(Path(folder, name))
+    Path(folder, 'text.png').write_text('not a picture')
+    Path(folder, 'notes.txt').write_text('left out')
+    whole = Path(folder, 'whole.png')
+    image.save(whole)
+    Path(folder, 'truncated.png').write_bytes(whole.read_bytes()[:-2000])
+    return sorted({*pictures, 'whole.png'} - {'.hidden.png'}), ['text.png', 'truncated.png']
+
+
+@pytest.mark.parametrize('kind', ['grid', 'no_parts', 'detected'])
+def test_odd_pictures(runs, detected, kind, capsys):
+    folder = detected[0] if kind == 'detected' else runs(kind)
+    readable, unreadable = odd_pictures('odd')
+    assert run('predict', folder, 'odd', '--output', 'new/out.json') == 1
+    error = capsys.readouterr().err
+    content = json.loads(Path('new/out.json').read_text(encoding='utf-8'))
+    assert [Path(row['image']).name for row in content['images']] == readable
+    assert [Path(path).name for path in content['unreadable']] == unreadable
+    assert all(error.count(f'odd/{name}: ') == 1 for name in unreadable)
+    assert '2 of 10 pictures were left out' in error and '1 files are not pictures' in error
+    for row in content['images']:
+        assert [part['part'] for part in row['parts']] == [
+            *finetune.load(folder).part_names][:len(row['parts'])]
+        assert all(numpy.isfinite(scores['probability']) for scores in row['classes'])
+
+
+def test_pictures_of_odd_pictures(runs, detected):
+    for kind, folder in (('grid', runs('grid')), ('detected', detected[0])):
+        readable, _ = odd_pictures(kind)
+        assert run('predict', folder, kind, '--pictures', f'{kind}/out') == 1
+        assert len(list(Path(kind, 'out').iterdir())) == len(readable)
+
+
+def test_pictures_are_turned_as_their_exif_data_say(runs, detected):
+    record = test_images(runs('grid'))[0]
+    image = Image.open(record.path)
+    exif = Image.Exif()
+    exif[274] = 6                                   # shown turned by 90 degrees clockwise
+    image.transpose(Image.Transpose.ROTATE_90).save('turned.png', exif=exif)
+    for folder in (runs('grid'), detected[0]):
+        model = finetune.load(folder)
+        turned, upright = model.predict(['turned.png', record.path]).scores
+        assert_allclose(turned, upright, rtol=1e-4, atol=1e-5)
+
+
+def test_many_pictures(runs, capsys):
+    """A thousand: as many lines, as soon as they are known, and no more memory than for some."""
+    Path('many').mkdir()
+    paths = [record.path for record in test_images(runs('no_parts'))]
+    for i in range(1000):
+        os.symlink(paths[i % len(paths)], f'many/{i:04d}.png')
+    assert run('predict', runs('no_parts'), 'many') == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1000
+    for i, line in enumerate(lines):
+        assert line.split()[0] == f'many/{i:04d}.png'
+        assert line.split()[1:] == lines[i % len(paths)].split()[1:]
+
+
+def test_table_has_classes_in_order(runs, capsys):
+    record = test_images(runs('no_parts'))[0]
+    assert run('predict', runs('no_parts'), record.path) == 0
+    cells = capsys.readouterr().out.split(' % ')
+    percent = [float(cell.split()[-1]) for cell in cells[:-1]]
+    assert len(percent) == 3 and percent == sorted(percent, reverse=True)
+    assert sum(percent) == pytest.approx(100, abs=.2)
+
+
+BAD = {
+    'a missing run': (['nowhere', 'a.png'], 'holds no run of this program'),
+    'a missing picture': (['RUN', 'a.png', 'b.png'], 'b.png: there is no such picture or folder'),
+    'a folder without pictures': (['RUN', 'empty'], 'empty: has no picture in it'),
+    'nothing that can be read': (['RUN', 'text.png'], 'none of the 1 pictures can be read'),
+    'another ending': (['RUN', 'a.png', '--output', 'a.xls'], 'has to end with .csv or .json'),
+    'an output that is there': (['RUN', 'a.png', '--output', 'there.csv'], 'is there already'),
+    'pictures into a full folder': (['RUN', 'a.png', '--pictures', 'full'], 'has files in it'),
+    'pictures into a file': (['RUN', 'a.png', '--pictures', 'a.png'], 'is a file'),
+    'parts and a detector': (['RUN', 'a.png', '--parts', 'p.csv', '--detector', 'x'],
+                             'give one of them'),
+    'a run without detector': (['RUN', 'a.png', '--detector', 'RUN'], 'has no detector'),
+    'parts for a model without': (['NO_PARTS', 'a.png', '--parts', 'p.csv'], 'no part stream'),
+    'a missing table': (['RUN', 'a.png', '--parts', 'missing.csv'], 'missing.csv'),
+    'a table without lines': (['RUN', 'a.png', '--parts', 'none.csv'], 'lists no part'),
+    'a table without a column': (['RUN', 'a.png', '--parts', 'column.csv'],
+                                 'line 1: there is no column part'),
+    'an unknown part': (['RUN', 'a.png', '--parts', 'part.csv'],
+                        "line 2: the model has no part 'nose'"),
+    'a part that is listed twice': (['RUN', 'a.png', '--parts', 'twice.csv'], 'line 3: '),
+    'a point that is no number': (['RUN', 'a.png', '--parts', 'number.csv'],
+                                  "line 2: 'here' is not a number"),
+    'a box without a height': (['RUN', 'a.png', '--parts', 'height.csv'], 'line 2: the box has no'),
+    'a box outside': (['RUN', 'a.png', '--parts', 'outside.csv'], 'lies outside the image'),
+    'a top of 0': (['RUN', 'a.png', '--top', '0'], '--top is 0'),
+    'a batch of 0': (['RUN', 'a.png', '--batch', '0'], '--batch is 0'),
+    'a gpu that is not there': (['RUN', 'a.png', '--gpu', '7'], 'that GPU cannot be used'),
+}
+
+
+@pytest.mark.parametrize('case', BAD)
+def test_bad_input(runs, case, capsys):
+    arguments, expected = BAD[case]
+    folders = {'RUN': runs('points'), 'NO_PARTS': runs('no_parts')}
+    shutil.copy(test_images(runs('points'))[0].path, 'a.png')
+    for folder in ('empty', 'full'):
+        Path(folder).mkdir()
+    Path('full/precious.txt').write_text('')
+    Path('there.csv').write_text('')
+    Path('text.png').write_text('text')
+    part = RunFolder(runs('points')).read_names().part_names[0]
+    tables = {'p': f'image,part,x,y\na.png,{part},1,1', 'none': 'image,part,x,y',
+              'column': f'image,x,y\na.png,{part},1', 'part': 'image,part,x,y\na.png,nose,1,1',
+              'twice': f'image,part,x,y\na.png,{part},1,1\n./a.png,{part},2,1',
+              'number': f'image,part,x,y\na.png,{part},here,1',
+              'height': f'image,part,x,y,width,height\na.png,{part},1,1,5,0',
+              'outside': f'image,part,x,y,width,height\na.png,{part},900,1,5,5'}
+    for name, text in tables.items():
+        Path(f'{name}.csv').write_text(text)
+    arguments = [folders.get(argument, argument) for argument in arguments]
+    capsys.readouterr()
+    assert run('predict', *arguments) == 2
+    error = capsys.readouterr().err
+    assert expected in error and 'Traceback' not in error
+    assert Path('there.csv').read_text() == '' and not Path('full').joinpath('00001_a.png').exists()
+
+
+def test_detector_needs_a_place_for_every_part(runs, detected, capsys):
+    picture = test_images(runs('gap'))[0].path
+    assert 'its detector finds 4 parts' in fails(
+        capsys, 'predict', runs('gap'), picture, '--detector', detected[0])
+
+
+def test_examples_are_of_the_class(runs):
+    folder = RunFolder(runs('points'))
+    lists = data_sets.load(folder.read_config().data)
+    examples = folder.read_examples()
+    for label in range(len(lists.class_names)):
+        first = [record.path for record in lists.train if record.label == label][:2]
+        for example, path in zip(examples.of(label), first):
+            image = numpy.asarray(Image.open(path).convert('RGB').resize((32, 32)), float)
+            assert numpy.abs(example - image).mean() < 8
+
+
+def test_damaged_names_and_examples(runs, copy_of, capsys):
+    folder = copy_of(runs('points'))
+    shutil.copy(test_images(runs('points'))[0].path, 'a.png')
+    examples = (folder / 'examples.npz').read_bytes()
+    (folder / 'examples.npz').write_bytes(examples[:99])
+    assert 'examples.npz: is not a complete file' in fails(
+        capsys, 'predict', folder, 'a.png', '--parts', write_parts('p.csv', folder), '--pictures',
+        'out')
+    (folder / 'names.yml').write_text('classes: 3')
+    assert 'names.yml: ' in fails(capsys, 'predict', folder, 'a.png')
+
+
+def test_conventional_pipeline_is_refused(runs, copy_of, capsys):
+    folder = copy_of(runs('points'))
+    config = folder / 'config.yml'
+    config.write_text(config.read_text().replace('joint: true', 'joint: false'))
+    assert 'conventional pipeline' in fails(capsys, 'predict', folder, folder / 'loss.png')
+
+
+def test_load_says_what_is_wrong(tmp_path):
+    with pytest.raises(InputError, match='holds no run'):
+        finetune.load(tmp_path)
