@@ -1,6 +1,6 @@
 """The paper's numbers and the runs that repeat them, from ``configs/published.yml``."""
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import yaml
 
@@ -14,7 +14,7 @@ class Row(NamedTuple):
 
     method: str
     setup: str
-    names: dict         # data set: name of the run; empty for other papers' methods
+    run: Optional[str]  # its name; None for other papers' methods
     accuracies: dict    # data set: (mean, standard deviation or None) in per cent, as published
 
     def published(self, dataset):
@@ -28,7 +28,6 @@ class AccuracyTable(NamedTuple):
     title: str
     source: str
     data_sets: list
-    stand_in: str       # remark on the stand-ins, perhaps empty
     rows: list
 
 
@@ -50,18 +49,12 @@ def reference(dataset):
 def read(path=PATH):
     """Reads the file."""
     tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    tables = [AccuracyTable(**{'stand_in': '', **tree[name],
-                               'rows': [_row(row) for row in tree[name]['rows']]})
+    tables = [AccuracyTable(**{**tree[name], 'rows': [_row(row) for row in tree[name]['rows']]})
               for name in ('table_1', 'table_2')]
     return Published(tables, tree['figure_3'], tree['table_3'], tree['inconsistencies'],
                      tree['paper'])
 
 
 def _row(row):
-    names = {}
-    if 'run' in row:
-        names = {dataset: row['run'] for dataset in DATA_SETS}
-        if 'stand_in' in row:
-            names.update(minibirds=row['stand_in'])
     accuracies = {dataset: (*row[dataset], None)[:2] for dataset in DATA_SETS if dataset in row}
-    return Row(row['method'], row['setup'], names, accuracies)
+    return Row(row['method'], row['setup'], row.get('run'), accuracies)

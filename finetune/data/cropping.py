@@ -147,7 +147,7 @@ def crop(img, bbox):
                          'made around a point.')
     if y_max <= 0 or x_max <= 0 or y_min >= height or x_min >= width:
         raise InputError(f'{box} lies outside the image of {height} x {width} pixels; correct '
-                         'the part in parts/part_locs.txt or mark it as hidden.')
+                         'the part where it is annotated, or mark it as hidden.')
     rows = numpy.arange(y_min, y_max).clip(0, height - 1)
     columns = numpy.arange(x_min, x_max).clip(0, width - 1)
     return img[:, rows[:, None], columns]

@@ -60,7 +60,8 @@ def _check_outputs(options):
     if options.output is not None:
         path = Path(options.output)
         if path.suffix not in FORMATS:
-            raise InputError(f'--output {path}: has to end with {" or ".join(FORMATS)}.')
+            raise InputError(f'--output {path}: is no format of this program; give a name that '
+                             f'ends with {" or ".join(FORMATS)}.')
         if path.exists():
             raise InputError(f'{path}: is there already and is kept; give another --output.')
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ def _find(names):
         elif path.exists():
             paths.append(path)
         else:
-            raise InputError(f'{path}: there is no such picture or folder.')
+            raise InputError(f'{path}: there is no such picture or folder; correct its name.')
     return list(dict.fromkeys(paths))
 
 

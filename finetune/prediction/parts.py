@@ -49,7 +49,7 @@ def choose(folder, config, part_names, device, table=None, detector_run=None):
 
     """
     if table and detector_run:
-        raise InputError('--parts and --detector: give one of them.')
+        raise InputError('--parts and --detector are two ways to the same parts; give one of them.')
     if not config.data.has_parts:
         if table or detector_run:
             raise InputError(f'{folder}: the model has no part stream (data.parts GLOBAL); leave '

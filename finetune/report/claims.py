@@ -54,35 +54,34 @@ class Claim(NamedTuple):
     letter: str
     text: str
     equal: bool
-    pairs: Any      # function of the published numbers and a data set: pairs of names
+    pairs: Any      # function of the published numbers: pairs of names
 
 
-def _shuffled(numbers, dataset):
+def _shuffled(numbers):
     return [('gt_fve_shuffled', 'gt_gap_shuffled'),
-            ('gt_fve_shuffled_once', 'gt_gap_shuffled_once'),
-            ('gt2_fve_shuffled', 'gt2_gap_shuffled')]
+            ('gt_fve_shuffled_once', 'gt_gap_shuffled_once')]
 
 
-def _same(numbers, dataset):
+def _same(numbers):
     return [('gt_fve_shuffled', 'gt_fve'), ('gt_fve_shuffled', 'gt_fve_ordered'),
             ('gt_fve', 'gt_fve_ordered')]
 
 
-def _joint(numbers, dataset):
+def _joint(numbers):
     return _lines(numbers, 'joint', 'separate')
 
 
-def _parts(numbers, dataset):
-    table_2 = numbers.tables[1]
-    no_parts, gap, fve = (
-        next(row.names[dataset] for row in table_2.rows
-             if row.names and (row.method, row.setup) == key)
-        for key in (('GAP', 'no parts'), ('GAP', 'CS-Parts'), ('FVE', 'CS-Parts')))
-    return [(fve, gap), (gap, no_parts), (fve, no_parts)]
+def _parts(numbers):
+    pairs = []
+    for fve, gap in (('cs_parts_fve', 'cs_parts_gap'), ('gt2_fve_shuffled', 'gt2_gap_shuffled'),
+                     ('grid_fve', 'grid_gap')):
+        pairs += [(fve, gap), (gap, 'no_parts'), (fve, 'no_parts')]
+    return [*pairs, ('global_fve', 'no_parts')]
 
 
-def _learned(numbers, dataset):
+def _learned(numbers):
     return [('gt_fve', 'gt_gradient_fve'), ('cs_parts_fve', 'cs_parts_gradient_fve'),
+            ('gt2_fve_shuffled', 'gt2_gradient_fve_shuffled'),
             *_lines(numbers, 'joint', 'joint by gradient')]
 
 
@@ -118,7 +117,7 @@ def compare(claim, results, numbers, dataset):
 
     """
     comparisons = []
-    for first, second in claim.pairs(numbers, dataset):
+    for first, second in claim.pairs(numbers):
         for stream, words in STREAMS.items():
             samples = [list(results.accuracy(dataset, name, stream).values())
                        for name in (first, second)]
@@ -134,7 +133,7 @@ def _variations(results, numbers, dataset):
     """Standard deviation over the numbers of components, by seed: separate against joint."""
     for stream, words in STREAMS.items():
         joint, separate = ([results.accuracy(dataset, name, stream) for name in names]
-                           for names in zip(*_joint(numbers, dataset)))
+                           for names in zip(*_joint(numbers)))
         seeds = sorted(set.intersection(*map(set, joint + separate)))
         samples = [[float(numpy.std([accuracy[seed] for accuracy in line], ddof=1))
                     for seed in seeds] for line in (separate, joint)]

@@ -72,13 +72,11 @@ def _data_set(results, numbers, dataset, output):
                         'CUB-200-2011 stands beside it; compare gains, not accuracies.')
     table_runs = []
     for table in numbers.tables:
-        names = [row.names[dataset] for row in table.rows if row.names]
+        names = [row.run for row in table.rows if row.run]
         if dataset not in table.data_sets or not any(results.of(dataset, name) for name in names):
             continue
         table_runs += [name for name in names if results.of(dataset, name)]
         yield f'### {table.title} ({table.source})'
-        if not in_paper and table.stand_in:
-            yield table.stand_in
         yield tables.accuracies(table, results, dataset)
     lines = numbers.figure['lines'].values()
     if any(results.of(dataset, name) for names in lines for name in names.values()):

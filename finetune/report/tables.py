@@ -24,7 +24,7 @@ def accuracies(published_table, results, dataset):
               *(['ours − published'] if in_paper else []), 'parameters', 's per epoch', 'run']
     rows = []
     for row in published_table.rows:
-        published, name = row.published(dataset), row.names.get(dataset)
+        published, name = row.published(dataset), row.run
         measured = list(results.accuracy(dataset, name).values())
         if published is None and not measured:
             continue
@@ -32,7 +32,7 @@ def accuracies(published_table, results, dataset):
                  results.summary(dataset, name, 'parts'),
                  _gain(published, baseline.published(dataset)) if name else '',
                  _difference(measured, list(results.accuracy(
-                     dataset, baseline.names[dataset]).values())) if row is not baseline else '']
+                     dataset, baseline.run).values())) if row is not baseline else '']
         if in_paper:
             cells.append(_difference(measured, published[:1]) if published else '')
         rows.append([*cells, *_costs(results, dataset, name), f'`{name}`' if name else 'of others'])

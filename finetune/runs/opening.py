@@ -74,12 +74,13 @@ def read_settings(folder, gpu=-1, overrides=()):
     return config
 
 
-def open_run(folder, config):
+def open_run(folder, config=None):
     """Opens the folder of a finished run, and the data set of its settings or of others.
 
     Args:
         folder (finetune.runs.folder.RunFolder): The folder.
-        config (finetune.settings.Config): See :func:`read_settings`.
+        config (finetune.settings.Config or None): See :func:`read_settings`; ``None``: its own, on
+            the CPU.
 
     Returns:
         FinishedRun: Its classifier, settings, data set and device.
@@ -89,6 +90,7 @@ def open_run(folder, config):
             or its parts if each has its own place in the encoding.
 
     """
+    config = config or read_settings(folder)
     lists, names, where = data_sets.load(config.data), _names(folder), data_sets.folder(config.data)
     _check_same(where, 'class', lists.class_names, names.class_names)
     if config.data.has_parts and ENCODINGS[config.model.encoding].needs_all_parts:

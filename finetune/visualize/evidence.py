@@ -1,11 +1,11 @@
 """A picture of what spoke for a predicted class."""
-from matplotlib import colormaps
+from matplotlib import colors
 import numpy
 
 from finetune.visualize import mixture_pictures, sheet
 
-# For and against, also for colour-blind readers; the stronger, the more opaque.
-COLOURS = colormaps['PuOr_r']
+# For and against, told apart by colour-blind readers, too; the stronger, the more opaque.
+FOR, AGAINST = numpy.array([colors.to_rgb('#FF8C00'), colors.to_rgb('#6A3D9A')])
 OPACITY = .8
 MAX_LISTED = 8          # components whose sums are named
 
@@ -61,7 +61,7 @@ def _overlay(image, shares, limit):
                      for extent, n in zip(image.shape[:2], shares.shape))
     relative = shares[rows[:, None], columns] / limit
     opacity = OPACITY * numpy.abs(relative)[..., None]
-    colours = COLOURS(.5 + .5 * numpy.sign(relative))[..., :3]
+    colours = numpy.where(relative[..., None] > 0, FOR, AGAINST)
     grey = (image @ mixture_pictures.LUMINANCE)[..., None].clip(0, 1)
     return opacity * colours + (1 - opacity) * grey
 

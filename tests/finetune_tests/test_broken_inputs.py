@@ -86,6 +86,18 @@ class World:
     def own_table(self, text):
         return self.own(lambda root: (root / 'list.csv').write_text(text), 'photos/list.csv')
 
+    def predict(self, *options, table=None):
+        """The finished run predicts a picture whose parts are in a table."""
+        shutil.copy(self.lists().test[0].path, 'bird.png')
+        if table is not None:
+            Path('parts.csv').write_text(table)
+            options = '--parts', 'parts.csv', *options
+        return ['predict', self.finished(), 'bird.png', *options]
+
+    def evaluate(self, *overrides, options=()):
+        settings = [word for override in overrides for word in ('--set', override)]
+        return ['evaluate', self.finished(), *settings, *options]
+
     def weights(self, change):
         arrays = dict(numpy.load(self.finished_run / 'model.npz'))
         change(arrays)
@@ -162,6 +174,13 @@ def empty_folder(world):
 def yaml_file(world, text):
     Path('config.yml').write_text(text)
     return ['train', 'config.yml']
+
+
+def other_classes(world):
+    shutil.copytree(world.birds, 'others')
+    path = Path('others/classes.txt')
+    path.write_text(path.read_text().replace('002.', '002.Other_'))
+    return world.evaluate('data.root=others')
 
 
 def found_otherwise(world):
@@ -290,6 +309,37 @@ CASES = {
     'a report of nothing': lambda w: ['report'],
     'pictures of a network that is not there': lambda w: after_conventional(
         w, 'visualize', 'mixture', 'results/separate/seed0'),
+    'evaluation with a setting of the model': lambda w: w.evaluate('model.n_components=3'),
+    'evaluation on other classes': other_classes,
+    'evaluation into a folder of something': lambda w: w.evaluate(
+        options=('--output', str(w.birds))),
+    'prediction by no run': lambda w: ['predict', 'nowhere', w.predict()[2]],
+    'prediction of a missing picture': lambda w: w.predict('none.png'),
+    'prediction of a folder without pictures': lambda w: w.predict(w.birds / 'parts'),
+    'prediction into an unknown kind of file': lambda w: w.predict('--output', 'classes.xls'),
+    'prediction into a file that is there': lambda w: w.predict(
+        '--output', 'parts.csv', table=''),
+    'pictures of predictions into a folder of something': lambda w: w.predict(
+        '--pictures', w.birds),
+    'pictures of predictions into a file': lambda w: w.predict('--pictures', 'bird.png'),
+    'no class to be predicted': lambda w: w.predict('--top', '0'),
+    'no picture at a time': lambda w: w.predict('--batch', '0'),
+    'parts both from a file and a detector': lambda w: w.predict(
+        '--parts', 'parts.csv', '--detector', 'run'),
+    'detector of a run that has none': lambda w: w.predict('--detector', 'results/config/seed0'),
+    'missing file of parts': lambda w: w.predict('--parts', 'none.csv'),
+    'file of no parts': lambda w: w.predict(table='image,part,x,y\n'),
+    'file of parts without a column': lambda w: w.predict(table='image,x,y\nbird.png,1,1\n'),
+    'unknown part in a file of parts': lambda w: w.predict(
+        table='image,part,x,y\nbird.png,nose,1,1\n'),
+    'part that a file lists twice': lambda w: w.predict(
+        table='image,part,x,y\nbird.png,beak,1,1\n./bird.png,beak,2,1\n'),
+    'point that is no number': lambda w: w.predict(
+        table='image,part,x,y\nbird.png,beak,here,1\n'),
+    'box without a height in a file of parts': lambda w: w.predict(
+        table='image,part,x,y,width,height\nbird.png,beak,1,1,5,0\n'),
+    'box outside the picture in a file of parts': lambda w: w.predict(
+        table='image,part,x,y,width,height\nbird.png,beak,900,1,5,5\n'),
     'pictures of no images': lambda w: ['visualize', 'parts', w.config(), '--images', '0'],
     'times of a single step': lambda w: ['runtime', w.config(), '--steps', '1'],
     'video of too few points': lambda w: ['visualize', 'em', '--samples', '2'],

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import chainer
+from chainer.testing import attr
 from conftest import finish, settings
 import finetune
 from finetune import cli
@@ -219,21 +220,14 @@ def test_evaluation_of_other_images(detected, drawn_birds, capsys):
     assert 'kept' in fails(capsys, 'evaluate', folder, '--output', 'out')
 
 
-def test_evaluation_refuses_other_classes_and_settings(runs, drawn_birds, capsys):
+def test_evaluation_with_other_parts(runs, drawn_birds, capsys):
+    """They matter only if each has its own place in the encoding."""
     shutil.copytree(drawn_birds, 'others')
-    path = Path('others/classes.txt')
-    path.write_text(path.read_text().replace('002.', '002.Other_'))
-    assert "class 2 is '002.Other_" in fails(capsys, 'evaluate', runs('points'), '--set',
-                                             'data.root=others')
-    assert 'model.n_components belongs to the trained model' in fails(
-        capsys, 'evaluate', runs('points'), '--set', 'model.n_components=3')
-    assert 'data.dataset' in fails(capsys, 'evaluate', runs('points'), '--set', 'data.dataset=x')
     path = Path('others/parts/parts.txt')
     path.write_text(path.read_text().replace('beak', 'bill'))
-    shutil.copy(drawn_birds / 'classes.txt', 'others/classes.txt')
     assert "is 'bill', but 'beak' in the run" in fails(
         capsys, 'evaluate', runs('gap'), '--set', 'data.root=others')
-    assert run('evaluate', runs('points'), '--set', 'data.root=others') == 0    # a set of parts
+    assert run('evaluate', runs('points'), '--set', 'data.root=others') == 0
 
 
 def odd_pictures(folder):
@@ -314,67 +308,52 @@ def test_table_has_classes_in_order(runs, capsys):
     assert sum(percent) == pytest.approx(100, abs=.2)
 
 
-BAD = {
-    'a missing run': (['nowhere', 'a.png'], 'holds no run of this program'),
-    'a missing picture': (['RUN', 'a.png', 'b.png'], 'b.png: there is no such picture or folder'),
-    'a folder without pictures': (['RUN', 'empty'], 'empty: has no picture in it'),
-    'nothing that can be read': (['RUN', 'text.png'], 'none of the 1 pictures can be read'),
-    'another ending': (['RUN', 'a.png', '--output', 'a.xls'], 'has to end with .csv or .json'),
-    'an output that is there': (['RUN', 'a.png', '--output', 'there.csv'], 'is there already'),
-    'pictures into a full folder': (['RUN', 'a.png', '--pictures', 'full'], 'has files in it'),
-    'pictures into a file': (['RUN', 'a.png', '--pictures', 'a.png'], 'is a file'),
-    'parts and a detector': (['RUN', 'a.png', '--parts', 'p.csv', '--detector', 'x'],
-                             'give one of them'),
-    'a run without detector': (['RUN', 'a.png', '--detector', 'RUN'], 'has no detector'),
-    'parts for a model without': (['NO_PARTS', 'a.png', '--parts', 'p.csv'], 'no part stream'),
-    'a missing table': (['RUN', 'a.png', '--parts', 'missing.csv'], 'missing.csv'),
-    'a table without lines': (['RUN', 'a.png', '--parts', 'none.csv'], 'lists no part'),
-    'a table without a column': (['RUN', 'a.png', '--parts', 'column.csv'],
-                                 'line 1: there is no column part'),
-    'an unknown part': (['RUN', 'a.png', '--parts', 'part.csv'],
-                        "line 2: the model has no part 'nose'"),
-    'a part that is listed twice': (['RUN', 'a.png', '--parts', 'twice.csv'], 'line 3: '),
-    'a point that is no number': (['RUN', 'a.png', '--parts', 'number.csv'],
-                                  "line 2: 'here' is not a number"),
-    'a box without a height': (['RUN', 'a.png', '--parts', 'height.csv'], 'line 2: the box has no'),
-    'a box outside': (['RUN', 'a.png', '--parts', 'outside.csv'], 'lies outside the image'),
-    'a top of 0': (['RUN', 'a.png', '--top', '0'], '--top is 0'),
-    'a batch of 0': (['RUN', 'a.png', '--batch', '0'], '--batch is 0'),
-    'a gpu that is not there': (['RUN', 'a.png', '--gpu', '7'], 'that GPU cannot be used'),
-}
-
-
-@pytest.mark.parametrize('case', BAD)
-def test_bad_input(runs, case, capsys):
-    arguments, expected = BAD[case]
-    folders = {'RUN': runs('points'), 'NO_PARTS': runs('no_parts')}
-    shutil.copy(test_images(runs('points'))[0].path, 'a.png')
-    for folder in ('empty', 'full'):
-        Path(folder).mkdir()
-    Path('full/precious.txt').write_text('')
-    Path('there.csv').write_text('')
+def test_nothing_that_can_be_read(runs, capsys):
     Path('text.png').write_text('text')
-    part = RunFolder(runs('points')).read_names().part_names[0]
-    tables = {'p': f'image,part,x,y\na.png,{part},1,1', 'none': 'image,part,x,y',
-              'column': f'image,x,y\na.png,{part},1', 'part': 'image,part,x,y\na.png,nose,1,1',
-              'twice': f'image,part,x,y\na.png,{part},1,1\n./a.png,{part},2,1',
-              'number': f'image,part,x,y\na.png,{part},here,1',
-              'height': f'image,part,x,y,width,height\na.png,{part},1,1,5,0',
-              'outside': f'image,part,x,y,width,height\na.png,{part},900,1,5,5'}
-    for name, text in tables.items():
-        Path(f'{name}.csv').write_text(text)
-    arguments = [folders.get(argument, argument) for argument in arguments]
-    capsys.readouterr()
-    assert run('predict', *arguments) == 2
-    error = capsys.readouterr().err
-    assert expected in error and 'Traceback' not in error
-    assert Path('there.csv').read_text() == '' and not Path('full').joinpath('00001_a.png').exists()
+    assert run('predict', runs('no_parts'), 'text.png', '--output', 'out.csv') == 2
+    assert 'none of the 1 pictures can be read' in capsys.readouterr().err
+    assert not Path('out.csv').exists()
+
+
+def test_options_for_parts_need_a_model_with_parts(runs, capsys):
+    picture = test_images(runs('no_parts'))[0].path
+    for option in ('--parts', '--detector'):
+        assert f'leave out {option}' in fails(
+            capsys, 'predict', runs('no_parts'), picture, option, 'x')
+
+
+def test_gpu_that_is_not_there(runs, capsys):
+    picture = test_images(runs('no_parts'))[0].path
+    assert 'that GPU cannot be used' in fails(
+        capsys, 'predict', runs('no_parts'), picture, '--gpu', '60')
 
 
 def test_detector_needs_a_place_for_every_part(runs, detected, capsys):
     picture = test_images(runs('gap'))[0].path
     assert 'its detector finds 4 parts' in fails(
         capsys, 'predict', runs('gap'), picture, '--detector', detected[0])
+
+
+@attr.gpu
+@pytest.mark.parametrize('kind', ['gap', 'gradient', 'global'])
+def test_gpu(runs, kind):
+    folder, paths = runs(kind), [record.path for record in test_images(runs(kind))]
+    options = {'part_file': write_parts('p.csv', folder)} if kind == 'gap' else {}
+    on_cpu, on_gpu = (finetune.load(folder, gpu, **options) for gpu in (-1, 0))
+    assert_allclose(on_gpu.predict(paths).scores, on_cpu.predict(paths).scores, rtol=1e-3,
+                    atol=1e-4)
+    example = on_cpu.examine([on_cpu.picture(paths[0])])[0]
+    for shares, expected in zip(on_gpu.explain(example, 1), on_cpu.explain(example, 1)):
+        if expected is not None:
+            assert_allclose(shares, expected, rtol=1e-3, atol=1e-4)
+
+
+@attr.gpu
+def test_gpu_finds_parts(detected):
+    paths = [record.path for record in test_images(detected[0])]
+    on_cpu, on_gpu = (finetune.load(detected[0], gpu).predict(paths) for gpu in (-1, 0))
+    assert numpy.abs(on_gpu.boxes - on_cpu.boxes).max() <= 1        # rounded from other sums
+    assert (on_gpu.visible == on_cpu.visible).all()
 
 
 def test_examples_are_of_the_class(runs):
