@@ -2,6 +2,7 @@
 import sys
 
 WIDTH = 30
+CLEAR_LINE = '\r\033[K'     # of a terminal
 
 
 def progress_bar(items, n_items, title):
@@ -22,3 +23,8 @@ def progress_bar(items, n_items, title):
             print(f'\r[{bar}] {i} / {n_items}', end='', file=sys.stderr, flush=True)
     if on_terminal:
         print(file=sys.stderr)
+
+
+def say(text):
+    """Prints a line among those of a progress bar; on a terminal it takes the bar's place."""
+    print(CLEAR_LINE * sys.stderr.isatty() + text, file=sys.stderr, flush=True)

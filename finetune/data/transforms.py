@@ -20,7 +20,7 @@ def read_image(path, upright=False):
             pixels as stored.
 
     Raises:
-        finetune.errors.InputError: If the file is missing, truncated or not an image.
+        finetune.errors.InputError: If the file is missing, truncated, not an image or too large.
 
     """
     try:
@@ -33,6 +33,8 @@ def read_image(path, upright=False):
     except FileNotFoundError:
         raise InputError(f'{path}: there is no such image; copy it there or take it out of '
                          'images.txt.')
+    except Image.DecompressionBombError as error:
+        raise InputError(f'{path}: is too large, if it is whole ({error}); make it smaller.')
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f'{path}: is not a complete image ({error}); copy it again.')
 

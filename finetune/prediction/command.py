@@ -8,7 +8,7 @@ from finetune.data.folder import find_pictures
 from finetune.errors import InputError
 from finetune.files import atomic, require_empty
 from finetune.prediction.predictor import batches, load
-from finetune.progress import progress_bar
+from finetune.progress import progress_bar, say
 from finetune.runs.folder import RunFolder
 from finetune.visualize import evidence, sheet
 
@@ -95,7 +95,7 @@ def _read(paths, predictor, unreadable):
         try:
             yield predictor.picture(path)
         except InputError as error:
-            print(f'finetune: {error}', file=sys.stderr)
+            say(f'finetune: {error}')
             unreadable.append(str(path))
 
 
@@ -146,7 +146,7 @@ def _write(path, answers, unreadable, run_folder, stream):
     with atomic(path) as unfinished, open(unfinished, 'w', encoding='utf-8', newline='') as file:
         if path.suffix == '.json':
             json.dump({'run': run_folder, 'stream': stream, 'images': answers,
-                       'unreadable': unreadable}, file, indent=1, ensure_ascii=False)
+                       'unreadable': unreadable}, file, ensure_ascii=False)
             return
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(['image', 'rank', 'class', 'probability'])

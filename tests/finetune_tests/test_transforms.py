@@ -134,3 +134,13 @@ def test_the_given_generator_draws_everything():
         transforms.train_transform(image, 32, random_state(seed)) for seed in (1, 1, 2))
     assert (first == second).all() and (first != other).any()
     assert (numpy.random.get_state()[1] == state).all()
+
+
+def test_image_that_claims_to_be_huge(tmp_path):
+    path = tmp_path / 'huge.bmp'
+    Image.new('RGB', (2, 2)).save(path)
+    content = bytearray(path.read_bytes())
+    content[18:26] = 2 * (100000).to_bytes(4, 'little')      # width and height
+    path.write_bytes(content)
+    with pytest.raises(InputError, match='huge.bmp: is too large'):
+        transforms.read_image(path)
