@@ -19,7 +19,8 @@ run() {
 
 # Fig. 3 takes three times as long as the tables.
 run ./train.sh "$minibirds" --seeds 3 "$@"
-run ./train.sh "$minibirds"/{no_parts,gt_*,gt2_*_shuffled}.yml configs/digits --seeds 5 "$@"
+run ./train.sh "$minibirds"/{no_parts,gt_*,cs_parts_*,gt2_*_shuffled,grid_*,global_*}.yml \
+    configs/digits --seeds 5 "$@"
 source ./environment.sh || exit 2
 run python -m finetune report
 exit "$status"

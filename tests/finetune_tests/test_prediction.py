@@ -18,8 +18,10 @@ from conftest import finish, settings
 import finetune
 from finetune import cli
 from finetune.data import data_sets
+from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
 from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_run
 
 KINDS = {
     'points': {},
@@ -123,20 +125,28 @@ def test_predictions_with_found_parts_are_those_of_the_evaluation(detected):
     assert_same_as_evaluation(detected[0])
 
 
-def test_scores_are_those_of_the_evaluation(detected):
-    """The classes of a model that has hardly learned could agree by chance."""
-    from finetune.data.dataset import collate, PartDataset
-    from finetune.runs.opening import open_run, read_settings
-    folder = RunFolder(detected[0])
-    model, config, lists, _ = open_run(folder, read_settings(folder))
+def scores_of_evaluation(folder):
+    """Scores of a run's test images by stream, and the data set."""
+    model, config, lists, _ = open_run(RunFolder(folder))
     dataset = PartDataset(lists.test, config.data, train=False, seed=0)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         img, parts, visible, _ = collate(list(dataset))
-        expected = model.scores(img, parts, visible)['both'].array
-    prediction = finetune.load(detected[0]).predict([record.path for record in lists.test])
-    assert_allclose(prediction.scores, expected, rtol=1e-4, atol=1e-5)
-    for i in range(len(dataset)):
-        assert_array_equal(prediction.boxes[i], dataset.part_boxes(i, (48, 48))[1])
+        return {stream: scores.array for stream, scores in
+                model.scores(img, parts, visible).items()}, dataset
+
+
+def test_scores_are_those_of_the_evaluation(runs, detected):
+    """The classes of a model that has hardly learned could agree by chance."""
+    for folder, stream in ((detected[0], 'both'), (runs('points'), 'global')):
+        expected, dataset = scores_of_evaluation(folder)
+        prediction = finetune.load(folder).predict([record.path for record in dataset.records])
+        assert_allclose(prediction.scores, expected[stream], rtol=1e-4, atol=1e-5)
+        assert numpy.abs(expected['global'] - expected['both']).max() > 1e-3
+        if stream == 'both':
+            for i in range(len(dataset)):
+                assert_array_equal(prediction.boxes[i], dataset.part_boxes(i, (48, 48))[1])
+        else:
+            assert not prediction.visible.any()
 
 
 def test_boxes_of_a_file_are_those_around_its_points(runs):
