@@ -54,7 +54,7 @@ def _augmentations(value):
 def _loaded(value):
     """A classifier, and the settings of one of the authors' code but for its kind of encoding."""
     from finetune.models import original_classifier, pretrained
-    arrays = pretrained.read_npz(value)
+    arrays = pretrained.read_weights(value)
     settings = {'model.classifier': value}
     if original_classifier.is_original(arrays):
         found = original_classifier.settings_of(arrays, value)

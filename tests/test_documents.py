@@ -80,7 +80,7 @@ def test_pages_have_commands():
 @pytest.mark.parametrize('command', OURS)
 def test_command_parses_and_its_config_loads(command, monkeypatch):
     monkeypatch.chdir(PROJECT)
-    monkeypatch.setattr('finetune.models.pretrained.read_npz', lambda path: {})     # LOAD's
+    monkeypatch.setattr('finetune.models.pretrained.read_weights', lambda path: {})     # LOAD's
     variables, arguments = split(command)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

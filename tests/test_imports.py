@@ -23,6 +23,7 @@ LIBRARY = {
 FLOORS = [
     {'errors', 'progress', 'threads', 'catalogue'},
     {'files', 'schema', 'published'},
+    {'archives'},
     {'settings'},
     {'config'},
     {'data', 'models'},
@@ -35,7 +36,7 @@ FLOORS = [
     {'options'},
     {'cli'},
 ]
-ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report'},
+ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report', 'training'},
            'sklearn': {'conventional', 'cs_parts', 'plane', 'data', 'visualize'},
            'argparse': {'options', 'cli'}, 'subprocess': {'suite'}}
 

@@ -9,11 +9,11 @@ import chainer.functions as F
 import numpy
 from sklearn.decomposition import PCA
 
+from finetune import archives
 from finetune.data.dataset import PartDataset, collate
 from finetune.data.loading import iterate
-from finetune.files import atomic, locked
+from finetune.files import locked
 from finetune.models.encodings import local_features
-from finetune.models.pretrained import read_npz
 from finetune.progress import progress_bar
 from fve_layer import masking
 
@@ -58,8 +58,8 @@ class Store:
         with locked(self.folder / '.lock'):
             path = self.folder / 'pca.npz'
             if not path.exists():
-                _save(path, self.extractor.fit_pca(self.records['train']))
-            self.extractor.pca = read_npz(path)
+                archives.write(path, self.extractor.fit_pca(self.records['train']))
+            self.extractor.pca = archives.read(path)
             for split in self.records:
                 self._fill(split)
 
@@ -73,7 +73,7 @@ class Store:
         shards = progress_bar(shards, len(paths) - n_done, f'Features of the {split} images: '
                               f'{n_done} of {len(paths)} files there')
         for path, features in zip(paths[n_done:], shards):
-            _save(path, features._asdict())
+            archives.write(path, features._asdict())
 
     def n_shards(self, split):
         """Number of files of a split."""
@@ -85,7 +85,7 @@ class Store:
     def read(self, split):
         """Yields the :class:`Features` of a split, file by file."""
         for path in self._paths(split):
-            yield Features(**read_npz(path))
+            yield Features(**archives.read(path))
 
 
 class Extractor:
@@ -160,8 +160,3 @@ class Extractor:
                 counts = masking.counting_features(x.array, mask, self.config.model.norm_filter)
                 image = F.mean(self.model.conv_maps(self.model.global_cnn, img), axis=(2, 3))
                 yield tuple(map(cuda.to_cpu, (x.array, counts, image.array, visible.sum(axis=1))))
-
-
-def _save(path, arrays):
-    with atomic(path) as unfinished:
-        numpy.savez(unfinished, **arrays)

@@ -5,10 +5,10 @@ import numpy
 from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 
+from finetune import archives
 from finetune.config import active_names, differences
 from finetune.conventional.features import Extractor, Store
 from finetune.errors import InputError
-from finetune.models.pretrained import read_npz
 from finetune.runs.opening import load_model
 from finetune.runs.predictions import Predictions
 from fve_layer import fisher_vector
@@ -64,7 +64,7 @@ class ConventionalPipeline:
 
     def load(self, folder):
         """Loads mixture and SVMs of a finished run."""
-        self.arrays = read_npz(folder.model)
+        self.arrays = archives.read(folder.model)
         names = {*MIXTURE, *(f'{stream}/{array}' for stream in INPUTS for array in 'Wb')}
         if names != set(self.arrays):
             raise InputError(f'{folder.model}: the arrays are not those of this pipeline, perhaps '

@@ -10,6 +10,7 @@ from chainer.backends import cuda
 import numpy
 import yaml
 
+from finetune import archives
 from finetune.cs_parts import detector, selection
 from finetune.cs_parts.detector import BATCH_SIZE, count_parts, Detector
 from finetune.data import data_sets
@@ -18,7 +19,6 @@ from finetune.data.file_lists import LOCATIONS
 from finetune.data.loading import iterate
 from finetune.errors import InputError
 from finetune.files import atomic, locked
-from finetune.models.pretrained import read_npz
 from finetune.progress import progress_bar
 from finetune.runs.opening import load_model
 from finetune.schema import read_yaml
@@ -156,9 +156,8 @@ class _Search:
             batches = progress_bar(self._inputs(left), math.ceil(len(left) / BATCH_SIZE), title)
             for path in paths[n_done:]:
                 rows = [compute(img) for img in islice(batches, SHARD_BATCHES)]
-                with atomic(path) as unfinished:
-                    numpy.savez(unfinished, rows=numpy.concatenate(rows))
-        return numpy.concatenate([read_npz(path)['rows'] for path in paths])
+                archives.write(path, {'rows': numpy.concatenate(rows)})
+        return numpy.concatenate([archives.read(path)['rows'] for path in paths])
 
     def _inputs(self, records):
         data = replace(_without_parts(self.config.data),

@@ -13,6 +13,7 @@ import chainer.functions as F
 import numpy
 import yaml
 
+from finetune import archives
 from finetune.catalogue import ARCHITECTURES
 from finetune.cs_parts import boxes, clusters, saliency
 from finetune.cs_parts.selection import feature_weights
@@ -121,9 +122,8 @@ class Detector:
         folder.mkdir(parents=True, exist_ok=True)
         target = serializers.DictionarySerializer()
         target['global_cnn'].save(self.cnn)
-        with atomic(folder / WEIGHTS) as path:
-            arrays = {**target.target, 'svm/W': self.coefficients, 'svm/b': self.intercepts}
-            numpy.savez(path, **dict(sorted(arrays.items())))       # Chainer's order is any
+        archives.write(folder / WEIGHTS, {
+            **target.target, 'svm/W': self.coefficients, 'svm/b': self.intercepts})
         with atomic(folder / SETTINGS) as path:
             path.write_text(yaml.safe_dump({'architecture': self.architecture,
                                             **asdict(self.settings)}), encoding='utf-8')
@@ -158,7 +158,7 @@ def load(folder, device):
 
 
 def _svm(path, n_features):
-    arrays = pretrained.read_npz(path)
+    arrays = pretrained.read_weights(path)
     coefficients, intercepts = (arrays.get(f'svm/{key}', numpy.zeros(())) for key in 'Wb')
     n_classes = intercepts.size
     if (coefficients.shape, intercepts.shape) != ((n_classes, n_features), (n_classes,)):

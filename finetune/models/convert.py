@@ -2,10 +2,9 @@
 from pathlib import Path
 import re
 
-import numpy
 
+from finetune import archives
 from finetune.errors import InputError
-from finetune.files import atomic
 from finetune.models import pretrained, tf_slim
 from finetune.models.inception_v3 import InceptionV3
 
@@ -29,8 +28,7 @@ def convert(checkpoint, out, raw=False):
     converted, unused = tf_slim.from_tf_slim(arrays, checkpoint, raw)
     pretrained.check(InceptionV3(), converted, checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(out) as path:
-        numpy.savez(path, **converted)
+    archives.write(out, converted)
     _report(arrays, unused, raw, out)
 
 

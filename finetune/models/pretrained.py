@@ -1,17 +1,11 @@
 """Loads weights from .npz files, which are checked before anything is loaded."""
-import zipfile
-import zlib
-
 from chainer import serializers
 import numpy
 
+from finetune import archives
 from finetune.catalogue import WEIGHTS
 from finetune.errors import InputError
 from finetune.models import original_classifier, tf_slim
-
-# Raised by NumPy and Chainer for a file that is damaged, truncated or not an .npz file.
-BROKEN = (OSError, ValueError, AttributeError, TypeError, KeyError, EOFError, zlib.error,
-          zipfile.BadZipFile)
 
 # Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
 # authors' code.
@@ -42,7 +36,7 @@ def load_cnn(cnn, path):
 
 
 def _cnn_arrays(path):
-    arrays = read_npz(path)
+    arrays = read_weights(path)
     if tf_slim.is_tf_slim(arrays):
         arrays, _ = tf_slim.from_tf_slim(arrays, path)
     elif any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
@@ -63,24 +57,21 @@ def load_classifier(classifier, path):
         finetune.errors.InputError: If the file cannot be read or does not fit.
 
     """
-    arrays = read_npz(path)
+    arrays = read_weights(path)
     if original_classifier.is_original(arrays):
         arrays = original_classifier.convert(arrays, classifier.settings,
                                              classifier.n_classes, path)
     _load(classifier, arrays, path)
 
 
-def read_npz(path):
-    """All arrays of an .npz file, by key."""
+def read_weights(path):
+    """All arrays of a file of weights, by key."""
     try:
-        with open(path, 'rb') as file, numpy.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        return archives.read(path, kinds=archives.NUMBERS + archives.TEXT)  # the authors' have both
     except FileNotFoundError:
         sources = ', '.join(f'{name} from {source}' for name, source in WEIGHTS.items())
         raise InputError(f'{path}: there is no such weights file; correct its path, or get '
                          f"one of InceptionV3's (a .ckpt has to be converted): {sources}.")
-    except BROKEN as error:
-        raise InputError(f'{path}: is not a complete .npz file ({error}); copy it again.')
 
 
 def _load(link, arrays, path):
@@ -92,16 +83,26 @@ def check(link, arrays, path):
     """Raises an error that lists every missing, unexpected, misshapen and non-finite key."""
     expected = serializers.DictionarySerializer()
     expected.save(link)
-    expected = {key: array.shape for key, array in expected.target.items()}
-    misshapen = [f'{key} {arrays[key].shape} for {shape}' for key, shape in expected.items()
-                 if key in arrays and arrays[key].shape != shape]
-    infinite = [key for key, array in arrays.items()
-                if array.dtype.kind == 'f' and not numpy.isfinite(array).all()]
+    expected = expected.target
+    common = expected.keys() & arrays.keys()
+    misshapen = [f'{key} {arrays[key].shape} for {expected[key].shape}' for key in common
+                 if arrays[key].shape != expected[key].shape]
+    of_other_kind = {key for key in common if expected[key].dtype.kind != arrays[key].dtype.kind}
+    infinite = [key for key in common - of_other_kind
+                if not _is_finite(arrays[key], expected[key].dtype)]
     problems = [(name, sorted(keys)) for name, keys in (
         ('missing', expected.keys() - arrays.keys()),
-        ('unexpected', arrays.keys() - expected.keys()),
-        ('misshapen', misshapen), ('not finite', infinite)) if keys]
+        ('unexpected', arrays.keys() - expected.keys()), ('misshapen', misshapen),
+        ('of another kind', of_other_kind), ('not finite', infinite)) if keys]
     if problems:
         lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys)}' for name, keys in problems)
         raise InputError(f'{path}: the weights are not those of {type(link).__name__} ({lists}); '
                          'use the architecture they were made with.')
+
+
+def _is_finite(array, dtype):
+    """Whether all values of an array are finite in the type they are loaded into."""
+    if numpy.dtype(dtype).kind != 'f':
+        return True
+    with numpy.errstate(over='ignore', invalid='ignore'):
+        return bool(numpy.isfinite(array.astype(dtype)).all())

@@ -12,11 +12,12 @@ from chainer import serializers
 import numpy
 import yaml
 
+from finetune import archives
 from finetune.config import differences, dump, restore_config
 from finetune.data.file_lists import FileLists
 from finetune.errors import InputError
 from finetune.files import atomic, locked
-from finetune.models.pretrained import BROKEN
+from finetune.runs import snapshot
 from finetune.runs.examples import Examples
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
 from finetune.schema import parse
@@ -24,6 +25,7 @@ from finetune.settings import Config, WITHOUT_EFFECT
 
 
 NEW, BEGUN, FINISHED, REPORTED = 'new', 'begun', 'finished', 'reported'
+COPY_AGAIN = 'copy the folder of the run again'
 
 
 class RunFolder:
@@ -174,18 +176,8 @@ class RunFolder:
     def load_newest_snapshot(self, trainer: chainer.training.Trainer) -> None:
         """Resumes the trainer from the newest snapshot, if there is one."""
         snapshots = self._snapshots()
-        if not snapshots:
-            return
-        newest = snapshots[max(snapshots)]
-        try:
-            with open(newest, 'rb') as file:
-                serializers.load_npz(file, trainer)
-        except BROKEN as error:
-            raise InputError(f'{newest}: is not a complete snapshot ({error}); move it away to '
-                             'start the run again.')
-        if any('main/accuracy' in entry for entry in trainer.get_extension('LogReport').log):
-            raise InputError(f'{newest}: is of version 0.1; finish the run with that version, or '
-                             'move the snapshot away to start the run again.')
+        if snapshots:
+            snapshot.load(snapshots[max(snapshots)], trainer)
 
     def read_log(self) -> list[dict]:
         """Entries of the log, one per epoch; names of version 0.1 are converted."""
@@ -195,16 +187,15 @@ class RunFolder:
 
     def save_model(self, model: Union[chainer.Link, dict]) -> None:
         """Saves the final weights: a link, or arrays by name."""
-        with atomic(self.model) as path:
-            if isinstance(model, chainer.Link):
-                serializers.save_npz(path, model)
-            else:
-                numpy.savez(path, **model)
+        if isinstance(model, chainer.Link):
+            target = serializers.DictionarySerializer()
+            target.save(model)
+            model = target.target
+        archives.write(self.model, model)
 
     def write_names(self, lists: FileLists, examples: Examples) -> None:
         """Saves what a prediction needs of the data set: names, and pictures of the classes."""
-        with atomic(self._examples) as path:
-            numpy.savez_compressed(path, **examples._asdict())
+        archives.write(self._examples, examples._asdict())
         names = {'classes': lists.class_names, 'parts': lists.part_names}
         _write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
 
@@ -217,19 +208,17 @@ class RunFolder:
             return FileLists(list(map(str, names['classes'])), list(map(str, names['parts'])),
                              [], [])
         except (KeyError, TypeError):
-            raise InputError(f'{self._names}: has no lists of classes and parts; copy the folder '
-                             'of the run again.')
+            raise InputError(f'{self._names}: has no lists of classes and parts; {COPY_AGAIN}.')
 
     def read_examples(self) -> Optional[Examples]:
         """Pictures of the classes; ``None`` if there are none."""
-        try:
-            with open(self._examples, 'rb') as file, numpy.load(file, allow_pickle=False) as arrays:
-                return Examples(**arrays)
-        except FileNotFoundError:
+        if not self._examples.exists():
             return None
-        except BROKEN as error:
-            raise InputError(f'{self._examples}: is not a complete file ({error}); copy the '
-                             'folder of the run again.')
+        arrays = archives.read(self._examples, 'file of examples', COPY_AGAIN)
+        if arrays.keys() != set(Examples._fields):
+            raise InputError(f'{self._examples}: has other arrays than examples of classes; '
+                             f'{COPY_AGAIN}.')
+        return Examples(**arrays)
 
     def write_results(self, evaluation: dict, predictions: Predictions, image_ids: list[str],
                       class_names: list[str]) -> None:

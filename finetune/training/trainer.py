@@ -7,6 +7,7 @@ from finetune.data.loading import iterate
 from finetune.runs.predictions import iterate_test_images
 from finetune.training.extensions import (
     Evaluator, show_progress, Steps, stop_on_non_number)
+from finetune.training.plots import plots
 from finetune.training.updater import AccumulatingUpdater
 
 # Functions of the section ``training``.
@@ -15,15 +16,6 @@ OPTIMIZERS = {
         settings.learning_rate, settings.rmsprop_alpha, settings.epsilon),
     'adam': lambda settings: chainer.optimizers.Adam(settings.learning_rate, eps=settings.epsilon),
     'sgd': lambda settings: chainer.optimizers.MomentumSGD(settings.learning_rate, momentum=.9)}
-
-PLOTS = {
-    'accuracy': ['main/accuracy/both', *(f'validation/main/accuracy/{stream}'
-                                         for stream in ('both', 'global', 'parts'))],
-    'loss': ['main/loss', 'validation/main/loss'],
-    'log_likelihood': ['main/log_likelihood'],
-    'weight_entropy': ['main/weight_entropy'],
-    'learning_rate': ['lr'],
-}
 
 
 def build_updater(model, config, lists, device):
@@ -62,8 +54,6 @@ def build_trainer(model, config, lists, device, folder):
     trainer.extend(extensions.LogReport(filename=folder.LOG))
     show_progress(trainer)
     trainer.extend(stop_on_non_number)
-    for name, values in PLOTS.items():
-        trainer.extend(extensions.PlotReport(
-            values, 'epoch', filename=folder.picture(name).name))
+    trainer.extend(plots(folder))
     trainer.extend(extensions.snapshot(filename=folder.SNAPSHOT, n_retains=1))
     return trainer

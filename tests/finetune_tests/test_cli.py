@@ -19,7 +19,8 @@ from finetune.data import file_lists
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
-from finetune.training import joint
+from finetune.training import joint, plots
+from finetune.training.extensions import Evaluator
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -111,13 +112,27 @@ def test_robustness_has_other_test_images(finished_gap, monkeypatch):
     assert asked == [*(('ordered', hide) for hide in (.25, .5, .75, 1.)), ('shuffled_once', 0)]
 
 
-def test_plots_show_means_over_epochs(finished_run):
-    log = json.loads((finished_run / 'log').read_text())
-    snapshot, = finished_run.glob('snapshot_*')
-    with numpy.load(snapshot) as arrays:
-        plotted = json.loads(str(arrays['extensions/PlotReport_1/_plot_loss.png']))
-    for name in ('main/loss', 'validation/main/loss'):
-        assert plotted[name] == [[entry['epoch'], entry[name]] for entry in log]
+def test_plots_show_the_log_of_a_resumed_run_too(write_config, monkeypatch):
+    drawn, evaluated = {}, []
+    draw, evaluate = plots.draw, Evaluator.evaluate
+
+    def evaluate_twice(self):
+        evaluated.append(self)
+        if len(evaluated) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self)
+
+    monkeypatch.setattr(plots, 'draw', lambda curves, title: drawn.update({title: curves}) or draw(
+        curves, title))
+    monkeypatch.setattr(Evaluator, 'evaluate', evaluate_twice)
+    config = write_config(training={'epochs': 4})
+    assert run('train', config) == 130 and run('train', config) == 0
+    log = json.loads(Path('results/config/seed0/log').read_text())
+    assert len(log) == 4
+    for title, lines in plots.PLOTS.items():
+        assert drawn[title.replace('_', ' ')] == {
+            label: ((1, 2, 3, 4), tuple(entry[name] for entry in log))
+            for label, name in lines.items()}
 
 
 def files(folder):
@@ -318,7 +333,7 @@ def test_no_space_left(write_config, capsys, monkeypatch):
 
     config = write_config(training={'epochs': 1})
     with monkeypatch.context() as patch:
-        patch.setattr('chainer.serializers.save_npz', full)
+        patch.setattr('numpy.savez', full)
         assert 'No space left' in fails(capsys, 'train', config)
     assert run('train', config) == 0
 

@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 import yaml
 
-from finetune import cli
+from finetune import archives, cli
 from finetune.catalogue import ARCHITECTURES
 from finetune.config import read_config
 from finetune.conventional import features, pipeline
@@ -376,8 +376,8 @@ def test_joint_run_reads_its_data_set_once(write_config, n_reads):
 
 def test_memory_does_not_grow_with_the_data_set(separate, monkeypatch):
     """No more than a file's images are held while features are extracted."""
-    held, save = [], features._save
-    monkeypatch.setattr(features, '_save', lambda path, arrays: (
+    held, save = [], archives.write
+    monkeypatch.setattr(archives, 'write', lambda path, arrays: (
         held.append(len(arrays.get('x', []))), save(path, arrays)))
     shutil.rmtree(folder_of_features())
     store = open_pipeline(separate).store

@@ -14,7 +14,7 @@ import yaml
 
 import chainer
 from conftest import settings
-from finetune import cli
+from finetune import archives, cli
 from finetune.cs_parts import detection, detector
 from finetune.data import cropping, data_sets, transforms
 from finetune.runs.folder import RunFolder
@@ -154,7 +154,7 @@ def test_an_interrupted_search_is_resumed(n_files, found, monkeypatch):
         return atomic(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(detection, 'atomic', interrupted)
+        patch.setattr(archives, 'atomic', interrupted)
         assert cli.main(['train', 'cs.yml', '--seed', '1']) == 130
     assert not (boxes / 'parts/part_locs.txt').exists()
     assert cli.main(['train', 'cs.yml', '--seed', '1']) == 0

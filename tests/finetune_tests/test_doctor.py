@@ -74,7 +74,7 @@ def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_p
     ((10, 10, 200, 200), 0, '1 parts, 100 % of them visible'),
     ((10, 10, 440, 200), 0,
      '1 images have visible parts that reach outside, the first is image u0'),
-    ((10, 10, 5, 5), 2, '1 images have parts whose crops are empty or wholly outside'),
+    ((10, 10, 5, 5), 0, '1 parts, 100 % of them visible'),      # a pixel, not none
     ((900, 10, 50, 50), 2, '1 images have parts whose crops are empty or wholly outside'),
 ])
 def test_boxes(box, code, finding, drawn_birds, tmp_path, write_config, capsys):

@@ -1,6 +1,8 @@
 """The folder of a run: its states, what it refuses, and files that are whole or not there."""
+import io
 import json
 from pathlib import Path
+import pickle
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import numpy
 import pytest
 import yaml
 
+from finetune import cli
 from finetune.config import read_config
 from finetune.data import data_sets
 from finetune.errors import InputError
@@ -131,15 +134,94 @@ def test_file_has_its_name_only_when_it_is_whole(tmp_path):
 
 
 def test_weights_that_cannot_be_saved_leave_nothing(tmp_path, monkeypatch):
-    def half(path, link):
+    def half(path, **arrays):
         path.write_bytes(b'half')
         raise OSError(28, 'No space left on device')
 
     folder = RunFolder(tmp_path)
-    monkeypatch.setattr('chainer.serializers.save_npz', half)
+    monkeypatch.setattr('numpy.savez', half)
     with pytest.raises(OSError):
         folder.save_model(SmallCNN())
     assert not folder.is_finished and list(tmp_path.iterdir()) == []
+
+
+class Evil:
+    """An object whose unpickling leaves a trace."""
+
+    def __reduce__(self):
+        return Path.touch, (Path('pwned'),)
+
+
+def evil(kind, arrays):
+    """Bytes of a file that runs code when it is unpickled."""
+    if kind == 'pickle':
+        return pickle.dumps(Evil())
+    file = io.BytesIO()
+    if kind == 'array':
+        numpy.save(file, numpy.array([Evil()], object), allow_pickle=True)
+    else:
+        name = 'updater/iteration' if kind == 'member' else kind
+        numpy.savez(file, **{**arrays, name: numpy.array([Evil()], object)})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize('kind', ['pickle', 'array', 'member', 'another'])
+@pytest.mark.parametrize('name', ['snapshot_iter_9', 'model.npz', 'examples.npz'])
+def test_code_in_files_does_not_run(name, kind, finished_run, copy_of, write_config, capsys):
+    folder = copy_of(finished_run)
+    write_config(data={'root': RunFolder(folder).read_config().data.root})
+    with numpy.load(next(folder.glob('snapshot_*')) if 'snapshot' in name else folder / name) as a:
+        content = evil(kind, dict(a))
+    if name.startswith('snapshot'):
+        (folder / 'model.npz').unlink()
+    (folder / name).write_bytes(content)
+    picture = next(Path('birds').rglob('*.png'))
+    commands = (['train', 'config.yml'] if name.startswith('snapshot') else
+                ['predict', str(folder), str(picture), '--pictures', 'out'])
+    assert cli.main(commands) == 2
+    assert f'{name}: is not a complete' in capsys.readouterr().err.splitlines()[-1]
+    assert not Path('pwned').exists()
+    pickle.loads(pickle.dumps(Evil()))
+    assert Path('pwned').exists()           # it would have
+
+
+def changed(name, change):
+    return lambda arrays: arrays.update({name: change(arrays[name])})
+
+
+WRONG_SNAPSHOTS = {
+    'spread': changed('updater/model:main/part_head/W', lambda array: array[:1, :1]),
+    'not finite': changed('updater/model:main/part_head/b', lambda array: array * numpy.nan),
+    'of a moment': changed('updater/optimizer:main/part_head/W/ms', lambda array: array[:1]),
+    'missing': lambda arrays: arrays.pop('updater/iteration'),
+    'complex': changed('updater/model:main/part_head/b', lambda array: array * 1j),
+    'a log of text': changed('extensions/LogReport/_log', lambda array: numpy.array('{[')),
+}
+
+
+@pytest.mark.parametrize('kind', WRONG_SNAPSHOTS)
+def test_wrong_snapshot_is_refused(kind, finished_run, copy_of, write_config, capsys):
+    folder = copy_of(finished_run)
+    write_config(data={'root': RunFolder(folder).read_config().data.root})
+    (folder / 'model.npz').unlink()
+    snapshot, = folder.glob('snapshot_*')
+    with numpy.load(snapshot) as arrays:
+        arrays = dict(arrays)
+    WRONG_SNAPSHOTS[kind](arrays)
+    with open(snapshot, 'wb') as file:
+        numpy.savez(file, **arrays)
+    assert cli.main(['train', 'config.yml']) == 2
+    error = capsys.readouterr().err
+    assert f'{snapshot}: is not a complete snapshot' in error and error.count('\n') == 1
+    assert not (folder / 'model.npz').exists()
+
+
+def test_equal_weights_are_equal_bytes(tmp_path):
+    arrays = {name: numpy.arange(3.) for name in 'cab'}
+    for name in ('one', 'other'):
+        RunFolder(tmp_path).save_model(dict(sorted(arrays.items(), reverse=name == 'other')))
+        (tmp_path / 'model.npz').rename(tmp_path / name)
+    assert (tmp_path / 'one').read_bytes() == (tmp_path / 'other').read_bytes()
 
 
 HOLD = """import sys

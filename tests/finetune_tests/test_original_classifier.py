@@ -146,7 +146,7 @@ def conv_maps(cnn):
     arrays = small_arrays('no')
     model = PartClassifier(settings_for(arrays), CLASSES, P, 'centre')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretrained, 'read_npz', lambda path: whole(cnn, arrays))
+        patch.setattr(pretrained, 'read_weights', lambda path: whole(cnn, arrays))
         pretrained.load_classifier(model, 'clf.npz')
     random = numpy.random.RandomState(0)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
@@ -166,7 +166,7 @@ def test_scores_are_those_of_the_authors_formulas(case, conv_maps, monkeypatch):
     options = CASES[case]
     small = small_arrays(**options)
     monkeypatch.setattr('finetune.models.inception_v3.OriginalInceptionV3', GivenMap)
-    monkeypatch.setattr(pretrained, 'read_npz', lambda path: small)
+    monkeypatch.setattr(pretrained, 'read_weights', lambda path: small)
     monkeypatch.setattr(original_classifier, 'is_original', lambda arrays: True)
     model = PartClassifier(settings_for(small), CLASSES, P, 'centre')
     pretrained.load_classifier(model, 'clf.npz')

@@ -223,7 +223,7 @@ def classifier_at_hand(monkeypatch, tmp_path):
     arrays.update({'model/fc/b': mean, 'mask_features': True, 'separate_model/fc/b': mean,
                    'separate_model/fc/W': numpy.zeros((2, 24))})
     arrays = {name: numpy.asarray(array) for name, array in arrays.items()}
-    monkeypatch.setattr(pretrained, 'read_npz', lambda path: arrays)
+    monkeypatch.setattr(pretrained, 'read_weights', lambda path: arrays)
 
 
 def test_page_of_variables_is_up_to_date(classifier_at_hand):

@@ -1,0 +1,59 @@
+"""Learning curves, drawn from the log."""
+from chainer.training import extension
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from finetune.files import atomic
+
+# Name of a picture: entries of the log by what they are called in it.
+PLOTS = {
+    'accuracy': {'training': 'main/accuracy/both', 'test': 'validation/main/accuracy/both',
+                 'test, whole image alone': 'validation/main/accuracy/global',
+                 'test, parts alone': 'validation/main/accuracy/parts'},
+    'loss': {'training': 'main/loss', 'test': 'validation/main/loss'},
+    'log_likelihood': {'of a training batch': 'main/log_likelihood'},
+    'weight_entropy': {'of the mixture': 'main/weight_entropy'},
+    'learning_rate': {'learning rate': 'lr'},
+}
+
+
+def plots(folder):
+    """Extension that draws the log's entries after every epoch.
+
+    In place of Chainer's ``PlotReport``, whose own means are those of another number of updates
+    after a run is resumed.
+
+    Args:
+        folder (finetune.runs.folder.RunFolder): Where to put the pictures.
+
+    """
+    @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
+    def draw_plots(trainer):
+        log = trainer.get_extension('LogReport').log
+        for name, lines in PLOTS.items():
+            curves = curves_of(log, lines)
+            if curves:
+                with atomic(folder.picture(name)) as path:
+                    draw(curves, name.replace('_', ' ')).savefig(path)
+    return draw_plots
+
+
+def curves_of(log, lines):
+    """Epochs and values of the lines that the log has, by their names in the legend."""
+    points = {label: [(entry['epoch'], entry[name]) for entry in log if name in entry]
+              for label, name in lines.items()}
+    return {label: tuple(zip(*values)) for label, values in points.items() if values}
+
+
+def draw(curves, title):
+    """Draws curves over epochs; returns a :class:`matplotlib.figure.Figure`."""
+    figure = Figure(figsize=(6, 4), layout='constrained')
+    axis = figure.add_subplot()
+    for label, (epochs, values) in curves.items():
+        axis.plot(epochs, values, marker='.', label=label)
+    axis.set(xlabel='epoch', title=title)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(color='0.9')
+    if len(curves) > 1:
+        axis.legend()
+    return figure
