@@ -52,7 +52,11 @@ def restore_config(path):
     config = Config()
     config.training.epsilon, config.training.rmsprop_alpha = 1e-8, .99      # Chainer's
     config.model.scaling = config.model.pca_whiten = False
-    in_file = fill(config, read_yaml(path), str(path))
+    tree = read_yaml(path)
+    if not tree:
+        raise InputError(f'{path}: has no settings; copy the folder of the run again, or move it '
+                         'away to run it again.')
+    in_file = fill(config, tree, str(path))
     is_newer = {'training.lr_target', 'model.pca_whiten'} & set(in_file)
     if config.data.order == 'shuffled' and not is_newer:
         config.data.order = 'shuffled_once'

@@ -93,7 +93,7 @@ class Queue:
         self.seconds = {}           # name of an experiment: times of its finished runs
         self.n_done = 0
         for job in done:
-            log = job.folder.read_log()
+            log = _log(job)
             if log:
                 self.seconds.setdefault(job.name, []).append(log[-1]['elapsed_time'])
 
@@ -171,8 +171,16 @@ class Queue:
 
 def _progress(job):
     """Progress of a running job according to its log."""
-    log = job.folder.read_log()
+    log = _log(job)
     return f'epoch {log[-1]["epoch"]} of {job.n_epochs}' if log else 'working'
+
+
+def _log(job):
+    """Entries of a job's log; none if it is damaged, as the job will write it anew."""
+    try:
+        return job.folder.read_log()
+    except InputError:
+        return []
 
 
 def _last_line(path):

@@ -1,6 +1,5 @@
 """The folder of a run: its place, the names of its files, its state, what is read and written."""
 import contextlib
-import json
 from pathlib import Path
 import platform
 import re
@@ -17,15 +16,13 @@ from finetune.config import differences, dump, restore_config
 from finetune.data.file_lists import FileLists
 from finetune.errors import InputError
 from finetune.files import atomic, locked
-from finetune.runs import snapshot
+from finetune.runs import records, snapshot
 from finetune.runs.examples import Examples
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
-from finetune.schema import parse
 from finetune.settings import Config, WITHOUT_EFFECT
 
 
 NEW, BEGUN, FINISHED, REPORTED = 'new', 'begun', 'finished', 'reported'
-COPY_AGAIN = 'copy the folder of the run again'
 
 
 class RunFolder:
@@ -180,10 +177,8 @@ class RunFolder:
             snapshot.load(snapshots[max(snapshots)], trainer)
 
     def read_log(self) -> list[dict]:
-        """Entries of the log, one per epoch; names of version 0.1 are converted."""
-        path = self.path / self.LOG
-        entries = json.loads(path.read_text()) if path.exists() else []
-        return [{_name_in_log(name): value for name, value in entry.items()} for entry in entries]
+        """Entries of the log, one per epoch; none for the conventional pipeline."""
+        return records.read_log(self.path / self.LOG)
 
     def save_model(self, model: Union[chainer.Link, dict]) -> None:
         """Saves the final weights: a link, or arrays by name."""
@@ -203,21 +198,16 @@ class RunFolder:
         """Names of classes and parts, without images; ``None``: 0.2 or older did not save them."""
         if not self._names.exists():
             return None
-        names = parse(self._names.read_text(encoding='utf-8'), str(self._names))
-        try:
-            return FileLists(list(map(str, names['classes'])), list(map(str, names['parts'])),
-                             [], [])
-        except (KeyError, TypeError):
-            raise InputError(f'{self._names}: has no lists of classes and parts; {COPY_AGAIN}.')
+        return FileLists(*records.read_names(self._names), [], [])
 
     def read_examples(self) -> Optional[Examples]:
         """Pictures of the classes; ``None`` if there are none."""
         if not self._examples.exists():
             return None
-        arrays = archives.read(self._examples, 'file of examples', COPY_AGAIN)
+        arrays = archives.read(self._examples, 'file of examples', records.COPY_AGAIN)
         if arrays.keys() != set(Examples._fields):
             raise InputError(f'{self._examples}: has other arrays than examples of classes; '
-                             f'{COPY_AGAIN}.')
+                             f'{records.COPY_AGAIN}.')
         return Examples(**arrays)
 
     def write_results(self, evaluation: dict, predictions: Predictions, image_ids: list[str],
@@ -229,21 +219,11 @@ class RunFolder:
 
     def read_evaluation(self) -> dict:
         """Accuracies by stream and other numbers of the evaluation."""
-        evaluation = yaml.safe_load(self._evaluation.read_text())
-        if not isinstance(evaluation.get('accuracy'), dict):
-            raise InputError(f'{self}: was evaluated by version 0.1; evaluate it again by '
-                             f'python -m finetune evaluate {self}')
-        return evaluation
+        return records.read_evaluation(self._evaluation)
 
     def read_predictions(self) -> dict[str, numpy.ndarray]:
         """Columns of the table of predictions."""
         return read_predictions(self._predictions)
-
-
-def _name_in_log(name: str) -> str:
-    """``accuracy`` and ``accuracy_parts`` of version 0.1 as ``accuracy/both``, ``.../parts``."""
-    return re.sub(r'accuracy(?:_(global|parts))?$', lambda match: f'accuracy/{match[1] or "both"}',
-                  name)
 
 
 def _write_text(path: Path, text: str) -> None:

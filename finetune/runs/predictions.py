@@ -10,6 +10,7 @@ import numpy
 
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.loading import iterate
+from finetune.errors import InputError
 
 
 class Predictions(NamedTuple):
@@ -78,8 +79,23 @@ def write_predictions(path, predictions: Predictions, image_ids: Iterable[str],
 
 
 def read_predictions(path) -> dict[str, numpy.ndarray]:
-    """Reads such a file by column: names of classes (n,), and ``n_visible`` (n,), int."""
-    with open(path, newline='', encoding='utf-8') as file:
-        rows = list(csv.DictReader(file))
-    columns = {name: numpy.array([row[name] for row in rows]) for name in rows[0]}
-    return {**columns, 'n_visible': columns['n_visible'].astype(int)}
+    """Reads such a file by column: names of classes (n,), and ``n_visible`` (n,), int.
+
+    Raises:
+        finetune.errors.InputError: If it is damaged.
+
+    """
+    try:
+        with open(path, newline='', encoding='utf-8') as file:
+            header, *rows = csv.reader(file, strict=True)
+        if set(map(len, rows)) != {len(header)}:
+            raise ValueError('lines of different lengths')
+        columns = {name: numpy.array(column) for name, column in zip(header, zip(*rows))}
+        n_visible = columns['n_visible'].astype(int)
+        columns['label'], columns['both']       # raises an error if it is missing
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise InputError(f'{path}: is not a complete table of predictions ({error}); evaluate the '
+                         f'run again by python -m finetune evaluate {path.parent}')
+    return {**columns, 'n_visible': n_visible}

@@ -93,7 +93,8 @@ def test_names_in_the_log_of_version_0_1(tmp_path):
     assert folder.read_log() == []
     names = {'main/accuracy': 'main/accuracy/both',
              'validation/main/accuracy_parts': 'validation/main/accuracy/parts',
-             'main/accuracy/global': 'main/accuracy/global', 'main/loss': 'main/loss'}
+             'main/accuracy/global': 'main/accuracy/global', 'main/loss': 'main/loss',
+             'epoch': 'epoch', 'elapsed_time': 'elapsed_time'}
     (tmp_path / 'log').write_text(json.dumps([dict.fromkeys(names, 1)]))
     assert folder.read_log() == [dict.fromkeys(names.values(), 1)]
 
@@ -278,3 +279,40 @@ def test_snapshot_of_version_0_1_is_not_resumed(finished_run, tmp_path, write_co
     with pytest.raises(InputError, match='snapshot_iter_4: is of version 0.1; finish'):
         folder.load_newest_snapshot(trainer)
     trainer.updater.finalize()
+
+
+def damages(content, n, random):
+    """Ways in which a file may be damaged: emptied, cut, bytes changed, something else."""
+    yield from (b'', b'\0' * 1000, b'<html>not found</html>', content[:len(content) // 2])
+    for _ in range(n):
+        changed = bytearray(content)
+        for _ in range(random.randint(1, 20)):
+            changed[random.randint(len(changed))] = random.randint(256)
+        yield bytes(changed[:random.randint(1, len(changed) + 1)])
+
+
+READERS = {'log': RunFolder.read_log, 'evaluation.yml': RunFolder.read_evaluation,
+           'predictions.csv': RunFolder.read_predictions, 'config.yml': RunFolder.read_config,
+           'names.yml': RunFolder.read_names, 'examples.npz': RunFolder.read_examples}
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_damaged_files_are_told_or_harmless(name, finished_run, copy_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, n_told = copy_of(finished_run), 0
+    for content in damages((folder / name).read_bytes(), 60, numpy.random.RandomState(0)):
+        (folder / name).write_bytes(content)
+        try:
+            READERS[name](RunFolder(folder))
+        except InputError as error:
+            assert str(folder / name) in str(error) or 'version 0.1' in str(error)
+            n_told += 1
+    assert n_told > 30
+
+
+def test_suite_goes_on_from_a_damaged_log(finished_run, copy_of, write_config, capsys):
+    folder = copy_of(finished_run)
+    config = write_config(data={'root': RunFolder(folder).read_config().data.root})
+    (folder / 'log').write_text('[{')
+    assert cli.main(['train', config, '--seeds', '1']) == 0
+    assert '1 of them finished already' in capsys.readouterr().out

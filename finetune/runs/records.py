@@ -1,0 +1,101 @@
+"""The log, the evaluation and the names of a run, which are checked when they are read."""
+import json
+import math
+import re
+
+import yaml
+
+from finetune.errors import InputError
+
+COPY_AGAIN = 'copy the folder of the run again'
+
+
+def read_log(path):
+    """Entries of a log, one per epoch; names of version 0.1 are converted.
+
+    Raises:
+        finetune.errors.InputError: If it is damaged.
+
+    """
+    if not path.exists():       # of a run that has just begun, or the conventional pipeline
+        return []
+    entries = _read(path, json.loads, _is_log, 'log', 'remove it, or the folder to run again')
+    return [{_name_in_log(name): value for name, value in entry.items()} for entry in entries]
+
+
+def read_evaluation(path):
+    """Accuracies by stream and other numbers.
+
+    Raises:
+        finetune.errors.InputError: If the file is missing or damaged, or of version 0.1.
+
+    """
+    again = f'evaluate the run again by python -m finetune evaluate {path.parent}'
+    evaluation = _read(path, yaml.safe_load, lambda tree: isinstance(tree, dict), 'evaluation',
+                       again)
+    if isinstance(evaluation.get('accuracy'), float):
+        raise InputError(f'{path.parent}: was evaluated by version 0.1; {again}')
+    if not _is_evaluation(evaluation):
+        raise InputError(f'{path}: lacks numbers of an evaluation; {again}')
+    return evaluation
+
+
+def read_names(path):
+    """Names of classes and of parts, two lists.
+
+    Raises:
+        finetune.errors.InputError: If the file is damaged.
+
+    """
+    names = _read(path, yaml.safe_load, _are_names, 'list of names', f'{COPY_AGAIN}.')
+    return names['classes'], names['parts']
+
+
+def _read(path, parse, is_valid, what, to_do):
+    try:
+        value = parse(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise InputError(f'{path}: there is no such file; {to_do}')
+    except Exception as error:      # PyYAML raises whatever Python's conversions do
+        reason = ' '.join(str(error).split())
+        raise InputError(f'{path}: is not a complete {what} ({reason}); {to_do}')
+    if not is_valid(value):
+        raise InputError(f'{path}: is not a complete {what}; {to_do}')
+    return value
+
+
+def _are_names(tree):
+    return isinstance(tree, dict) and all(
+        isinstance(tree.get(key), list) and all(isinstance(name, str) for name in tree[key])
+        for key in ('classes', 'parts'))
+
+
+def _is_log(entries):
+    return isinstance(entries, list) and all(
+        isinstance(entry, dict) and {'epoch', 'elapsed_time'} <= entry.keys()
+        and all(map(_is_number, entry.values())) for entry in entries)
+
+
+def _is_evaluation(tree):
+    robustness = tree.get('robustness', {})
+    is_complete = not robustness or isinstance(robustness, dict) and (
+        {'hidden', 'shuffled'} <= robustness.keys() and isinstance(robustness['hidden'], dict)
+        and all(map(_are_shares, [robustness['shuffled'], *robustness['hidden'].values()])))
+    return (is_complete and _are_shares(tree.get('accuracy'))
+            and _is_number(tree.get('n_parameters', 0)))
+
+
+def _are_shares(accuracies):
+    """Whether these are accuracies by stream, in [0, 1]."""
+    return isinstance(accuracies, dict) and 'both' in accuracies and all(
+        _is_number(value) and 0 <= value <= 1 for value in accuracies.values())
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _name_in_log(name):
+    """``accuracy`` and ``accuracy_parts`` of version 0.1 as ``accuracy/both``, ``.../parts``."""
+    return re.sub(r'accuracy(?:_(global|parts))?$', lambda match: f'accuracy/{match[1] or "both"}',
+                  name)
