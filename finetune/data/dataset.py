@@ -136,9 +136,6 @@ def collate(batch, device=None):
         images one after the other, ``visible`` (N, P) and ``label`` (N,).
 
     """
-    for example in batch:
-        if isinstance(example, Exception):      # from a worker process
-            raise example
     img, parts, visible, label = zip(*batch)
     arrays = numpy.stack(img), numpy.concatenate(parts), numpy.stack(visible), numpy.stack(label)
     return chainer.dataset.to_device(device, arrays)

@@ -1,51 +1,19 @@
 """Iterators over a data set that load examples in this process or in worker processes."""
+from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
 import multiprocessing
-import warnings
+from multiprocessing import connection, sharedctypes
+import os
+import queue
+import threading
 
 import chainer
+from chainer.iterators import _statemachine
+from chainer.iterators.multiprocess_iterator import _fetch_run, _fetch_setup, _unpack
 
 from finetune.errors import InputError
 
-TIMEOUT_SECONDS = 300   # for a batch
-
-
-class _ErrorsAsExamples(chainer.dataset.DatasetMixin):
-
-    """A data set that returns its errors as examples.
-
-    Chainer's ``MultiprocessIterator`` waits forever for a worker that raised an error. Here
-    :func:`finetune.data.dataset.collate` raises it instead.
-    """
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def get_example(self, i):
-        try:
-            return self.dataset[i]
-        except Exception as error:
-            return error
-
-
-class _ParallelIterator(chainer.iterators.MultiprocessIterator):
-
-    """Chainer's iterator, which waits forever for a worker that was killed, with a time limit."""
-
-    def __next__(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter('error', self.TimeoutWarning)
-            try:
-                return super().__next__()
-            except self.TimeoutWarning:
-                self._prefetch_loop._pool.terminate()   # finalize waits for lost tasks otherwise
-                raise InputError(
-                    f'the worker processes have sent no images for {self.dataset_timeout} s; '
-                    'perhaps they ran out of memory: try a smaller training.workers, or 0.')
-
-    next = __next__
+TIMEOUT_SECONDS = 300   # for an example
 
 
 def iterate(dataset, batch_size, n_workers, order_sampler=None):
@@ -67,10 +35,120 @@ def iterate(dataset, batch_size, n_workers, order_sampler=None):
                'shuffle': False if order_sampler is None else None}
     if n_workers == 0:
         return chainer.iterators.SerialIterator(dataset, batch_size, **options)
+    return _ParallelIterator(_InWorkers(dataset, batch_size, n_workers), batch_size, **options)
+
+
+class _ParallelIterator(chainer.iterators.SerialIterator):
+
+    """Chainer's iterator, which asks for the next batch while this one is used.
+
+    In place of Chainer's ``MultiprocessIterator``, which waits for ever for a worker that died.
+    """
+
+    def __next__(self):
+        self._request()
+        batch = super().__next__()
+        self._request()
+        return batch
+
+    next = __next__
+
+    def _request(self):
+        _, indices = _statemachine.iterator_statemachine(
+            self._state, self.batch_size, self.repeat, self.order_sampler, len(self.dataset))
+        self.dataset.request([] if indices is None else indices)
+
+    def finalize(self):
+        self.dataset.close()
+
+
+class _InWorkers(chainer.dataset.DatasetMixin):
+
+    """A data set whose examples are made by worker processes and come through shared memory.
+
+    Args:
+        dataset (finetune.data.dataset.PartDataset): The data set.
+        n_ahead (int): Number of examples that are requested at a time.
+        n_workers (int): Number of processes.
+
+    """
+
+    def __init__(self, dataset, n_ahead, n_workers):
+        self._dataset, self._n_workers = dataset, n_workers
+        self._executor = None
+        self._requested = {}        # futures by index
+        self._memory = sharedctypes.RawArray('b', n_ahead * dataset.largest_example)
+        self._slots = queue.SimpleQueue()
+        for slot in range(n_ahead):
+            self._slots.put(slot)
+
+    def __len__(self):
+        return len(self._dataset)
+
+    def request(self, indices):
+        """Has examples made that will be asked for next."""
+        for index in self._requested.keys() - set(indices):     # the iterator was reset
+            self._requested.pop(index).add_done_callback(self._release)
+        for index in indices:
+            if index not in self._requested:
+                self._requested[index] = self._submit(index)
+
+    def get_example(self, i):
+        future = self._requested.pop(i)
+        try:
+            example = _unpack(future.result(TIMEOUT_SECONDS), self._memory)
+        except BrokenProcessPool:
+            raise InputError('a worker process that loads images died; perhaps it ran out of '
+                             'memory: try a smaller training.workers, or 0.')
+        except TimeoutError:
+            self._kill()
+            raise InputError(f'the worker processes have sent no image for {TIMEOUT_SECONDS} s; '
+                             'perhaps the disk is very slow: try again, or training.workers 0.')
+        self._release(future)
+        return example
+
+    def close(self):
+        """Ends the processes."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+        self._executor, self._requested = None, {}
+
+    def _submit(self, index):
+        if self._executor is None:
+            self._executor = _start(self._n_workers, self._dataset, self._memory)
+        slot = self._slots.get()
+        try:
+            future = self._executor.submit(_fetch_run, (slot, index))
+        except BrokenProcessPool as error:      # get_example tells
+            future = Future()
+            future.set_exception(error)
+        future.slot = slot
+        return future
+
+    def _release(self, future):
+        self._slots.put(future.slot)
+
+    def _kill(self):
+        for process in self._executor._processes.values():
+            process.kill()
+
+
+def _start(n_workers, dataset, memory):
     # Workers forked from a process that has threads or uses a GPU may hang. Importing finetune
     # first makes Chainer importable.
-    multiprocessing.set_start_method('forkserver', force=True)
-    multiprocessing.set_forkserver_preload(['finetune.data.dataset'])
-    return _ParallelIterator(
-        _ErrorsAsExamples(dataset), batch_size, n_processes=n_workers,
-        shared_mem=dataset.largest_example, dataset_timeout=TIMEOUT_SECONDS, **options)
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['finetune.data.dataset'])
+    return ProcessPoolExecutor(n_workers, context, _set_up,
+                               (dataset, dataset.largest_example, memory))
+
+
+def _set_up(*arguments):
+    """Begins a worker process."""
+    _fetch_setup(*arguments)        # ignores Ctrl-C, too, which ends this process's parent
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)    # no traceback if the parent was killed
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

@@ -1,7 +1,12 @@
 """Loading by other processes: the same batches, errors that arrive, nothing left behind."""
 import multiprocessing
+from multiprocessing import forkserver  # noqa: F401
 import os
 from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
 
 import chainer
 import numpy
@@ -9,7 +14,7 @@ import pytest
 
 from finetune import cli
 from finetune.data import file_lists, loading
-from finetune.data.dataset import collate, EpochOrder, PartDataset
+from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.loading import iterate
 from finetune.errors import InputError
 from finetune.settings import Data
@@ -83,7 +88,7 @@ def test_error_of_a_worker_arrives(records, tmp_path):
     broken = [record._replace(path=tmp_path / 'none.png') for record in records]
     with iterate(make_dataset(broken), 4, 2, EpochOrder(12, 0)) as iterator:
         with pytest.raises(InputError, match='none.png: there is no such image'):
-            collate(iterator.next())
+            iterator.next()
 
 
 class Dying(PartDataset):
@@ -92,12 +97,82 @@ class Dying(PartDataset):
         os._exit(9)
 
 
-def test_workers_that_die_are_not_waited_for_for_ever(records, monkeypatch):
-    monkeypatch.setattr(loading, 'TIMEOUT_SECONDS', 2)
+def test_workers_that_die_are_noticed(records):
     dataset = Dying(records, Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
-        with pytest.raises(InputError, match='sent no images for 2 s; perhaps they ran out of'):
+        with pytest.raises(InputError, match='images died; perhaps it ran out of memory'):
             iterator.next()
+    assert not multiprocessing.active_children()
+
+
+class Sleeping(PartDataset):
+
+    def get_example(self, i):
+        time.sleep(60)
+
+
+def test_workers_that_are_stuck_are_not_waited_for_for_ever(records, monkeypatch):
+    monkeypatch.setattr(loading, 'TIMEOUT_SECONDS', 2)
+    dataset = Sleeping(records, Data(), train=True, seed=0)
+    with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
+        with pytest.raises(InputError, match='sent no image for 2 s; perhaps the disk is'):
+            iterator.next()
+    assert not multiprocessing.active_children()
+
+
+def children():
+    """The worker processes, which the fork server has started."""
+    server = multiprocessing.forkserver._forkserver._forkserver_pid
+    tasks = Path(f'/proc/{server}/task/{server}/children')
+    return [int(word) for word in tasks.read_text().split()]
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+@pytest.mark.parametrize('is_idle', [False, True])
+def test_killed_worker_is_noticed(number, is_idle, records):
+    """Whether it waits for work, holding the lock of the queue, or loads images."""
+    with iterate(make_dataset(records), 6, 2, EpochOrder(12, 0)) as iterator:
+        iterator.next()
+        if is_idle:
+            time.sleep(.5)
+        os.kill(children()[0], number)
+        with pytest.raises(InputError, match='images died'):
+            for _ in range(5):
+                iterator.next()
+    time.sleep(.2)
+    assert not children()
+
+
+ENDLESS = """import sys, fve_layer
+from multiprocessing import forkserver
+from pathlib import Path
+from finetune.data.dataset import EpochOrder, PartDataset
+from finetune.data.file_lists import read_cub
+from finetune.data.loading import iterate
+from finetune.settings import Data
+if __name__ == '__main__':
+    dataset = PartDataset(read_cub(sys.argv[1]).train, Data(), train=True, seed=0)
+    iterator = iterate(dataset, 4, 2, EpochOrder(len(dataset), 0))
+    iterator.next()
+    server = forkserver._forkserver._forkserver_pid
+    print(server, Path(f'/proc/{server}/task/{server}/children').read_text(), flush=True)
+    while True:
+        iterator.next()
+"""
+
+
+def test_workers_end_with_a_killed_parent(drawn_birds, tmp_path):
+    (tmp_path / 'endless.py').write_text(ENDLESS)
+    process = subprocess.Popen([sys.executable, 'endless.py', drawn_birds], cwd=tmp_path, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    numbers = process.stdout.readline().split()
+    assert len(numbers) == 3
+    process.kill()
+    assert 'Traceback' not in process.communicate()[1]
+    deadline = time.monotonic() + 20
+    while any(Path('/proc', number).exists() for number in numbers):
+        assert time.monotonic() < deadline
+        time.sleep(.1)
 
 
 def test_missing_image_through_the_command_line(write_config, birds, capsys):
