@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 import sys
 
-from finetune import original_variables
+from finetune import interruption, original_variables
 from finetune import options as shared
 from finetune.errors import InputError
 
@@ -15,7 +15,8 @@ def main(arguments=None):
     """Runs a sub-command; returns the exit code: 0, or 2 for anything the user has to fix."""
     try:
         options = parser().parse_args(arguments)
-        return options.run(options) or 0
+        with interruption.as_exceptions():
+            return options.run(options) or 0
     except InputError as error:
         print(f'finetune: {error}', file=sys.stderr)
     except OSError as error:
@@ -24,9 +25,9 @@ def main(arguments=None):
         where = f'{error.filename}: ' if error.filename else ''
         print(f'finetune: {where}{os.strerror(error.errno)}; fix this and run the same command '
               'again (earlier results are intact).', file=sys.stderr)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print('finetune: interrupted; run the same command again to resume.', file=sys.stderr)
-        return 130
+        return interruption.exit_code(interrupt)
     return 2
 
 

@@ -1,7 +1,6 @@
 """Runs experiments with several seeds: one process per run, finished runs skipped."""
 import os
 from pathlib import Path
-import signal
 import subprocess
 import sys
 import time
@@ -111,7 +110,7 @@ class Queue:
     def stop(self):
         """Interrupts the jobs that are still running."""
         for process, _ in self.running.values():
-            process.send_signal(signal.SIGINT)
+            process.terminate()         # a shell's background jobs ignore Ctrl-C
         for process, _ in self.running.values():
             try:
                 process.wait(PATIENCE_SECONDS)

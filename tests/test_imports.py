@@ -21,7 +21,7 @@ LIBRARY = {
 }
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
-    {'errors', 'progress', 'threads', 'catalogue'},
+    {'errors', 'interruption', 'progress', 'threads', 'catalogue'},
     {'files', 'schema', 'published'},
     {'archives'},
     {'settings'},

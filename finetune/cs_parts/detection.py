@@ -49,12 +49,12 @@ def find_parts(config, source, device):
         device (chainer.backend.Device): Where to compute.
 
     """
+    lists = data_sets.load(_without_parts(config.data))     # draws the data set if it is drawn
     folder = data_sets.boxes_folder(config.data)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / '.lock', lambda: print(
             f'{folder}: waiting for another process that finds parts', flush=True)), one_thread():
         if not data_sets.has_boxes(config.data):
-            lists = data_sets.load(_without_parts(config.data))
             _Search(config, lists, folder).run(source, device)
 
 

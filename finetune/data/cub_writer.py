@@ -1,6 +1,5 @@
 """Writes a data set in CUB-200-2011's layout."""
 from dataclasses import asdict
-import os
 from pathlib import Path
 import shutil
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from PIL import Image
 import yaml
 
 from finetune.errors import InputError
+from finetune.files import locked
 from finetune.progress import progress_bar
 from finetune.schema import check, fill
 
@@ -43,14 +43,22 @@ def prepare(root, name, drawing, options, make):
     """
     fill(drawing, options, 'data.drawing')
     check(drawing, 'data.drawing')
-    origin = {'data set': name, 'version': 1, **asdict(drawing)}
-    if not _is_written(root, origin):
-        _write(root, *make(drawing), origin)
+    root, origin = Path(root).absolute(), {'data set': name, 'version': 1, **asdict(drawing)}
+    if _is_written(root, origin):
+        return
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with locked(root.with_name(f'.{root.name}.lock'), lambda: print(
+                f'{root}: waiting for another process that draws it', flush=True)):
+            if not _is_written(root, origin):
+                _write(root, *make(drawing), origin)
+    except OSError as error:
+        raise InputError(f'{root}: cannot be written ({error.strerror or error}); make room '
+                         'or set data.root to another folder.')
 
 
 def _is_written(root, origin):
     """Whether a data set is there already; it must have been made with the same options."""
-    root = Path(root)
     if not root.exists():
         return False
     try:
@@ -66,8 +74,8 @@ def _is_written(root, origin):
 
 def _write(root, class_names, part_names, images, n_images, origin):
     """Writes all files under a temporary name and renames the directory at the end."""
-    root = Path(root).absolute()
-    unfinished = root.with_name(f'.{root.name}.{os.getpid()}')
+    unfinished = root.with_name(f'.{root.name}.unfinished')
+    shutil.rmtree(unfinished, ignore_errors=True)       # of a process that was killed
     try:
         (unfinished / 'parts').mkdir(parents=True)
         classes = [f'{i:03d}.{name}' for i, name in enumerate(class_names, 1)]
@@ -77,10 +85,6 @@ def _write(root, class_names, part_names, images, n_images, origin):
             images, n_images, f'Drawing {n_images} images into {root}'))
         (unfinished / 'origin.yml').write_text(yaml.safe_dump(origin), encoding='utf-8')
         unfinished.rename(root)
-    except OSError as error:
-        if not root.exists() or not _is_written(root, origin):     # another process was faster
-            raise InputError(f'{root}: cannot be written ({error.strerror or error}); make room '
-                             'or set data.root to another folder.')
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

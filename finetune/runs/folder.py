@@ -3,6 +3,7 @@ import contextlib
 from pathlib import Path
 import platform
 import re
+import shutil
 from typing import Optional, Union
 from collections.abc import Iterator
 
@@ -139,6 +140,8 @@ class RunFolder:
         with locked(self.path / '.lock', lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
             self.check(config)
+            for left_over in self.path.glob('tmpsnapshot_*'):       # of a run that was killed
+                shutil.rmtree(left_over)
             yield
 
     def require_finished(self) -> None:

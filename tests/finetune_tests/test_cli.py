@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -138,6 +139,24 @@ def test_plots_show_the_log_of_a_resumed_run_too(write_config, monkeypatch):
 def files(folder):
     """What every file below a folder holds."""
     return {path: path.read_bytes() for path in Path(folder).rglob('*') if path.is_file()}
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_a_run_that_can_go_on(number, write_config):
+    config, folder = write_config(training={'epochs': 40, 'workers': 1}), Path(
+        'results/config/seed0')
+    process = subprocess.Popen([sys.executable, '-m', 'finetune', 'train', config], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not process.stdout.readline().startswith('epoch   2'):
+        assert process.poll() is None
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert error == 'finetune: interrupted; run the same command again to resume.\n'
+    assert list(folder.glob('snapshot_*')) and not (folder / 'model.npz').exists()
+    (folder / 'tmpsnapshot_iter_9x').mkdir()            # as a killed one leaves
+    assert run('train', config) == 0
+    assert not list(folder.glob('tmp*'))
 
 
 def test_finished_run_is_evaluated_again_and_not_repeated(write_config, capsys):

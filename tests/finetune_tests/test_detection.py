@@ -242,3 +242,16 @@ def test_one_class_has_no_parts_that_tell_it_apart(here, capsys):
     config = write_tree('cs.yml', data={**BOXES, **own}, training={'epochs': 1}, detector=DETECTOR)
     message = refused(['train', config], capsys)
     assert 'photos: has training images of one class, but parts are what tells classes' in message
+
+
+def test_drawn_data_set_is_drawn_before_its_parts_are_found(tmp_path, monkeypatch):
+    """Though the CNN is there already, trained before the data set was deleted."""
+    monkeypatch.chdir(tmp_path)
+    drawn = {'dataset': 'minibirds', 'root': 'drawn',
+             'drawing': {'n_species': 3, 'n_train': 4, 'n_test': 2, 'size': 48}}
+    write_tree('cnn.yml', data={**WHOLE['data'], **drawn}, model=WHOLE['model'],
+               training=WHOLE['training'])
+    write_tree('cs.yml', data={**BOXES, **drawn}, training={'epochs': 1}, detector=DETECTOR)
+    assert cli.main(['train', 'cnn.yml']) == 0
+    shutil.rmtree('drawn')
+    assert cli.main(['train', 'cs.yml']) == 0

@@ -199,7 +199,7 @@ def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(cub_writer, '_point_lines', interrupt)
     with pytest.raises(KeyboardInterrupt):
         drawing.prepare(tmp_path / 'birds', **SMALL)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ['.birds.lock']
 
 
 def test_no_space_left(tmp_path, monkeypatch):
@@ -208,7 +208,15 @@ def test_no_space_left(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, 'save', fail)
     with pytest.raises(InputError, match='No space left on device'):
         drawing.prepare(tmp_path / 'birds', **SMALL)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ['.birds.lock']
+
+
+def test_what_a_killed_process_has_drawn_is_removed(tmp_path):
+    (tmp_path / '.birds.unfinished/images').mkdir(parents=True)
+    (tmp_path / '.birds.unfinished/images/half.png').write_text('half')
+    drawing.prepare(tmp_path / 'birds', **SMALL)
+    assert {path.name for path in tmp_path.iterdir()} == {'birds', '.birds.lock'}
+    assert not list(tmp_path.rglob('half.png'))
 
 
 @pytest.mark.parametrize('options, problem', [
