@@ -5,7 +5,7 @@ import yaml
 
 from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.errors import InputError
-from finetune.schema import check, dotted_names, fill, fill_override, read_yaml
+from finetune.schema import check, dotted_names, fill, fill_override, read_yaml, shortened
 from finetune.settings import Config, DETECTED, GRID, WITHOUT_EFFECT
 
 MAX_TILES = 16      # of a grid, in a row or column
@@ -33,7 +33,7 @@ def read_config(path, overrides=()):
     overridden = []
     for override in overrides:
         names = fill_override(config, override)
-        overridden.append((names, f'{path}, --set {override}'))
+        overridden.append((names, f'{path}, --set {shortened(override)}'))
         if set(names) - {'training.seed', *WITHOUT_EFFECT}:
             config.expect = ''      # holds for the file's settings
     check(config, str(path))
@@ -77,13 +77,13 @@ def change(config, overrides, allowed):
 
     """
     for override in overrides:
-        names = fill_override(config, override)
+        names, where = fill_override(config, override), f'--set {shortened(override)}'
         for name in set(names) - set(allowed):
-            raise InputError(f'--set {override}: {name} belongs to the trained model; only '
+            raise InputError(f'{where}: {name} belongs to the trained model; only '
                              f'{", ".join(allowed)} can be set.')
-        check(config, f'--set {override}')
-        _check_active(config, names, f'--set {override}')
-        _check_combinations(config, f'--set {override}')
+        check(config, where)
+        _check_active(config, names, where)
+        _check_combinations(config, where)
 
 
 def _check_active(config, names, where):

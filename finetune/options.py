@@ -6,6 +6,7 @@ from finetune import original_variables
 from finetune.errors import InputError
 
 DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
+MAX_SEEDS = 10000
 MAX_IMAGES = 100        # on a sheet: matplotlib's pictures have at most 65,536 lines
 
 
@@ -29,7 +30,7 @@ def add_set(command):
 def seeds(text):
     """The list that ``--seeds`` stands for: its numbers, or 0 ... N-1."""
     numbers = [int(word) for word in text.split(',')]
-    if min(numbers) < (0 if ',' in text else 1):
+    if min(numbers) < (0 if ',' in text else 1) or ',' not in text and numbers[0] > MAX_SEEDS:
         raise argparse.ArgumentTypeError(f'{text} is neither a number of seeds nor a list of them')
     return list(dict.fromkeys(numbers)) if ',' in text else list(range(numbers[0]))
 

@@ -12,6 +12,9 @@ KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: '
          dict: 'name: value pairs', list[int]: 'a list of whole numbers'}
 
 
+MAX_DEPTH, MAX_SHOWN = 20, 100      # of brackets, and of characters in messages
+
+
 class Needs(typing.NamedTuple):
     """The condition on which a setting is read."""
 
@@ -38,7 +41,23 @@ def setting(default, comment, *, choices=None, between=None, needs=None):
 
 class _Loader(yaml.SafeLoader):
 
-    """PyYAML's safe loader, which by itself keeps the last of duplicate keys silently."""
+    """PyYAML's safe loader without what no config needs: duplicate keys, of which it keeps the last
+    silently, references, which a few lines of can fill the memory, and endless nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            self._refuse('references are not read')
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self._refuse('nested too deeply')
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _refuse(self, problem):
+        raise yaml.composer.ComposerError(None, None, problem, self.peek_event().start_mark)
 
     def construct_mapping(self, node, deep=False):
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
@@ -74,7 +93,7 @@ def parse(text, where):
     """The value of YAML text."""
     try:
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:       # ValueError: a date such as 2020-13-45
+    except Exception as error:      # of YAML, or of a conversion, as of the date 2020-13-45
         mark = getattr(error, 'problem_mark', None)
         line = f', line {mark.line + 1}' if mark else ''
         problem = getattr(error, 'problem', None) or 'not valid'
@@ -109,7 +128,8 @@ def fill(section, tree, where, prefix='', names=None):
         if key not in types:
             raise InputError(f'{where}: there is no setting {name}{_nearest(name, names)}')
         if dataclasses.is_dataclass(types[key]):
-            filled += fill(getattr(section, key), value or {}, where, f'{name}.', names)
+            filled += fill(getattr(section, key), {} if value is None else value, where,
+                           f'{name}.', names)
             continue
         filled.append(name)
         value = _converted(types[key], value, f'{where}: {name}')
@@ -123,12 +143,18 @@ def fill(section, tree, where, prefix='', names=None):
 def fill_override(config, override):
     """Sets what ``section.name=value`` says; gives the dotted names of the settings."""
     name, equals, text = override.partition('=')
+    where = f'--set {shortened(override)}'
     if not equals:
-        raise InputError(f'--set {override}: has no value; write --set section.name=value.')
-    tree = parse(text, f'--set {override}')
+        raise InputError(f'{where}: has no value; write --set section.name=value.')
+    tree = parse(text, where)
     for key in reversed(name.strip().split('.')):
         tree = {key: tree}
-    return fill(config, tree, f'--set {override}')
+    return fill(config, tree, where)
+
+
+def shortened(text):
+    """A text for messages, its end left out if it is long."""
+    return text if len(text) <= MAX_SHOWN else f'{text[:MAX_SHOWN]}...'
 
 
 def dotted_names(section):
@@ -168,7 +194,7 @@ def _converted(kind, value, where):
             return ''
     except (TypeError, ValueError, OverflowError):
         pass
-    raise InputError(f'{where} is {value!r}, but must be {KINDS[kind]}.')
+    raise InputError(f'{where} is {shortened(repr(value))}, but must be {KINDS[kind]}.')
 
 
 def check(section, where, prefix=''):
@@ -182,6 +208,7 @@ def check(section, where, prefix=''):
                              f'{", ".join(c or repr(c) for c in field.metadata["choices"])}.')
         elif field.metadata.get('between'):
             low, high = field.metadata['between']
-            if not low <= value <= high:
-                raise InputError(f'{where}: {name} is {value}, but must be between {low} and '
-                                 f'{high:g}.')
+            for number in value if isinstance(value, list) else [value]:
+                if not low <= number <= high:
+                    raise InputError(f'{where}: {name} is {shortened(str(value))}, but must be '
+                                     f'between {low} and {high:g}.')

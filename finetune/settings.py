@@ -186,7 +186,8 @@ class Training:
     learning_rate: float = setting(1e-4, 'at the beginning', between=(1e-12, 100), needs=JOINT)
     lr_factor: float = setting(.1, 'the learning rate is multiplied by this ...', between=(0, 1),
                                needs=JOINT)
-    lr_epochs: list[int] = setting([20, 40], '... after these epochs ...', needs=JOINT)
+    lr_epochs: list[int] = setting([20, 40], '... after these epochs ...', between=(1, 100000),
+                                   needs=JOINT)
     lr_target: float = setting(0., '... but not below this', between=(0, 100), needs=JOINT)
     update_size: int = setting(64, 'images per update of the weights', between=(1, 100000),
                                needs=JOINT)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from finetune.config import read_config
 from finetune.errors import InputError
 from finetune.runs.folder import REPORTED, RunFolder
+from finetune.schema import fill_override
+from finetune.settings import Config
 
 POLL_SECONDS = .2
 PATIENCE_SECONDS = 20       # for an interrupted run to end
@@ -44,15 +46,14 @@ def run_all(experiments, seeds, n_jobs=1):
     jobs, done = [], []
     for seed in seeds:
         for path, overrides in experiments:
-            overrides = tuple(override for override in overrides
-                              if not override.startswith('training.seed='))
+            _check_seed(overrides, seed)
             config = read_config(path, [*overrides, f'training.seed={seed}'])
             folder = RunFolder.of(path, seed)
             # Results of other settings are not skipped: the run itself refuses them.
             is_done = folder.state == REPORTED and not folder.differences(config)
             (done if is_done else jobs).append(Job(
-                path, overrides, str(folder.path.parent.relative_to('results')), seed, folder,
-                config.training.epochs if config.training.joint else 0))
+                path, tuple(overrides), str(folder.path.parent.relative_to('results')), seed,
+                folder, config.training.epochs if config.training.joint else 0))
     print(f'{len(done) + len(jobs)} runs, {len(done)} of them finished already; output goes '
           'to results/<config>/seed<k>.txt', flush=True)
     queue = Queue(jobs, done, n_jobs)
@@ -63,6 +64,16 @@ def run_all(experiments, seeds, n_jobs=1):
     for job, reason in queue.failures:
         print(f'Failed: {job}: {reason}; see {job.folder.printed}', file=sys.stderr)
     return 1 if queue.failures else 0
+
+
+def _check_seed(overrides, seed):
+    """Raises an error if an override sets another seed, which would win over that of the run."""
+    for override in overrides:
+        config = Config()
+        if ('training.seed' in fill_override(config, override)
+                and config.training.seed != seed):
+            raise InputError(f'--set {override}: the runs have the seeds of --seeds or --seed; '
+                             'leave the seed out.')
 
 
 def expand(configs):

@@ -29,8 +29,9 @@ class GMMLayer(MixtureLayer):
     mixture does not change. With one component, mean and variance are the (bias-corrected) running
     statistics of batch normalisation (Sect. 3.3).
 
-    A component with hardly any features in a batch keeps its mean and variance; a batch without
-    features that count does not change the mixture.
+    A component with hardly any features in a batch keeps its mean and variance. A batch without
+    features that count does not change the mixture, nor does one with a feature that counts and is
+    not finite, as loss scaling brings about; its ``log_likelihood`` is not finite either.
 
     Differs from the authors' code, whose E-step uses the parameters estimated from the last batch
     alone; on clustered features, mixtures of several components collapse to a single component.
@@ -144,11 +145,11 @@ class GMMLayer(MixtureLayer):
         """One E-step, one M-step, one step of the moving average."""
         statistics = function.maths_for(x).e_step(x, *self.mixture, mask)
         new = gmm.m_step(statistics, self.mean, self.var, self.var_floor)
-        nonempty = statistics.s0.sum() > 0
-        self.n_updates = self.xp.asarray(self.n_updates + nonempty)
-        n_updates = self.xp.maximum(self.n_updates, 1)
-        rate = nonempty * gmm.ema_rate(n_updates, self.ema_decay)
-        self._assign(*(old + rate * (a - old) for old, a in zip(self.mixture, new)))
+        learns = (statistics.s0.sum() > 0) & self.xp.isfinite(sum(a.sum() for a in new))
+        self.n_updates = self.xp.asarray(self.n_updates + learns)
+        rate = gmm.ema_rate(self.xp.maximum(self.n_updates, 1), self.ema_decay)
+        self._assign(*(self.xp.where(learns, old + rate * (a - old), old)
+                       for old, a in zip(self.mixture, new)))
         self.log_likelihood = statistics.log_likelihood
 
     def _assign(self, mean, var, weight):

@@ -2,6 +2,7 @@
 import dataclasses
 import os
 from pathlib import Path
+import time
 
 import pytest
 
@@ -307,3 +308,37 @@ def test_page_of_settings_is_what_is_declared():
     if os.environ.get('UPDATE_DOCS'):
         PAGE.write_text(settings_page(), encoding='utf-8')
     assert PAGE.read_text(encoding='utf-8') == settings_page()
+
+
+MALFORMED = ['2020-13-45', '!!int abc', '!!float abc', '!!bool x', '!!timestamp x', '0x_', '0b_',
+             '9' * 6000, '[' * 3000, '{a: ' * 3000, '&a [*a]', '!!python/object/apply:os.getcwd []',
+             '{? [a]: 1}', '"\\ud800"', '1e400', '@', '{a: &x 1, b: *x}', '- [', '!!binary x']
+
+
+@pytest.mark.parametrize('text', MALFORMED, ids=lambda text: text[:20])
+@pytest.mark.parametrize('name', ['training.epochs', 'training.lr_epochs', 'data'])
+def test_malformed_values_are_one_short_sentence(name, text, tmp_path):
+    path = tmp_path / 'config.yml'
+    path.write_text(f'{name.partition(".")[0]}: {text}')
+    started = time.monotonic()
+    for arguments in ((path,), (PROJECT / DEFAULT_CONFIG, [f'{name}={text}'])):
+        with pytest.raises(InputError) as error:
+            config.read_config(*arguments)
+        assert len(str(error.value)) < 500 and '\n' not in str(error.value)
+    assert time.monotonic() - started < 2
+
+
+def test_references_cannot_fill_the_memory(tmp_path):
+    path = tmp_path / 'config.yml'
+    lines = [f'a{i}: &a{i} [{", ".join(9 * [f"*a{i - 1}"])}]' for i in range(1, 12)]
+    path.write_text('\n'.join(['a0: &a0 [1, 1]', *lines]))
+    with pytest.raises(InputError, match='line 2: this is not YAML .references are not read'):
+        config.read_config(path)
+
+
+@pytest.mark.parametrize('value', ['[]', 'false', '0', 'text'])
+def test_section_that_is_none(value, tmp_path):
+    path = tmp_path / 'config.yml'
+    path.write_text(f'training: {value}')
+    with pytest.raises(InputError, match='training is a section'):
+        config.read_config(path)

@@ -152,6 +152,13 @@ def test_interrupted_suite_ends_its_runs_and_goes_on(number, configs):
     assert evaluations() == after_interruption and len(after_interruption) == 2
 
 
+@pytest.mark.parametrize('override', ['training.seed=5', ' training.seed=5', 'training={seed: 5}'])
+def test_seed_of_a_setting_is_refused(override, configs, capsys):
+    assert run(configs, '--seeds', 1, '--set', override) == 2
+    error = capsys.readouterr().err
+    assert 'have the seeds of --seeds or --seed' in error and error.count('\n') == 1
+
+
 @attr.slow
 def test_suite_killed_at_five_random_points_gives_the_same(configs, write_config):
     """SIGKILL for the suite and all its runs, at other points in every test."""

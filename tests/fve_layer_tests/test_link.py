@@ -166,6 +166,29 @@ def test_no_nan(case, n_components, norm_filter):
         assert (layer.var >= numpy.float32(layer.var_floor)).all()
 
 
+@pytest.mark.parametrize('norm_filter', [False, True])
+@pytest.mark.parametrize('n_components', [1, K])
+@pytest.mark.parametrize('kind', [GMMLayer, FVELayer])
+@pytest.mark.parametrize('garbage', [numpy.nan, numpy.inf, -numpy.inf, 1e25])
+@pytest.mark.filterwarnings('ignore::RuntimeWarning')
+def test_batch_that_is_not_finite_does_not_change_the_mixture(garbage, kind, n_components,
+                                                              norm_filter):
+    """One feature of one image suffices; later batches count as if it had not been."""
+    layer, other = (kind(D, n_components, seed=0, norm_filter=norm_filter) for _ in range(2))
+    first, second = batches(2)
+    for model in (layer, other):
+        model(first)
+    spoilt = second.copy()
+    spoilt[1, 2, 3] = garbage
+    layer(spoilt)
+    assert_same_state(layer, other)
+    assert abs(garbage) < numpy.inf or not numpy.isfinite(layer.log_likelihood)
+    layer(second)
+    other(second)
+    assert_same_state(layer, other)
+    assert layer.n_updates == 2 and numpy.isfinite(layer.log_likelihood)
+
+
 def test_batch_without_counting_features_changes_nothing_and_does_not_seed():
     layer = FVELayer(D, K, seed=0)
     before = state(layer)
