@@ -58,10 +58,11 @@ class GradientFVELayer(MixtureLayer):
         self.normalization = normalization
         self.add_persistent('is_seeded', False)
         shape = n_components, in_size
+        zero = chainer.initializers.Constant(0, full((), 0).dtype)
         with self.init_scope():
-            self.mean = chainer.Parameter(full(shape, 0))
-            self.raw_var = chainer.Parameter(full(shape, 0))
-            self.raw_weight = chainer.Parameter(full(n_components, 0))
+            self.mean = chainer.Parameter(zero, shape)
+            self.raw_var = chainer.Parameter(zero, shape)
+            self.raw_weight = chainer.Parameter(zero, n_components)
 
     @property
     def var(self) -> chainer.Variable:
@@ -90,6 +91,9 @@ class GradientFVELayer(MixtureLayer):
             mask = self.xp.ones(x.shape[:2], dtype=bool)
         fv = self._encode(F.cast(x, self.mean.dtype), mask)
         return F.cast(fv, x.dtype)
+
+    def _reset(self):
+        self.is_seeded = False      # Chainer has set the parameters
 
     def _assign(self, mean, var, weight):
         xp = self.xp

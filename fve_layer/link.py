@@ -83,13 +83,24 @@ class GMMLayer(MixtureLayer):
         self.ema_decay, self.init = ema_decay, init
         self.log_likelihood = None
         self._is_seeded = False
-        shape = n_components, in_size
-        self.add_persistent('mean', full(shape, 0))
-        if init == 'random':
-            self.mean[...] = numpy.random.RandomState(int(self.seed)).uniform(-1, 1, shape)
-        self.add_persistent('var', full(shape, 1))
-        self.add_persistent('weight', full(n_components, 1 / n_components))
-        self.add_persistent('n_updates', numpy.zeros((), numpy.int64))
+        for name, value in self._initial().items():
+            self.add_persistent(name, value)
+
+    def _initial(self):
+        """Arrays of a layer that has seen no batch."""
+        shape = self.n_components, self.in_size
+        mean = full(shape, 0)
+        if self.init == 'random':
+            mean[...] = numpy.random.RandomState(int(self.seed)).uniform(-1, 1, shape)
+        return {'mean': mean, 'var': full(shape, max(1, self.var_floor)),
+                'weight': full(self.n_components, 1 / self.n_components),
+                'n_updates': numpy.zeros((), numpy.int64)}
+
+    def _reset(self):
+        for name, value in self._initial().items():
+            setattr(self, name, self.device.send(value))
+        self.log_likelihood = None
+        self._is_seeded = False
 
     def serialize(self, serializer):
         super().serialize(serializer)

@@ -7,7 +7,9 @@ from fve_layer.arrays import Array
 
 
 def check_shapes(x: Array, mask: Optional[Array], in_size: int) -> None:
-    """Raises a ValueError unless x is (N, T, in_size) and the mask (N, T)."""
+    """Raises a ValueError unless x is (N, T, in_size), of floats, and the mask (N, T)."""
+    if x.dtype.kind != 'f':
+        raise ValueError('x must be an array of floats, not of {}'.format(x.dtype))
     if x.ndim != 3 or x.shape[2] != in_size:
         raise ValueError('x must have the shape (N, T, {}), not {}'.format(in_size, x.shape))
     if mask is not None and mask.shape != x.shape[:2]:

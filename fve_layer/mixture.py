@@ -26,13 +26,38 @@ class MixtureLayer(chainer.Link):
         if in_size < 1 or n_components < 1:
             raise ValueError('in_size and n_components must be at least 1, not {} and {}'.format(
                 in_size, n_components))
-        if not var_floor > 0:
-            raise ValueError('var_floor must be positive, not {}'.format(var_floor))
+        if not 0 < var_floor < numpy.inf:
+            raise ValueError('var_floor must be positive and finite, not {}'.format(var_floor))
         if seed is None:
             seed = numpy.random.randint(2 ** 31 - 1)
+        if seed != int(seed) or not 0 <= seed < 2 ** 32:
+            raise ValueError('seed must be a whole number in [0, 2 ** 32), not {}'.format(seed))
         self.in_size, self.n_components = in_size, n_components
         self.norm_filter, self.var_floor = norm_filter, var_floor
         self.add_persistent('seed', numpy.array(seed, numpy.int64))
+
+    def copy(self, mode: str = 'share') -> 'MixtureLayer':
+        """As :meth:`chainer.Link.copy`; a copy by ``'init'`` is seeded by a batch of its own."""
+        layer = super().copy(mode)
+        if mode == 'init':
+            layer._reset()
+        return layer
+
+    def serialize(self, serializer):
+        """Saves or loads the layer.
+
+        Raises:
+            ValueError: If an array that is loaded has another shape, as one of another number of
+                components has; Chainer spreads a single component over all.
+
+        """
+        if isinstance(serializer, chainer.Deserializer):
+            for name in sorted({*self._params, *self._persistent}):
+                shape, loaded = numpy.shape(getattr(self, name)), serializer(name, None)
+                if loaded is not None and numpy.shape(loaded) != shape:
+                    raise ValueError('{} has the shape {}, but must have {}'.format(
+                        name, numpy.shape(loaded), shape))
+        super().serialize(serializer)
 
     @property
     def printable_specs(self):

@@ -9,7 +9,7 @@ import numpy
 import oracles
 import pytest
 
-from fve_layer import FVELayer, GMMLayer, fisher_vector, gmm, seeding
+from fve_layer import FVELayer, GMMLayer, GradientFVELayer, fisher_vector, gmm, seeding
 
 K, D = 4, 6
 GARBAGE = [numpy.nan, numpy.inf, 1e30]
@@ -441,3 +441,60 @@ def test_gpu_step_neither_copies_to_the_host_nor_waits():
         stream.begin_capture()
         step_on_gpu(layer, x, mask)
         stream.end_capture()
+
+
+LAYERS = [FVELayer, GMMLayer, GradientFVELayer]
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+@pytest.mark.parametrize('saved', [(1, D), (K, 1), (1, 1)])
+def test_mixture_of_another_shape_is_not_loaded(saved, kind, tmp_path):
+    n_components, size = saved
+    other = kind(size, n_components, seed=0)
+    other(numpy.random.RandomState(0).randn(4, 9, size).astype('f'))
+    chainer.serializers.save_npz(tmp_path / 'other.npz', other)
+    layer = kind(D, K, seed=0)
+    layer(next(batches(1)))
+    before = state(layer)
+    with pytest.raises(ValueError, match='has the shape .* but must have'):
+        chainer.serializers.load_npz(tmp_path / 'other.npz', layer)
+    for name, value in state(layer).items():
+        numpy.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+def test_copies_by_init_are_new_layers(kind):
+    layer = kind(D, K, seed=0)
+    x = next(batches(1))
+    expected = layer(x).array
+    copy = layer.copy('init')
+    assert not copy.is_seeded and layer.is_seeded
+    numpy.testing.assert_array_equal(copy(x).array, expected)
+    repeated = layer.repeat(2)
+    assert len(repeated) == 2 and repeated[0].mean is not layer.mean
+    assert layer.copy('copy').is_seeded
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+@pytest.mark.parametrize('options, problem', [
+    ({'seed': -1}, 'seed must be'), ({'seed': 2 ** 40}, 'seed must be'),
+    ({'seed': 1.5}, 'seed must be'), ({'var_floor': numpy.inf}, 'var_floor must be'),
+    ({'var_floor': numpy.nan}, 'var_floor must be'), ({'var_floor': 0}, 'var_floor must be')])
+def test_options_that_make_no_sense(options, problem, kind):
+    with pytest.raises(ValueError, match=problem):
+        kind(D, K, **options)
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+@pytest.mark.parametrize('dtype', [int, bool, object, complex])
+def test_features_are_floats(dtype, kind):
+    layer = kind(D, K, seed=0)
+    layer(next(batches(1)))
+    with pytest.raises(ValueError, match='x must be an array of floats'):
+        layer(next(batches(1)).astype(dtype))
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+def test_no_variance_is_below_the_floor_before_the_first_batch(kind):
+    layer = kind(D, K, var_floor=2.5)
+    assert (chainer.as_array(layer.var) >= 2.5).all()
