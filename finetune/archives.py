@@ -2,7 +2,7 @@
 import numpy
 
 from finetune.errors import InputError
-from finetune.files import atomic
+from finetune.files import atomic, require_file
 
 NUMBERS, TEXT = 'fiub', 'U'      # kinds of arrays
 
@@ -22,6 +22,7 @@ def read(path, what='.npz file', to_do='copy it again', kinds=NUMBERS):
         FileNotFoundError: If there is none.
 
     """
+    require_file(path)
     try:
         with open(path, 'rb') as file, numpy.load(file, allow_pickle=False) as archive:
             if len(set(archive.files)) < len(archive.files):

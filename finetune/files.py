@@ -30,6 +30,14 @@ def atomic(path):
         raise
 
 
+def require_file(path):
+    """Raises an error for what is neither a file nor missing; a pipe would be waited for."""
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        kind = 'folder' if path.is_dir() else 'pipe or a device'
+        raise InputError(f'{path}: is a {kind}, but has to be a file; put one there.')
+
+
 def require_empty(folder, option):
     """Raises an error if a folder has files other than hidden ones; ``option`` names it."""
     folder = Path(folder)

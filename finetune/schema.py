@@ -7,6 +7,7 @@ import typing
 import yaml
 
 from finetune.errors import InputError
+from finetune.files import require_file
 
 KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
          dict: 'name: value pairs', list[int]: 'a list of whole numbers'}
@@ -76,6 +77,7 @@ def read_yaml(path):
         finetune.errors.InputError: Names the file and, if it is not YAML, the line.
 
     """
+    require_file(path)
     try:
         text = Path(path).read_text(encoding='utf-8')
     except FileNotFoundError:

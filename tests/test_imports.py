@@ -22,8 +22,8 @@ LIBRARY = {
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
     {'errors', 'interruption', 'progress', 'threads', 'catalogue'},
-    {'files', 'schema', 'published'},
-    {'archives'},
+    {'files', 'published'},
+    {'archives', 'schema'},
     {'settings'},
     {'config'},
     {'data', 'models'},

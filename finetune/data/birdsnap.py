@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy
 
 from finetune.data.file_lists import Record, split_records
-from finetune.data.tables import convert, named_rows, number
+from finetune.data.tables import convert, named_rows, number, path_inside
 from finetune.errors import InputError
 
 SPECIES_COLUMNS = ['id', 'common']
@@ -48,7 +48,7 @@ def read_birdsnap(root):
         if row['path'] in seen:
             raise InputError(f'{path}, line {line_no}: image {row["path"]} is listed twice; remove '
                              'one of the lines.')
-        seen.add(row['path'])
+        seen.add(convert(path, line_no, path_inside, row['path']))
         records.append(Record(row['path'], folder / row['path'], label_of[row['species_id']],
                               *_points(path, line_no, row, part_names)))
     unknown = sorted(test - seen)

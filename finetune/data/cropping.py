@@ -3,6 +3,8 @@ import numpy
 
 from finetune.errors import InputError
 
+FAR = 2 ** 29       # pixels; sums of two are still numbers of 32 bits
+
 # The four groups of parts, GT2. Only their names are published; which part belongs to which is our
 # choice.
 GROUPS = {
@@ -98,7 +100,7 @@ def frame_boxes(bbox, size, frame, fit):
         scale = (size.min() if fit == 'crop' else size) / frame
         offset = (size - size.min()) / 2 if fit == 'crop' else 0
         corner, extent = corner * scale + offset, numpy.maximum(extent * scale, 1)
-    corner, extent = corner.astype(numpy.int32), extent.astype(numpy.int32)
+    corner, extent = (values.clip(-FAR, FAR).astype(numpy.int32) for values in (corner, extent))
     return numpy.concatenate([corner, corner + extent], axis=1)
 
 
@@ -122,6 +124,7 @@ def point_boxes(points, visible, size, ratio=0.31):
     box_size = (ratio * size).astype(int)
     centres = numpy.where(visible[:, None], points, size / 2)
     corners = numpy.floor(centres - box_size / 2 + 0.5)
+    corners = corners.clip(-FAR, FAR)
     return numpy.concatenate([corners, corners + box_size], axis=1).astype(numpy.int32)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy
 
-from finetune.data.tables import check_id, flag, n_columns, name, number
+from finetune.data.tables import check_id, flag, n_columns, name, number, path_inside
 from finetune.data.tables import read_in_order, read_per_image, read_table, rows
 from finetune.errors import InputError
 
@@ -67,7 +67,7 @@ def read_cub(root, unused_classes=False):
 
     """
     root = Path(root)
-    images = read_table(root / 'images.txt', name)
+    images = read_table(root / 'images.txt', path_inside)
     class_names = read_table(root / 'classes.txt', name)
     part_names = read_table(root / 'parts' / 'parts.txt', name)
     classes = read_per_image(root / 'image_class_labels.txt', str, images)
@@ -110,7 +110,7 @@ def read_authors(root, image_folder=None):
     """
     root = Path(root)
     image_folder = image_folder or root / 'images'
-    images = read_table(root / 'images.txt', name)
+    images = read_table(root / 'images.txt', path_inside)
     numbers = read_in_order(root / 'labels.txt', int, images)
     in_train = read_in_order(root / 'tr_ID.txt', int, images)
     class_names = {}

@@ -1,12 +1,23 @@
 """Reads annotation files, which have one item per line; errors name the line."""
+import codecs
 import csv
 from math import isfinite
+from pathlib import PurePosixPath
 
 from finetune.errors import InputError
+from finetune.files import require_file
 
 
 def name(text):
-    """The rest of a line; only a name may have blanks in it, and only as the last column."""
+    """The rest of a line."""
+    return text
+
+
+def path_inside(text):
+    """The rest of a line, a path that does not leave the folder it is relative to."""
+    path = PurePosixPath(text)
+    if path.is_absolute() or '..' in path.parts:
+        raise ValueError(text)
     return text
 
 
@@ -18,21 +29,23 @@ def flag(text):
 
 
 def number(text):
-    """A finite number."""
+    """A finite number, in plain digits."""
     value = float(text)
-    if not isfinite(value):
+    if not isfinite(value) or '_' in text or not text.isascii():
         raise ValueError(text)
     return value
 
 
-EXPECTED = {flag: '0 or 1', number: 'a number', int: 'a whole number'}
+EXPECTED = {flag: '0 or 1', number: 'a number', int: 'a whole number',
+            path_inside: 'a path in the folder of images'}
+WITH_BLANKS = name, path_inside     # only as the last column
 
 
 def rows(path, types):
     """Yields the line number and the converted columns of every line that is not blank."""
     for line_no, line in enumerate(_read_lines(path), 1):
         columns = _decode(path, line_no, line).split(
-            maxsplit=len(types) - 1 if types[-1] is name else -1)
+            maxsplit=len(types) - 1 if types[-1] in WITH_BLANKS else -1)
         if not columns:
             continue
         if len(columns) != len(types):
@@ -106,8 +119,9 @@ def _decode(path, line_no, line):
 
 
 def _read_lines(path):
+    require_file(path)
     try:
-        return path.read_bytes().splitlines()
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
     except FileNotFoundError:       # data_sets.load says where to get it
         raise
     except OSError as error:

@@ -5,6 +5,7 @@ import numpy
 from PIL import Image, ImageOps
 
 from finetune.errors import InputError
+from finetune.files import require_file
 
 GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
 
@@ -23,6 +24,7 @@ def read_image(path, upright=False):
         finetune.errors.InputError: If the file is missing, truncated, not an image or too large.
 
     """
+    require_file(path)
     try:
         with Image.open(path) as image:
             if upright:

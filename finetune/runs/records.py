@@ -6,6 +6,7 @@ import re
 import yaml
 
 from finetune.errors import InputError
+from finetune.files import require_file
 
 COPY_AGAIN = 'copy the folder of the run again'
 
@@ -52,6 +53,7 @@ def read_names(path):
 
 
 def _read(path, parse, is_valid, what, to_do):
+    require_file(path)
     try:
         value = parse(path.read_text(encoding='utf-8'))
     except FileNotFoundError:

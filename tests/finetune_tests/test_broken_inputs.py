@@ -134,6 +134,23 @@ def replaced(old, new):
     return lambda text: text.replace(old, new, 1)
 
 
+def pipe(world, name):
+    (world.birds / name).unlink()
+    os.mkfifo(world.birds / name)
+    return world.train()
+
+
+def move_a_part(world, x):
+    """The first visible part."""
+    path = world.birds / 'parts/part_locs.txt'
+    lines = path.read_text().splitlines()
+    i = next(i for i, line in enumerate(lines) if line.endswith(' 1'))
+    image, part, _, y, visible = lines[i].split()
+    lines[i] = ' '.join([image, part, x, y, visible])
+    path.write_text('\n'.join(lines))
+    return world.train()
+
+
 def unfinished(world):
     (world.finished() / 'model.npz').unlink()
     return ['evaluate', 'results/config/seed0']
@@ -226,6 +243,12 @@ CASES = {
     'missing list': lambda w: w.image(lambda path: (w.birds / 'images.txt').unlink()),
     'column too few': lambda w: w.edit('parts/part_locs.txt', '1 1 ', '1 '),
     'a word for a number': lambda w: w.edit('parts/part_locs.txt', '1 2 ', '1 2 x'),
+    'path out of the folder of images': lambda w: w.edit('images.txt', '001.', '../../001.'),
+    'absolute path of an image': lambda w: w.edit('images.txt', '1 001.', '1 /001.'),
+    'pipe for a file': lambda w: pipe(w, 'parts/part_locs.txt'),
+    'pipe for an image': lambda w: w.image(lambda path: pipe(w, path)),
+    'coordinate of billions': lambda w: move_a_part(w, '3e9'),
+    'coordinate in other digits': lambda w: move_a_part(w, '1_0'),
     'NaN for a number': lambda w: w.append('parts/part_locs.txt', '1 2 nan 3 1'),
     'id twice': lambda w: w.edit('images.txt', '2 ', '1 '),
     'unknown image': lambda w: w.edit('image_class_labels.txt', '1 1', '99 1'),

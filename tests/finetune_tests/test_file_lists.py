@@ -93,3 +93,12 @@ def test_not_utf8(root):
     (root / 'classes.txt').write_bytes(b'1 001.Wren\n2 002.H\xe4her\n')
     with pytest.raises(InputError, match='classes.txt, line 2: is not UTF-8'):
         file_lists.read_cub(root)
+
+
+def test_byte_order_marks_are_read_away(root):
+    expected = file_lists.read_cub(root)
+    for path in root.rglob('*.txt'):
+        path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes())
+    assert [record.image_id for record in file_lists.read_cub(root).train] == [
+        record.image_id for record in expected.train]
+    assert file_lists.read_cub(root).class_names == expected.class_names
