@@ -10,8 +10,10 @@ import numpy
 from sklearn.decomposition import PCA
 
 from finetune import archives
+from finetune.catalogue import ARCHITECTURES
 from finetune.data.dataset import PartDataset, collate
 from finetune.data.loading import iterate
+from finetune.errors import InputError
 from finetune.files import locked
 from finetune.models.encodings import local_features
 from finetune.progress import progress_bar
@@ -60,6 +62,8 @@ class Store:
             if not path.exists():
                 archives.write(path, self.extractor.fit_pca(self.records['train']))
             self.extractor.pca = archives.read(path)
+            if not _is_pca(self.extractor.pca, self.extractor.n_channels):
+                raise self._mismatch(path)
             for split in self.records:
                 self._fill(split)
 
@@ -84,8 +88,17 @@ class Store:
 
     def read(self, split):
         """Yields the :class:`Features` of a split, file by file."""
+        n_left = len(self.records[split])
         for path in self._paths(split):
-            yield Features(**archives.read(path))
+            arrays = archives.read(path)
+            if not _are_features(arrays, min(n_left, self.shard_size), self.extractor):
+                raise self._mismatch(path)
+            n_left -= self.shard_size
+            yield Features(**arrays)
+
+    def _mismatch(self, path):
+        return InputError(f'{path}: is not of these images and this CNN; remove the folder '
+                          f'{self.folder} to extract the features again.')
 
 
 class Extractor:
@@ -106,6 +119,11 @@ class Extractor:
         self.batch_size = batch_size
         self.device = device
         self.pca = None
+
+    @property
+    def n_channels(self):
+        """Number of channels of the ConvMaps, C."""
+        return ARCHITECTURES[self.model.settings.architecture].n_features
 
     def fit_pca(self, records):
         """Mean (C,) and components (d, C) of local features of some training images.
@@ -160,3 +178,25 @@ class Extractor:
                 counts = masking.counting_features(x.array, mask, self.config.model.norm_filter)
                 image = F.mean(self.model.conv_maps(self.model.global_cnn, img), axis=(2, 3))
                 yield tuple(map(cuda.to_cpu, (x.array, counts, image.array, visible.sum(axis=1))))
+
+
+def _is_pca(arrays, n_channels):
+    """Whether these are a mean (C,) and components (d, C)."""
+    return (arrays.keys() == {'mean', 'components'} and _are_finite(arrays)
+            and arrays['mean'].shape == (n_channels,)
+            and arrays['components'].ndim == 2 and arrays['components'].shape[1] == n_channels)
+
+
+def _are_features(arrays, n_images, extractor):
+    """Whether these are :class:`Features` of as many images."""
+    if arrays.keys() != set(Features._fields) or not _are_finite(arrays):
+        return False
+    shapes = {name: array.shape for name, array in arrays.items()}
+    n, t = shapes['counts'] if len(shapes['counts']) == 2 else (0, 0)
+    return n == n_images and shapes == {
+        'x': (n, t, len(extractor.pca['components'])), 'counts': (n, t),
+        'image': (n, extractor.n_channels), 'n_visible': (n,)}
+
+
+def _are_finite(arrays):
+    return all(numpy.isfinite(array).all() for array in arrays.values())

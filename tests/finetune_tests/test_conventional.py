@@ -387,6 +387,41 @@ def test_memory_does_not_grow_with_the_data_set(separate, monkeypatch):
     assert len(pipeline._sample(store, 0)) == 30
 
 
+WRONG_FEATURES = {
+    'a key too few': lambda arrays: arrays.pop('image'),
+    'a key too many': lambda arrays: arrays.update(more=arrays['image']),
+    'fewer images': lambda arrays: arrays.update(
+        {name: array[:1] for name, array in arrays.items()}),
+    'another dimension': lambda arrays: arrays.update(x=arrays['x'][..., :1]),
+    'not a number': lambda arrays: arrays['x'].fill(numpy.nan),
+    'text': lambda arrays: arrays.update(x=numpy.array('text')),
+    'flat': lambda arrays: arrays.update(counts=arrays['counts'].ravel()),
+}
+
+
+@pytest.mark.parametrize('kind', WRONG_FEATURES)
+def test_wrong_features_are_refused(kind, separate, capsys):
+    path = sorted(folder_of_features().glob('train_*.npz'))[0]
+    arrays = dict(numpy.load(path))
+    WRONG_FEATURES[kind](arrays)
+    numpy.savez(path, **arrays)
+    shutil.rmtree('results/separate')
+    assert run('train', separate) == 2
+    error = capsys.readouterr().err
+    assert f'{path}: is not ' in error and 'Traceback' not in error
+
+
+@pytest.mark.parametrize('change', [lambda arrays: arrays.pop('mean'), lambda arrays: arrays.update(
+    components=arrays['components'][:, :3])])
+def test_wrong_pca_is_refused(change, separate, capsys):
+    path = folder_of_features() / 'pca.npz'
+    arrays = dict(numpy.load(path))
+    change(arrays)
+    numpy.savez(path, **arrays)
+    assert run('evaluate', 'results/separate/seed0') == 2
+    assert f'{path}: is not of these images and this CNN' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('name, value', [('part_ratio', .5), ('parts', 'GT2')])
 def test_cnn_of_other_data(name, value, separate, capsys):
     config = yaml.safe_load(Path(separate).read_text())
