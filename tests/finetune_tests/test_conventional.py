@@ -176,7 +176,9 @@ def test_prediction_is_that_of_naive_fisher_vectors(separate):
 def test_mixture_is_that_of_scikit_learn(separate):
     """Of all features of the training images that count; the same start gives the same mixture."""
     x = stored('train', 'x')[stored('train', 'counts')]
-    sample = pipeline._sample(open_pipeline(separate).store, 0)
+    store = open_pipeline(separate).store
+    store.fill()
+    sample = pipeline._sample(store, 0)
     assert sorted(map(tuple, sample)) == sorted(map(tuple, x))
     model = numpy.load(OUT / 'model.npz')
     options = dict(covariance_type='diag', reg_covar=1e-3, max_iter=200)
