@@ -42,6 +42,8 @@ def run(options):
         examined = predictor.examine(batch)
         prediction = predictor.classify(examined)
         for i, picture in enumerate(batch):
+            if options.parts and not prediction.visible[i].any():
+                say(f'{picture.name}: has no line in {options.parts}; all its parts are hidden')
             answers.append(_answer(picture.name, prediction, i, predictor, options.top))
             write(answers[-1])
             draw(len(answers), answers[-1], examined, i, prediction.classes[i])

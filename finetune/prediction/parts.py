@@ -57,18 +57,24 @@ def choose(folder, config, part_names, device, table=None, detector_run=None):
         return Source(hidden(0), [])
     if table:
         return Source(Table(table, part_names), part_names, upright=False)
-    if config.data.parts == 'GRID' and not detector_run:
+    if detector_run:
+        return _found(RunFolder(detector_run), config, part_names, device)
+    if config.data.parts == 'GRID':
         return Source(_tiles(len(part_names)), part_names)
-    of_run = RunFolder(detector_run) if detector_run else folder
-    if detector_run and not of_run.detector.is_dir():
-        raise InputError(f'{of_run}: has no detector; name a run that found its parts itself '
+    if config.data.parts == 'CS_PARTS' and folder.detector.is_dir():
+        return _found(folder, config, part_names, device)
+    return None
+
+
+def _found(run, config, part_names, device):
+    """Parts that the detector of a run finds."""
+    if not run.detector.is_dir():
+        raise InputError(f'{run}: has no detector; name a run that found its parts itself '
                          '(data.parts CS_PARTS and detector.cnn).')
-    if not detector_run and (config.data.parts != 'CS_PARTS' or not folder.detector.is_dir()):
-        return None
-    found_by = detector.load(of_run.detector, device)
+    found_by = detector.load(run.detector, device)
     if found_by.n_parts != len(part_names):
         if ENCODINGS[config.model.encoding].needs_all_parts:
-            raise InputError(f'{of_run}: its detector finds {found_by.n_parts} parts, but '
+            raise InputError(f'{run}: its detector finds {found_by.n_parts} parts, but '
                              f'{config.model.encoding} has a place for each of '
                              f'{len(part_names)}; use --parts, or a model with an fve encoding.')
         part_names = detection.part_names(found_by.n_parts)

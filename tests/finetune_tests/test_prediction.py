@@ -159,6 +159,16 @@ def test_boxes_of_a_file_are_those_around_its_points(runs):
         assert_array_equal(values, expected)
 
 
+def test_picture_without_a_line_is_told(runs, capsys):
+    paths = [record.path for record in test_images(runs('points'))]
+    table = write_parts('parts.csv', runs('points'))
+    shutil.copy(paths[0], 'new.png')
+    capsys.readouterr()
+    assert run('predict', runs('points'), paths[0], 'new.png', '--parts', table) == 0
+    assert capsys.readouterr().err == (
+        'new.png: has no line in parts.csv; all its parts are hidden\n')
+
+
 def test_without_parts_the_whole_image_is_classified(runs, capsys):
     assert_same_as_evaluation(runs('gap'), 'global')
     error = capsys.readouterr().err
@@ -296,11 +306,12 @@ def test_pictures_are_turned_as_their_exif_data_say(runs, detected):
 
 
 def test_many_pictures(runs, capsys):
-    """A thousand: as many lines, as soon as they are known, and no more memory than for some."""
+    """A thousand: as many lines."""
     Path('many').mkdir()
     paths = [record.path for record in test_images(runs('no_parts'))]
     for i in range(1000):
         os.symlink(paths[i % len(paths)], f'many/{i:04d}.png')
+    capsys.readouterr()
     assert run('predict', runs('no_parts'), 'many') == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1000
@@ -311,6 +322,7 @@ def test_many_pictures(runs, capsys):
 
 def test_table_has_classes_in_order(runs, capsys):
     record = test_images(runs('no_parts'))[0]
+    capsys.readouterr()
     assert run('predict', runs('no_parts'), record.path) == 0
     cells = capsys.readouterr().out.split(' % ')
     percent = [float(cell.split()[-1]) for cell in cells[:-1]]
