@@ -25,7 +25,8 @@ STARTS = {('./train.sh',): ['train'], ('./visualize.sh',): ['visualize', 'em'],
 # A path in backticks: below one of these folders, or a file of the project's root.
 NAMED = re.compile(r'`((?:\./)?(?:(?:fve_layer|finetune|tests|docs|configs)/[\w./*-]*'
                    r'|[\w.-]+\.(?:sh|yml|toml|cff|md)))`')
-IN_RESULTS = {'config.yml', 'environment.yml', 'evaluation.yml', 'report.md', 'origin.yml'}
+IN_RESULTS = {'config.yml', 'environment.yml', 'evaluation.yml', 'report.md', 'origin.yml',
+              'names.yml'}
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 
 

@@ -135,10 +135,10 @@ def _drawing(options, predictor):
     def draw(number, answer, examined, i, label):
         view = sheet.look_at(examined, i, predictor.lists)._replace(caption='parts')
         scores = ', '.join(f'{row["class"]} {100 * row["probability"]:.1f} %'
-                           for row in answer['classes'])
+                           for row in answer['classes']).replace('_', ' ')
         figure = evidence.draw(
             view, predictor.explain(examined[i], label), f'{answer["image"]}\n{scores}',
-            predictor.class_names[label], [] if examples is None else examples.of(label))
+            predictor.class_names[label].replace('_', ' '), [] if examples is None else examples.of(label))
         name = f'{number:05d}_{Path(answer["image"]).stem}.png'
         sheet.save(figure, Path(options.pictures, name))
     return draw

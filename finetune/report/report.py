@@ -101,7 +101,8 @@ def _claims(results, numbers, dataset):
 def _details(results, dataset, names, output):
     """Details beyond the paper's tables."""
     colours = plots.colours_of(names)
-    with_parts = {name: colour for name, colour in colours.items() if name != 'no_parts'}
+    with_parts = {name: colour for name, colour in colours.items()
+                  if results.of(dataset, name)[0].config.data.has_parts}
     pictures = [
         ('learning_curves', plots.learning_curves, colours, 'Learning curves',
          'Test accuracy after every epoch, mean and standard deviation over seeds.', None),

@@ -63,7 +63,7 @@ def _overlay(image, shares, limit):
     opacity = OPACITY * numpy.abs(relative)[..., None]
     colours = numpy.where(relative[..., None] > 0, FOR, AGAINST)
     grey = (image @ mixture_pictures.LUMINANCE)[..., None].clip(0, 1)
-    return opacity * colours + (1 - opacity) * grey
+    return (opacity * colours + (1 - opacity) * grey).clip(0, 1)
 
 
 def _components(sums):

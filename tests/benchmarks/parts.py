@@ -58,18 +58,24 @@ def details(drawing):
 
 
 def find(model, lists, settings, features):
-    """Parts of the test images, with a detector that is made from the training images."""
+    """Parts of the test images, with a detector that is made from the training images.
+
+    Also the shares of training and of test images whose class it predicts.
+    """
     train, test = ([transforms.test_transform(transforms.read_image(record.path),
                                               settings.input_size) for record in records]
                    for records in (lists.train, lists.test))
-    pooled = numpy.concatenate([
-        pooled_features(model, train[i:i + BATCH_SIZE], DEVICE)[0].array[:len(train) - i]
-        for i in range(0, len(train), BATCH_SIZE)])
-    svm = selection.fit_svm(pooled, [record.label for record in lists.train], settings.svm_c,
-                            settings.svm_iterations)
+    pooled = [numpy.concatenate([
+        pooled_features(model, inputs[i:i + BATCH_SIZE], DEVICE)[0].array[:len(inputs) - i]
+        for i in range(0, len(inputs), BATCH_SIZE)]) for inputs in (train, test)]
+    labels = [numpy.array([record.label for record in records])
+              for records in (lists.train, lists.test)]
+    svm = selection.fit_svm(pooled[0], labels[0], settings.svm_c, settings.svm_iterations)
+    right = [((x @ svm[0].T + svm[1]).argmax(axis=1) == label).mean()
+             for x, label in zip(pooled, labels)]
     detector = Detector(replace(settings, features=features), '', model, *svm, DEVICE)
     return [parts for i in range(0, len(test), BATCH_SIZE)
-            for parts in detector.look(test[i:i + BATCH_SIZE])]
+            for parts in detector.look(test[i:i + BATCH_SIZE])], right
 
 
 def measure(points, boxes, mask, annotated):
@@ -100,7 +106,7 @@ def elsewhere(boxes, size, random):
 
 
 def seed_measures(seed, config, lists, masks):
-    """Measures (n, 4) of every method by its name, for the CNN of one seed."""
+    """Measures (n, 4) of every method by its name, for the CNN of one seed, and its accuracy."""
     folder = experiment.run(CNN, [f'training.seed={seed}'])
     model = load_model(folder, folder.read_config(), lists, DEVICE).global_cnn
     random, size = numpy.random.RandomState(seed), masks.shape[1]
@@ -109,7 +115,7 @@ def seed_measures(seed, config, lists, masks):
     with one_thread():
         for name, features in (('ours', 'selected'), ('all features', 'all'),
                                ('class score', 'score')):
-            parts = find(model, lists, config.detector, features)
+            parts, right = find(model, lists, config.detector, features)
             found[name] = [(numpy.append(clusters.peaks(one.saliency, 1), [[0, 0]], axis=0)[0],
                             cropping.frame_boxes(one.boxes, (size, size), len(one.saliency),
                                                  'crop')) for one in parts]
@@ -124,7 +130,7 @@ def seed_measures(seed, config, lists, masks):
         rows[name] = numpy.array([
             measure(point, boxes, mask, annotated(record, size))
             for (point, boxes), mask, record in zip(pairs, masks, lists.test) if mask.any()])
-    return rows
+    return rows, right
 
 
 def centred(boxes):
@@ -139,7 +145,7 @@ def main():
     config = read_config(PARTS)
     lists = data_sets.load(replace(config.data, parts='GT'))
     masks = details(Drawing(**config.data.drawing))
-    of_seeds = [seed_measures(seed, config, lists, masks) for seed in range(N_SEEDS)]
+    of_seeds, right = zip(*(seed_measures(seed, config, lists, masks) for seed in range(N_SEEDS)))
     names = list(of_seeds[0])
     means = {name: numpy.array([rows[name].mean(axis=0) for rows in of_seeds]) for name in names}
     lines = ['| boxes | ' + ' | '.join(MEASURES) + ' |', '|---' * (1 + len(MEASURES)) + '|']
@@ -153,6 +159,8 @@ def main():
             p = ttest_ind(means['ours'], means[name], equal_var=False).pvalue
         values = [f'{measure} {value:.2g}' for measure, value in zip(MEASURES, p)]
         lines.append(f'\np of ours and {name} (Welch, n = {N_SEEDS}): ' + ', '.join(values))
+    train, test = (' '.join(f'{share:.3f}' for share in shares) for shares in zip(*right))
+    lines.append(f'\nclasses that the detector predicts, by seed: training {train}, test {test}')
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / 'parts.md').write_text('\n'.join(lines) + '\n')
     print('\n'.join(lines))
