@@ -138,7 +138,7 @@ def _drawing(options, predictor):
                            for row in answer['classes']).replace('_', ' ')
         figure = evidence.draw(
             view, predictor.explain(examined[i], label), f'{answer["image"]}\n{scores}',
-            predictor.class_names[label].replace('_', ' '), [] if examples is None else examples.of(label))
+            predictor.class_names[label].replace('_', ' '), examples.of(label) if examples else [])
         name = f'{number:05d}_{Path(answer["image"]).stem}.png'
         sheet.save(figure, Path(options.pictures, name))
     return draw

@@ -486,6 +486,15 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
 
+def test_experiments_without_parts_are_in_no_plot_of_parts(results, folder):
+    for name in ('global_fve', 'cs_parts_cnn'):
+        write_run('minibirds', name, 0, 20)
+    text = report()
+    assert '`global_fve`' in below(text, 'minibirds', 'State of the art (Table 2, Sect. 4.5)')
+    for heading in ('Fewer parts at test time', 'Accuracy and visible parts'):
+        assert 'global_fve' not in below(text, 'minibirds', heading)
+
+
 def test_html_stands_alone_and_says_the_same(results):
     text = report()
     page = Page()
