@@ -24,7 +24,7 @@ def main(arguments=None):
             raise
         where = f'{error.filename}: ' if error.filename else ''
         print(f'finetune: {where}{os.strerror(error.errno)}; fix this and run the same command '
-              'again (earlier results are intact).', file=sys.stderr)
+              'again.', file=sys.stderr)
     except KeyboardInterrupt as interrupt:
         print('finetune: interrupted; run the same command again to resume.', file=sys.stderr)
         return interruption.exit_code(interrupt)

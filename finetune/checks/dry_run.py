@@ -1,9 +1,13 @@
-"""Settings, counts and shapes of an experiment, without training."""
+"""Settings, counts and shapes of an experiment, without training; nothing is written."""
+from pathlib import Path
+import tempfile
+
 import chainer
 
 from finetune.catalogue import ENCODINGS
 from finetune.config import dump, read_config
 from finetune.cs_parts import detection
+from finetune.data import data_sets
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import build_classifier
 
@@ -18,6 +22,13 @@ def describe(config_path, overrides=()):
     """
     config = read_config(config_path, overrides)
     print(f'# {config_path}\n{dump(config)}')
+    with tempfile.TemporaryDirectory() as folder:
+        if data_sets.is_to_be_drawn(config.data):       # elsewhere, as nothing is to be kept
+            config.data.root = str(Path(folder, 'drawn'))
+        _describe(config)
+
+
+def _describe(config):
     lists, _ = detection.load(config)
     print(f'classes {len(lists.class_names)}, training images {len(lists.train)}, '
           f'test images {len(lists.test)}, parts {len(lists.part_names)}')

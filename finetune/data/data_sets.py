@@ -51,6 +51,11 @@ def load(settings):
     return _with_validation_split(lists) if settings.split == 'validation' else lists
 
 
+def is_to_be_drawn(settings):
+    """Whether reading the data set draws it first."""
+    return bool(DATA_SETS[settings.dataset].prepare) and not _root(settings).exists()
+
+
 def folder(settings):
     """Folder of a data set's annotations: that of its kind of parts if there is one.
 

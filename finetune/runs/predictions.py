@@ -96,6 +96,6 @@ def read_predictions(path) -> dict[str, numpy.ndarray]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError(f'{path}: is not a complete table of predictions ({error}); evaluate the '
-                         f'run again by python -m finetune evaluate {path.parent}')
+        raise InputError(f'{path}: is not a complete table of predictions ({error}); evaluate it '
+                         f'again by python -m finetune evaluate {path.parent}')
     return {**columns, 'n_visible': n_visible}

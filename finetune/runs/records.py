@@ -31,7 +31,7 @@ def read_evaluation(path):
         finetune.errors.InputError: If the file is missing or damaged, or of version 0.1.
 
     """
-    again = f'evaluate the run again by python -m finetune evaluate {path.parent}'
+    again = f'evaluate it again by python -m finetune evaluate {path.parent}'
     evaluation = _read(path, yaml.safe_load, lambda tree: isinstance(tree, dict), 'evaluation',
                        again)
     if isinstance(evaluation.get('accuracy'), float):

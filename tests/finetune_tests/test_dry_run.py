@@ -90,3 +90,10 @@ def test_dry_run_of_every_experiment(path, roots, capsys, monkeypatch):
 
 def test_experiments_are_those_of_the_tables_and_figures():
     assert len(CONFIGS) == 54
+
+
+def test_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(['train', str(PROJECT / 'configs/digits/no_parts.yml'), '--dry-run']) == 0
+    assert 'classes 10, training images 1198, test images 599' in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
