@@ -47,8 +47,8 @@ def curves_of(log, lines):
 
 def draw(curves, title):
     """Draws curves over epochs; returns a :class:`matplotlib.figure.Figure`."""
-    figure = Figure(figsize=(6, 4), layout='constrained')
-    axis = figure.add_subplot()
+    figure = Figure(figsize=(6, 4))
+    axis = figure.add_axes((.12, .13, .85, .79))
     for label, (epochs, values) in curves.items():
         axis.plot(epochs, values, marker='.', label=label)
     axis.set(xlabel='epoch', title=title)

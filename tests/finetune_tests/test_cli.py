@@ -143,7 +143,7 @@ def files(folder):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_run_that_can_go_on(number, write_config):
-    config, folder = write_config(training={'epochs': 40, 'workers': 1}), Path(
+    config, folder = write_config(training={'epochs': 12, 'workers': 1}), Path(
         'results/config/seed0')
     process = subprocess.Popen([sys.executable, '-m', 'finetune', 'train', config], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -129,8 +129,7 @@ def process(*arguments, **options):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_suite_ends_its_runs_and_goes_on(number, configs):
+def test_interrupted_suite_ends_its_runs_and_goes_on(configs):
     for name in ('fve', 'gap'):
         path = Path(configs, f'{name}.yml')
         path.write_text(path.read_text().replace('epochs: 1', 'epochs: 6', 1))
@@ -139,9 +138,9 @@ def test_interrupted_suite_ends_its_runs_and_goes_on(number, configs):
     while not (printed.exists() and 'epoch   2' in printed.read_text()):
         assert interrupted.poll() is None
         time.sleep(.05)
-    interrupted.send_signal(number)
+    interrupted.terminate()
     _, error = interrupted.communicate(timeout=60)
-    assert interrupted.returncode == 128 + number and 'run the same command again' in error
+    assert interrupted.returncode == 128 + signal.SIGTERM and 'run the same command again' in error
     assert 'interrupted' in printed.read_text()
     assert not Path('results/birds/fve/seed0/model.npz').exists()
     assert run(configs, '--seeds', 1, '--jobs', 2) == 0
