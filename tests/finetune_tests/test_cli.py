@@ -145,13 +145,15 @@ def files(folder):
 def test_signals_end_a_run_that_can_go_on(number, write_config):
     config, folder = write_config(training={'epochs': 12, 'workers': 1}), Path(
         'results/config/seed0')
+    # The tests themselves may run under nohup or in the background, where signals are ignored.
     process = subprocess.Popen([sys.executable, '-m', 'finetune', 'train', config], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
     while not process.stdout.readline().startswith('epoch   2'):
         assert process.poll() is None
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + number, error
     assert error == 'finetune: interrupted; run the same command again to resume.\n'
     assert list(folder.glob('snapshot_*')) and not (folder / 'model.npz').exists()
     (folder / 'tmpsnapshot_iter_9x').mkdir()            # as a killed one leaves
