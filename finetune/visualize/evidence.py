@@ -30,8 +30,8 @@ def draw(view, evidence, heading, class_name, examples):
               *((example, f'example of {class_name}') for example in examples)]
     title = (f'{heading}\norange speaks for {class_name}, purple against it; the sum of all shares '
              'is the score, but for the biases')
-    by_component = (image if parts is None else parts).reshape(-1, (
-        image if parts is None else parts).shape[-1]).sum(axis=0)
+    encoded = image if parts is None else parts
+    by_component = encoded.reshape(-1, encoded.shape[-1]).sum(axis=0)
     if len(by_component) > 1:
         title += f'\n{_components(by_component)}'
     if parts is None:
@@ -42,7 +42,7 @@ def draw(view, evidence, heading, class_name, examples):
         crop, shares = sheet.crop(view, i), parts[i]
         axis.imshow(_overlay(crop, shares.sum(axis=-1), _limit(parts)))
         axis.set(xticks=[], yticks=[])
-        if 1 < shares.shape[-1]:
+        if shares.shape[-1] > 1:
             strongest = numpy.abs(shares).argmax(axis=-1)
             counts = shares.any(axis=-1)
             mixture_pictures.number_cells(axis, crop.shape, strongest + 1, counts)
