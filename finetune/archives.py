@@ -1,7 +1,7 @@
 """Files of arrays (.npz), read without executing anything that is in them."""
 import numpy
 
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 from finetune.files import atomic, require_file
 
 NUMBERS, TEXT = 'fiub', 'U'      # kinds of arrays
@@ -31,7 +31,7 @@ def read(path, what='.npz file', to_do='copy it again', kinds=NUMBERS):
     except FileNotFoundError:
         raise
     except Exception as error:      # zipfile, zlib, tokenize and NumPy each raise their own
-        reason = ' '.join(str(error).split()) or type(error).__name__
+        reason = shortened(str(error)) or type(error).__name__
         raise InputError(f'{path}: is not a complete {what} ({reason}); {to_do}.')
     return arrays
 

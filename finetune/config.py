@@ -4,8 +4,8 @@ import dataclasses
 import yaml
 
 from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
-from finetune.errors import InputError
-from finetune.schema import check, dotted_names, fill, fill_override, read_yaml, shortened
+from finetune.errors import InputError, shortened
+from finetune.schema import check, dotted_names, fill, fill_override, read_yaml
 from finetune.settings import Config, DETECTED, GRID, WITHOUT_EFFECT
 
 MAX_TILES = 16      # of a grid, in a row or column

@@ -1,4 +1,6 @@
-"""The exception for anything that the user has to fix."""
+"""The exception for anything that the user has to fix, and texts in its message."""
+
+MAX_SHOWN = 100     # characters of a text in a message
 
 
 class InputError(Exception):
@@ -8,3 +10,9 @@ class InputError(Exception):
     The command line prints it to stderr and exits with code 2; existing
     files are kept.
     """
+
+
+def shortened(text):
+    """A text for a message, in one line, its end left out if it is long."""
+    text = ' '.join(text.split())
+    return text if len(text) <= MAX_SHOWN else f'{text[:MAX_SHOWN]}...'

@@ -6,14 +6,14 @@ import typing
 
 import yaml
 
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 from finetune.files import require_file
 
 KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
          dict: 'name: value pairs', list[int]: 'a list of whole numbers'}
 
 
-MAX_DEPTH, MAX_SHOWN = 20, 100      # of brackets, and of characters in messages
+MAX_DEPTH = 20      # of brackets
 
 
 class Needs(typing.NamedTuple):
@@ -152,11 +152,6 @@ def fill_override(config, override):
     for key in reversed(name.strip().split('.')):
         tree = {key: tree}
     return fill(config, tree, where)
-
-
-def shortened(text):
-    """A text for messages, its end left out if it is long."""
-    return text if len(text) <= MAX_SHOWN else f'{text[:MAX_SHOWN]}...'
 
 
 def dotted_names(section):

@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 from finetune.files import require_file
 
 COPY_AGAIN = 'copy the folder of the run again'
@@ -59,8 +59,7 @@ def _read(path, parse, is_valid, what, to_do):
     except FileNotFoundError:
         raise InputError(f'{path}: there is no such file; {to_do}')
     except Exception as error:      # PyYAML raises whatever Python's conversions do
-        reason = ' '.join(str(error).split())
-        raise InputError(f'{path}: is not a complete {what} ({reason}); {to_do}')
+        raise InputError(f'{path}: is not a complete {what} ({shortened(str(error))}); {to_do}')
     if not is_valid(value):
         raise InputError(f'{path}: is not a complete {what}; {to_do}')
     return value

@@ -3,7 +3,7 @@ from chainer import serializers
 import numpy
 
 from finetune import archives
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 
 START_AGAIN = 'move it away to start the run again'
 OF_MODEL, OF_OPTIMIZER = 'updater/model:main/', 'updater/optimizer:main/'
@@ -25,8 +25,8 @@ def load(path, trainer):
         _check_optimizer(arrays)
         _Deserializer(arrays).load(trainer)
     except Exception as error:      # whatever the extensions raise
-        reason = ' '.join(str(error).split())
-        raise InputError(f'{path}: is not a complete snapshot ({reason}); {START_AGAIN}.')
+        raise InputError(f'{path}: is not a complete snapshot ({shortened(str(error))}); '
+                         f'{START_AGAIN}.')
     if any('main/accuracy' in entry for entry in trainer.get_extension('LogReport').log):
         raise InputError(f'{path}: is of version 0.1; finish the run with that version, or '
                          f'{START_AGAIN}.')
