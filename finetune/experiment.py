@@ -9,6 +9,7 @@ from finetune.config import get, is_config, read_config
 from finetune.conventional.pipeline import ConventionalPipeline
 from finetune.cs_parts import detection
 from finetune.data import data_sets
+from finetune.errors import InputError
 from finetune.files import require_empty
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
@@ -41,10 +42,22 @@ def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
 
     """
     config = read_config(config_path, overrides)
+    _check_circle(config, [Path(config_path).resolve()])
     folder = RunFolder.of(config_path, config.training.seed) if out is None else RunFolder(out)
     folder.check(config)
     _run(config, folder)
     return folder
+
+
+def _check_circle(config: Config, chain: list[Path]) -> None:
+    """Raises an error if a run would need itself, perhaps by way of others."""
+    for source in (config.model.classifier, config.model.pretrained, config.detector.cnn):
+        path = Path(source).resolve()
+        if is_config(source) and path in chain:
+            raise InputError(f'{source}: this run would need itself first; correct '
+                             'model.pretrained, model.classifier or detector.cnn.')
+        if is_config(source) and path.exists():
+            _check_circle(read_config(path), [*chain, path])
 
 
 def evaluate(out: Union[str, Path], gpu: int = -1, overrides: Iterable[str] = (),

@@ -324,6 +324,9 @@ CASES = {
         '--output', 'other', data={'parts': 'GLOBAL'},
         model={'encoding': 'gap', 'classifier': str(w.finished() / 'model.npz')}),
     'truncated snapshot': broken_snapshot,
+    'configs that need each other': lambda w: w.config('other.yml', model={
+        'pretrained': 'config.yml'}) and w.train(model={'pretrained': 'other.yml'}),
+    'config that needs itself': lambda w: w.train(model={'pretrained': 'config.yml'}),
     'results of other settings': lambda w: [w.finished()] and w.train('--seed', '0', '--set',
                                                                       'training.epochs=3'),
     'a folder of something else': something_else,
