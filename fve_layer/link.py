@@ -105,6 +105,10 @@ class GMMLayer(MixtureLayer):
     def serialize(self, serializer):
         super().serialize(serializer)
         self._is_seeded = False     # depends on the state loaded
+        if isinstance(serializer, chainer.Deserializer):
+            _, var, weight = self.mixture
+            if not ((var > 0).all() and (weight > 0).all() and abs(weight.sum() - 1) < 1e-3):
+                raise ValueError('var must be positive, and weight positive with the sum one')
 
     @property
     def is_seeded(self) -> bool:

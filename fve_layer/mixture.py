@@ -48,7 +48,8 @@ class MixtureLayer(chainer.Link):
 
         Raises:
             ValueError: If an array that is loaded has another shape, as one of another number of
-                components has; Chainer spreads a single component over all.
+                components has (Chainer spreads a single component over all), or is not that of a
+                mixture.
 
         """
         if isinstance(serializer, chainer.Deserializer):

@@ -4,7 +4,7 @@ import numpy
 
 from finetune import archives
 from finetune.catalogue import WEIGHTS
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 from finetune.models import original_classifier, tf_slim
 
 # Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
@@ -76,7 +76,10 @@ def read_weights(path):
 
 def _load(link, arrays, path):
     check(link, arrays, path)
-    serializers.NpzDeserializer(arrays).load(link)
+    try:
+        serializers.NpzDeserializer(arrays).load(link)
+    except ValueError as error:     # of a mixture
+        raise InputError(f'{path}: cannot be loaded ({shortened(str(error))}); copy it again.')
 
 
 def check(link, arrays, path):

@@ -401,6 +401,15 @@ def test_damaged_names_and_examples(runs, copy_of, capsys):
     assert 'names.yml: ' in fails(capsys, 'predict', folder, 'a.png')
 
 
+def test_variances_below_zero(runs, copy_of, capsys):
+    folder = copy_of(runs('grid'))
+    arrays = dict(numpy.load(folder / 'model.npz'))
+    numpy.savez(folder / 'model.npz', **{**arrays, 'encoder/var': -arrays['encoder/var']})
+    picture = test_images(runs('grid'))[0].path
+    assert 'model.npz: cannot be loaded (var must be positive' in fails(
+        capsys, 'predict', folder, picture)
+
+
 def test_conventional_pipeline_is_refused(runs, copy_of, capsys):
     folder = copy_of(runs('points'))
     config = folder / 'config.yml'
