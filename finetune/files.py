@@ -11,7 +11,7 @@ from finetune.errors import InputError
 def atomic(path):
     """Context in which a file is written under a temporary name and renamed at the end.
 
-    After an error an earlier file is still there.
+    After an error an earlier file is still there. An error of the disk names the file.
 
     Args:
         path (str or pathlib.Path): The file.
@@ -23,11 +23,28 @@ def atomic(path):
     path = Path(path)
     unfinished = path.with_name(f'.{path.name}')
     try:
-        yield unfinished
-        os.replace(unfinished, path)
+        with named(path):
+            yield unfinished
+            os.replace(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def named(path):
+    """Context in which an error of the disk that names no file, as when it is full, gets a name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def write_text(path, text):
+    """Writes a file of text whole or not at all."""
+    with atomic(path) as unfinished:
+        unfinished.write_text(text, encoding='utf-8')
 
 
 def require_file(path):

@@ -1,11 +1,12 @@
 """The environment variables of the original's train.sh: a config, settings, or why not."""
 import copy
+import difflib
 import json
 from pathlib import Path
 
 from finetune.catalogue import DATA_SETS
 from finetune.config import active_names, get, read_config
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 from finetune.schema import check, fill, fill_override
 
 HELP = """\
@@ -24,6 +25,7 @@ CONFIG = {
     'FVE_TYPE': {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'},
 }
 MAX_EPOCHS = 100000
+SAME_SPELLING = .85     # difflib's ratio of a variable to one that may be meant
 
 
 def _switch(setting):
@@ -100,7 +102,8 @@ INSTEAD = {
     'CUDA_MEMCHECK': (None, 'no cuda-memcheck is started'),
     'HOSTFILE': (None, 'a run is one process on this machine'),
     'N_MPI': (('0', '1'), 'a run is one process; --jobs starts several runs at a time'),
-    'DATA': (None, 'data sets are in data/, or at data.root'),
+    'DATA': ((), 'data sets are in data/, or at data.root'),
+    'OPTS': ((), 'options are given on the command line, settings by --set'),
     'CACHE_IMAGES': (None, 'images are read anew in every epoch; N_JOBS processes load them'),
     'VACUUM': (None, 'nothing is ever deleted'),
     'LABEL_SHIFT': (('0', '1'), 'classes count from 0, whatever the files say, and none is lost'),
@@ -161,6 +164,7 @@ def overrides(environ, path, options=()):
             would have changed the results and cannot here.
 
     """
+    _check_spelling(environ)
     given = {name: environ[name] for name in (*CONFIG, *SETTINGS, *INSTEAD) if environ.get(name)}
     if not given:
         return [], []
@@ -192,6 +196,18 @@ def overrides(environ, path, options=()):
     if changes:
         notes.append(f'Environment variables set {", ".join(changes)}')
     return changes, notes
+
+
+def _check_spelling(environ):
+    """Raises an error for a variable whose name is nearly that of one that changes something."""
+    names = (*CONFIG, *SETTINGS, 'DRY_RUN', 'OUTPUT')
+    spellings = {spelling: name for name in names for spelling in (name, name.replace('_', ''))}
+    for name in sorted({*filter(environ.get, environ)} - {*names, *INSTEAD}):
+        similar = difflib.get_close_matches(name, names, 1, SAME_SPELLING)
+        match = spellings.get(name.upper()) or ''.join(similar)
+        if match:
+            raise InputError(f'{name}={shortened(environ[name])}: there is no variable {name}; '
+                             f'did you mean {match}? Unset it if it is not for this program.')
 
 
 def _settings(name, value):

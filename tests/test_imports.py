@@ -38,7 +38,7 @@ FLOORS = [
 ]
 ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report', 'training'},
            'sklearn': {'conventional', 'cs_parts', 'plane', 'data', 'visualize'},
-           'argparse': {'options', 'cli'}, 'subprocess': {'suite'}}
+           'argparse': {'options', 'cli'}, 'subprocess': {'suite', 'plane'}}
 
 
 def modules(package):

@@ -18,7 +18,7 @@ from finetune.data.dataset import collate, PartDataset
 from finetune.data.file_lists import LOCATIONS
 from finetune.data.loading import iterate
 from finetune.errors import InputError
-from finetune.files import atomic, locked
+from finetune.files import atomic, locked, write_text
 from finetune.progress import progress_bar
 from finetune.runs.opening import load_model
 from finetune.schema import read_yaml
@@ -157,7 +157,12 @@ class _Search:
             for path in paths[n_done:]:
                 rows = [compute(img) for img in islice(batches, SHARD_BATCHES)]
                 archives.write(path, {'rows': numpy.concatenate(rows)})
-        return numpy.concatenate([archives.read(path)['rows'] for path in paths])
+        shards = [numpy.atleast_1d(archives.read(path).get('rows', [])) for path in paths]
+        if (len({shard.shape[1:] for shard in shards}) > 1
+                or sum(map(len, shards)) != len(records)):
+            raise InputError(f'{self.work}: has files of another search for parts; remove this '
+                             'folder to start the search again.')
+        return numpy.concatenate(shards)
 
     def _inputs(self, records):
         data = replace(_without_parts(self.config.data),
@@ -186,10 +191,8 @@ def _to_file(parts):
 
 def _write_boxes(path, records, boxes):
     path.parent.mkdir(exist_ok=True)
-    with atomic(path.with_name('parts.txt')) as unfinished:
-        unfinished.write_text(''.join(
-            f'{i} {name}\n' for i, name in enumerate(part_names(boxes.shape[1]), 1)),
-            encoding='utf-8')
+    write_text(path.with_name('parts.txt'), ''.join(
+        f'{i} {name}\n' for i, name in enumerate(part_names(boxes.shape[1]), 1)))
     with atomic(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
         for record, of_image in zip(records, boxes):
             for i, box in enumerate(of_image, 1):
@@ -221,5 +224,4 @@ def _check_origin(path, origin):
 
 
 def _write_yaml(path, tree):
-    with atomic(path) as unfinished:
-        unfinished.write_text(yaml.safe_dump(tree, sort_keys=False), encoding='utf-8')
+    write_text(path, yaml.safe_dump(tree, sort_keys=False))

@@ -19,7 +19,7 @@ from finetune.cs_parts import boxes, clusters, saliency
 from finetune.cs_parts.selection import feature_weights
 from finetune.data import cropping, transforms
 from finetune.errors import InputError
-from finetune.files import atomic
+from finetune.files import write_text
 from finetune.models import pretrained
 from finetune.schema import check, fill, read_yaml
 from finetune.settings import Detector as Settings
@@ -124,9 +124,8 @@ class Detector:
         target['global_cnn'].save(self.cnn)
         archives.write(folder / WEIGHTS, {
             **target.target, 'svm/W': self.coefficients, 'svm/b': self.intercepts})
-        with atomic(folder / SETTINGS) as path:
-            path.write_text(yaml.safe_dump({'architecture': self.architecture,
-                                            **asdict(self.settings)}), encoding='utf-8')
+        write_text(folder / SETTINGS, yaml.safe_dump(
+            {'architecture': self.architecture, **asdict(self.settings)}))
 
 
 def load(folder, device):

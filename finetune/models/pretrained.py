@@ -10,6 +10,7 @@ from finetune.models import original_classifier, tf_slim
 # Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
 # authors' code.
 CLASSIFIER_BACKBONE = 'global_cnn/', 'model/'
+MAX_KEYS = 10       # of each problem in a message
 
 
 def load_backbones(classifier, path):
@@ -83,7 +84,7 @@ def _load(link, arrays, path):
 
 
 def check(link, arrays, path):
-    """Raises an error that lists every missing, unexpected, misshapen and non-finite key."""
+    """Raises an error that lists missing, unexpected, misshapen and non-finite keys."""
     expected = serializers.DictionarySerializer()
     expected.save(link)
     expected = expected.target
@@ -98,7 +99,8 @@ def check(link, arrays, path):
         ('unexpected', arrays.keys() - expected.keys()), ('misshapen', misshapen),
         ('of another kind', of_other_kind), ('not finite', infinite)) if keys]
     if problems:
-        lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys)}' for name, keys in problems)
+        lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
+                          + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
         raise InputError(f'{path}: the weights are not those of {type(link).__name__} ({lists}); '
                          'use the architecture they were made with.')
 

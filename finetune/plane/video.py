@@ -1,12 +1,16 @@
 """The video of the supplement: one frame per iteration of EM, beside a reference mixture."""
 import shutil
+import subprocess
 
-from matplotlib import animation, pyplot
+from matplotlib import animation, rcParams
+from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 import numpy
 
-from finetune.progress import progress_bar
+from finetune.errors import InputError, shortened
+from finetune.files import atomic
 from finetune.plane import em
+from finetune.progress import progress_bar
 
 LAYER, REFERENCE, POINTS, BATCH = '#0072B2', '#D55E00', '0.8', '0.25'    # Okabe-Ito and greys
 FRAMES_PER_SECOND = 4
@@ -29,17 +33,27 @@ def make(settings, out):
     writer, suffix = _writer()
     out.mkdir(parents=True, exist_ok=True)
     video, still = out / f'em_{settings.name}{suffix}', out / f'em_{settings.name}.png'
-    with writer.saving(view.figure, str(video), dpi=DPI):
-        for i in progress_bar(range(len(history)), len(history), f'Rendering {video}'):
-            view.show(i)
-            writer.grab_frame()
-        for _ in range(LAST_FRAME_SECONDS * FRAMES_PER_SECOND):
-            writer.grab_frame()
-    view.figure.savefig(still, dpi=DPI)
-    pyplot.close(view.figure)
+    with atomic(video) as unfinished:
+        _render(view, len(history), writer, unfinished, f'Rendering {video}')
+    with atomic(still) as unfinished:
+        view.figure.savefig(unfinished, dpi=DPI)
     print(f'{video} ({video.stat().st_size / 2 ** 20:.1f} MB) and {still}: '
           f'{em.n_recovered(history[-1], settings)} of {settings.n_classes} centres within one '
           f'deviation after {len(history)} iterations', flush=True)
+
+
+def _render(view, n_iterations, writer, path, title):
+    try:
+        with writer.saving(view.figure, str(path), dpi=DPI):
+            for i in progress_bar(range(n_iterations), n_iterations, title):
+                view.show(i)
+                writer.grab_frame()
+            for _ in range(LAST_FRAME_SECONDS * FRAMES_PER_SECOND):
+                writer.grab_frame()
+    except (subprocess.CalledProcessError, BrokenPipeError) as error:
+        *_, reason = ['no reason', *(getattr(error, 'stderr', '') or '').strip().splitlines()]
+        raise InputError(f'{path}: ffmpeg cannot write it ({shortened(reason)}); make room, or '
+                         'correct ffmpeg.')
 
 
 def _writer():
@@ -52,7 +66,7 @@ def _writer():
         except (ImportError, RuntimeError):
             print('There is no ffmpeg (pip install imageio-ffmpeg): the video becomes a GIF.')
             return animation.PillowWriter(FRAMES_PER_SECOND), '.gif'
-    pyplot.rcParams['animation.ffmpeg_path'] = program
+    rcParams['animation.ffmpeg_path'] = program
     return animation.FFMpegWriter(
         FRAMES_PER_SECOND, codec='libx264', extra_args=['-pix_fmt', 'yuv420p']), '.mp4'
 
@@ -64,7 +78,7 @@ class IterationFigure:
     def __init__(self, points, centres, history, reference, settings):
         self.history, self.settings = history, settings
         self.reference_log_likelihood = reference.score(points)
-        self.figure = pyplot.figure(figsize=(7.2, 9.6))
+        self.figure = Figure(figsize=(7.2, 9.6))
         grid = self.figure.add_gridspec(
             2, 2, height_ratios=[3.1, 1], left=.15, right=.97, bottom=.06, top=.91, hspace=.18,
             wspace=.45)

@@ -5,6 +5,8 @@ import matplotlib
 from matplotlib.figure import Figure
 import numpy
 
+from finetune.files import atomic
+
 SIZE_INCHES = 7.2, 4.2
 DPI = 110
 COLOURS = matplotlib.colormaps['tab10'].colors
@@ -111,4 +113,5 @@ def _axes(x_label, y_label):
 def _save(figure, axes, path):
     figure.legend(*axes.get_legend_handles_labels(), loc='outside right upper', fontsize='small',
                   frameon=False)
-    figure.savefig(path, dpi=DPI)
+    with atomic(path) as unfinished:
+        figure.savefig(unfinished, dpi=DPI)

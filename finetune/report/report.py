@@ -5,6 +5,7 @@ from pathlib import Path
 from finetune import published
 from finetune.catalogue import DATA_SETS
 from finetune.errors import InputError
+from finetune.files import atomic, write_text
 from finetune.report import plots, tables
 from finetune.report.claims import CLAIMS, compare
 from finetune.report.document import bullets, commands, picture, to_html
@@ -25,6 +26,8 @@ def make(folder='results', output='results/report'):
                          '--output.')
     results, numbers = Results(folder), published.read()
     output.mkdir(parents=True, exist_ok=True)
+    if not (output / 'report.md').exists():     # says whose the folder is if this is interrupted
+        write_text(output / 'report.md', 'This report is not finished.\n')
     blocks = list(_introduction(results, numbers))
     for dataset in results.data_sets:
         blocks += _data_set(results, numbers, dataset, output)
@@ -33,8 +36,8 @@ def make(folder='results', output='results/report'):
                '## Missing runs', *tables.missing(results),
                '## Inconsistencies of the paper', bullets(numbers.inconsistencies)]
     text = '\n\n'.join(blocks) + '\n'
-    (output / 'report.md').write_text(text, encoding='utf-8')
-    (output / 'report.html').write_text(to_html(text, output), encoding='utf-8')
+    write_text(output / 'report.md', text)
+    write_text(output / 'report.html', to_html(text, output))
     n_runs = sum(map(len, results.by_experiment.values()))
     print(f'{n_runs} runs of {len(results.by_experiment)} experiments: {output / "report.html"}, '
           f'{output / "report.md"}', flush=True)
@@ -131,7 +134,7 @@ def _details(results, dataset, names, output):
 def _classes(results, dataset, names, output):
     class_names, values = tables.class_accuracies(results, dataset, names)
     name = f'{dataset}_classes.csv'
-    with open(output / name, 'w', encoding='utf-8', newline='') as file:
+    with atomic(output / name) as path, open(path, 'w', encoding='utf-8', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(['class', *names])
         writer.writerows([class_name, *(f'{value:.1f}' for value in column)]

@@ -11,6 +11,7 @@ from finetune.runs.folder import REPORTED, RunFolder
 from finetune.settings import WITHOUT_EFFECT
 
 
+ROUNDING = 1e-6         # of an accuracy
 STREAMS = {'both': 'with the whole image', 'parts': 'part stream alone'}
 
 
@@ -22,6 +23,15 @@ class Result(NamedTuple):
     evaluation: dict        # accuracies by stream, and more
     predictions: dict       # names of classes (n,) by stream, and of labels; n_visible (n,)
     log: list               # an entry per epoch; empty for the conventional pipeline
+
+    def check(self, folder):
+        """Raises an error unless the predictions have the accuracies of the evaluation."""
+        for stream, accuracy in self.evaluation['accuracy'].items():
+            predicted = self.predictions.get(stream, [])
+            share = numpy.mean(predicted == self.predictions['label']) if len(predicted) else 0
+            if abs(share - accuracy) > ROUNDING:
+                raise InputError(f'{folder}: its predictions and its evaluation do not agree; '
+                                 f'evaluate it again by python -m finetune evaluate {folder}')
 
 
 class Results:
@@ -75,8 +85,10 @@ class Results:
         elif folder.state != REPORTED:
             self.left_out.append(f'{folder}: is not finished')
         else:
-            return Result(config.training.seed, config, folder.read_evaluation(),
-                          folder.read_predictions(), folder.read_log())
+            result = Result(config.training.seed, config, folder.read_evaluation(),
+                            folder.read_predictions(), folder.read_log())
+            result.check(folder)
+            return result
 
     @property
     def data_sets(self):

@@ -117,17 +117,20 @@ def class_accuracies(results, dataset, names):
     """Share of correct predictions by class, over all seeds.
 
     Returns:
-        tuple: Names of the classes, and an array (len(names), number of classes) in per cent.
+        tuple: Names of the classes of which all experiments have test images, and an array
+        (len(names), number of classes) in per cent.
 
     """
-    values = []
+    shares = []
     for name in names:
         label, predicted = (numpy.concatenate([result.predictions[key] for result in
                                                results.of(dataset, name)])
                             for key in ('label', 'both'))
-        class_names, numbers, counts = numpy.unique(label, return_inverse=True, return_counts=True)
-        values.append(numpy.bincount(numbers, label == predicted) / counts)
-    return list(class_names), 100 * numpy.array(values)
+        shares.append({class_name: numpy.mean(predicted[label == class_name] == class_name)
+                       for class_name in numpy.unique(label)})
+    class_names = sorted(set.intersection(*map(set, shares)))
+    return class_names, 100 * numpy.array([[of_name[class_name] for class_name in class_names]
+                                           for of_name in shares])
 
 
 def hardest_classes(names, class_names, values):

@@ -16,7 +16,7 @@ from finetune import archives
 from finetune.config import differences, dump, restore_config
 from finetune.data.file_lists import FileLists
 from finetune.errors import InputError
-from finetune.files import atomic, locked
+from finetune.files import atomic, locked, write_text
 from finetune.runs import records, snapshot
 from finetune.runs.examples import Examples
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
@@ -120,8 +120,8 @@ class RunFolder:
 
         A run that stopped before its first snapshot has nothing to lose and may start over.
         """
-        if not self.path.exists() or all(
-                path.name.startswith('.') for path in self.path.iterdir()):
+        if not self.path.exists() or all(path.name.startswith('.') or path == self.detector
+                                         for path in self.path.iterdir()):
             return
         if not self.is_run:
             raise InputError(f'{self}: holds something other than a run of this program; give '
@@ -159,13 +159,13 @@ class RunFolder:
 
     def write_settings(self, config: Config) -> None:
         """Saves the merged settings and the versions of Python and packages."""
-        _write_text(self._settings, dump(config))
+        write_text(self._settings, dump(config))
         versions = {'python': platform.python_version(), 'machine': platform.platform()}
         for package in (numpy, chainer):
             versions[package.__name__] = package.__version__
         if chainer.backends.cuda.available:
             versions['cupy'] = chainer.backends.cuda.cupy.__version__
-        _write_text(self.path / 'environment.yml', yaml.safe_dump(versions))
+        write_text(self.path / 'environment.yml', yaml.safe_dump(versions))
 
     def _snapshots(self) -> dict[int, Path]:
         """Snapshots by their iterations."""
@@ -195,7 +195,7 @@ class RunFolder:
         """Saves what a prediction needs of the data set: names, and pictures of the classes."""
         archives.write(self._examples, examples._asdict())
         names = {'classes': lists.class_names, 'parts': lists.part_names}
-        _write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
+        write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
 
     def read_names(self) -> Optional[FileLists]:
         """Names of classes and parts, without images; ``None``: 0.2 or older did not save them."""
@@ -216,9 +216,9 @@ class RunFolder:
     def write_results(self, evaluation: dict, predictions: Predictions, image_ids: list[str],
                       class_names: list[str]) -> None:
         """Saves the evaluation, and the predicted classes of the test images."""
-        with atomic(self._predictions) as path:
+        with atomic(self._predictions) as path:     # both or neither
             write_predictions(path, predictions, image_ids, class_names)
-        _write_text(self._evaluation, yaml.safe_dump(evaluation))
+            write_text(self._evaluation, yaml.safe_dump(evaluation))
 
     def read_evaluation(self) -> dict:
         """Accuracies by stream and other numbers of the evaluation."""
@@ -227,8 +227,3 @@ class RunFolder:
     def read_predictions(self) -> dict[str, numpy.ndarray]:
         """Columns of the table of predictions."""
         return read_predictions(self._predictions)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic(path) as unfinished:
-        unfinished.write_text(text, encoding='utf-8')

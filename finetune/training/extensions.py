@@ -108,8 +108,8 @@ def stop_on_non_number(trainer):
     for name, array in arrays:
         if not _is_finite(array):
             raise InputError(f'{name.lstrip("/")} is not finite after iteration '
-                             f'{trainer.updater.iteration}; lower training.learning_rate and write '
-                             'to another --output (the last snapshot is intact).')
+                             f'{trainer.updater.iteration}, which is not saved; lower '
+                             'training.learning_rate and write to another --output.')
 
 
 def _is_finite(value):

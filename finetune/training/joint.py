@@ -3,6 +3,7 @@ from dataclasses import replace
 
 from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
+from finetune.files import named
 from finetune.models import pretrained
 from finetune.models.part_classifier import build_classifier
 from finetune.runs import examples, memory
@@ -69,11 +70,12 @@ class JointLearning:
         folder.load_newest_snapshot(trainer)
         folder.write_settings(self.config)
         try:
-            trainer.run(show_loop_exception_msg=False)
+            with named(folder):
+                trainer.run(show_loop_exception_msg=False)
         except MemoryError:         # CuPy's is one, too
             raise InputError(f'{folder}: the memory does not suffice for steps of '
                              f'{self.config.training.batch_size} images; '
-                             f'{memory.advice(self.config)} (the last snapshot is intact).')
+                             f'{memory.advice(self.config)}.')
 
     def load(self, folder):
         """Loads the weights of a finished run."""

@@ -7,6 +7,8 @@ from matplotlib import patheffects, pyplot
 from matplotlib.patches import Rectangle
 import numpy
 
+from finetune.files import atomic
+
 N_LINES = 2             # of crops beside an image
 CROP_INCHES = .95
 CAPTION_INCHES = .3
@@ -167,6 +169,7 @@ def evenly_spaced(n, n_all):
 def save(figure, path):
     """Writes a picture and says where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI)
+    with atomic(path) as unfinished:
+        figure.savefig(unfinished, dpi=DPI)
     pyplot.close(figure)
     print(path, flush=True)

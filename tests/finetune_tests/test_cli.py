@@ -350,12 +350,13 @@ def test_loss_that_is_no_number_stops_and_names_the_array(write_config, capsys):
 
 def test_no_space_left(write_config, capsys, monkeypatch):
     def full(*arguments, **options):
-        raise OSError(28, 'No space left on device', 'model.npz')
+        raise OSError(28, 'No space left on device')
 
     config = write_config(training={'epochs': 1})
     with monkeypatch.context() as patch:
         patch.setattr('numpy.savez', full)
-        assert 'No space left' in fails(capsys, 'train', config)
+        error = fails(capsys, 'train', config)
+    assert error.startswith('finetune: results/config/seed0/examples.npz: No space left on device; ')
     assert run('train', config) == 0
 
 

@@ -161,6 +161,30 @@ def test_an_interrupted_search_is_resumed(n_files, found, monkeypatch):
     assert content(boxes) == before
 
 
+@pytest.mark.parametrize('change', [
+    lambda rows: {'other': rows}, lambda rows: {'rows': rows[:-1]},
+    lambda rows: {'rows': rows[:, :1]}, lambda rows: {'rows': numpy.float32(1)}])
+def test_unfinished_work_of_another_search_is_refused(change, found, monkeypatch, capsys):
+    monkeypatch.setattr(detection, 'SHARD_BATCHES', 1)
+    monkeypatch.setattr(detection, 'BATCH_SIZE', 8)
+    boxes = Path('birds/CS_parts')
+    shutil.rmtree(boxes)
+    with monkeypatch.context() as patch:
+        patch.setattr(detection.selection, 'fit_svm', lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            cli.main(['train', write(), '--output', 'new'])
+    path = boxes / '.work/features_00001.npz'
+    archives.write(path, change(archives.read(path)['rows']))
+    assert cli.main(['train', write(), '--output', 'new']) == 2
+    assert 'has files of another search for parts; remove' in capsys.readouterr().err
+
+
+def test_a_run_that_stops_with_its_detector_copied_can_start_over(found):
+    run = Path('new')
+    shutil.copytree('birds/CS_parts/detector', run / 'detector')
+    assert cli.main(['train', write(), '--output', str(run)]) == 0
+
+
 def test_a_killed_search_is_resumed(found):
     """Killed at five random times."""
     _, boxes = found

@@ -20,6 +20,7 @@ from finetune.files import atomic, locked
 from finetune.models.part_classifier import build_classifier
 from finetune.models.small_cnn import SmallCNN
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
+from finetune.runs.predictions import Predictions
 from finetune.training.trainer import build_trainer
 
 
@@ -141,9 +142,21 @@ def test_weights_that_cannot_be_saved_leave_nothing(tmp_path, monkeypatch):
 
     folder = RunFolder(tmp_path)
     monkeypatch.setattr('numpy.savez', half)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/model.npz'"):
         folder.save_model(SmallCNN())
     assert not folder.is_finished and list(tmp_path.iterdir()) == []
+
+
+def test_results_are_both_there_or_neither(tmp_path, monkeypatch):
+    def full(tree):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('yaml.safe_dump', full)
+    predictions = Predictions(numpy.zeros(1, int), numpy.ones(1, int), {'both': numpy.zeros(1, int)},
+                              1.)
+    with pytest.raises(OSError, match='No space'):
+        RunFolder(tmp_path).write_results({}, predictions, ['1'], ['class'])
+    assert list(tmp_path.iterdir()) == []
 
 
 class Evil:

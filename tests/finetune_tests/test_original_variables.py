@@ -144,13 +144,13 @@ def test_several_configs_get_what_each_needs(monkeypatch, capsys):
     described = []
     monkeypatch.setattr(dry_run, 'describe', lambda *arguments: described.append(arguments))
     monkeypatch.setenv('OPTIMIZER', 'adam')
-    monkeypatch.setenv('DATA', 'elsewhere')
+    monkeypatch.setenv('VACUUM', '1')
     assert cli.main(['train', '--dry-run', 'configs/digits/gt_fve.yml', CS_PARTS,
                      '--seed', '3']) == 0
     assert described == [('configs/digits/gt_fve.yml', ['training.seed=3']),
                          (CS_PARTS, ['training.optimizer="adam"', 'training.seed=3'])]
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 2 and printed[0].startswith('DATA: no setting here')
+    assert len(printed) == 2 and printed[0].startswith('VACUUM: no setting here')
 
 
 # Variable: values to try, all with configs/cub200/cs_parts_fve.yml.
@@ -170,7 +170,8 @@ TRIED = {
     'LR_DECAY': ['0.5'], 'LR_STEP': ['20', '25', '1000', '0'], 'LR_TARGET': ['1e-8'],
     'CONDA_ENV': ['DeepFVE'], 'MAIN_SCRIPT': ['../main.py'], 'PROFILE': ['1'],
     'CUDA_MEMCHECK': ['1'], 'HOSTFILE': ['hosts'], 'N_MPI': ['1', '4'],
-    'DATA': ['../info.yml'], 'CACHE_IMAGES': ['cache'], 'VACUUM': ['1'],
+    'DATA': ['../info.yml'], 'OPTS': ['--label_shift 1'], 'CACHE_IMAGES': ['cache'],
+    'VACUUM': ['1'],
     'LABEL_SHIFT': ['1', '2'], 'PREPARE_TYPE': ['model', 'custom'],
     'FEATURE_AGG': ['concat', 'mean'], 'FP16': ['0', '1'], 'INIT_MU': ['1', '0'],
     'INIT_SIG': ['1', '2'], '_init_from_gap': ['1'], 'OUTPUT_FOLDER': ['../../.results'],
@@ -293,6 +294,21 @@ def test_bad_values(environ, message):
     with pytest.raises(InputError, match=message) as raised:
         read(environ)
     assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize('name, meant', [
+    ('EPOCH', 'EPOCHS'), ('GPUS', 'GPU'), ('OPTIMISER', 'OPTIMIZER'), ('BATCHSIZE', 'BATCH_SIZE'),
+    ('n_components', 'N_COMPONENTS'), ('LABEL_SMOTHING', 'LABEL_SMOOTHING'),
+    ('FVETYPE', 'FVE_TYPE'), ('DRYRUN', 'DRY_RUN')])
+def test_near_misses_are_refused(name, meant):
+    with pytest.raises(InputError, match=f'{name}=1: there is no .*did you mean {meant}[?]'):
+        read({name: '1'}, CS_PARTS)
+
+
+@pytest.mark.parametrize('name', [
+    'HOME', 'HOSTNAME', 'MODEL_NAME', 'outputs', 'LD_LIBRARY_PATH', 'PART_OF', 'SLURM_GPUS', 'LOG'])
+def test_other_variables_are_not_ours(name):
+    assert read({name: '1'}, CS_PARTS)[2:] == ([], [])
 
 
 def test_number_of_components_is_a_start_of_the_means():

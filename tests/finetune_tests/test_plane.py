@@ -122,6 +122,21 @@ def test_without_ffmpeg_the_video_is_a_gif(tmp_path, capsys, monkeypatch):
         assert animation.n_frames >= 4
 
 
+def test_ffmpeg_that_fails_costs_no_earlier_video(tmp_path, capsys, monkeypatch):
+    ffmpeg = tmp_path / 'bin/ffmpeg'
+    ffmpeg.parent.mkdir()
+    ffmpeg.write_text('#!/bin/sh\ncat > /dev/null\necho Disk is full >&2\nexit 1\n')
+    ffmpeg.chmod(0o755)
+    monkeypatch.setenv('PATH', str(ffmpeg.parent), prepend=':')
+    path = tmp_path / 'em_simple.mp4'
+    path.write_text('before')
+    assert run(*SMALL, '--data', 'simple', '--output', tmp_path) == 2
+    error = capsys.readouterr().err
+    assert 'em_simple.mp4: ffmpeg cannot write it (Disk is full); make room' in error
+    assert path.read_text() == 'before'
+    assert sorted(other.name for other in tmp_path.iterdir()) == ['bin', 'em_simple.mp4']
+
+
 def test_table(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(*SMALL, '--seeds', 2, '--no-video') == 0

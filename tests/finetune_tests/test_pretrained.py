@@ -77,6 +77,12 @@ def test_every_key_that_does_not_fit_is_listed_and_nothing_is_loaded(tmp_path):
     assert (model.global_cnn.layers[3].conv.W.array == before).all()
 
 
+def test_of_many_keys_the_first_are_named(tmp_path):
+    numpy.savez(tmp_path / 'cnn.npz', other=numpy.zeros(3))
+    with pytest.raises(InputError, match=r'24 missing: (layers\S+ ){10}\.\.\.; 1 unexpected'):
+        pretrained.load_backbones(classifier(), tmp_path / 'cnn.npz')
+
+
 def test_weights_that_are_not_finite_are_named(tmp_path):
     cnn = SmallCNN()
     cnn.layers[0].conv.W.array[0] = numpy.nan

@@ -319,7 +319,7 @@ def lines(results, monkeypatch):
     def keep(figure, path, **options):
         axes, = figure.axes
         labelled = zip(*axes.get_legend_handles_labels())
-        pictures[Path(path).name] = {
+        pictures[Path(path).name.lstrip('.')] = {
             label: numpy.transpose(getattr(handle, 'lines', [handle])[0].get_data()).astype(float)
             for handle, label in labelled}
         save(figure, path, **options)
@@ -399,6 +399,23 @@ def test_what_is_missing_and_what_is_left_out(results, capsys):
     assert '`gt_gap` (1 of 3)' in lacking and '`gt2_fve_k50` (0 of 3)' in lacking
     assert 'gt2_fve`' not in lacking and 'pretrain' not in lacking
     assert 'No run at all: CUB-200-2011, NA-Birds, Birdsnap, digits.' in below(text, 'Missing runs')
+
+
+def test_predictions_of_another_evaluation_are_left_out(results):
+    path = Path('results/minibirds/gt_fve/seed1/predictions.csv')
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(''.join(lines[:-1]))
+    reason = f'{path.parent}: its predictions and its evaluation do not agree; evaluate it again'
+    assert f'- {reason}' in below(report(), 'Missing runs')
+
+
+def test_a_report_that_was_interrupted_is_begun_again(results, monkeypatch):
+    shutil.rmtree('results/report', ignore_errors=True)
+    with monkeypatch.context() as patch:
+        patch.setattr('finetune.report.report.to_html', lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            report()
+    assert report()
 
 
 def as_evaluated_by_version_0_1(out):

@@ -1,0 +1,106 @@
+"""Processes that are killed, interrupted or die."""
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+from common import arrays, CONFIG, PROJECT, RUN
+
+
+def kills(random):
+    """Killed by SIGKILL at random times, five times each, and started again."""
+    expected, seconds = arrays(RUN), 4.
+    for i in range(8):
+        out, workers = f'killed{i}', i % 2
+        arguments = 'train', CONFIG, '--set', f'training.workers={workers}', '--output', out
+        for _ in range(5):
+            running = _process(*arguments)
+            time.sleep(random.uniform(1, seconds))
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
+            yield 'a process is left' if _is_left(running.pid) else None
+        running = _process(*arguments)
+        error = running.communicate()[1]
+        yield (None if running.returncode == 0 and arrays(out) == expected
+               else f'not the same after kills: {error[-80:]}')
+
+
+def loaders(random):
+    """One of two loaders killed, by each signal, at a random time."""
+    for i in range(12):
+        shared = _shared_memory()
+        running = _process('train', CONFIG, '--set', 'training.workers=2', '--set',
+                           'training.epochs=200', '--output', f'loader{i}')
+        while not running.stdout.readline().startswith('epoch'):
+            pass
+        time.sleep(random.uniform(0, .5))
+        number = [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV][i % 3]
+        os.kill(_loaders_of(running.pid)[0], number)
+        try:
+            error = running.communicate(timeout=60)[1]
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            yield 'hangs'
+            continue
+        is_told = running.returncode == 2 and error.count('\n') == 1 and 'images died' in error
+        yield (_left(running, shared) if is_told else f'{running.returncode} {error}')
+
+
+def signals(random):
+    """A run and a suite interrupted by each signal, at a random time."""
+    for arguments in (['train', CONFIG, '--set', 'training.epochs=200', '--set',
+                       'training.workers=1', '--output', 'interrupted'],
+                      ['train', CONFIG, '--seeds', '5,6', '--jobs', '2', '--set',
+                       'training.epochs=200']):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            shared = _shared_memory()
+            running = _process(*arguments)
+            time.sleep(random.uniform(3, 6))
+            running.send_signal(number)
+            error = running.communicate(timeout=60)[1]
+            is_sound = running.returncode == 128 + number and error.count('\n') == 1
+            yield (_left(running, shared) if is_sound
+                   else f'{running.returncode} {error[-80:]}')
+
+
+def _process(*arguments):
+    return subprocess.Popen(
+        [sys.executable, '-m', 'finetune', *map(str, arguments)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env={**os.environ, 'PYTHONPATH': str(PROJECT)},
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (1, 2, 15)])
+
+
+def _left(running, shared):
+    """What a process that has ended left behind, if anything."""
+    if _is_left(running.pid):
+        return 'a process is left'
+    left = _shared_memory() - shared
+    return f'shared memory is left: {left}' if left else None
+
+
+def _is_left(group):
+    """Whether processes of a session are still there after some seconds."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        if not subprocess.run(['ps', '-o', 'pid=', '-s', str(group)],
+                              capture_output=True, text=True).stdout.split():
+            return False
+        time.sleep(.2)
+    return True
+
+
+def _shared_memory():
+    """Names of what processes share, in memory or in temporary folders."""
+    return {path for folder, pattern in (('/dev/shm', '*'), ('/tmp', 'pymp-*'))
+            for path in Path(folder).glob(pattern)}
+
+
+def _loaders_of(pid):
+    """The fork server's children, while the main process has one server and one tracker."""
+    children = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    of_children = [Path(f'/proc/{child}/task/{child}/children').read_text().split()
+                   for child in children]
+    return [int(grandchild) for grandchild in max(of_children, key=len)]
