@@ -1,10 +1,24 @@
 import pathlib
 import re
+import shutil
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = pathlib.Path(__file__).parent
 version = re.search(r"__version__ = '(.+)'", (here / 'fve_layer' / '__init__.py').read_text())
+
+
+class BuildWithConfigs(build_py):
+
+    """Adds the configs, which lie beside the packages, to the program that is installed."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(here / 'configs', pathlib.Path(self.build_lib, 'finetune', 'configs'),
+                            dirs_exist_ok=True)
+
 
 setup(
     name='fve_layer',
@@ -14,6 +28,7 @@ setup(
     license='MIT',
     packages=find_packages(include=['fve_layer*', 'finetune*']),
     package_data={'fve_layer': ['kernels.cu']},
+    cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.9',
     # Neither Chainer nor ChainerCV builds with a current setuptools or Python of its own accord:
     # environment.sh installs these two first.

@@ -15,6 +15,8 @@ def main(arguments=None):
     """Runs a sub-command; returns the exit code: 0, or 2 for anything the user has to fix."""
     try:
         options = parser().parse_args(arguments)
+        if options.in_project:
+            shared.enter_project(options)
         with interruption.as_exceptions():
             return options.run(options) or 0
     except InputError as error:
@@ -34,6 +36,7 @@ def main(arguments=None):
 def parser():
     """The command line."""
     top = argparse.ArgumentParser(prog='python -m finetune', description=DESCRIPTION)
+    top.set_defaults(in_project=False)
     commands = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
     train = commands.add_parser(
@@ -91,8 +94,9 @@ def parser():
                     "report.html, report.md and plots: the paper's tables beside these results, "
                     'tests of its claims, learning curves and more.')
     shared.add_folder(report, '--results', 'results', 'folder of results')
-    shared.add_folder(report, '--output', 'results/report', 'folder for the report')
-    report.set_defaults(run=_report)
+    report.add_argument('--output', metavar='DIR',
+                        help='folder for the report (default: report in the folder of results)')
+    report.set_defaults(run=_report, in_project=True)
 
     convert = commands.add_parser(
         'convert', help='convert a TensorFlow checkpoint to .npz',
@@ -170,7 +174,7 @@ def _add_predict(command):
     add('--detector', metavar='RUN', help='folder of a run whose detector finds the parts')
     add('--batch', type=number('--batch', int, 1, 10000), metavar='N',
         help='pictures at a time (default: as in training)')
-    command.set_defaults(run=_predict)
+    command.set_defaults(run=_predict, in_project=False)
 
 
 def _add_em(command):
@@ -241,7 +245,7 @@ def _predict(options):
 
 def _report(options):
     from finetune.report import report
-    report.make(options.results, options.output)
+    report.make(options.results, options.output or Path(options.results, 'report'))
 
 
 def _convert(options):

@@ -5,6 +5,7 @@ import yaml
 
 from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.errors import InputError, shortened
+from finetune.projects import find
 from finetune.schema import check, dotted_names, fill, fill_override, read_yaml
 from finetune.settings import Config, DETECTED, GRID, WITHOUT_EFFECT
 
@@ -27,7 +28,7 @@ def read_config(path, overrides=()):
 
     """
     config = Config()
-    in_file = fill(config, read_yaml(path), str(path))
+    in_file = fill(config, read_yaml(find(path)), str(path))
     check(config, str(path))
     _check_active(config, in_file, str(path))
     overridden = []

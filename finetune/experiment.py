@@ -11,6 +11,7 @@ from finetune.cs_parts import detection
 from finetune.data import data_sets
 from finetune.errors import InputError
 from finetune.files import require_empty
+from finetune.projects import find
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict
@@ -56,8 +57,8 @@ def _check_circle(config: Config, chain: list[Path]) -> None:
         if is_config(source) and path in chain:
             raise InputError(f'{source}: this run would need itself first; correct '
                              'model.pretrained, model.classifier or detector.cnn.')
-        if is_config(source) and path.exists():
-            _check_circle(read_config(path), [*chain, path])
+        if is_config(source) and find(source).exists():
+            _check_circle(read_config(source), [*chain, path])
 
 
 def evaluate(out: Union[str, Path], gpu: int = -1, overrides: Iterable[str] = (),

@@ -1,8 +1,9 @@
 """Options that several commands share."""
 import argparse
 import os
+from pathlib import Path
 
-from finetune import original_variables
+from finetune import original_variables, projects
 from finetune.errors import InputError
 
 DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
@@ -16,10 +17,26 @@ def add_settings(command, default=DEFAULT_CONFIG):
     add_overrides(command)
 
 
+def enter_project(options):
+    """Makes the project of the configs or results the working folder."""
+    named = [name for name in ('configs', 'config', 'results') if getattr(options, name, None)]
+    values = {name: getattr(options, name) for name in named}
+    before = projects.enter([path for value in values.values()
+                             for path in (value if isinstance(value, list) else [value])])
+    if before == Path.cwd():
+        return
+    for name in {*named, 'output'}:
+        value = getattr(options, name, None)
+        if isinstance(value, list):
+            setattr(options, name, [os.path.abspath(before / path) for path in value])
+        elif value:
+            setattr(options, name, os.path.abspath(before / value))
+
+
 def add_overrides(command):
     command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
     add_set(command)
-    command.set_defaults(gpu=None)
+    command.set_defaults(gpu=None, in_project=True)
 
 
 def add_set(command):
@@ -43,6 +60,7 @@ def add_results(command):
     command.add_argument('results', help='folder of a finished run')
     command.add_argument('--gpu', type=number('--gpu', int, -1, 64), default=-1,
                          help='device id; -1: CPU (default)')
+    command.set_defaults(in_project=True)
 
 
 def add_images(command):

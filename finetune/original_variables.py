@@ -7,6 +7,7 @@ from pathlib import Path
 from finetune.catalogue import DATA_SETS
 from finetune.config import active_names, get, read_config
 from finetune.errors import InputError, shortened
+from finetune.projects import find
 from finetune.schema import check, fill, fill_override
 
 HELP = """\
@@ -15,7 +16,7 @@ the original's environment variables choose a config and settings, too:
 DATASET: CUB200, NAB, BIRDSNAP, MINIBIRDS, DIGITS. PARTS: GLOBAL, GT, GT2, CS_PARTS.
 FVE_TYPE: no, em, grad. With SHUFFLE_PARTS=1 or N_COMPONENTS=5 the config is the one
 of that row, if there is one. Unset variables keep the config's values; what is set is
-printed. docs/original_variables.md has all variables, with those that are refused."""
+printed. The documentation has a page of all variables, with those that are refused."""
 
 # What chooses a config, with the values' names in its path.
 CONFIG = {
@@ -138,7 +139,7 @@ def config(environ):
     components = f'_k{environ["N_COMPONENTS"]}' if environ.get('N_COMPONENTS') else ''
     for ending in (shuffled + components, shuffled, components, ''):
         path = Path('configs') / dataset / f'{name}{ending}.yml'
-        if path.exists():
+        if find(path).exists():
             return str(path)
     raise InputError(f'PARTS={environ["PARTS"]}: {dataset} has no config for these parts; '
                      'set PARTS=GT.')

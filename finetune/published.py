@@ -5,8 +5,9 @@ from typing import Any, NamedTuple, Optional
 import yaml
 
 from finetune.catalogue import DATA_SETS
+from finetune.projects import CONFIGS
 
-PATH = Path(__file__).resolve().parents[1] / 'configs' / 'published.yml'
+PATH = CONFIGS / 'published.yml'
 
 
 class Row(NamedTuple):

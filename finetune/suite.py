@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from finetune.config import read_config
 from finetune.errors import InputError
+from finetune.projects import find
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.schema import fill_override
 from finetune.settings import Config
@@ -80,10 +81,10 @@ def expand(configs):
     """Paths of configs; a folder stands for all configs in it except those of pre-training."""
     paths = []
     for config in configs:
-        if not Path(config).is_dir():
+        if not find(config).is_dir():
             paths.append(config)
             continue
-        in_folder = [str(path) for path in sorted(Path(config).glob('*.yml'))]
+        in_folder = [str(Path(config, path.name)) for path in sorted(find(config).glob('*.yml'))]
         if not in_folder:
             raise InputError(f'{config}: there is no config in this folder; name another folder.')
         paths += [path for path in in_folder if read_config(path).data.split != 'pretraining']

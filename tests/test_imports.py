@@ -22,7 +22,8 @@ LIBRARY = {
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
     {'errors', 'interruption', 'progress', 'threads', 'catalogue'},
-    {'files', 'published'},
+    {'files', 'projects'},
+    {'published'},
     {'archives', 'schema'},
     {'settings'},
     {'config'},

@@ -54,7 +54,7 @@ def _environment():
         try:
             yield 'ok', f'{package} {importlib.metadata.version(package)}'
         except importlib.metadata.PackageNotFoundError:
-            yield 'error', f'{package} is missing; start through ./train.sh, which installs it'
+            yield 'error', f'{package} is missing; pip install {package}'
     if chainer.backends.cuda.available:
         cupy = chainer.backends.cuda.cupy
         name = cupy.cuda.runtime.getDeviceProperties(0)['name'].decode()

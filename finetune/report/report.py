@@ -6,13 +6,14 @@ from finetune import published
 from finetune.catalogue import DATA_SETS
 from finetune.errors import InputError
 from finetune.files import atomic, write_text
+from finetune.projects import TRAIN
 from finetune.report import plots, tables
 from finetune.report.claims import CLAIMS, compare
 from finetune.report.document import bullets, commands, picture, to_html
 from finetune.report.results import Results
 
 
-def make(folder='results', output='results/report'):
+def make(folder, output):
     """Writes ``report.md``, ``report.html`` and their pictures.
 
     Args:
@@ -31,6 +32,8 @@ def make(folder='results', output='results/report'):
     blocks = list(_introduction(results, numbers))
     for dataset in results.data_sets:
         blocks += _data_set(results, numbers, dataset, output)
+    if results.others:
+        blocks += ['## Other experiments', tables.others(results)]
     blocks += [f'## {numbers.run_time["title"]} ({numbers.run_time["source"]})',
                *tables.run_time(numbers.run_time),
                '## Missing runs', *tables.missing(results),
@@ -38,9 +41,9 @@ def make(folder='results', output='results/report'):
     text = '\n\n'.join(blocks) + '\n'
     write_text(output / 'report.md', text)
     write_text(output / 'report.html', to_html(text, output))
-    n_runs = sum(map(len, results.by_experiment.values()))
-    print(f'{n_runs} runs of {len(results.by_experiment)} experiments: {output / "report.html"}, '
-          f'{output / "report.md"}', flush=True)
+    experiments = [*results.by_experiment.values(), *results.others.values()]
+    print(f'{sum(map(len, experiments))} runs of {len(experiments)} experiments: '
+          f'{output / "report.html"}, {output / "report.md"}', flush=True)
     for reason in results.left_out:
         print(f'left out: {reason}', flush=True)
 
@@ -59,7 +62,7 @@ def _introduction(results, numbers):
     folders = {}
     for dataset, n in results.n_seeds().items():
         folders.setdefault(n, []).append(f'configs/{dataset}')
-    yield commands(*(f'./train.sh {" ".join(with_n)} --seeds {n}'
+    yield commands(*(f'{TRAIN} {" ".join(with_n)} --seeds {n}'
                      for n, with_n in folders.items()), 'python -m finetune report')
     yield '## Claims of the paper'
     yield ('How many comparisons came out how, each of both streams together and of the '

@@ -7,6 +7,7 @@ import numpy
 from finetune import published
 from finetune.config import differences, read_config
 from finetune.errors import InputError
+from finetune.projects import find, TRAIN
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.settings import WITHOUT_EFFECT
 
@@ -36,39 +37,42 @@ class Result(NamedTuple):
 
 class Results:
 
-    """Results of all finished runs of the experiments in ``configs/``, on the tables' data sets.
+    """Results of all finished runs of the experiments in ``configs/``.
 
     Args:
         folder (str or pathlib.Path): Folder of results.
         configs (str or pathlib.Path): Folder of configs.
 
     Attributes:
-        experiments (dict): (data set, name): path of its config.
-        by_experiment (dict): (data set, name): list of its results, by seed.
+        experiments (dict): (folder, name): path of its config, in the folders that have the names
+            of the tables' data sets.
+        by_experiment (dict): (folder, name): list of its results, by seed.
+        others (dict): The same of experiments in other folders.
         left_out (list of str): Runs that cannot be used, and why.
 
     """
 
     def __init__(self, folder='results', configs='configs'):
         known = {dataset for table in published.read().tables for dataset in table.data_sets}
-        self.experiments = {(path.parent.name, path.stem): path
-                            for path in sorted(Path(configs).glob('*/*.yml'))
-                            if path.parent.name in known}
-        self.by_experiment, self.left_out = {}, []
+        paths = {(path.parent.name, path.stem): path
+                 for path in sorted(find(configs).glob('*/*.yml'))}
+        self.experiments = {key: path for key, path in paths.items() if key[0] in known}
+        self.by_experiment, self.others, self.left_out = {}, {}, []
         if not Path(folder).is_dir():
-            raise InputError(f'{folder}: there is no such folder of results; run ./train.sh first.')
-        for (dataset, name), path in self.experiments.items():
+            raise InputError(f'{folder}: there is no such folder of results; run {TRAIN} first.')
+        for (dataset, name), path in paths.items():
             expected = read_config(path)
             if expected.data.split == 'pretraining':
                 continue
             results = [self._read(run, expected)
                        for run in RunFolder.all_of(Path(folder) / dataset / name)]
             if any(results):
-                self.by_experiment[dataset, name] = list(filter(None, results))
-        if not self.by_experiment:
+                place = self.by_experiment if dataset in known else self.others
+                place[dataset, name] = list(filter(None, results))
+        if not self.by_experiment and not self.others:
             left_out = ''.join(f' (left out: {reason})' for reason in self.left_out)
             raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/'
-                             f'{left_out}; run ./train.sh first.')
+                             f'{left_out}; run {TRAIN} first.')
 
     def _read(self, folder, expected):
         """The result in a folder; ``None`` if it is not finished, or not of the config."""
@@ -97,7 +101,8 @@ class Results:
 
     def of(self, dataset, name):
         """Results of an experiment, perhaps none."""
-        return self.by_experiment.get((dataset, name), [])
+        key = dataset, name
+        return self.by_experiment.get(key) or self.others.get(key, [])
 
     def accuracy(self, dataset, name, stream=None):
         """Accuracies of an experiment in per cent, by seed; of a stream, or the headline's."""

@@ -5,6 +5,7 @@ import numpy
 
 from finetune.catalogue import DATA_SETS
 from finetune.config import active_names, get
+from finetune.projects import TRAIN
 from finetune.published import reference
 from finetune.report.claims import compare
 from finetune.report.document import bullets, commands, table
@@ -140,6 +141,17 @@ def hardest_classes(names, class_names, values):
     return table(['class', *(f'`{name}`' for name in names)], rows)
 
 
+def others(results):
+    """Accuracies of experiments that none of the paper's is like."""
+    rows = []
+    for (folder, name), runs in results.others.items():
+        config = runs[0].config
+        rows.append([f'`{folder}/{name}`', DATA_SETS[config.data.dataset].title,
+                     config.model.encoding, results.summary(folder, name),
+                     *(results.summary(folder, name, stream) for stream in ('global', 'parts'))])
+    return table(['run', 'data set', 'encoding', 'ours', 'whole image alone', 'parts alone'], rows)
+
+
 def run_time(published_table):
     """Table 3 as published, and how to get ours."""
     rows = [[row['step'], f'{row["milliseconds"]:.1f}', f'{row["percent"]:.2f}']
@@ -177,13 +189,13 @@ def missing(results):
     for dataset, experiments in lacking.items():
         names = ', '.join(f'`{name}` ({n} of {n_seeds[dataset]})' for name, n in experiments)
         blocks += [f'{DATA_SETS[dataset].title}: {names}.',
-                   commands(f'./train.sh configs/{dataset} --seeds {n_seeds[dataset]}')]
+                   commands(f'{TRAIN} configs/{dataset} --seeds {n_seeds[dataset]}')]
     there_are = {dataset for dataset, _ in results.experiments}
     empty = [dataset for dataset in DATA_SETS if dataset in there_are - set(n_seeds)]
     if empty:
         titles = ', '.join(DATA_SETS[dataset].title for dataset in empty)
         blocks += [f'No run at all: {titles}.', commands(
-            *(f'./train.sh configs/{dataset} --seeds 5' for dataset in empty))]
+            *(f'{TRAIN} configs/{dataset} --seeds 5' for dataset in empty))]
     return blocks or ['None.']
 
 

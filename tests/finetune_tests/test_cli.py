@@ -356,7 +356,7 @@ def test_no_space_left(write_config, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr('numpy.savez', full)
         error = fails(capsys, 'train', config)
-    assert error.startswith('finetune: results/config/seed0/examples.npz: No space left on device; ')
+    assert 'results/config/seed0/examples.npz: No space left on device; ' in error
     assert run('train', config) == 0
 
 

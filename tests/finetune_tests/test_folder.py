@@ -152,8 +152,8 @@ def test_results_are_both_there_or_neither(tmp_path, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr('yaml.safe_dump', full)
-    predictions = Predictions(numpy.zeros(1, int), numpy.ones(1, int), {'both': numpy.zeros(1, int)},
-                              1.)
+    label = numpy.zeros(1, int)
+    predictions = Predictions(label, label, {'both': label}, 1.)
     with pytest.raises(OSError, match='No space'):
         RunFolder(tmp_path).write_results({}, predictions, ['1'], ['class'])
     assert list(tmp_path.iterdir()) == []

@@ -418,6 +418,20 @@ def test_a_report_that_was_interrupted_is_begun_again(results, monkeypatch):
     assert report()
 
 
+@pytest.mark.parametrize('alone', [False, True])
+def test_experiments_of_ones_own_have_a_table(alone, results):
+    Path('configs').unlink()
+    shutil.copytree(CONFIGS, 'configs')
+    shutil.copytree('configs/minibirds', 'configs/mine')
+    write_run('mine', 'gt_fve', 0, 30, 20)
+    write_run('mine', 'gt_fve', 1, 30, 20)
+    if alone:
+        shutil.rmtree('results/minibirds')
+    cells = row(report(), 'Other experiments', run='`mine/gt_fve`')
+    assert (cells['data set'], cells['encoding']) == ('minibirds', 'fve')
+    assert cells['ours'] == '75.0 ± 0.0 (2)' and cells['parts alone'] == '50.0 ± 0.0 (2)'
+
+
 def as_evaluated_by_version_0_1(out):
     """Files of a run in the format of version 0.1."""
     old = {'both': 'accuracy', 'global': 'accuracy_global', 'parts': 'accuracy_parts'}
