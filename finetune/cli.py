@@ -15,9 +15,7 @@ def main(arguments=None):
     """Runs a sub-command; returns the exit code: 0, or 2 for anything the user has to fix."""
     try:
         options = parser().parse_args(arguments)
-        if options.in_project:
-            shared.enter_project(options)
-        with interruption.as_exceptions():
+        with interruption.as_exceptions(), shared.in_project(options):
             return options.run(options) or 0
     except InputError as error:
         print(f'finetune: {error}', file=sys.stderr)

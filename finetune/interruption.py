@@ -1,9 +1,11 @@
-"""SIGTERM and SIGHUP, which end a run as Ctrl-C does."""
+"""SIGTERM and SIGHUP, which end a run as Ctrl-C does, and none of the three gets lost."""
 import contextlib
 import signal
+import sys
 import threading
 
 SIGNALS = signal.SIGTERM, signal.SIGHUP
+AGAIN_SECONDS = .05
 
 
 @contextlib.contextmanager
@@ -15,13 +17,18 @@ def as_exceptions():
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in before.items():
-        if handler is signal.SIG_DFL:
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda lost: _raise_again(lost) if isinstance(
+        lost.exc_value, KeyboardInterrupt) else hook(lost)
+    for number in SIGNALS:
+        if before[number] is signal.SIG_DFL:
             signal.signal(number, _raise)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -33,3 +40,14 @@ def exit_code(interrupt):
 
 def _raise(number, frame):
     raise KeyboardInterrupt(number)
+
+
+def _raise_again(lost):
+    """Raises an interrupt a moment later: Python drops it in destructors and weak references."""
+    interrupt = KeyboardInterrupt(*lost.exc_value.args)
+
+    def raise_it(number, frame):
+        raise interrupt
+
+    signal.signal(signal.SIGALRM, raise_it)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)

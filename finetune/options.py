@@ -1,5 +1,6 @@
 """Options that several commands share."""
 import argparse
+import contextlib
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from finetune import original_variables, projects
 from finetune.errors import InputError
 
 DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
+PATHS = 'data.root', 'model.pretrained', 'model.classifier', 'detector.cnn'     # settings
 MAX_SEEDS = 10000
 MAX_IMAGES = 100        # on a sheet: matplotlib's pictures have at most 65,536 lines
 
@@ -17,20 +19,30 @@ def add_settings(command, default=DEFAULT_CONFIG):
     add_overrides(command)
 
 
-def enter_project(options):
-    """Makes the project of the configs or results the working folder."""
-    named = [name for name in ('configs', 'config', 'results') if getattr(options, name, None)]
-    values = {name: getattr(options, name) for name in named}
-    before = projects.enter([path for value in values.values()
-                             for path in (value if isinstance(value, list) else [value])])
-    if before == Path.cwd():
-        return
-    for name in {*named, 'output'}:
-        value = getattr(options, name, None)
-        if isinstance(value, list):
-            setattr(options, name, [os.path.abspath(before / path) for path in value])
-        elif value:
-            setattr(options, name, os.path.abspath(before / value))
+@contextlib.contextmanager
+def in_project(options):
+    """Context in which the project of the configs or results is the working folder."""
+    named = {name: getattr(options, name, None) for name in ('configs', 'config', 'results')}
+    paths = [path for value in named.values() if value and options.in_project
+             for path in (value if isinstance(value, list) else [value])]
+    with projects.entered(paths) as before:
+        if before != Path.cwd():
+            for name in (*named, 'output'):
+                value = getattr(options, name, None)
+                if isinstance(value, list):
+                    setattr(options, name, [os.path.abspath(before / path) for path in value])
+                elif value:
+                    setattr(options, name, os.path.abspath(before / value))
+            options.overrides = [_absolute(override, before)
+                                 for override in getattr(options, 'overrides', [])]
+        yield
+
+
+def _absolute(override, folder):
+    """An override by a path that is there, relative to a folder, by its absolute path."""
+    name, _, value = override.partition('=')
+    is_path = name.strip() in PATHS and (folder / value).exists()
+    return f'{name}={os.path.abspath(folder / value)}' if is_path else override
 
 
 def add_overrides(command):

@@ -1,4 +1,5 @@
 """Where configs are, and which folder the paths in them are relative to."""
+import contextlib
 import os
 from pathlib import Path
 
@@ -19,13 +20,14 @@ def find(path):
     return own if is_own else path
 
 
-def enter(paths):
-    """Makes the project of configs or results elsewhere the working folder, and says so.
+@contextlib.contextmanager
+def entered(paths):
+    """Context in which the project of configs or results elsewhere is the working folder.
 
     Settings have paths that are relative to it, the folder with ``configs`` and ``results``.
     Nothing changes for paths in the working folder, and for those that are not in such a folder.
 
-    Returns:
+    Yields:
         pathlib.Path: The working folder before, for other paths that are relative to it.
 
     """
@@ -37,7 +39,10 @@ def enter(paths):
         os.chdir(project)
         print(f'{project}: is the working folder now, as settings have paths relative to it',
               flush=True)
-    return before
+    try:
+        yield before
+    finally:
+        os.chdir(before)
 
 
 def _project_of(path):

@@ -7,12 +7,12 @@ Weights are random: the time does not depend on them. Photographs ship with scik
 """
 import fve_layer    # noqa: F401  (before Chainer)
 
-from pathlib import Path
 import time
 
 import chainer
 import numpy
 import skimage.data
+import steps
 
 from finetune.cs_parts import boxes, clusters, saliency
 from finetune.cs_parts.detector import BATCH_SIZE, pooled_features
@@ -21,7 +21,6 @@ from finetune.models.inception_v3 import InceptionV3
 from finetune.settings import Detector as Settings
 from finetune.threads import one_thread
 
-OUTPUT = Path('results/benchmarks')
 STEPS = ('forward', 'backward', 'saliency', 'groups', 'boxes')
 N_FEATURES, N_SELECTED = 2048, 40
 
@@ -60,15 +59,8 @@ def seconds(cnn, size):
 
 def main():
     cnn = InceptionV3()
-    lines = ['| pixels | ' + ' | '.join(STEPS) + ' | together |', '|---' * (len(STEPS) + 2) + '|']
-    for size in (299, 427):
-        seconds(cnn, size)      # warm-up
-        times = seconds(cnn, size)
-        lines.append(f'| {size} | ' + ' | '.join(f'{times[step]:.3f}' for step in STEPS)
-                     + f' | {sum(times.values()):.2f} |')
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / 'detection.md').write_text('\n'.join(lines) + '\n')
-    print('\n'.join(lines))
+    steps.write('detection', STEPS,         # after a warm-up
+                lambda size: [seconds(cnn, size) for _ in range(2)][1])
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ import chainer
 import numpy
 from PIL import Image
 import skimage.data
+import steps
 
 from finetune.cs_parts.detector import BATCH_SIZE, Detector
 from finetune.data.dataset import collate
@@ -27,7 +28,6 @@ from finetune.runs.opening import FinishedRun
 from finetune.settings import Config, Detector as Settings
 from finetune.threads import one_thread
 
-OUTPUT = Path('results/benchmarks')
 STEPS = ('read', 'find parts', 'crop', 'whole image', 'parts', 'encoding')
 N_CLASSES, N_FEATURES = 200, 2048
 
@@ -71,21 +71,17 @@ def seconds(predictor, paths):
 
 
 def main():
-    lines = ['| pixels | ' + ' | '.join(STEPS) + ' | together |', '|---' * (len(STEPS) + 2) + '|']
     photographs = [skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee()]
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f'{i}.jpg') for i in range(BATCH_SIZE)]
         for i, path in enumerate(paths):
             Image.fromarray(photographs[i % 3]).save(path)
-        for size in (299, 427):
+
+        def seconds_of(size):
             predictor = make_predictor(size)
-            seconds(predictor, paths)       # warm-up
-            times = seconds(predictor, paths)
-            lines.append(f'| {size} | ' + ' | '.join(f'{times[step]:.3f}' for step in STEPS)
-                         + f' | {sum(times.values()):.2f} |')
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / 'prediction.md').write_text('\n'.join(lines) + '\n')
-    print('\n'.join(lines))
+            return [seconds(predictor, paths) for _ in range(2)][1]     # after a warm-up
+
+        steps.write('prediction', STEPS, seconds_of)
 
 
 if __name__ == '__main__':

@@ -30,6 +30,20 @@ def drawn_birds(tmp_path_factory):
     return root
 
 
+def run(*arguments):
+    """Runs a command of the program; returns its exit code."""
+    return cli.main([str(argument) for argument in arguments])
+
+
+def fails(capsys, *arguments):
+    """Runs a command that must fail; returns its one sentence."""
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('finetune: ') and error.count('\n') == 1
+    return error
+
+
 def settings(root, **sections):
     """The default settings and others, without defaults that have no effect then."""
     tree = {**sections, **{key: {**copy.deepcopy(value), **sections.get(key, {})}

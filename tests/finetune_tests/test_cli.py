@@ -14,7 +14,7 @@ from PIL import Image
 import pytest
 import yaml
 
-from finetune import cli
+from conftest import fails, run
 from finetune.config import read_config
 from finetune.data import file_lists
 from finetune.runs.folder import RunFolder
@@ -24,19 +24,6 @@ from finetune.training import joint, plots
 from finetune.training.extensions import Evaluator
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
-
-
-def fails(capsys, *arguments):
-    """Runs a command that must fail; returns its one sentence."""
-    capsys.readouterr()
-    assert run(*arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith('finetune: ') and error.count('\n') == 1
-    return error
 
 
 def test_train_writes_results_and_evaluate_reads_them(write_config, capsys):

@@ -10,7 +10,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 import yaml
 
-from finetune import archives, cli
+from conftest import run
+from finetune import archives
 from finetune.catalogue import ARCHITECTURES
 from finetune.config import read_config
 from finetune.conventional import features, pipeline
@@ -29,10 +30,6 @@ SEPARATE = {'training': {'joint': False},
             'model': {'pretrained': 'config.yml', 'n_components': K, 'pca_size': SIZE,
                       'pca_whiten': False, 'normalization': 'sqrt'}}
 CPU = chainer.get_device('@numpy')
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope='module')

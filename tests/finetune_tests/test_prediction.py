@@ -14,9 +14,8 @@ import yaml
 
 import chainer
 from chainer.testing import attr
-from conftest import finish, settings
+from conftest import fails, finish, run, settings
 import finetune
-from finetune import cli
 from finetune.data import data_sets
 from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
@@ -33,19 +32,6 @@ KINDS = {
     'gradient': {'data': {'parts': 'GRID'}, 'model': {'encoding': 'gradient_fve'}},
 }
 DETECTOR = {'cnn': 'cnn.yml', 'input_size': 32, 'sigma': 1, 'smallest_box': 8, 'svm_c': 10}
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
-
-
-def fails(capsys, *arguments):
-    """Runs a command that must fail; returns its one sentence."""
-    capsys.readouterr()
-    assert run(*arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith('finetune: ') and error.count('\n') == 1
-    return error
 
 
 @pytest.fixture(scope='module')
@@ -233,7 +219,7 @@ def test_evaluation_of_other_images(detected, drawn_birds, capsys):
     assert run('evaluate', folder, '--set', 'data.root=others', '--output', 'out') == 0
     assert '18 images' in capsys.readouterr().out          # its own detector found their parts
     evaluation = RunFolder('out').read_evaluation()
-    assert evaluation['settings'] == ['data.root=others']
+    assert evaluation['settings'] == [f'data.root={Path("others").absolute()}']
     assert len(RunFolder('out').read_predictions()['label']) == 12      # the training images
     assert 'CS_parts' in {path.name for path in Path('others').iterdir()}
     assert {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()} == before

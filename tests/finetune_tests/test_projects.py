@@ -43,11 +43,9 @@ def test_paths_are_relative_to_the_project_of_the_config(project, capsys):
     assert f'{project}: is the working folder now' in capsys.readouterr().out
     run = project / 'results/mine/run/seed0'
     assert (run / 'evaluation.yml').exists()
-    os.chdir(project.parent / 'elsewhere')
     assert not any(Path.cwd().iterdir())
     assert cli.main(['evaluate', '../project/results/mine/run/seed0', '--output', 'out']) == 0
     assert (project.parent / 'elsewhere/out/predictions.csv').exists()
-    os.chdir(project.parent / 'elsewhere')
     assert cli.main(['predict', str(run), '../project/birds/images', '--parts', 'none.csv']) == 2
     assert Path.cwd() == project.parent / 'elsewhere'       # as predictions need the run alone
 

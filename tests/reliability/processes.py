@@ -8,6 +8,8 @@ import time
 
 from common import arrays, CONFIG, PROJECT, RUN
 
+TEMPORARY = Path('temporary')
+
 
 def kills(random):
     """Killed by SIGKILL at random times, five times each, and started again."""
@@ -30,7 +32,7 @@ def kills(random):
 def loaders(random):
     """One of two loaders killed, by each signal, at a random time."""
     for i in range(12):
-        shared = _shared_memory()
+        before = _shared()
         running = _process('train', CONFIG, '--set', 'training.workers=2', '--set',
                            'training.epochs=200', '--output', f'loader{i}')
         while not running.stdout.readline().startswith('epoch'):
@@ -45,7 +47,7 @@ def loaders(random):
             yield 'hangs'
             continue
         is_told = running.returncode == 2 and error.count('\n') == 1 and 'images died' in error
-        yield (_left(running, shared) if is_told else f'{running.returncode} {error}')
+        yield (_left(running, before) if is_told else f'{running.returncode} {error}')
 
 
 def signals(random):
@@ -55,30 +57,31 @@ def signals(random):
                       ['train', CONFIG, '--seeds', '5,6', '--jobs', '2', '--set',
                        'training.epochs=200']):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            shared = _shared_memory()
+            before = _shared()
             running = _process(*arguments)
             time.sleep(random.uniform(3, 6))
             running.send_signal(number)
             error = running.communicate(timeout=60)[1]
             is_sound = running.returncode == 128 + number and error.count('\n') == 1
-            yield (_left(running, shared) if is_sound
+            yield (_left(running, before) if is_sound
                    else f'{running.returncode} {error[-80:]}')
 
 
 def _process(*arguments):
+    TEMPORARY.mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, '-m', 'finetune', *map(str, arguments)], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        env={**os.environ, 'PYTHONPATH': str(PROJECT)},
+        env={**os.environ, 'PYTHONPATH': str(PROJECT), 'TMPDIR': str(TEMPORARY.absolute())},
         preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (1, 2, 15)])
 
 
-def _left(running, shared):
+def _left(running, before):
     """What a process that has ended left behind, if anything."""
     if _is_left(running.pid):
         return 'a process is left'
-    left = _shared_memory() - shared
-    return f'shared memory is left: {left}' if left else None
+    left = _shared() - before
+    return f'left: {left}' if left else None
 
 
 def _is_left(group):
@@ -92,10 +95,10 @@ def _is_left(group):
     return True
 
 
-def _shared_memory():
-    """Names of what processes share, in memory or in temporary folders."""
-    return {path for folder, pattern in (('/dev/shm', '*'), ('/tmp', 'pymp-*'))
-            for path in Path(folder).glob(pattern)}
+def _shared():
+    """Memory and locks that Python's processes share, and their temporary files."""
+    return {*TEMPORARY.glob('*'), *(path for pattern in ('pym-*', 'psm_*', 'sem.mp-*')
+                                    for path in Path('/dev/shm').glob(pattern))}
 
 
 def _loaders_of(pid):
