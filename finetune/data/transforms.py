@@ -1,6 +1,4 @@
 """From a file to the array the network sees: RGB, CHW, float32, [-1, 1]."""
-import chainer
-from chainercv import transforms
 import numpy
 from PIL import Image, ImageOps
 
@@ -42,13 +40,21 @@ def read_image(path, upright=False):
 
 
 def _scale(image, size):
-    with chainer.using_config('cv_resize_backend', 'PIL'):
-        return transforms.scale(image.astype(numpy.float32), size)
+    """The shorter side becomes ``size``; the channels, float32, are not rounded."""
+    shorter, shape = min(image.shape[1:]), image.shape[1:]
+    channels = image.astype(numpy.float32)
+    if shorter == size:
+        return channels
+    height, width = (int(size * extent / shorter) for extent in shape)
+    return numpy.stack([Image.fromarray(channel).resize((width, height), Image.BILINEAR)
+                        for channel in channels])
 
 
 def test_transform(image, size):
     """Shorter side to ``size``, centre crop, [-1, 1]."""
-    return transforms.center_crop(_scale(image, size), (size, size)).clip(0, 255) / 127.5 - 1
+    image = _scale(image, size)
+    y, x = (round((extent - size) / 2) for extent in image.shape[1:])
+    return image[:, y:y + size, x:x + size].clip(0, 255) / 127.5 - 1
 
 
 def train_transform(image, size, random, flip=True, colour_jitter=.3):
@@ -68,7 +74,8 @@ def train_transform(image, size, random, flip=True, colour_jitter=.3):
     image = _scale(image, int(size / .875))
     y, x = (random.randint(extent - size + 1) for extent in image.shape[1:])
     image = image[:, y:y + size, x:x + size]
-    image = transforms.flip(image, x_flip=bool(flip and random.rand() < .5))
+    if flip and random.rand() < .5:
+        image = image[:, :, ::-1]
     image = _jitter(image.clip(0, 255), random, colour_jitter)
     return numpy.ascontiguousarray(image, numpy.float32) / 127.5 - 1
 
