@@ -8,7 +8,6 @@ import builtins
 import contextlib
 import functools
 import importlib.abc
-import importlib.metadata
 import importlib.machinery
 import sys
 import types
@@ -17,23 +16,32 @@ import weakref
 
 import numpy
 
+from fve_layer import stand_ins
+
 
 def apply():
     """Applies all workarounds; called when ``fve_layer`` is imported."""
     if _hook in sys.meta_path:
         return
     sys.meta_path.insert(0, _hook)
-    for shim in (environment_check, sctypes, float_in_resize_images, pkg_resources_import,
-                 nms_extension, strtobool, bool_in_chainercv, int_of_array,
-                 iterators_at_exit):
+    for shim in (failed_import, environment_check, sctypes, float_in_resize_images,
+                 pkg_resources_import, nms_extension, strtobool, bool_in_chainercv, int_of_array,
+                 iterators_at_exit, library_warnings):
         shim()
+
+
+def failed_import():
+    """An ``import chainer`` that failed before this one leaves modules behind that refer to it."""
+    if 'chainer' not in sys.modules:
+        for name in [name for name in sys.modules if name.startswith('chainer.')]:
+            del sys.modules[name]
 
 
 def environment_check():
     """``chainer._environment_check`` imports ``numpy.distutils``, removed for Python 3.12."""
     # The module only issues warnings, for example about any CuPy newer than 7.
     name = 'chainer._environment_check'
-    sys.modules.setdefault(name, _module(name, check=lambda: None))
+    sys.modules.setdefault(name, stand_ins.module(name, check=lambda: None))
 
 
 def sctypes():
@@ -77,7 +85,7 @@ def pkg_resources_import():
     """``chainercv`` and ``chainer.testing`` need ``pkg_resources``, removed in setuptools 82."""
     @contextlib.contextmanager
     def around(module):
-        with _substitute_module('pkg_resources', _pkg_resources):
+        with _substitute_module('pkg_resources', stand_ins.pkg_resources):
             yield
 
     for name in ('chainercv', 'chainer.testing.helper', 'chainer.testing.doctest_helper'):
@@ -88,7 +96,7 @@ def nms_extension():
     """ChainerCV imports ``_nms_gpu_post``, a C extension that may not have been compiled."""
     @contextlib.contextmanager
     def around(module):
-        with _substitute_module('chainercv.utils.bbox._nms_gpu_post', _nms_gpu_post):
+        with _substitute_module('chainercv.utils.bbox._nms_gpu_post', stand_ins.nms_gpu_post):
             yield
 
     _around_import('chainercv.utils.bbox.non_maximum_suppression', around)
@@ -98,7 +106,7 @@ def strtobool():
     """``chainercv.utils.download`` uses ``distutils``, removed in Python 3.12."""
     @contextlib.contextmanager
     def around(module):
-        with _substitute_module('distutils.util', _distutils_util):
+        with _substitute_module('distutils.util', stand_ins.distutils_util):
             yield
 
     _around_import('chainercv.utils.download', around)
@@ -152,6 +160,20 @@ def iterators_at_exit():
 
     for name in ('multiprocess_iterator', 'multithread_iterator'):
         _around_import('chainer.iterators.' + name, around)
+
+
+def library_warnings():
+    """CuPy and Chainer warn of libraries that one can do without: NCCL on one GPU, and cuDNN."""
+    @contextlib.contextmanager
+    def around(module):
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', r'\s*(nccl|cudnn) library could not be loaded')
+            yield
+        if module.__name__ == 'chainer.backends.cuda':
+            module.check_cuda_available._already_warned = True
+
+    for name in ('backends.cuda', 'training.updaters.multiprocess_parallel_updater'):
+        _around_import('chainer.' + name, around)
 
 
 def _register_instances(cls, instances):
@@ -223,61 +245,4 @@ def _numpy_has(name):
 
 def _numpy_with(names):
     """A copy of the NumPy module with additional names."""
-    return _module('numpy', **{**vars(numpy), **names})
-
-
-def _module(name, **contents):
-    module = types.ModuleType(name)
-    vars(module).update(contents)
-    return module
-
-
-def _pkg_resources(name):
-    class ResolutionError(Exception):
-        pass
-
-    def require(*requirements):
-        from packaging.requirements import Requirement
-        for requirement in map(Requirement, requirements):
-            try:
-                version = importlib.metadata.version(requirement.name)
-            except importlib.metadata.PackageNotFoundError as error:
-                raise ResolutionError(str(requirement)) from error
-            if not requirement.specifier.contains(version, prereleases=True):
-                raise ResolutionError(str(requirement))
-
-    class WorkingSet:
-        def require(self, *requirements):
-            require(*requirements)
-
-    return _module(name, require=require, get_distribution=importlib.metadata.distribution,
-                   WorkingSet=WorkingSet, ResolutionError=ResolutionError)
-
-
-def _distutils_util(name):
-    def strtobool(text):
-        words = {'y': 1, 'yes': 1, 't': 1, 'true': 1, 'on': 1, '1': 1,
-                 'n': 0, 'no': 0, 'f': 0, 'false': 0, 'off': 0, '0': 0}
-        if text.lower() not in words:
-            raise ValueError('invalid truth value %r' % (text,))
-        return words[text.lower()]
-
-    return _module(name, strtobool=strtobool)
-
-
-def _nms_gpu_post(name):
-    def nms(mask, n_bbox, threads_per_block, col_blocks):
-        # mask (n_bbox * col_blocks,): bit j of row i says that box i suppresses box j.
-        mask = mask.reshape(n_bbox, col_blocks)
-        suppressed = numpy.zeros(col_blocks, dtype=numpy.uint64)
-        selection = numpy.zeros(n_bbox, dtype=numpy.int32)
-        n_selection = 0
-        for i in range(n_bbox):
-            block, bit = divmod(i, threads_per_block)
-            if not int(suppressed[block]) >> bit & 1:
-                selection[n_selection] = i
-                n_selection += 1
-                suppressed[block:] |= mask[i, block:]
-        return selection, n_selection
-
-    return _module(name, _nms_gpu_post=nms)
+    return stand_ins.module('numpy', **{**vars(numpy), **names})

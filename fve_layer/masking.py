@@ -2,6 +2,8 @@
 from typing import Optional
 
 from chainer import backend
+from chainer.backends import cuda
+import numpy
 
 from fve_layer.arrays import Array
 
@@ -54,4 +56,7 @@ def _norms(xp, x):
     """L2 norms (N, T); squares of float16 features would overflow in float16."""
     if x.dtype == xp.float16:
         x = x.astype(xp.float32)
-    return xp.sqrt(xp.einsum('ntd,ntd->nt', x, x))
+    if xp is numpy:
+        return numpy.sqrt(numpy.einsum('ntd,ntd->nt', x, x))
+    # CuPy's einsum is a product of matrices, which no CUDA graph can capture.
+    return cuda.reduce('T x', 'T norm', 'x * x', 'a + b', 'norm = sqrt(a)', '0', 'norms')(x, axis=2)

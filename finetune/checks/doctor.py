@@ -5,12 +5,11 @@ import importlib.metadata
 from pathlib import Path
 import platform
 
-import chainer
 import numpy
 from PIL import Image
 
 from finetune.catalogue import ANNOTATIONS, DATA_SETS
-from finetune.checks import pictures
+from finetune.checks import gpu, pictures
 from finetune.config import is_config, read_config
 from finetune.cs_parts import detection
 from finetune.data import cropping, data_sets, transforms
@@ -20,7 +19,7 @@ from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.runs import memory
 from finetune.runs.opening import open_device
 
-PACKAGES = ('chainer', 'chainercv', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
+PACKAGES = ('chainer', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
             'Markdown', 'Pillow')
 
 ORIENTATION = 0x0112    # EXIF tag; 1 is upright,
@@ -55,14 +54,7 @@ def _environment():
             yield 'ok', f'{package} {importlib.metadata.version(package)}'
         except importlib.metadata.PackageNotFoundError:
             yield 'error', f'{package} is missing; pip install {package}'
-    if chainer.backends.cuda.available:
-        cupy = chainer.backends.cuda.cupy
-        name = cupy.cuda.runtime.getDeviceProperties(0)['name'].decode()
-        yield 'ok', f'CuPy {cupy.__version__}, GPU 0 is {name}'
-        if not chainer.backends.cuda.cudnn_enabled:
-            yield 'warning', 'no cuDNN: convolutions are slower; CuPy 13.6 with cuDNN 8.9 has it'
-    else:
-        yield 'ok', 'no GPU in use; with one, install the extra cuda12 or cuda13 and give --gpu 0'
+    yield from gpu.check()
 
 
 def _experiment(config_path, overrides):
@@ -71,6 +63,8 @@ def _experiment(config_path, overrides):
         config = read_config(config_path, overrides)
         yield 'ok', f'{config_path}: all settings are known'
         device = open_device(config.training.gpu)
+        if config.training.gpu > 0:
+            yield from gpu.check(config.training.gpu)
         yield from _data(config)
         yield from _classifier(config) if config.model.classifier else _weights(config)
         if config.training.joint:

@@ -11,17 +11,16 @@ import pytest
 import fve_layer
 
 ROOT = pathlib.Path(fve_layer.__file__).parents[1]
-COMPAT = ROOT / 'fve_layer' / 'compat.py'
 
 
 def run(code, without=(), before=''):
     """Runs code after compat.apply() without the shims named; returns the finished process."""
-    # Loaded from its file: importing the package would apply all of them.
+    # Without the package's own code, which would apply all of them.
     prelude = '\n'.join([
-        before, 'import importlib.util, sys',
-        'spec = importlib.util.spec_from_file_location("compat", %r)' % str(COMPAT),
-        'compat = sys.modules["compat"] = importlib.util.module_from_spec(spec)',
-        'spec.loader.exec_module(compat)',
+        before, 'import sys, types',
+        'package = sys.modules["fve_layer"] = types.ModuleType("fve_layer")',
+        'package.__path__ = [%r]' % str(ROOT / 'fve_layer'),
+        'from fve_layer import compat',
         *('assert compat.%s; compat.%s = lambda: None' % (name, name) for name in without),
         'compat.apply()', ''])
     return subprocess.run([sys.executable, '-c', prelude + code], capture_output=True, text=True,
@@ -97,6 +96,60 @@ import chainer
 """
     process = run(RESIZE, before=before)
     assert process.returncode == 0, process.stderr
+
+
+CHAINER_FIRST = """
+import sys
+try:
+    import chainer
+except (ImportError, AttributeError):
+    pass
+"""
+
+
+def test_import_of_chainer_that_failed_is_taken_back():
+    """On NumPy 2 or Python 3.12 Chainer alone fails halfway; where it does not, nothing is lost."""
+    process = run(RESIZE, before=CHAINER_FIRST)
+    assert process.returncode == 0, process.stderr
+    process = run(RESIZE, before=CHAINER_FIRST, without=['failed_import'])
+    assert (process.returncode == 0) == numpy_has('sctypes')
+
+
+CUPY = """
+import types, sys, warnings
+warnings.simplefilter('always')
+"""
+
+
+def test_libraries_are_not_missed():
+    """CuPy looks for them when Chainer imports it, and what is for several GPUs."""
+    before = CUPY + """
+class Package(types.ModuleType):
+    __path__ = []
+    def __getattr__(self, name):
+        library = {'cuda': 'cudnn', 'nccl': 'nccl'}.get(name)
+        if library:
+            warnings.warn(f'\\n{library} library could not be loaded')
+        raise AttributeError(name)
+for name in ('cupy', 'cupy.cuda'):
+    sys.modules[name] = Package(name)
+"""
+    process = run('import chainer', before=before)
+    assert (process.returncode, process.stderr) == (0, '')
+    process = run('import chainer', before=before, without=['library_warnings'])
+    assert 'nccl library' in process.stderr and 'cudnn library' in process.stderr
+
+
+def test_chainer_does_not_ask_for_cudnn():
+    code = """
+import chainer
+cuda = chainer.backends.cuda
+cuda.available, cuda.cudnn_enabled, cuda._cudnn_disabled_by_user = True, False, False
+cuda.check_cuda_available()
+"""
+    process = run(code, before=CUPY)
+    assert (process.returncode, process.stderr) == (0, '')
+    assert 'cuDNN is not enabled' in run(code, before=CUPY, without=['library_warnings']).stderr
 
 
 def without_module(name):
