@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs the tests; arguments go on to pytest: tests/run.sh -k gmm
+# Runs the tests, in up to four processes; arguments go on to pytest: tests/run.sh -k gmm -n 0
 # Another Python: PYTHON=python3.9 tests/run.sh
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source ./environment.sh
-exec python -m pytest tests "$@"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}    # more would wait for each other
+exec python -m pytest tests -n auto --maxprocesses 4 "$@"
