@@ -3,7 +3,7 @@
 # That is the active conda or virtual environment if fve_layer is installed there; the active conda
 # environment of environment.yml, whose installation is completed; else .venv beside this file, made
 # with ${PYTHON:-python3}. A .venv that is broken, incomplete or of another Python than PYTHON is
-# recreated, and one older than setup.py is updated.
+# recreated, and one older than pyproject.toml is updated.
 
 fve_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -24,28 +24,34 @@ fve_usable() {
         'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" ]
 }
 
-# The stamp of a finished installation names its setup.py and folder.
-fve_stamp() { echo "$(cksum < "$fve_root/setup.py") $fve_root"; }
+# The stamp of a finished installation names what it was made by, and its folder.
+fve_stamp() {
+    echo "$(cat "$fve_root"/{pyproject.toml,setup.py,build-constraints.txt} | cksum) $fve_root"
+}
 
 fve_finished() {
     fve_usable "$1" && [ "$(cat "$1/fve_layer.stamp" 2>/dev/null)" = "$(fve_stamp)" ]
 }
 
+# Installs packages into environment $1; paths are relative to the project, as pip would divide
+# those of its variables at blanks.
 fve_pip() {
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --retries 2 "${@:2}" \
-        >> "$1/fve_layer.log" 2>&1
+    (
+        cd "$fve_root" &&
+        export PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt &&
+        "$1/bin/python" -m pip install --quiet --disable-pip-version-check --retries 2 "${@:2}" \
+            >> "$1/fve_layer.log" 2>&1
+    )
 }
 
 fve_install() {
     rm -f "$1/fve_layer.stamp" "$1/fve_layer.log"
     fve_say "installing fve_layer and its dependencies into $1 (some minutes, once)"
-    # Chainer and ChainerCV build with the environment's own setuptools and NumPy, ChainerCV
-    # without its C extension. On Python 3.9 NumPy is the oldest version that is supported.
-    fve_pip "$1" 'setuptools<81' wheel 'numpy; python_version >= "3.10"' \
+    # On Python 3.9 NumPy is the oldest version that is supported. ChainerCV, which the shims are
+    # tested with, builds with the environment's own NumPy, without its C extension.
+    fve_pip "$1" -r build-constraints.txt wheel -e '.[test]' \
         'numpy==1.23.*; python_version < "3.10"' &&
-    fve_pip "$1" --no-build-isolation chainer==7.8.1 &&
     CC=true LDSHARED=true fve_pip "$1" --no-build-isolation --no-deps chainercv==0.13.1 &&
-    fve_pip "$1" --no-build-isolation -e "$fve_root[test]" &&
     fve_stamp > "$1/fve_layer.stamp" ||
     { fve_say "pip could not install fve_layer: see $1/fve_layer.log, check the network" \
               "and try again."; return 1; }

@@ -1,5 +1,17 @@
+"""``python -m finetune``, and the command ``finetune``."""
 import sys
 
-from finetune.cli import main
 
-sys.exit(main())
+def main():
+    """Runs the command line; says what is missing if only the layer is installed."""
+    try:
+        from finetune import cli
+    except ModuleNotFoundError as error:
+        print(f"finetune: the package {error.name} is missing; pip install 'fve_layer[finetune]'.",
+              file=sys.stderr)
+        return 2
+    return cli.main()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

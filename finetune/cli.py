@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 import sys
 
+import fve_layer
 from finetune import interruption, original_variables
 from finetune import options as shared
 from finetune.errors import InputError
@@ -35,6 +36,7 @@ def parser():
     """The command line."""
     top = argparse.ArgumentParser(prog='python -m finetune', description=DESCRIPTION)
     top.set_defaults(in_project=False)
+    top.add_argument('--version', action='version', version=f'fve_layer {fve_layer.__version__}')
     commands = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
     train = commands.add_parser(
