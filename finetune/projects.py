@@ -35,10 +35,13 @@ def entered(paths):
     if len(projects) > 1:
         raise InputError(f'{paths[0]} and {paths[-1]}: the configs are not of one project; start '
                          'a command for each.')
-    for project in filter(None, projects):
-        os.chdir(project)
-        print(f'{project}: is the working folder now, as settings have paths relative to it',
-              flush=True)
+    project = next(iter(projects), None)
+    if project is None:
+        yield before
+        return
+    os.chdir(project)
+    print(f'{project}: is the working folder now, as settings have paths relative to it',
+          flush=True)
     try:
         yield before
     finally:
@@ -48,7 +51,7 @@ def entered(paths):
 def _project_of(path):
     """The folder above ``configs`` or ``results``; ``None`` for the working folder's own."""
     path = Path(os.path.abspath(path))
-    if {Path.cwd(), CONFIGS} & {*path.parents}:
+    if {Path.cwd(), PACKAGE} & {*path.parents}:
         return None
     return next((folder.parent for folder in (path, *path.parents)
                  if folder.name in ('configs', 'results')), None)

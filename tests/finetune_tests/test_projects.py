@@ -50,6 +50,17 @@ def test_paths_are_relative_to_the_project_of_the_config(project, capsys):
     assert Path.cwd() == project.parent / 'elsewhere'       # as predictions need the run alone
 
 
+def test_own_configs_by_their_full_path_are_of_the_project(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = PROJECT / 'configs/digits/gt_fve.yml'
+    with projects.entered([path]) as before:
+        assert Path.cwd() == PROJECT and before == tmp_path
+    with projects.entered([projects.PACKAGE / 'configs/digits/gt_fve.yml']):    # if installed
+        assert Path.cwd() == tmp_path
+    with projects.entered(['configs/digits/gt_fve.yml']):
+        assert Path.cwd() == tmp_path
+
+
 def test_from_within_nothing_changes(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     assert cli.main(['train', 'configs/mine/run.yml', '--dry-run']) == 0
