@@ -1,11 +1,10 @@
 """``python -m finetune``: sub-commands and their options; no logic."""
 import argparse
 import os
-from pathlib import Path
 import sys
 
 import fve_layer
-from finetune import interruption, original_variables
+from finetune import commands, interruption, original_variables
 from finetune import options as shared
 from finetune.errors import InputError
 
@@ -37,9 +36,9 @@ def parser():
     top = argparse.ArgumentParser(prog='python -m finetune', description=DESCRIPTION)
     top.set_defaults(in_project=False)
     top.add_argument('--version', action='version', version=f'fve_layer {fve_layer.__version__}')
-    commands = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    subparsers = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
-    train = commands.add_parser(
+    train = subparsers.add_parser(
         'train', help='train and evaluate experiments',
         description='Trains one experiment, evaluates it and writes results/<config>/seed<k>/.\n'
                     'The same command again resumes an interrupted run. With several configs or\n'
@@ -58,9 +57,9 @@ def parser():
     train.add_argument('--output', metavar='DIR', help='folder for the results of a single run')
     train.add_argument('--dry-run', action='store_true',
                        help='print settings, data counts, shapes and parameter count, then stop')
-    train.set_defaults(run=_train)
+    train.set_defaults(run=commands.train)
 
-    runtime = commands.add_parser(
+    runtime = subparsers.add_parser(
         'runtime', help='how the time of a training step is spent',
         description="The paper's Table 3 for this machine: trains for some steps with random "
                     'weights and prints how the time was spent. Nothing is saved.')
@@ -68,9 +67,9 @@ def parser():
     shared.add_gpu(runtime)
     runtime.add_argument('--steps', type=shared.number('--steps', int, 2, 10000), default=20,
                          help='steps to time (default: 20)')
-    runtime.set_defaults(run=_runtime)
+    runtime.set_defaults(run=commands.runtime)
 
-    evaluate = commands.add_parser(
+    evaluate = subparsers.add_parser(
         'evaluate', help='evaluate a trained model',
         description='Evaluates the model in a folder of results on its test images, or with --set '
                     'on others: data.root, data.split and more. Then the results of the run stay '
@@ -80,15 +79,15 @@ def parser():
     shared.add_set(evaluate)
     evaluate.add_argument('--output', metavar='DIR',
                           help='empty folder for the results, instead of the folder of the run')
-    evaluate.set_defaults(run=_evaluate)
+    evaluate.set_defaults(run=commands.evaluate)
 
-    _add_predict(commands.add_parser(
+    _add_predict(subparsers.add_parser(
         'predict', help='ask a trained model about pictures',
         description='Prints the most probable classes of pictures without labels or annotations. '
                     'Parts are found as for training. The folder of the run is enough. Pictures '
                     'that cannot be read are told and left out; then the exit code is 1.'))
 
-    report = commands.add_parser(
+    report = subparsers.add_parser(
         'report', help='compare all results with the published ones',
         description='Reads the finished runs of the experiments in configs/ and writes '
                     "report.html, report.md and plots: the paper's tables beside these results, "
@@ -96,9 +95,9 @@ def parser():
     shared.add_folder(report, '--results', 'results', 'folder of results')
     report.add_argument('--output', metavar='DIR',
                         help='folder for the report (default: report in the folder of results)')
-    report.set_defaults(run=_report, in_project=True)
+    report.set_defaults(run=commands.report, in_project=True)
 
-    convert = commands.add_parser(
+    convert = subparsers.add_parser(
         'convert', help='convert a TensorFlow checkpoint to .npz',
         description="Reads a checkpoint of TF-Slim's InceptionV3, V1 or V2, and writes its weights "
                     'as an .npz for model.pretrained. Needs TensorFlow (the extra tf). Averaged '
@@ -108,30 +107,41 @@ def parser():
     convert.add_argument('out', metavar='OUT.npz', help='file to write')
     convert.add_argument('--raw', action='store_true',
                          help='use the variables of the last step, not the averaged ones')
-    convert.set_defaults(run=_convert)
+    convert.set_defaults(run=commands.convert)
 
-    _add_pictures(commands.add_parser('visualize', help='make videos and pictures',
+    export = subparsers.add_parser(
+        'export', help='write a trained model as an ONNX file',
+        description='Writes the classifier of a run as an ONNX graph, which runs without Chainer: '
+                    'images and part crops to scores. The folder of the run is enough. How images '
+                    'are prepared is in its description, names of classes in its metadata.')
+    export.add_argument('results', help='folder of a finished run')
+    export.add_argument('out', metavar='OUT.onnx', help='file to write')
+    export.add_argument('--layer', action='store_true',
+                        help='the Fisher vector layer alone: local features to Fisher vectors')
+    export.set_defaults(run=commands.export)
+
+    _add_pictures(subparsers.add_parser('visualize', help='make videos and pictures',
                                       description='Makes videos and pictures.'))
 
-    doctor = commands.add_parser(
+    doctor = subparsers.add_parser(
         'doctor', help='check environment and data set',
         description='Checks packages, GPU and, with a config, its data set and weights. Exit '
                     'code 0: training can start.')
     shared.add_settings(doctor, default='none')
     shared.add_gpu(doctor)
-    doctor.set_defaults(run=_doctor)
+    doctor.set_defaults(run=commands.doctor)
     return top
 
 
 def _add_pictures(command):
-    commands = command.add_subparsers(dest='what', required=True, metavar='WHAT')
-    _add_em(commands.add_parser(
+    subparsers = command.add_subparsers(dest='what', required=True, metavar='WHAT')
+    _add_em(subparsers.add_parser(
         'em', help='the mixture learning points in the plane',
         description="The supplement's video of the iterative EM algorithm: the layer's mixture "
                     'learns points in the plane, batch by batch, beside one of scikit-learn that '
                     'is fitted on all of them. Both videos unless --data names one.'))
 
-    parts = commands.add_parser(
+    parts = subparsers.add_parser(
         'parts', help='images with part boxes and crops, before training',
         description='A contact sheet of images of an experiment: their part boxes, and the image '
                     'and the part crops exactly as the network gets them.')
@@ -141,23 +151,23 @@ def _add_pictures(command):
     shared.add_images(parts)
     parts.add_argument('--output', metavar='DIR',
                        help='folder for the picture (default: results/<config>)')
-    parts.set_defaults(run=_visualize_parts)
+    parts.set_defaults(run=commands.visualize_parts)
 
-    mixture = commands.add_parser(
+    mixture = subparsers.add_parser(
         'mixture', help='what the components of a trained mixture own',
         description='Pictures in the folder of results: some test images with their local features '
                     'coloured by component, and the patches and parts of each component over all '
                     'test images.')
     shared.add_results(mixture)
     shared.add_images(mixture)
-    mixture.set_defaults(run=_visualize_mixture)
+    mixture.set_defaults(run=commands.visualize_mixture)
 
-    confusion = commands.add_parser(
+    confusion = subparsers.add_parser(
         'confusion', help='the classes confused most',
         description='A picture in the folder of results: the pairs of classes that the model '
                     'confuses most often on the test images, with examples and mistakes.')
     shared.add_results(confusion)
-    confusion.set_defaults(run=_visualize_confusion)
+    confusion.set_defaults(run=commands.visualize_confusion)
 
 
 def _add_predict(command):
@@ -174,7 +184,7 @@ def _add_predict(command):
     add('--detector', metavar='RUN', help='folder of a run whose detector finds the parts')
     add('--batch', type=number('--batch', int, 1, 10000), metavar='N',
         help='pictures at a time (default: as in training)')
-    command.set_defaults(run=_predict, in_project=False)
+    command.set_defaults(run=commands.predict, in_project=False)
 
 
 def _add_em(command):
@@ -201,91 +211,4 @@ def _add_em(command):
         help='print how reliably N runs with different seeds find the centres')
     add('--no-video', action='store_true', help='print only the table of --seeds')
     shared.add_folder(command, '--output', 'results/em', 'folder for videos and pictures')
-    command.set_defaults(run=_visualize_em)
-
-
-def _train(options):
-    from finetune import experiment, suite
-    from finetune.checks import dry_run
-    experiments, notes = [], []
-    for path in suite.expand(options.configs) or [None]:
-        options.config = path
-        experiments.append(shared.settings(options, notes.append))
-    for note in dict.fromkeys(notes):
-        print(note, flush=True)
-    output = options.output or original_variables.output(os.environ)
-    if options.dry_run or original_variables.is_dry_run(os.environ):
-        for config, overrides in experiments:
-            dry_run.describe(config, overrides)
-    elif options.seeds is None and len(experiments) == 1:
-        experiment.run(*experiments[0], output)
-    elif output:
-        raise InputError('--output is the folder of one run; leave it out to run several.')
-    elif options.seeds and options.seed is not None:
-        raise InputError('--seed and --seeds: give one of them.')
-    else:
-        seeds = options.seeds or [options.seed or 0]
-        return suite.run_all(experiments, seeds, options.jobs)
-
-
-def _runtime(options):
-    from finetune.checks import runtime
-    runtime.measure(*shared.settings(options), options.steps)
-
-
-def _evaluate(options):
-    from finetune import experiment
-    experiment.evaluate(options.results, options.gpu, options.overrides, options.output)
-
-
-def _predict(options):
-    from finetune.prediction import command
-    return command.run(options)
-
-
-def _report(options):
-    from finetune.report import report
-    report.make(options.results, options.output or Path(options.results, 'report'))
-
-
-def _convert(options):
-    from finetune.models.convert import convert
-    convert(options.checkpoint, options.out, options.raw)
-
-
-def _doctor(options):
-    from finetune.checks import doctor
-    if options.config is None and (options.overrides or options.gpu is not None):
-        raise InputError('doctor without a config only checks the machine; name a config, too.')
-    config, overrides = (None, []) if options.config is None else shared.settings(options)
-    return doctor.check(config, overrides)
-
-
-def _visualize_em(options):
-    from finetune.plane import em, table, video
-    if options.no_video and options.seeds is None:
-        raise InputError('--no-video leaves nothing to do; give --seeds, too.')
-    experiments = [em.make_settings(
-        name, options.deviation, options.batch_size, n_classes=options.classes,
-        n_samples=options.samples, n_iterations=options.iterations, ema_decay=options.ema_decay,
-        init=options.init, seed=options.seed) for name in options.data]
-    if not options.no_video:
-        for settings in experiments:
-            video.make(settings, Path(options.output))
-    if options.seeds is not None:
-        table.print_table(experiments, options.seeds)
-
-
-def _visualize_parts(options):
-    from finetune.visualize import parts
-    parts.make(*shared.settings(options), options.split, options.images, options.output)
-
-
-def _visualize_mixture(options):
-    from finetune.visualize import mixture
-    mixture.make(options.results, options.images, options.gpu)
-
-
-def _visualize_confusion(options):
-    from finetune.visualize import confusion
-    confusion.make(options.results, options.gpu)
+    command.set_defaults(run=commands.visualize_em)

@@ -32,9 +32,10 @@ FLOORS = [
     {'training', 'conventional', 'cs_parts'},
     {'experiment'},
     {'checks', 'visualize', 'plane', 'report', 'suite'},
-    {'prediction'},
+    {'prediction', 'export'},
     {'original_variables'},
     {'options'},
+    {'commands'},
     {'cli'},
 ]
 ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report', 'training'},

@@ -1,0 +1,1 @@
+"""Trained models as ONNX graphs, to be run without Chainer."""
