@@ -122,6 +122,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     'inception_v3_original': Architecture(
         'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
         bytes_per_pixel=1310, bytes_recomputing=625),
+    'resnet50': Architecture('finetune.models.chainer_cnns:ResNet50', 2048, 32),
+    'vgg16': Architecture('finetune.models.chainer_cnns:VGG16', 512, 32),
     'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16,
                               bytes_per_pixel=110, bytes_recomputing=70),
 }

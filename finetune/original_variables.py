@@ -69,7 +69,9 @@ def _loaded(value):
 
 # Settings: their names, the settings by value, or a function of the value. Later ones win.
 SETTINGS = {
-    'MODEL_TYPE': {'cvmodelz.InceptionV3': {'model.architecture': 'inception_v3'}},
+    'MODEL_TYPE': {f'cvmodelz.{name}': {'model.architecture': architecture}
+                   for name, architecture in {'InceptionV3': 'inception_v3', 'VGG16': 'vgg16',
+                                              'ResNet50': 'resnet50'}.items()},
     'PRE_TRAINING': {name: {'model.pretrained': f'models/model.{name}.ckpt.npz'}
                      for name in ('inat', 'imagenet')},
     'WEIGHTS': 'model.pretrained', 'LOAD': _loaded,

@@ -22,8 +22,8 @@ def add_cnn(graph, cnn, images, shape):
         finetune.errors.InputError: If it has a function of another kind.
 
     """
-    x = chainer.Variable(numpy.zeros((1, *shape), numpy.float32))
-    with chainer.using_config('train', False), chainer.using_config('enable_backprop', True):
+    x, recorded = chainer.Variable(numpy.zeros((1, *shape), numpy.float32)), _Inputs()
+    with chainer.using_config('train', False), chainer.force_backprop_mode(), recorded:
         y = cnn(x)
     names = {id(x.node): images}
     for function in _in_order(y):
@@ -31,8 +31,8 @@ def add_cnn(graph, cnn, images, shape):
         if kind not in CONVERTERS:
             raise InputError(f'{type(cnn).__name__}: {kind} cannot be exported; export the layer '
                              'alone, by --layer.')
-        values = [names[id(node)] if id(node) in names else _array(node)
-                  for node in function.inputs]
+        values = [names.get(id(node), array)        # parameters and other constants
+                  for node, array in zip(function.inputs, recorded.arrays[id(function)])]
         names[id(function.outputs[0]())] = CONVERTERS[kind](graph, function, *values)
     return names[id(y.node)]
 
@@ -48,10 +48,15 @@ def _in_order(y):
     return sorted(found.values(), key=lambda function: function.rank)
 
 
-def _array(node):
-    """What a parameter or another constant holds."""
-    variable = node.get_variable_or_none()
-    return (node.data if variable is None else variable.array).astype(numpy.float32)
+class _Inputs(chainer.FunctionHook):
+
+    """Keeps the inputs of all functions: the graph has no arrays that no gradient needs."""
+
+    def __init__(self):
+        self.arrays = {}
+
+    def forward_postprocess(self, function, in_data):
+        self.arrays[id(function)] = in_data
 
 
 def _convolution(graph, function, x, weight, *bias):
@@ -82,6 +87,7 @@ CONVERTERS = {
     'Convolution': _convolution, 'Convolution2DFunction': _convolution,
     'FixedBatchNormalization': _batch_normalization,
     'Cast': lambda graph, function, x: x,       # of filters to the dtype of the images, the same
+    'Add': lambda graph, function, *values: graph.add('Add', *values),
     'ReLU': lambda graph, function, x: graph.add('Relu', x),
     'MaxPoolingND': _pool('MaxPool'), 'AveragePoolingND': _pool('AveragePool'),
     'Concat': lambda graph, function, *values: graph.add('Concat', *values, axis=function.axis),

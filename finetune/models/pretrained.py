@@ -10,6 +10,7 @@ from finetune.models import original_classifier, tf_slim
 # Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
 # authors' code.
 CLASSIFIER_BACKBONE = 'global_cnn/', 'model/'
+CLASS_LAYERS = 'fc/', 'fc6/', 'fc7/', 'fc8/'        # InceptionV3's, ResNet50's and VGG16's
 MAX_KEYS = 10       # of each problem in a message
 
 
@@ -43,7 +44,7 @@ def _cnn_arrays(path):
     elif any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
         arrays = {key.partition('/')[2]: array for key, array in arrays.items()
                   if key.startswith(CLASSIFIER_BACKBONE)}
-    return {key: array for key, array in arrays.items() if not key.startswith('fc/')}
+    return {key: array for key, array in arrays.items() if not key.startswith(CLASS_LAYERS)}
 
 
 def load_classifier(classifier, path):

@@ -157,7 +157,7 @@ def test_several_configs_get_what_each_needs(monkeypatch, capsys):
 TRIED = {
     'DATASET': ['NAB', 'CUB'], 'PARTS': ['GT2', 'L1_pred'], 'FVE_TYPE': ['grad', 'yes'],
     'N_COMPONENTS': ['5'], 'SHUFFLE_PARTS': ['1'],
-    'MODEL_TYPE': ['cvmodelz.InceptionV3', 'cvmodelz.ResNet50'],
+    'MODEL_TYPE': ['cvmodelz.InceptionV3', 'cvmodelz.ResNet50', 'cvmodelz.ResNet101'],
     'PRE_TRAINING': ['inat', 'imagenet', 'other'], 'WEIGHTS': ['mine.npz'],
     'LOAD': ['clf_final.npz'], 'GPU': ['0', 'all'], 'N_JOBS': ['3'], 'BIG': ['0', '1', '-1'],
     'AUGMENTATIONS': ['random_crop random_flip color_jitter', 'random_crop',
