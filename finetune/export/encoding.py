@@ -34,10 +34,11 @@ def add_fisher_vector(graph, layer, x, visible):
     counts = graph.add('Cast', counts, to=TYPES[dtype])
     z = graph.add('Sub', graph.add('Cast', x, to=TYPES[dtype]), density.centre)
     resp, z2 = _responsibilities(graph, density, z, counts)
-    s0 = graph.add('Unsqueeze', graph.add('ReduceSum', resp, graph.integers(2), keepdims=0),
+    s0 = graph.add('Unsqueeze', graph.add('ReduceSum', resp, graph.integers(1), keepdims=0),
                    graph.integers(2))
-    parts = _parts(graph, density, var, s0, graph.add('MatMul', resp, z),
-                   graph.add('MatMul', resp, z2))
+    # Not MatMul of a transposed array, which onnxruntime 1.19 takes for one of its own in float32.
+    s1, s2 = (graph.add('Einsum', resp, array, equation='ntk,ntd->nkd') for array in (z, z2))
+    parts = _parts(graph, density, var, s0, s1, s2)
     scale = part_normalizers(weight.astype(dtype))
     n = graph.add('Max', graph.add('ReduceSum', counts, graph.integers(1), keepdims=1),
                   numpy.ones((), dtype))
@@ -65,13 +66,12 @@ def _counting(graph, x, visible):
 
 
 def _responsibilities(graph, density, z, counts):
-    """Responsibilities (N, K, T), zero for features that do not count, and z z."""
+    """Responsibilities (N, T, K), zero for features that do not count, and z z."""
     z2 = graph.add('Mul', z, z)
     logits = graph.add('Add', graph.add('MatMul', z, density.linear.T),
                        graph.add('MatMul', z2, density.square.T))
     resp = graph.add('Softmax', graph.add('Add', logits, density.const), axis=2)
-    resp = graph.add('Mul', resp, graph.add('Unsqueeze', counts, graph.integers(2)))
-    return graph.add('Transpose', resp, perm=[0, 2, 1]), z2
+    return graph.add('Mul', resp, graph.add('Unsqueeze', counts, graph.integers(2))), z2
 
 
 def _parts(graph, density, var, s0, s1, s2):
