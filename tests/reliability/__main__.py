@@ -1,6 +1,6 @@
 """What disks, signals, damaged files and careless users do: what was tried, what survived.
 
-    python tests/reliability                         # about 15 minutes on two CPU cores
+    python tests/reliability                         # twelve minutes on two CPU cores
     python tests/reliability --seed 1 archives layer # some rows, other damages
 
 Survived: the same results as without, or one sentence and exit code 2; nothing is executed,
