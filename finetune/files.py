@@ -55,6 +55,15 @@ def require_file(path):
         raise InputError(f'{path}: is a {kind}, but has to be a file; put one there.')
 
 
+def require_new(path, suffix):
+    """Raises an error unless a path has the suffix and nothing is there yet."""
+    path = Path(path)
+    if path.suffix != suffix:
+        raise InputError(f'{path}: the output is an {suffix} file; give a name ending in {suffix}.')
+    if path.exists():
+        raise InputError(f'{path}: exists already; remove it or give another name.')
+
+
 def require_empty(folder, option):
     """Raises an error if a folder has files other than hidden ones; ``option`` names it."""
     folder = Path(folder)

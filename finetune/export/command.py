@@ -9,7 +9,7 @@ import numpy
 
 from finetune.config import dump
 from finetune.errors import InputError
-from finetune.files import atomic
+from finetune.files import atomic, require_new
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_model, read_settings
 
@@ -35,10 +35,7 @@ def export(run, out, layer_only=False):
         raise InputError("export needs onnx; pip install 'fve_layer[onnx]'.")
     from finetune.export.classifier import classifier_graph, layer_graph
     out = Path(out)
-    if out.suffix != '.onnx':
-        raise InputError(f'{out}: the output is an ONNX file; give a name ending in .onnx.')
-    if out.exists():
-        raise InputError(f'{out}: exists already; remove it or give another name.')
+    require_new(out, '.onnx')
     folder = RunFolder(run)
     model, config, names, _ = open_model(folder, read_settings(folder))
     if layer_only:

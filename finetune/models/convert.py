@@ -2,9 +2,9 @@
 from pathlib import Path
 import re
 
-
 from finetune import archives
 from finetune.errors import InputError
+from finetune.files import require_new
 from finetune.models import pretrained, tf_slim
 from finetune.models.inception_v3 import InceptionV3
 
@@ -20,10 +20,7 @@ def convert(checkpoint, out, raw=False):
 
     """
     out = Path(out)
-    if out.suffix != '.npz':
-        raise InputError(f'{out}: the output is an .npz file; give a name ending in .npz.')
-    if out.exists():
-        raise InputError(f'{out}: exists already; remove it or give another name.')
+    require_new(out, '.npz')
     arrays = _read(checkpoint)
     converted, unused = tf_slim.from_tf_slim(arrays, checkpoint, raw)
     pretrained.check(InceptionV3(), converted, checkpoint)
