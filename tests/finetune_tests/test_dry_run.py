@@ -24,6 +24,7 @@ CONFIGS = sorted(f'configs/{path.parent.name}/{path.name}' for dataset in layout
 N_PARTS = {'cub200': 15, 'nabirds': 11, 'birdsnap': 17}
 N_GROUPS = {'cub200': 4, 'nabirds': 3, 'birdsnap': 4}       # NA-Birds has no legs
 N_BOXES = 4
+MAP_SIZES = {299: 8, 427: 12}
 N_FEATURES = 2048       # of InceptionV3, 8 x 8 of them in a crop
 
 
@@ -54,8 +55,9 @@ def check(path, roots, capsys, monkeypatch):
     assert cli.main(['train', path, '--dry-run', '--set', f'data.root={root}']) == 0
     shapes = dict(re.split(r'  +', line) for line in capsys.readouterr().out.splitlines()
                   if re.search(r'\d x \d', line))
-    assert shapes['images'] == '2 x 3 x 299 x 299'
-    assert shapes['ConvMaps'] == f'2 x {N_FEATURES} x 8 x 8'
+    size = 427 if path.endswith('cs_parts_cnn.yml') else 299        # what finds parts sees more
+    assert shapes['images'] == f'2 x 3 x {size} x {size}'
+    assert shapes['ConvMaps'] == f'2 x {N_FEATURES} x {MAP_SIZES[size]} x {MAP_SIZES[size]}'
     if data.parts == 'GLOBAL':
         assert set(shapes) == {'images', 'ConvMaps', 'class scores'}
         return
