@@ -1,5 +1,4 @@
 """A whole classifier as a graph: images and part crops to scores."""
-from chainer.backends import cuda
 import numpy
 from onnx import TensorProto
 
@@ -75,8 +74,8 @@ def _encoded_scores(graph, model, conv_map, visible):
     """Scores of the part stream, or of the encoded whole image."""
     settings = model.settings
     if settings.comp_size:
-        conv_map = graph.add('Conv', conv_map, cuda.to_cpu(model.compression.W.array),
-                             cuda.to_cpu(model.compression.b.array))
+        conv_map = graph.add('Conv', conv_map, model.compression.W.array,
+                             model.compression.b.array)
         conv_map = _without_hidden(graph, conv_map, visible)
     if not hasattr(model.encoder, 'mixture'):
         encoding = graph.add('Reshape', _pooled(graph, conv_map),

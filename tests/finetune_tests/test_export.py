@@ -233,6 +233,13 @@ def test_layer_of_a_run(copy_of, finished_run):
     assert result.shape == (2, 2 * 2 * n_features)
 
 
+def test_graph_that_differs_is_not_written(copy_of, finished_run, capsys, monkeypatch):
+    monkeypatch.setattr(classifier, '_pooled', lambda graph, conv_map: graph.add(
+        'ReduceMax', conv_map, axes=[2, 3], keepdims=0))
+    error = fails(capsys, 'export', copy_of(finished_run), 'x.onnx')
+    assert 'differs from Chainer by' in error and not Path('x.onnx').exists()
+
+
 def test_bad_input(copy_of, finished_gap, capsys, monkeypatch):
     folder = copy_of(finished_gap)
     assert 'a name ending in .onnx' in fails(capsys, 'export', folder, 'model.bin')
