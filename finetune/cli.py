@@ -97,6 +97,18 @@ def parser():
                         help='folder for the report (default: report in the folder of results)')
     report.set_defaults(run=commands.report, in_project=True)
 
+    status = subparsers.add_parser(
+        'status', help='a table of all runs and how far they are',
+        description='Prints all runs below a folder: whether they are running, interrupted or '
+                    'finished, epochs, the accuracy on the test images, the time they took and '
+                    'will take.')
+    status.add_argument('results', nargs='?', default='results',
+                        help='folder of results (default: results)')
+    status.add_argument('--watch', type=shared.number('--watch', float, .1, 86400), nargs='?',
+                        const=5, metavar='SECONDS', help='again every so many seconds (5), until '
+                        'Ctrl-C')
+    status.set_defaults(run=commands.status, in_project=True)
+
     convert = subparsers.add_parser(
         'convert', help='convert a TensorFlow checkpoint to .npz',
         description="Reads a checkpoint of TF-Slim's InceptionV3, V1 or V2, and writes its weights "

@@ -51,6 +51,11 @@ def report(options):
     report.make(options.results, options.output or Path(options.results, 'report'))
 
 
+def status(options):
+    from finetune.runs import status
+    status.show(options.results, options.watch)
+
+
 def convert(options):
     from finetune.models.convert import convert
     convert(options.checkpoint, options.out, options.raw)

@@ -36,7 +36,7 @@ def read_config(path, overrides=()):
         names = fill_override(config, override)
         overridden.append((names, f'{path}, --set {shortened(override)}'))
         if set(names) - {'training.seed', *WITHOUT_EFFECT}:
-            config.expect = ''      # holds for the file's settings
+            config.expect, config.expect_of_seeds = '', {}      # hold for the file's settings
     check(config, str(path))
     for names, where in overridden:
         _check_active(config, names, where)
@@ -164,5 +164,6 @@ def dump(config):
     for name in active_names(config):
         section, key = name.split('.')
         tree.setdefault(section, {})[key] = get(config, name)
-    return yaml.safe_dump({**tree, 'expect': config.expect}, sort_keys=False,
+    return yaml.safe_dump({**tree, 'expect': config.expect,
+                           'expect_of_seeds': config.expect_of_seeds}, sort_keys=False,
                           default_flow_style=None)

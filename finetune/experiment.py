@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 from collections.abc import Iterable
 
+import numpy
 import yaml
 
 from finetune.config import get, is_config, read_config
@@ -100,7 +101,7 @@ def _evaluate_apart(folder, gpu, overrides, output):
             {'run': str(folder), 'settings': list(overrides), 'accuracy': predictions.accuracies,
              'loss': predictions.loss}, predictions, [record.image_id for record in lists.test],
             lists.class_names)
-    config.expect = ''      # holds for the run's own test images
+    config.expect, config.expect_of_seeds = '', {}      # hold for the run's own test images
     _print_accuracies(folder, predictions.accuracies, config)
 
 
@@ -177,6 +178,24 @@ def _print_accuracies(folder, accuracies, config):
     print(f'{folder}: test accuracy {100 * accuracies[config.headline]:.1f} %{streams}', flush=True)
     if config.expect:
         print(f'Expected: {config.expect}', flush=True)
+    verdict = _verdict(config, 100 * accuracies[config.headline])
+    if verdict:
+        print(verdict, flush=True)
+
+
+def _verdict(config, accuracy):
+    """What a result says beside that of the same seed on another machine, both in per cent."""
+    seed, values = config.training.seed, config.expect_of_seeds
+    if len(values) < 2 or str(seed) not in values:
+        return ''
+    usual, expected = numpy.std(list(values.values()), ddof=1), values[str(seed)]
+    if abs(accuracy - expected) < .05:
+        return f'As expected: {expected:.1f} % is the result of seed {seed}.'
+    if abs(accuracy - expected) <= 2 * usual:
+        return (f'As expected: seed {seed} had {expected:.1f} % on another CPU, which rounds '
+                f'differently; seeds differ by {usual:.1f} (standard deviation).')
+    return (f'Not as expected: seed {seed} had {expected:.1f} % on another CPU, and seeds differ '
+            f'by only {usual:.1f} (standard deviation); check the installation by tests/run.sh.')
 
 
 def _in_words(stream):

@@ -1,5 +1,6 @@
-"""A progress bar for long loops."""
+"""A progress bar for long loops, and times in words."""
 import sys
+import time
 
 WIDTH = 30
 CLEAR_LINE = '\r\033[K'     # of a terminal
@@ -14,15 +15,24 @@ def progress_bar(items, n_items, title):
         title (str): What is being done.
 
     """
-    on_terminal = sys.stderr.isatty()
+    on_terminal, start = sys.stderr.isatty(), time.monotonic()
     print(title, file=sys.stderr)
     for i, item in enumerate(items, 1):
         yield item
         if on_terminal:
             bar = ('#' * (WIDTH * i // n_items)).ljust(WIDTH, '.')
-            print(f'\r[{bar}] {i} / {n_items}', end='', file=sys.stderr, flush=True)
+            left = (time.monotonic() - start) * (n_items - i) / i
+            print(f'\r[{bar}] {i} / {n_items}, {duration(left)} left{" " * 5}', end='',
+                  file=sys.stderr, flush=True)
     if on_terminal:
         print(file=sys.stderr)
+
+
+def duration(seconds):
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
 
 
 def say(text):

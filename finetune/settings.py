@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.schema import Needs, setting
 
-WITHOUT_EFFECT = 'training.gpu', 'training.workers', 'training.recompute'     # on the results
+# On the results.
+WITHOUT_EFFECT = ('training.gpu', 'training.workers', 'training.recompute', 'training.keep_best',
+                  'training.tensorboard')
 
 DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
 PARTS = Needs('data.parts other than GLOBAL', lambda config: config.data.has_parts)
@@ -22,6 +24,8 @@ ADAPTIVE = Needs('training.joint true and training.optimizer rmsprop or adam', l
 RMSPROP = Needs('training.joint true and training.optimizer rmsprop', lambda config:
                 config.training.joint and config.training.optimizer == 'rmsprop')
 JOINT = Needs('training.joint true', lambda config: config.training.joint)
+STEPS = Needs('training.joint true and training.lr_schedule steps', lambda config:
+              config.training.joint and config.training.lr_schedule == 'steps')
 NEW = Needs('an empty model.classifier', lambda config: not config.model.classifier)
 RECOMPUTING = Needs(
     'training.joint true and an architecture that can do it', lambda config: JOINT.holds(config)
@@ -184,11 +188,15 @@ class Training:
     epsilon: float = setting(1e-6, 'added to the root of the mean square of the gradients',
                              between=(0, 1), needs=ADAPTIVE)
     learning_rate: float = setting(1e-4, 'at the beginning', between=(1e-12, 100), needs=JOINT)
+    lr_schedule: str = setting('steps', 'how it falls: in steps, or in half a cosine',
+                               choices=('steps', 'cosine'), needs=JOINT)
     lr_factor: float = setting(.1, 'the learning rate is multiplied by this ...', between=(0, 1),
-                               needs=JOINT)
+                               needs=STEPS)
     lr_epochs: list[int] = setting([20, 40], '... after these epochs ...', between=(1, 100000),
-                                   needs=JOINT)
+                                   needs=STEPS)
     lr_target: float = setting(0., '... but not below this', between=(0, 100), needs=JOINT)
+    lr_warmup: float = setting(0., 'epochs in which it rises linearly from 0 first',
+                               between=(0, 100000), needs=JOINT)
     update_size: int = setting(64, 'images per update of the weights', between=(1, 100000),
                                needs=JOINT)
     batch_size: int = setting(8, 'images per forward pass; gradients are accumulated',
@@ -204,6 +212,10 @@ class Training:
                            between=(0, 256))
     gpu: int = setting(-1, 'device id; -1: CPU', between=(-1, 64))
     seed: int = setting(0, 'of everything random', between=(0, 2 ** 31 - 1))
+    keep_best: bool = setting(False, 'also keep the weights of the epoch with the best test '
+                              'accuracy, best.npz', needs=JOINT)
+    tensorboard: bool = setting(False, 'also write the log for TensorBoard (the package '
+                                'tensorboardX)', needs=JOINT)
 
 
 @dataclass
@@ -215,6 +227,7 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     expect: str = ''                # expected result, printed beside the run's own
+    expect_of_seeds: dict = field(default_factory=dict)     # in per cent, by seed
 
     @property
     def headline(self):

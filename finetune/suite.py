@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from finetune.config import read_config
 from finetune.errors import InputError
+from finetune.progress import duration
 from finetune.projects import find
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.schema import fill_override
@@ -203,10 +204,3 @@ def _clear_line():
     """Clears the line of running jobs."""
     if sys.stderr.isatty():
         print('\r\033[K', end='', file=sys.stderr, flush=True)
-
-
-def duration(seconds):
-    """Seconds as h:mm:ss or m:ss."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'

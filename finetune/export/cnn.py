@@ -23,7 +23,8 @@ def add_cnn(graph, cnn, images, shape):
 
     """
     x, recorded = chainer.Variable(numpy.zeros((1, *shape), numpy.float32)), _Inputs()
-    with chainer.using_config('train', False), chainer.force_backprop_mode(), recorded:
+    with chainer.using_config('train', False), chainer.using_config('use_onednn', False), \
+            chainer.force_backprop_mode(), recorded:
         y = cnn(x)
     names = {id(x.node): images}
     for function in _in_order(y):

@@ -7,6 +7,7 @@ import chainer.functions as F
 import chainer.links as L
 import numpy
 
+from finetune.models import onednn, onednn_functions
 from finetune.threads import N_THREADS
 
 # Values of the patches that are multiplied at once: they fit into the second-level cache.
@@ -23,13 +24,14 @@ class Convolution2D(L.Convolution2D):
 
     """:class:`chainer.links.Convolution2D` without bias, faster on a CPU.
 
-    ``tests/benchmarks/convolution.py`` measures by how much. Chainer copies all patches of a batch
+    ``tests/benchmarks/cnns.py`` measures by how much. Chainer copies all patches of a batch
     channel by channel, and the results back. Here channels are innermost in memory ("channels
     last"), so that patches are copied in long runs, multiplied block by block while they are in
     the cache, and the product is the result. Shapes are Chainer's; ConvMaps are views (N, C, H, W)
     of arrays (N, H, W, C), which element-wise functions keep.
 
-    The result has the dtype of the input, to which the filters are converted.
+    The result has the dtype of the input, to which the filters are converted. If oneDNN is
+    installed, it computes instead (:mod:`finetune.models.onednn`).
     """
 
     def forward(self, x):
@@ -56,6 +58,8 @@ class Convolution(function_node.FunctionNode):
     def forward(self, inputs):
         self.retain_inputs((0, 1))
         x, weight = inputs
+        if onednn.usable(x, weight):
+            return onednn_functions.convolution(x.shape, weight.shape, *self.geometry)(x, weight),
         rows = _precise(_rows(weight))                              # (O, kh kw C)
         (n, _, *size), (stride, pad) = x.shape, self.geometry
         out = [(s + 2 * p - k) // step + 1
@@ -87,6 +91,10 @@ class ConvolutionGrad(function_node.FunctionNode):
 
     def forward(self, inputs):
         x, weight, gy = inputs
+        if onednn.usable(x, weight, gy):
+            convolution = onednn_functions.convolution(x.shape, weight.shape, *self.geometry)
+            return (convolution.data_gradient(weight, gy) if self.needs_gx else None,
+                    convolution.filter_gradient(x, gy))
         rows = _precise(_rows(weight))
         gy = _precise(numpy.ascontiguousarray(gy.transpose(0, 2, 3, 1)))    # (N, h, w, O)
         grows = numpy.zeros_like(rows)

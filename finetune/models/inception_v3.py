@@ -3,27 +3,12 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from finetune.models.convolution import Convolution2D
+from finetune.models.layers import average_pool, ConvBN, max_pool
 from finetune.models.recompute import run_steps
 
 # TF-Slim's. The authors' code has Chainer's 2e-5, which is not what the weights were trained with.
-BATCH_NORM_EPS = 1e-3
+BATCH_NORM = {'use_gamma': False, 'eps': 1e-3}
 ORIGINAL_BATCH_NORM_EPS = 2e-5
-
-
-class ConvBN(chainer.Chain):
-
-    """Convolution without bias, batch normalisation without scale, ReLU."""
-
-    def __init__(self, in_channels, out_channels, ksize, stride=1, pad=0):
-        super().__init__()
-        with self.init_scope():
-            self.conv = Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True,
-                                      initialW=chainer.initializers.HeNormal())
-            self.bn = L.BatchNormalization(out_channels, use_gamma=False, eps=BATCH_NORM_EPS)
-
-    def forward(self, x):
-        return F.relu(self.bn(self.conv(x)))
 
 
 class Block(chainer.Chain):
@@ -43,7 +28,7 @@ class Block(chainer.Chain):
         super().__init__()
         with self.init_scope():
             for name, (c_in, *rest) in layers.items():
-                setattr(self, name, ConvBN(c_in or in_channels, *rest))
+                setattr(self, name, ConvBN(c_in or in_channels, *rest, **BATCH_NORM))
 
     def chain(self, x, *names):
         """Runs convolutions one after the other."""
@@ -58,15 +43,6 @@ def _conv(c_in, c_out, *kernel, stride=1, pad=None):
     if pad is None:
         pad = tuple((k - 1) // 2 for k in kernel)
     return c_in, c_out, kernel, stride, pad
-
-
-def average_pool(x, pad_value=None):
-    """3 x 3 average pooling; ``None`` leaves the padding out of the mean, as TF-Slim's does."""
-    return F.average_pooling_nd(x, 3, stride=1, pad=1, pad_value=pad_value)
-
-
-def max_pool(x):
-    return F.max_pooling_2d(x, 3, stride=2, cover_all=False)
 
 
 class Head(Block):

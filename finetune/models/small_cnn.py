@@ -1,28 +1,11 @@
 """A small CNN for small images, fast enough to train on a CPU."""
 import chainer
-import chainer.functions as F
-import chainer.links as L
 
-from finetune.models.convolution import Convolution2D
+from finetune.models.layers import ConvBN
 from finetune.models.recompute import run_steps
 
 # (in channels, out channels, kernel size, stride, padding)
 LAYERS = [(3, 24, 5, 2, 2), (24, 48, 3, 2, 1), (48, 96, 3, 2, 1), (96, 96, 3, 1, 1)]
-
-
-class ConvBN(chainer.Chain):
-
-    """Convolution, batch normalisation, ReLU."""
-
-    def __init__(self, *layer):
-        super().__init__()
-        with self.init_scope():
-            self.conv = Convolution2D(*layer, nobias=True,
-                                      initialW=chainer.initializers.HeNormal())
-            self.bn = L.BatchNormalization(layer[1])
-
-    def forward(self, x):
-        return F.relu(self.bn(self.conv(x)))
 
 
 class SmallCNN(chainer.Chain):

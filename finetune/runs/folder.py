@@ -17,6 +17,7 @@ from finetune.config import differences, dump, restore_config
 from finetune.data.file_lists import FileLists
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
+from finetune.models import onednn
 from finetune.runs import records, snapshot
 from finetune.runs.examples import Examples
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
@@ -38,6 +39,8 @@ class RunFolder:
         ``log``, "JSON, an entry per epoch; not of the conventional pipeline"
         ``snapshot_iter_<n>``, "the state to resume from; the newest only"
         ``model.npz``, final weights
+        ``best.npz``, those of the best epoch on the test images (``training.keep_best``)
+        ``tensorboard/``, the log for TensorBoard (``training.tensorboard``)
         ``detector/``, "what finds the parts, if this program found them"
         ``names.yml``, names of classes and parts; of joint learning
         ``examples.npz``, "small training pictures of each class, arrays; of joint learning"
@@ -56,6 +59,7 @@ class RunFolder:
     def __init__(self, path: Union[str, Path]):
         self.path = Path(path)
         self.model = self.path / 'model.npz'
+        self.best = self.path / 'best.npz'
         self.detector = self.path / 'detector'
         self._names = self.path / 'names.yml'
         self._examples = self.path / 'examples.npz'
@@ -165,6 +169,8 @@ class RunFolder:
             versions[package.__name__] = package.__version__
         if chainer.backends.cuda.available:
             versions['cupy'] = chainer.backends.cuda.cupy.__version__
+        if onednn.library() is not None:
+            versions['onednn'] = onednn.library().package
         write_text(self.path / 'environment.yml', yaml.safe_dump(versions))
 
     def _snapshots(self) -> dict[int, Path]:
@@ -183,13 +189,13 @@ class RunFolder:
         """Entries of the log, one per epoch; none for the conventional pipeline."""
         return records.read_log(self.path / self.LOG)
 
-    def save_model(self, model: Union[chainer.Link, dict]) -> None:
-        """Saves the final weights: a link, or arrays by name."""
+    def save_model(self, model: Union[chainer.Link, dict], path: Optional[Path] = None) -> None:
+        """Saves weights, by default the final ones: a link, or arrays by name."""
         if isinstance(model, chainer.Link):
             target = serializers.DictionarySerializer()
             target.save(model)
             model = target.target
-        archives.write(self.model, model)
+        archives.write(path or self.model, model)
 
     def write_names(self, lists: FileLists, examples: Examples) -> None:
         """Saves what a prediction needs of the data set: names, and pictures of the classes."""

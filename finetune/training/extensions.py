@@ -1,4 +1,5 @@
 """Trainer extensions that Chainer lacks."""
+import resource
 import sys
 
 import chainer
@@ -38,42 +39,6 @@ class Evaluator(extensions.Evaluator):
         return observation
 
 
-class Steps(extension.Extension):
-
-    """Multiplies a value, such as the learning rate, by a factor after each of some epochs.
-
-    In place of Chainer's ``ExponentialShift`` with a ``ManualScheduleTrigger``, which forgets the
-    value of a run that is resumed after the last step.
-
-    Args:
-        target: Has the value, as an optimizer has its learning rate.
-        attribute (str): Name of the value.
-        initial (float): Value at the beginning.
-        factor (float): Multiplies the value at every step.
-        epochs (iterable of int): The epochs after which there is a step.
-        smallest (float): Lower bound of the value.
-
-    """
-
-    trigger = 1, 'epoch'
-
-    def __init__(self, target, attribute, initial, factor, epochs, smallest=0.):
-        self.target = target
-        self.attribute = attribute
-        self.initial = initial
-        self.factor = factor
-        self.epochs = epochs
-        self.smallest = smallest
-
-    def __call__(self, trainer):
-        n_steps = sum(epoch <= trainer.updater.epoch for epoch in self.epochs)
-        value = self.initial * self.factor ** n_steps
-        setattr(self.target, self.attribute, max(value, self.smallest))
-
-    def initialize(self, trainer):
-        self(trainer)
-
-
 def show_progress(trainer):
     """Shows a table and a progress bar on a terminal, one line per epoch otherwise."""
     if sys.stdout.isatty():
@@ -90,6 +55,50 @@ def print_epoch(trainer):
           'test loss {validation/main/loss:.4f}   '
           'test accuracy {validation/main/accuracy/both:.4f}   '
           'lr {lr:.2e}   {elapsed_time:.0f} s'.format(**entry), flush=True)
+
+
+def memory(trainer):
+    """The most memory used so far in MiB: of the process, or what CuPy holds on the GPU."""
+    if trainer.updater.device.xp is numpy:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10
+    return chainer.backends.cuda.memory_pool.total_bytes() / 2 ** 20
+
+
+def keep_best(folder):
+    """Extension that saves the weights of the epoch with the best test accuracy so far."""
+    @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
+    def save_if_best(trainer):
+        *before, now = (entry['validation/main/accuracy/both']
+                        for entry in trainer.get_extension('LogReport').log)
+        if now > max(before, default=-1):
+            folder.save_model(trainer.updater.get_optimizer('main').target, folder.best)
+    return save_if_best
+
+
+def tensorboard(folder):
+    """Extension that writes the log's entries for TensorBoard, below the folder of the run.
+
+    Raises:
+        finetune.errors.InputError: If the package is missing.
+
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise InputError('training.tensorboard: the package tensorboardX is missing; '
+                         'pip install tensorboardX.')
+    writer = None
+
+    @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
+    def write(trainer):
+        nonlocal writer
+        entry = trainer.get_extension('LogReport').log[-1]
+        if writer is None:      # what an interrupted run wrote of this epoch is left out
+            writer = SummaryWriter(str(folder.path / 'tensorboard'), purge_step=entry['epoch'])
+        for name, value in entry.items():
+            writer.add_scalar(name, value, entry['epoch'])
+        writer.flush()
+    return write
 
 
 @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_WRITER + 1)

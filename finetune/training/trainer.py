@@ -6,8 +6,9 @@ from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.loading import iterate
 from finetune.runs.predictions import iterate_test_images
 from finetune.training.extensions import (
-    Evaluator, show_progress, Steps, stop_on_non_number)
+    Evaluator, keep_best, memory, show_progress, stop_on_non_number, tensorboard)
 from finetune.training.plots import plots
+from finetune.training.schedules import cosine, Schedule, steps, warmed_up
 from finetune.training.updater import AccumulatingUpdater
 
 # Functions of the section ``training``.
@@ -41,19 +42,33 @@ def build_trainer(model, config, lists, device, folder):
     updater = build_updater(model, config, lists, device)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
-    trainer.extend(Steps(updater.get_optimizer('main'), attribute, settings.learning_rate,
-                         settings.lr_factor, settings.lr_epochs, settings.lr_target),
-                   name='lr_steps')
+    trainer.extend(Schedule(updater.get_optimizer('main'), attribute,
+                            _learning_rate(settings, len(lists.train))), name='lr_schedule')
     if config.model.aux_lambda:
         every = range(config.model.aux_step, settings.epochs, config.model.aux_step)
-        trainer.extend(Steps(model, 'aux_lambda', config.model.aux_lambda, config.model.aux_rate,
-                             every), name='aux_steps')
+        trainer.extend(Schedule(model, 'aux_lambda', steps(
+            config.model.aux_lambda, config.model.aux_rate, every)), name='aux_schedule')
     trainer.extend(Evaluator(iterate_test_images(config, lists), model, device))
     trainer.extend(extensions.observe_value(
         'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), attribute)))
+    trainer.extend(extensions.observe_value('memory', memory))
     trainer.extend(extensions.LogReport(filename=folder.LOG))
     show_progress(trainer)
     trainer.extend(stop_on_non_number)
     trainer.extend(plots(folder))
+    if settings.keep_best:
+        trainer.extend(keep_best(folder))
+    if settings.tensorboard:
+        trainer.extend(tensorboard(folder), name='tensorboard')
     trainer.extend(extensions.snapshot(filename=folder.SNAPSHOT, n_retains=1))
     return trainer
+
+
+def _learning_rate(settings, n_images):
+    """The learning rate as a function of the epochs done."""
+    if settings.lr_schedule == 'cosine':
+        rate = cosine(settings.learning_rate, settings.epochs, settings.lr_target)
+    else:
+        rate = steps(settings.learning_rate, settings.lr_factor, settings.lr_epochs,
+                     settings.lr_target)
+    return warmed_up(rate, settings.lr_warmup, settings.update_size / n_images)

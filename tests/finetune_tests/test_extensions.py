@@ -3,7 +3,6 @@ from types import SimpleNamespace
 
 import chainer
 import chainer.links as L
-from chainer.training import extensions
 import numpy
 import pytest
 
@@ -12,48 +11,13 @@ from finetune.data import file_lists
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.predictions import iterate_test_images, predict
-from finetune.training.extensions import Evaluator, print_epoch, Steps, stop_on_non_number
+from finetune.training.extensions import Evaluator, print_epoch, stop_on_non_number
 
 
 def trainer_at(epoch, model=None, **observation):
     optimizer = chainer.optimizers.SGD(.5).setup(L.Linear(2, 2) if model is None else model)
     updater = SimpleNamespace(epoch=epoch, iteration=7, get_optimizer=lambda name: optimizer)
     return SimpleNamespace(updater=updater, observation=observation), optimizer
-
-
-@pytest.mark.parametrize('epoch, expected', [(0, 1), (1, 1), (2, .1), (4, .1), (5, .01), (9, .01)])
-def test_learning_rate_is_a_function_of_the_epoch(epoch, expected):
-    trainer, optimizer = trainer_at(epoch)
-    Steps(optimizer, 'lr', 1, .1, [2, 5]).initialize(trainer)
-    assert optimizer.lr == pytest.approx(expected)
-
-
-def test_no_step_goes_below_the_smallest_value():
-    trainer, optimizer = trainer_at(9)
-    Steps(optimizer, 'lr', 1, .1, [2, 5], smallest=.05).initialize(trainer)
-    assert optimizer.lr == .05
-
-
-def test_steps_are_those_of_chainers_exponential_shift(tmp_path):
-    rates = []
-    for extension in ('ours', 'chainers'):
-        optimizer = chainer.optimizers.SGD(1).setup(L.Linear(2, 2))
-        iterator = chainer.iterators.SerialIterator(numpy.zeros((6, 2), 'f'), 2)
-        updater = chainer.training.StandardUpdater(
-            iterator, optimizer, loss_func=lambda x: chainer.functions.sum(optimizer.target(x)))
-        trainer = chainer.training.Trainer(updater, (6, 'epoch'), str(tmp_path))
-        if extension == 'ours':
-            trainer.extend(Steps(optimizer, 'lr', 1, .1, [2, 5]))
-        else:
-            trainer.extend(extensions.ExponentialShift('lr', .1, init=1),
-                           trigger=chainer.training.triggers.ManualScheduleTrigger([2, 5], 'epoch'))
-        at_iterations = []
-        trainer.extend(lambda trainer: at_iterations.append(optimizer.lr), name='at_iterations',
-                       trigger=(1, 'iteration'), priority=0)
-        trainer.run()
-        rates.append(at_iterations)
-    assert len(rates[0]) == 18
-    numpy.testing.assert_allclose(*rates)
 
 
 class Model(chainer.Chain):

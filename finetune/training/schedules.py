@@ -1,0 +1,51 @@
+"""How a value, such as the learning rate, changes in training: functions of the epochs done.
+
+In place of Chainer's ``ExponentialShift`` with a ``ManualScheduleTrigger``, which forgets the value
+of a run that is resumed after the last step, and of its shifts for other shapes.
+"""
+import math
+
+from chainer.training import extension
+
+
+class Schedule(extension.Extension):
+
+    """Sets a value before every update.
+
+    Args:
+        target: Has the value, as an optimizer has its learning rate.
+        attribute (str): Name of the value.
+        value_after (callable): Function of the epochs done, a float.
+
+    """
+
+    trigger = 1, 'iteration'
+
+    def __init__(self, target, attribute, value_after):
+        self.target = target
+        self.attribute = attribute
+        self.value_after = value_after
+
+    def __call__(self, trainer):
+        setattr(self.target, self.attribute, self.value_after(trainer.updater.epoch_detail))
+
+    def initialize(self, trainer):
+        self(trainer)
+
+
+def steps(initial, factor, epochs, smallest=0.):
+    """``initial``, multiplied by ``factor`` after each of some epochs, not below ``smallest``."""
+    return lambda done: max(initial * factor ** sum(epoch <= done for epoch in epochs), smallest)
+
+
+def cosine(initial, n_epochs, smallest=0.):
+    """From ``initial`` to ``smallest`` in half a cosine (Loshchilov and Hutter, 2017)."""
+    return lambda done: smallest + (initial - smallest) * (
+        1 + math.cos(math.pi * min(done / n_epochs, 1))) / 2
+
+
+def warmed_up(value_after, n_epochs, epochs_per_update):
+    """A schedule that rises linearly to its value; it has it from the end of ``n_epochs`` on."""
+    if not n_epochs:
+        return value_after
+    return lambda done: value_after(done) * min((done + epochs_per_update) / n_epochs, 1)
