@@ -91,3 +91,15 @@ def locked(path, on_wait=lambda: None):
             on_wait()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def is_locked(path):
+    """Whether a process is in the context of :func:`locked` with this file."""
+    try:
+        with open(path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:         # no process has been there
+        pass
+    return False

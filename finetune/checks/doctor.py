@@ -14,7 +14,7 @@ from finetune.config import is_config, read_config
 from finetune.cs_parts import detection
 from finetune.data import cropping, data_sets, transforms
 from finetune.errors import InputError
-from finetune.models import pretrained
+from finetune.models import onednn, pretrained
 from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.runs import memory
 from finetune.runs.opening import open_device
@@ -54,6 +54,8 @@ def _environment():
             yield 'ok', f'{package} {importlib.metadata.version(package)}'
         except importlib.metadata.PackageNotFoundError:
             yield 'error', f'{package} is missing; pip install {package}'
+    if onednn.library() is not None:
+        yield 'ok', f'{onednn.library().package} computes the CNNs on a CPU'
     yield from gpu.check()
 
 

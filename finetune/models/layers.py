@@ -50,6 +50,7 @@ def batch_norm_relu(link, x):
 
 def average_pool(x, pad_value=None):
     """3 x 3 average pooling; ``None`` leaves the padding out of the mean, as TF-Slim's does."""
+    x = chainer.as_variable(x)
     if onednn.usable(x.array):
         kind = (onednn_functions.MEAN if pad_value is None else
                 onednn_functions.MEAN_WITH_PADDING)
@@ -59,6 +60,7 @@ def average_pool(x, pad_value=None):
 
 def max_pool(x):
     """3 x 3 maximum pooling with stride 2, without padding."""
+    x = chainer.as_variable(x)
     if onednn.usable(x.array):
         return onednn_functions.pool(x, onednn_functions.MAX, (3, 3), (2, 2), (0, 0))
     return F.max_pooling_2d(x, 3, stride=2, cover_all=False)

@@ -61,6 +61,7 @@ class RunFolder:
         self.model = self.path / 'model.npz'
         self.best = self.path / 'best.npz'
         self.detector = self.path / 'detector'
+        self.lock = self.path / '.lock'
         self._names = self.path / 'names.yml'
         self._examples = self.path / 'examples.npz'
         self._settings = self.path / 'config.yml'
@@ -79,6 +80,11 @@ class RunFolder:
         """Folders of an experiment's runs in the order of their seeds."""
         paths = sorted(experiment.glob('seed*'), key=lambda path: (len(path.name), path))
         return [folder for folder in map(cls, paths) if folder.is_run]
+
+    @classmethod
+    def all_below(cls, folder: Union[str, Path]) -> 'list[RunFolder]':
+        """Folders of all runs in a folder, whatever their names."""
+        return [cls(path.parent) for path in sorted(Path(folder).rglob('environment.yml'))]
 
     def __str__(self) -> str:
         return str(self.path)
@@ -141,7 +147,7 @@ class RunFolder:
     def opened(self, config: Config) -> Iterator[None]:
         """Makes the folder and locks it: other processes wait, after which it is checked again."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with locked(self.path / '.lock', lambda: print(
+        with locked(self.lock, lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
             self.check(config)
             for left_over in self.path.glob('tmpsnapshot_*'):       # of a run that was killed

@@ -1,5 +1,4 @@
 """A table of all runs below a folder: how far they are, and what they have reached."""
-import fcntl
 from pathlib import Path
 import sys
 import time
@@ -7,6 +6,7 @@ import time
 import numpy
 
 from finetune.errors import InputError
+from finetune.files import is_locked
 from finetune.progress import duration
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
 
@@ -38,10 +38,10 @@ def show(results, watch=None):
 
 
 def _table(results):
-    paths = sorted(path.parent for path in Path(results).rglob('config.yml'))
-    if not paths:
+    folders = RunFolder.all_below(results)
+    if not folders:
         return f'{results}: there are no runs.'
-    rows = [HEADER, *(_row(RunFolder(path)) for path in paths)]
+    rows = [HEADER, *map(_row, folders)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -54,7 +54,7 @@ def _row(folder):
                     log[-1].get('validation/main/accuracy/both') if log else None)
     except InputError as error:
         return str(folder), f'damaged: {error}', '', '', '', ''
-    is_running = _is_locked(folder)
+    is_running = is_locked(folder.lock)
     cells = [str(folder), 'running' if is_running else STATES[folder.state],
              '-', '-' if accuracy is None else f'{100 * accuracy:.1f} %', '-', '-']
     if log:
@@ -63,15 +63,3 @@ def _row(folder):
         if is_running:
             cells[5] = duration(numpy.median(numpy.diff(times)) * (n_epochs - len(log)))
     return cells
-
-
-def _is_locked(folder):
-    """Whether a process is working in the folder of a run."""
-    try:
-        with open(folder.path / '.lock') as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:         # no process has been there
-        pass
-    return False

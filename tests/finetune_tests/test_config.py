@@ -189,6 +189,12 @@ NOT_READ = [      # settings without effect, and what they would need
     ('training: {optimizer: sgd, epsilon: 0.1}', 'training.epsilon', 'rmsprop or adam'),
     ('training: {optimizer: adam, rmsprop_alpha: 0.5}', 'training.rmsprop_alpha',
      'training.optimizer rmsprop'),
+    *((f'training: {{lr_schedule: cosine, {name}: {value}}}', f'training.{name}',
+       'training.lr_schedule steps') for name, value in {
+           'lr_factor': .5, 'lr_epochs': [3]}.items()),
+    *((f'training: {{joint: false, {name}: {value}}}', f'training.{name}', 'training.joint true')
+      for name, value in {'lr_schedule': 'cosine', 'lr_warmup': 1, 'keep_best': 'true',
+                          'tensorboard': 'true'}.items()),
 ]
 
 

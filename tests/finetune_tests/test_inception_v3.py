@@ -9,7 +9,7 @@ import yaml
 
 from finetune.settings import Model
 from finetune.models.inception_v3 import (
-    average_pool, ConvBN, InceptionV3, max_pool, OriginalInceptionV3)
+    average_pool, BATCH_NORM, ConvBN, InceptionV3, max_pool, OriginalInceptionV3)
 from finetune.models.part_classifier import PartClassifier
 
 FILTERS = yaml.safe_load((Path(__file__).parent / 'inception_v3_filters.yml').read_text())
@@ -60,7 +60,7 @@ def test_gradient_reaches_every_array(network):
 def test_convolution_in_test_mode_against_numpy():
     """TF-Slim: no bias, no scale, epsilon 1e-3."""
     random = numpy.random.RandomState(0)
-    layer = ConvBN(3, 4, (1, 3))
+    layer = ConvBN(3, 4, (1, 3), **BATCH_NORM)
     layer.bn.beta.array[...] = random.randn(4)
     layer.bn.avg_mean[...] = random.randn(4)
     layer.bn.avg_var[...] = random.uniform(1e-4, 1e-2, 4)

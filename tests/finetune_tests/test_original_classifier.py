@@ -14,7 +14,7 @@ from finetune.data.dataset import collate
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
 from finetune.models import original_classifier, pretrained
-from finetune.models.inception_v3 import ConvBN
+from finetune.models.inception_v3 import BATCH_NORM, ConvBN
 from finetune.models.part_classifier import PartClassifier
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
@@ -284,7 +284,7 @@ class TinyCNN(chainer.Chain):
     def __init__(self):
         super().__init__()
         with self.init_scope():
-            self.conv1 = ConvBN(3, 16, 5, stride=4)
+            self.conv1 = ConvBN(3, 16, 5, stride=4, **BATCH_NORM)
 
     def forward(self, x):
         return self.conv1(x)

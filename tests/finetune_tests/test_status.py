@@ -1,0 +1,104 @@
+"""The table of runs, the best weights, TensorBoard's log and the verdict on a result."""
+import json
+from pathlib import Path
+import sys
+import types
+
+import numpy
+import pytest
+
+from conftest import fails, run
+from finetune import experiment
+from finetune.config import read_config
+from finetune.runs.folder import RunFolder
+from finetune.training.extensions import Evaluator
+
+
+def test_table_of_runs(write_config, capsys):
+    config = write_config(training={'epochs': 2})
+    assert run('status', '.') == 0
+    assert capsys.readouterr().out == '.: there are no runs.\n'
+    assert run('train', config, '--output', 'results/b') == 0
+    begun, damaged = RunFolder('results/a'), RunFolder('results/c')
+    begun.path.mkdir()
+    begun.write_settings(read_config(config))
+    (begun.path / 'log').write_text(json.dumps([{
+        'epoch': 1, 'elapsed_time': 3725., 'validation/main/accuracy/both': .25}]))
+    damaged.path.mkdir()
+    damaged.write_settings(read_config(config))
+    (damaged.path / 'log').write_text('[')
+    capsys.readouterr()
+    with begun.opened(read_config(config)):
+        assert run('status') == 0
+    header, first, second, third = capsys.readouterr().out.splitlines()
+    assert header.split() == ['run', 'state', 'epoch', 'test', 'accuracy', 'time', 'left']
+    assert first.split() == ['results/a', 'running', '1', 'of', '2', '25.0', '%', '1:02:05',
+                             '1:02:05']
+    assert second.split()[:5] == ['results/b', 'finished', '2', 'of', '2']
+    assert second.endswith('-') and third.startswith('results/c  damaged: ')
+    assert run('status', 'results/a') == 0
+    assert 'not begun' in capsys.readouterr().out       # no snapshot
+
+
+def test_no_folder_of_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert 'no such folder of results' in fails(capsys, 'status', 'nowhere')
+
+
+def test_best_weights_are_those_of_the_best_epoch(write_config, monkeypatch):
+    """Accuracies are made up: the second of three epochs is the best, the third only as good."""
+    accuracies = iter([.2, .5, .5])
+    monkeypatch.setattr(Evaluator, 'evaluate', lambda self: {
+        'validation/main/accuracy/both': next(accuracies), 'validation/main/loss': 1.})
+    saved, save = [], RunFolder.save_model
+    monkeypatch.setattr(RunFolder, 'save_model', lambda self, model, path=None: (
+        saved.append(path), save(self, model, path)))
+    config = write_config(training={'epochs': 3, 'keep_best': True})
+    assert run('train', config, '--output', 'out') == 0
+    best = Path('out/best.npz')
+    assert saved == [best, best, None]
+    with numpy.load(best) as first, numpy.load('out/model.npz') as last:
+        assert first.files == last.files
+        assert any((first[name] != last[name]).any() for name in first.files)
+
+
+def test_log_for_tensorboard(write_config, monkeypatch, capsys):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            written.append((folder, purge_step))
+
+        def add_scalar(self, name, value, step):
+            written.append((name, step))
+
+        def flush(self):
+            pass
+
+    config = write_config(training={'epochs': 2, 'tensorboard': True})
+    monkeypatch.setitem(sys.modules, 'tensorboardX', None)
+    assert 'tensorboardX is missing; pip install tensorboardX' in fails(
+        capsys, 'train', config, '--output', 'none')
+    monkeypatch.setitem(sys.modules, 'tensorboardX',
+                        types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    assert run('train', config, '--output', 'out') == 0
+    assert written[0] == ('out/tensorboard', 1)
+    assert {('main/loss', 1), ('lr', 2), ('validation/main/accuracy/both', 2)} <= set(written)
+
+
+@pytest.mark.parametrize('accuracy, words', [
+    (74.0, 'As expected: 74.0 % is the result of seed 0.'),
+    (75.5, 'As expected: seed 0 had 74.0 % on another CPU'),
+    (72.5, 'As expected: seed 0 had 74.0 % on another CPU'),
+    (71.0, 'Not as expected: seed 0 had 74.0 % on another CPU')])
+def test_verdict_on_the_result_of_a_seed(accuracy, words, write_config):
+    config = read_config(write_config(expect_of_seeds={0: 74, 1: 75, 2: 73}))
+    assert experiment._verdict(config, accuracy).startswith(words)
+    config.training.seed = 3
+    assert experiment._verdict(config, accuracy) == ''
+
+
+def test_verdict_holds_for_the_settings_of_the_file(write_config):
+    config = write_config(expect_of_seeds={0: 74, 1: 75})
+    assert read_config(config, ['training.workers=1']).expect_of_seeds
+    assert not read_config(config, ['training.epochs=1']).expect_of_seeds
