@@ -72,9 +72,9 @@ def test_auxiliary_head_loses_its_weight_step_by_step(write_config, drawn_birds,
     lists = file_lists.read_cub(drawn_birds)
     model, folder = make(config, lists), RunFolder(tmp_path / 'run')
     trainer, weights = build_trainer(model, config, lists, CPU, folder), []
-    steps = trainer.get_extension('aux_steps')
+    schedule = trainer.get_extension('aux_schedule')
     for epoch in range(5):
-        steps(SimpleNamespace(updater=SimpleNamespace(epoch=epoch)))
+        schedule(SimpleNamespace(updater=SimpleNamespace(epoch_detail=epoch)))
         weights.append(model.aux_lambda)
     numpy.testing.assert_allclose(weights, [.8, .8, .2, .2, .05])
     trainer.updater.finalize()
