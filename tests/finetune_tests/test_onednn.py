@@ -110,11 +110,12 @@ def test_layouts():
 
 @pytest.mark.parametrize('train', [True, False])
 @pytest.mark.parametrize('network, shape', [
-    (SmallCNN, (12, 3, 32, 32)), (InceptionV3, (3, 3, 107, 107))])
+    (SmallCNN, (12, 3, 32, 32)), (InceptionV3, (3, 3, 139, 139))])
 def test_networks(network, shape, train):
     """Rounding grows through many layers; it does so no faster than with Chainer's functions.
 
-    Both are compared with the same network in float64.
+    Both are compared with the same network in float64. The last ConvMaps have 3 x 3 positions:
+    of fewer, the variance of a batch is nearly singular.
     """
     x, results = images(*shape), []
     for dtype, use_onednn in ('float64', False), ('float32', False), ('float32', True):
