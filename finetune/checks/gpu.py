@@ -1,11 +1,12 @@
 """Whether a GPU can be used, and computes what training needs."""
 import importlib.util
 
-import chainer.functions as F
 from chainer.backends import cuda
 import numpy
 
 from finetune.errors import shortened
+from finetune.models import cudnn
+from finetune.models.convolution import convolution_2d
 
 TOLERANCE = 1e-3        # relative; a GPU may round to TF32
 
@@ -21,7 +22,7 @@ def _product(xp):
 
 def _convolution(xp):
     x = xp.arange(200, dtype=xp.float32).reshape(2, 4, 5, 5) / 200
-    return F.convolution_2d(x, x[:, :, :3, :3]).array
+    return convolution_2d(x, x[:, :, :3, :3]).array
 
 
 # What is tried in turn, and what is probably missing if it fails.
@@ -55,8 +56,8 @@ def check(gpu=0):
     yield 'ok', f'CuPy {cuda.cupy.__version__}, GPU {gpu} is {name}'
     with device:
         yield from _tries(gpu)
-    if not cuda.cudnn_enabled:
-        yield 'warning', 'no cuDNN: convolutions are slower; CuPy 13.6 with cuDNN 8.9 has it'
+    if not cuda.cudnn_enabled and cudnn.library() is None:
+        yield 'warning', 'no cuDNN: convolutions are slower; install the extra cudnn'
 
 
 def _tries(gpu):

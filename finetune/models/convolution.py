@@ -1,13 +1,14 @@
-"""Chainer's convolution link with a faster implementation for the CPU."""
+"""Chainer's convolution link with faster implementations for CPUs and GPUs."""
 from concurrent.futures import ThreadPoolExecutor
 import functools
 
+import chainer
 from chainer import backend, function_node
 import chainer.functions as F
 import chainer.links as L
 import numpy
 
-from finetune.models import onednn, onednn_functions
+from finetune.models import cudnn, onednn, onednn_functions
 from finetune.threads import N_THREADS
 
 # Values of the patches that are multiplied at once: they fit into the second-level cache.
@@ -22,7 +23,7 @@ def _threads():
 
 class Convolution2D(L.Convolution2D):
 
-    """:class:`chainer.links.Convolution2D` without bias, faster on a CPU.
+    """:class:`chainer.links.Convolution2D` without bias, faster.
 
     ``tests/benchmarks/cnns.py`` measures by how much. Chainer copies all patches of a batch
     channel by channel, and the results back. Here channels are innermost in memory ("channels
@@ -31,14 +32,21 @@ class Convolution2D(L.Convolution2D):
     of arrays (N, H, W, C), which element-wise functions keep.
 
     The result has the dtype of the input, to which the filters are converted. If oneDNN is
-    installed, it computes instead (:mod:`finetune.models.onednn`).
+    installed, it computes instead (:mod:`finetune.models.onednn`); so does cuDNN on a GPU
+    (:mod:`finetune.models.cudnn`), where Chainer's function computes otherwise.
     """
 
     def forward(self, x):
-        weight = F.cast(self.W, x.dtype)
-        if backend.get_array_module(x) is not numpy:
-            return F.convolution_2d(x, weight, None, self.stride, self.pad)
-        return Convolution(_pair(self.stride), _pair(self.pad)).apply((x, weight))[0]
+        return convolution_2d(x, F.cast(self.W, x.dtype), _pair(self.stride), _pair(self.pad))
+
+
+def convolution_2d(x, weight, stride=(1, 1), pad=(0, 0)):
+    """Of images (N, C, H, W) by filters (O, C, kh, kw); see :class:`Convolution2D`."""
+    x, weight = chainer.as_variable(x), chainer.as_variable(weight)
+    if backend.get_array_module(x) is not numpy and _of_library(
+            x.array, weight.array, stride, pad) is None:
+        return F.convolution_2d(x, weight, None, stride, pad)
+    return Convolution(stride, pad).apply((x, weight))[0]
 
 
 def _pair(value):
@@ -47,7 +55,7 @@ def _pair(value):
 
 class Convolution(function_node.FunctionNode):
 
-    """Forward and backward on the CPU.
+    """Forward and backward on a CPU, or by cuDNN.
 
     Sums of float16 are float32, as on a GPU; NumPy has no fast matrix product of float16 either.
     """
@@ -58,8 +66,9 @@ class Convolution(function_node.FunctionNode):
     def forward(self, inputs):
         self.retain_inputs((0, 1))
         x, weight = inputs
-        if onednn.usable(x, weight):
-            return onednn_functions.convolution(x.shape, weight.shape, *self.geometry)(x, weight),
+        operation = _of_library(x, weight, *self.geometry)
+        if operation is not None:
+            return operation(x, weight),
         rows = _precise(_rows(weight))                              # (O, kh kw C)
         (n, _, *size), (stride, pad) = x.shape, self.geometry
         out = [(s + 2 * p - k) // step + 1
@@ -91,10 +100,10 @@ class ConvolutionGrad(function_node.FunctionNode):
 
     def forward(self, inputs):
         x, weight, gy = inputs
-        if onednn.usable(x, weight, gy):
-            convolution = onednn_functions.convolution(x.shape, weight.shape, *self.geometry)
-            return (convolution.data_gradient(weight, gy) if self.needs_gx else None,
-                    convolution.filter_gradient(x, gy))
+        operation = _of_library(x, weight, *self.geometry)
+        if operation is not None:
+            return (operation.data_gradient(weight, gy) if self.needs_gx else None,
+                    operation.filter_gradient(x, gy))
         rows = _precise(_rows(weight))
         gy = _precise(numpy.ascontiguousarray(gy.transpose(0, 2, 3, 1)))    # (N, h, w, O)
         grows = numpy.zeros_like(rows)
@@ -116,6 +125,13 @@ class ConvolutionGrad(function_node.FunctionNode):
 
     def backward(self, indexes, grad_outputs):
         raise NotImplementedError('this convolution has no second derivative')
+
+
+def _of_library(x, weight, stride, pad):
+    """The convolution and its gradients by oneDNN or cuDNN; ``None`` if they are not there."""
+    if onednn.usable(x, weight):
+        return onednn_functions.convolution(x.shape, weight.shape, stride, pad)
+    return cudnn.convolution(x, weight, stride, pad)
 
 
 def _precise(array):
