@@ -10,6 +10,7 @@ from finetune.schema import check, dotted_names, fill, fill_override, read_yaml
 from finetune.settings import Config, DETECTED, GRID, WITHOUT_EFFECT
 
 MAX_TILES = 16      # of a grid, in a row or column
+EXPECTED = 'expect', 'expect_of_seeds', 'expect_elsewhere'
 
 
 def read_config(path, overrides=()):
@@ -36,7 +37,7 @@ def read_config(path, overrides=()):
         names = fill_override(config, override)
         overridden.append((names, f'{path}, --set {shortened(override)}'))
         if set(names) - {'training.seed', *WITHOUT_EFFECT}:
-            config.expect, config.expect_of_seeds = '', {}      # hold for the file's settings
+            forget_expected(config)         # as it holds for the file's settings
     check(config, str(path))
     for names, where in overridden:
         _check_active(config, names, where)
@@ -164,6 +165,11 @@ def dump(config):
     for name in active_names(config):
         section, key = name.split('.')
         tree.setdefault(section, {})[key] = get(config, name)
-    return yaml.safe_dump({**tree, 'expect': config.expect,
-                           'expect_of_seeds': config.expect_of_seeds}, sort_keys=False,
-                          default_flow_style=None)
+    expected = {name: getattr(config, name) for name in EXPECTED}
+    return yaml.safe_dump({**tree, **expected}, sort_keys=False, default_flow_style=None)
+
+
+def forget_expected(config):
+    """Takes the expected results out of a config whose settings are no longer the file's."""
+    for name in EXPECTED:
+        setattr(config, name, getattr(Config(), name))

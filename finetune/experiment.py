@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy
 import yaml
 
-from finetune.config import get, is_config, read_config
+from finetune.config import forget_expected, get, is_config, read_config
 from finetune.conventional.pipeline import ConventionalPipeline
 from finetune.cs_parts import detection
 from finetune.data import data_sets
@@ -101,7 +101,7 @@ def _evaluate_apart(folder, gpu, overrides, output):
             {'run': str(folder), 'settings': list(overrides), 'accuracy': predictions.accuracies,
              'loss': predictions.loss}, predictions, [record.image_id for record in lists.test],
             lists.class_names)
-    config.expect, config.expect_of_seeds = '', {}      # hold for the run's own test images
+    forget_expected(config)     # as it holds for the run's own test images
     _print_accuracies(folder, predictions.accuracies, config)
 
 
@@ -184,18 +184,18 @@ def _print_accuracies(folder, accuracies, config):
 
 
 def _verdict(config, accuracy):
-    """What a result says beside that of the same seed on another machine, both in per cent."""
-    seed, values = config.training.seed, config.expect_of_seeds
-    if len(values) < 2 or str(seed) not in values:
+    """What a result says beside those of the same settings elsewhere, all in per cent."""
+    seed, expected = config.training.seed, config.expect_of_seeds.get(str(config.training.seed))
+    known = [*config.expect_of_seeds.values(), *config.expect_elsewhere.values()]
+    if expected is None or len(known) < 2:
         return ''
-    usual, expected = numpy.std(list(values.values()), ddof=1), values[str(seed)]
     if abs(accuracy - expected) < .05:
         return f'As expected: {expected:.1f} % is the result of seed {seed}.'
-    if abs(accuracy - expected) <= 2 * usual:
-        return (f'As expected: seed {seed} had {expected:.1f} % on another CPU, which rounds '
-                f'differently; seeds differ by {usual:.1f} (standard deviation).')
-    return (f'Not as expected: seed {seed} had {expected:.1f} % on another CPU, and seeds differ '
-            f'by only {usual:.1f} (standard deviation); check the installation by tests/run.sh.')
+    usual = abs(accuracy - numpy.mean(known)) <= 2 * numpy.std(known, ddof=1)
+    text = (f'seed {seed} had {expected:.1f} % on the CPU of the reports; on others, which round '
+            f'differently, and with other seeds it was {min(known):.1f} to {max(known):.1f} %')
+    return f'As expected: {text}.' if usual else (
+        f'Not as expected: {text}. Check the installation by tests/run.sh.')
 
 
 def _in_words(stream):

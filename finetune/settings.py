@@ -228,6 +228,7 @@ class Config:
     training: Training = field(default_factory=Training)
     expect: str = ''                # expected result, printed beside the run's own
     expect_of_seeds: dict = field(default_factory=dict)     # in per cent, by seed
+    expect_elsewhere: dict = field(default_factory=dict)    # of other CPUs and pre-trainings
 
     @property
     def headline(self):
