@@ -33,14 +33,27 @@ fve_finished() {
     fve_usable "$1" && [ "$(cat "$1/fve_layer.stamp" 2>/dev/null)" = "$(fve_stamp)" ]
 }
 
+# On a terminal: the step of pip that its output is about.
+fve_progress() {
+    local line
+    [ -t 2 ] || { cat > /dev/null; return; }
+    while read -r line; do
+        case $line in Collecting*|Downloading*|Building*|Installing*)
+            printf '\r\033[K%s' "${line:0:78}" >&2
+        esac
+    done
+    printf '\r\033[K' >&2
+}
+
 # Installs packages into environment $1; paths are relative to the project, as pip would divide
 # those of its variables at blanks.
 fve_pip() {
     (
+        set -o pipefail
         cd "$fve_root" &&
         export PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt &&
-        "$1/bin/python" -m pip install --quiet --disable-pip-version-check --retries 2 "${@:2}" \
-            >> "$1/fve_layer.log" 2>&1
+        "$1/bin/python" -m pip install --disable-pip-version-check --retries 2 "${@:2}" 2>&1 |
+            tee -a "$1/fve_layer.log" | fve_progress
     )
 }
 
@@ -53,8 +66,9 @@ fve_install() {
         'numpy==1.23.*; python_version < "3.10"' &&
     CC=true LDSHARED=true fve_pip "$1" --no-build-isolation --no-deps chainercv==0.13.1 &&
     fve_stamp > "$1/fve_layer.stamp" ||
-    { fve_say "pip could not install fve_layer: see $1/fve_layer.log, check the network" \
-              "and try again."; return 1; }
+    { fve_say "pip could not install fve_layer" \
+              "($(grep '^ERROR' "$1/fve_layer.log" | tail -1 | cut -c 1-150)):" \
+              "see $1/fve_layer.log, check the network and the disk, and try again."; return 1; }
 }
 
 fve_make_venv() {

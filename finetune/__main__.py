@@ -10,6 +10,9 @@ def main():
         print(f"finetune: the package {error.name} is missing; pip install 'fve_layer[finetune]'.",
               file=sys.stderr)
         return 2
+    except ImportError as error:        # a version that is too old, by fve_layer.compat
+        print(f'finetune: {error}.', file=sys.stderr)
+        return 2
     return cli.main()
 
 

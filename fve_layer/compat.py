@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import sys
 import types
 import warnings
@@ -16,18 +17,42 @@ import weakref
 
 import numpy
 
+from packaging.version import Version
+
 from fve_layer import stand_ins
+
+CHAINER, NUMPY = '7.8', '1.23'      # the oldest that are supported
 
 
 def apply():
     """Applies all workarounds; called when ``fve_layer`` is imported."""
     if _hook in sys.meta_path:
         return
+    requirements()
     sys.meta_path.insert(0, _hook)
     for shim in (failed_import, environment_check, sctypes, float_in_resize_images,
                  pkg_resources_import, nms_extension, strtobool, bool_in_chainercv, int_of_array,
                  iterators_at_exit, library_warnings):
         shim()
+
+
+def requirements():
+    """Versions that pip would not have installed, but was told to, or never asked for.
+
+    Raises:
+        ImportError: With one sentence.
+
+    """
+    try:
+        chainer = importlib.metadata.version('chainer')
+    except importlib.metadata.PackageNotFoundError:
+        chainer = ''
+    if not chainer or Version(chainer) < Version(CHAINER):
+        raise ImportError(f'fve_layer needs Chainer 7.8.1, not {chainer or "none"}; the README '
+                          'says how it is installed')
+    if Version(numpy.__version__) < Version(NUMPY):
+        raise ImportError(f'fve_layer needs NumPy {NUMPY} or newer, not {numpy.__version__}; '
+                          'pip install --upgrade numpy')
 
 
 def failed_import():

@@ -1,5 +1,7 @@
 """Whether a GPU can be used, and computes what training needs."""
+import importlib.metadata
 import importlib.util
+import re
 
 from chainer.backends import cuda
 import numpy
@@ -33,6 +35,32 @@ TRIED = {
 }
 
 
+# Parts of messages of CuPy and CUDA, and what helps.
+ADVICE = {
+    'libcuda.so': "install NVIDIA's driver",
+    'driver version is insufficient': 'update the driver: docs/installation.md has a table',
+    'InsufficientDriver': 'update the driver: docs/installation.md has a table',
+    'NoDevice': 'no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES',
+    'invalid device ordinal': 'there are fewer GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES',
+    'no CUDA-capable device': 'no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES',
+    'lib': 'this CuPy needs the libraries of another CUDA than is installed: install it by the '
+           'extra cuda12 or cuda13',
+    'cupy': 'install CuPy by the extra cuda12 or cuda13'}
+
+
+def explained(error):
+    """What an exception of CuPy, CUDA or Chainer says, in one line, and what helps."""
+    text = str(error).split('Original error:')[-1].replace('=', ' ')
+    advice = next((advice for part, advice in ADVICE.items() if part.lower() in text.lower()), '')
+    return shortened(text) + (f'; {advice}' if advice else '')
+
+
+def _installed():
+    """Names of the packages with CuPy."""
+    names = {dist.metadata['Name'] or '' for dist in importlib.metadata.distributions()}
+    return sorted(name for name in names if re.fullmatch('cupy(-cuda.*|-rocm.*)?', name))
+
+
 def check(gpu=0):
     """Findings about CuPy and a GPU, for ``doctor``.
 
@@ -43,13 +71,18 @@ def check(gpu=0):
         tuple: Level and text.
 
     """
+    packages = _installed()
+    if len(packages) > 1:
+        yield 'error', (f'{" and ".join(packages)} hide one another; pip uninstall them all, then '
+                        'install one')
+        return
     if not cuda.available:
         if importlib.util.find_spec('cupy') is None:
             yield 'ok', ('no GPU in use; with one, install the extra cuda12 or cuda13 and give '
                          '--gpu 0')
         else:
             yield 'warning', (f'CuPy is installed, but cannot be used '
-                              f'({shortened(str(cuda._resolution_error))}); a CPU is used')
+                              f'({explained(cuda._resolution_error)}); a CPU is used')
         return
     device = cuda.cupy.cuda.Device(gpu)
     name = cuda.cupy.cuda.runtime.getDeviceProperties(gpu)['name'].decode()

@@ -4,9 +4,11 @@ import random
 from typing import Any, NamedTuple
 
 import chainer
+from chainer.backends import cuda
 import numpy
 
 from finetune.catalogue import ENCODINGS
+from finetune.checks.gpu import explained
 from finetune.config import change
 from finetune.data import data_sets
 from finetune.data.file_lists import FileLists
@@ -37,9 +39,9 @@ def open_device(gpu):
         device = chainer.get_device('@numpy' if gpu < 0 else f'@cupy:{gpu}')
         device.use()
     except Exception as error:      # CuPy, the driver and Chainer each raise their own
-        reason = ' '.join(str(error).split())
-        raise InputError(f'training.gpu is {gpu}, but that GPU cannot be used ({reason}); use -1 '
-                         'for the CPU.')
+        cause = cuda._resolution_error if gpu >= 0 and not cuda.available else error
+        raise InputError(f'training.gpu is {gpu}, but that GPU cannot be used '
+                         f'({explained(cause or error)}); use -1 for the CPU.')
     return device
 
 

@@ -235,7 +235,8 @@ def test_pretraining_by_config_runs_first_and_is_used(write_config):
 
 
 def python_m_finetune(folder, *arguments, **options):
-    environment = dict(os.environ, PYTHONPATH=str(PROJECT), OMP_NUM_THREADS='1')
+    environment = dict(os.environ, PYTHONPATH=str(PROJECT),
+                       OMP_NUM_THREADS=str(N_THREADS))     # oneDNN rounds by their number
     return subprocess.Popen([sys.executable, '-m', 'finetune', *map(str, arguments)],
                             cwd=folder, env=environment, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, **options)
