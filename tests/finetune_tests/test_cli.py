@@ -21,6 +21,7 @@ from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
 from finetune.training import joint, plots
+from finetune.threads import N_THREADS
 from finetune.training.extensions import Evaluator
 
 PROJECT = Path(__file__).resolve().parents[2]
