@@ -67,7 +67,7 @@ fve_install() {
     CC=true LDSHARED=true fve_pip "$1" --no-build-isolation --no-deps chainercv==0.13.1 &&
     fve_stamp > "$1/fve_layer.stamp" ||
     { fve_say "pip could not install fve_layer" \
-              "($(grep '^ERROR' "$1/fve_layer.log" | tail -1 | cut -c 1-150)):" \
+              "($(grep -o 'ERROR: .*' "$1/fve_layer.log" | head -1 | cut -c 8-150)):" \
               "see $1/fve_layer.log, check the network and the disk, and try again."; return 1; }
 }
 

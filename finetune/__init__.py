@@ -1,5 +1,8 @@
 """The program: end-to-end training of part-based classifiers with a Fisher vector encoding."""
-import fve_layer  # noqa: F401  (first: makes Chainer importable on current Python and NumPy)
+import contextlib
+
+with contextlib.suppress(ImportError):      # __main__ says what is missing
+    import fve_layer  # noqa: F401  (first: makes Chainer importable on current Python and NumPy)
 
 
 def load(run, gpu=-1, part_file=None, detector=None):

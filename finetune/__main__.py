@@ -5,6 +5,7 @@ import sys
 def main():
     """Runs the command line; says what is missing if only the layer is installed."""
     try:
+        import fve_layer  # noqa: F401
         from finetune import cli
     except ModuleNotFoundError as error:
         print(f"finetune: the package {error.name} is missing; pip install 'fve_layer[finetune]'.",

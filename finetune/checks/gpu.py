@@ -84,8 +84,12 @@ def check(gpu=0):
             yield 'warning', (f'CuPy is installed, but cannot be used '
                               f'({explained(cuda._resolution_error)}); a CPU is used')
         return
-    device = cuda.cupy.cuda.Device(gpu)
-    name = cuda.cupy.cuda.runtime.getDeviceProperties(gpu)['name'].decode()
+    try:
+        device = cuda.cupy.cuda.Device(gpu)
+        name = cuda.cupy.cuda.runtime.getDeviceProperties(gpu)['name'].decode()
+    except Exception as error:      # CuPy's own, which cannot be named without CuPy
+        yield 'warning', f'GPU {gpu} cannot be used ({explained(error)}); a CPU is used'
+        return
     yield 'ok', f'CuPy {cuda.cupy.__version__}, GPU {gpu} is {name}'
     with device:
         yield from _tries(gpu)
