@@ -57,6 +57,15 @@ fve_pip() {
     )
 }
 
+# Why pip failed, from its log $1.
+fve_reason() {
+    if grep -qE 'NewConnection|ConnectTimeout|NameResolution|ProxyError' "$1"; then
+        echo 'the package index cannot be reached; check the network'
+    else
+        grep -o 'ERROR: .*' "$1" | head -1 | cut -c 8-150
+    fi
+}
+
 fve_install() {
     rm -f "$1/fve_layer.stamp" "$1/fve_layer.log"
     fve_say "installing fve_layer and its dependencies into $1 (some minutes, once)"
@@ -66,9 +75,8 @@ fve_install() {
         'numpy==1.23.*; python_version < "3.10"' &&
     CC=true LDSHARED=true fve_pip "$1" --no-build-isolation --no-deps chainercv==0.13.1 &&
     fve_stamp > "$1/fve_layer.stamp" ||
-    { fve_say "pip could not install fve_layer" \
-              "($(grep -o 'ERROR: .*' "$1/fve_layer.log" | head -1 | cut -c 8-150)):" \
-              "see $1/fve_layer.log, check the network and the disk, and try again."; return 1; }
+    { fve_say "pip could not install fve_layer ($(fve_reason "$1/fve_layer.log")):" \
+              "see $1/fve_layer.log, and try again."; return 1; }
 }
 
 fve_make_venv() {

@@ -23,7 +23,9 @@ case "$*" in
         [ ! -e "$world/no-venv" ] || exit 1
         rm -rf "${@: -1}" && mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
     '-m pip install '*' -e '*)
-        sleep 0.2; [ ! -e "$world/no-network" ] && touch "$environment/complete" ;;
+        sleep 0.2
+        [ ! -e "$world/no-network" ] || { cat "$world/no-network"; exit 1; }
+        touch "$environment/complete" ;;
     '-m pip install '*) true ;;
     '-m finetune '*|'-m pytest '*) printf '%%s\\n' "$PWD" "$@" > "$world/asked" ;;
     *) exit 1 ;;
@@ -112,6 +114,24 @@ def test_interrupted_installation_is_made_anew(world):
     assert process.returncode == 0
     assert made_venv(process) and installed(process)
     assert 'recreating .venv' in process.stderr
+
+
+@pytest.mark.parametrize('output, words', [
+    ('WARNING: Retrying after NewConnectionError(...)\nERROR: Could not find a version of x',
+     '(the package index cannot be reached; check the network): see '),
+    ('note: no problem\n  ERROR: No space left on device', '(No space left on device): see ')])
+def test_why_pip_failed(world, output, words):
+    (world.folder / 'no-network').write_text(output)
+    assert words in world.source().stderr.splitlines()[-1]
+
+
+def test_progress_is_for_terminals(world):
+    steps = 'Collecting chainer\nCollecting numpy\nother\n'
+    command = 'script -qec "bash -c \'source ./environment.sh\'" /dev/null'
+    (world.folder / 'no-network').write_text(steps)
+    if shutil.which('script'):
+        assert 'Collecting numpy' in world.run(command).stdout
+    assert 'Collecting' not in world.source().stderr
 
 
 def test_venv_whose_python_is_gone_is_made_anew(world):

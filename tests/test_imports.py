@@ -22,7 +22,7 @@ LIBRARY = {
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
     {'errors', 'interruption', 'progress', 'threads', 'catalogue'},
-    {'files', 'projects'},
+    {'files', 'projects', 'gpu_errors'},
     {'published'},
     {'archives', 'schema'},
     {'settings'},

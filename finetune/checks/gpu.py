@@ -7,6 +7,7 @@ from chainer.backends import cuda
 import numpy
 
 from finetune.errors import shortened
+from finetune.gpu_errors import explained
 from finetune.models import cudnn
 from finetune.models.convolution import convolution_2d
 
@@ -33,26 +34,6 @@ TRIED = {
     'a product of matrices': (_product, 'cuBLAS'),
     'a convolution': (_convolution, 'cuDNN, if this CuPy uses it'),
 }
-
-
-# Parts of messages of CuPy and CUDA, and what helps.
-ADVICE = {
-    'libcuda.so': "install NVIDIA's driver",
-    'driver version is insufficient': 'update the driver: docs/installation.md has a table',
-    'InsufficientDriver': 'update the driver: docs/installation.md has a table',
-    'NoDevice': 'no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES',
-    'invalid device ordinal': 'there are fewer GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES',
-    'no CUDA-capable device': 'no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES',
-    'lib': 'this CuPy needs the libraries of another CUDA than is installed: install it by the '
-           'extra cuda12 or cuda13',
-    'cupy': 'install CuPy by the extra cuda12 or cuda13'}
-
-
-def explained(error):
-    """What an exception of CuPy, CUDA or Chainer says, in one line, and what helps."""
-    text = str(error).split('Original error:')[-1].replace('=', ' ')
-    advice = next((advice for part, advice in ADVICE.items() if part.lower() in text.lower()), '')
-    return shortened(text) + (f'; {advice}' if advice else '')
 
 
 def _installed():

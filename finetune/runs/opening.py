@@ -8,11 +8,11 @@ from chainer.backends import cuda
 import numpy
 
 from finetune.catalogue import ENCODINGS
-from finetune.checks.gpu import explained
 from finetune.config import change
 from finetune.data import data_sets
 from finetune.data.file_lists import FileLists
 from finetune.errors import InputError
+from finetune.gpu_errors import explained
 from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.models.pretrained import load_classifier
 from finetune.settings import Config

@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from finetune.checks import gpu
+from finetune.gpu_errors import explained
 
 
 @pytest.fixture
@@ -65,9 +66,40 @@ def test_cupy_that_cannot_be_used(monkeypatch):
         available=False, _resolution_error=ImportError('libcublas.so.12:\ncannot open')))
     monkeypatch.setattr('importlib.util.find_spec', lambda name: object())
     assert list(gpu.check()) == [('warning', 'CuPy is installed, but cannot be used '
-                                  '(libcublas.so.12: cannot open); a CPU is used')]
+                                  '(libcublas.so.12: cannot open; this CuPy needs the libraries of '
+                                  'another CUDA than is installed: install it by the extra cuda12 '
+                                  'or cuda13); a CPU is used')]
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     assert [level for level, _ in gpu.check()] == ['ok']
+
+
+@pytest.mark.parametrize('message, reason, advice', [
+    ('====\nFailed to import CuPy.\n\nOriginal error:\n  ImportError: libcuda.so.1: no such file',
+     'ImportError: libcuda.so.1: no such file', "install NVIDIA's driver"),
+    ('libnvrtc.so.11.2: cannot open', 'libnvrtc.so.11.2: cannot open', 'another CUDA'),
+    ('cudaErrorInsufficientDriver: CUDA driver version is insufficient', '', 'update the driver'),
+    ('cudaErrorInvalidDevice: invalid device ordinal', '', 'there are fewer GPUs'),
+    ('cudaErrorNoDevice: no CUDA-capable device is detected', '', 'nvidia-smi'),
+    ('CuPy is not installed', '', 'install CuPy by the extra')])
+def test_what_helps(message, reason, advice, stand_in):
+    """The messages are CuPy's and CUDA's own."""
+    text = explained(RuntimeError(message))
+    assert text.startswith(reason) and advice in text.split(';')[1]
+
+    def unusable(gpu):
+        raise RuntimeError(message)
+
+    stand_in.cuda.Device = unusable
+    (level, finding), = gpu.check(2)
+    assert level == 'warning' and finding == f'GPU 2 cannot be used ({text}); a CPU is used'
+
+
+def test_two_cupys(stand_in, monkeypatch):
+    names = 'cupy-cuda12x', 'cupy-cuda11x', 'numpy', 'cupyx-other'
+    monkeypatch.setattr('importlib.metadata.distributions', lambda: [
+        types.SimpleNamespace(metadata={'Name': name}) for name in names])
+    assert list(gpu.check()) == [('error', 'cupy-cuda11x and cupy-cuda12x hide one another; pip '
+                                  'uninstall them all, then install one')]
 
 
 @attr.gpu

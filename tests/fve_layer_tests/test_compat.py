@@ -45,6 +45,23 @@ def numpy_has(name):
             return False
 
 
+@pytest.mark.parametrize('code, sentence', [
+    ('numpy.__version__ = "1.22.4"',
+     'fve_layer needs NumPy 1.23 or newer, not 1.22.4; pip install --upgrade numpy'),
+    ('importlib.metadata.version = lambda name: "7.7.0"', 'needs Chainer 7.8.1, not 7.7.0; '),
+    ('import packaging.version, sys; sys.path = sys.path[:1]', 'needs Chainer 7.8.1, not none; ')])
+def test_requirements(code, sentence):
+    """Of the layer and of the program, whose own sentence ends with exit code 2."""
+    before = f'import importlib.metadata, numpy; {code}'
+    for entry in 'import fve_layer', 'import runpy; runpy.run_module("finetune", {}, "__main__")':
+        process = subprocess.run([sys.executable, '-c', f'{before}; {entry}'], cwd=ROOT, text=True,
+                                 capture_output=True)
+        assert sentence in process.stderr.splitlines()[-1]
+    assert process.returncode == 2 and len(process.stderr.splitlines()) == 1
+    process = run('', before=before)
+    assert process.returncode != 0
+
+
 def test_environment_check():
     check('environment_check',
           'import chainer; assert "numpy.distutils" not in sys.modules, "numpy.distutils"',
