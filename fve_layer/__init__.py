@@ -9,6 +9,7 @@ compat.apply()
 from fve_layer.function import fisher_vector  # noqa: E402
 from fve_layer.gradient_link import GradientFVELayer  # noqa: E402
 from fve_layer.link import FVELayer, GMMLayer  # noqa: E402
+from fve_layer.mixture import multi_node  # noqa: E402
 
-__all__ = 'FVELayer', 'GMMLayer', 'GradientFVELayer', 'fisher_vector'
+__all__ = 'FVELayer', 'GMMLayer', 'GradientFVELayer', 'fisher_vector', 'multi_node'
 __version__ = '0.2.0'

@@ -48,7 +48,10 @@ class LogDensity(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Sufficient statistics of a batch about ``centre``, in float64: z = x - centre."""
+    """Sufficient statistics of a batch about ``centre``, in float64: z = x - centre.
+
+    ``centre`` depends on the mixture alone, so that the sums of several batches may be added.
+    """
 
     centre: Array       # (D,), or (K, D): one for each component
     s0: Array           # (K,): sum of responsibilities, N_k in Eqs. 3-5

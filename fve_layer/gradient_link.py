@@ -1,5 +1,5 @@
 """The baseline: a Fisher vector layer whose mixture is learned by backpropagation."""
-from typing import Optional
+from typing import Any, Optional
 
 import chainer
 import chainer.functions as F
@@ -37,6 +37,8 @@ class GradientFVELayer(MixtureLayer):
         normalization (str): ``'sqrt'`` or ``'mean'``, see :func:`~fve_layer.fisher_vector`.
         var_floor (float): Smallest variance.
         seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
+        comm: As of :class:`~fve_layer.FVELayer`; the first batches of all ranks seed the mixture
+            together. Gradients are averaged by whoever averages those of the model.
 
     Attributes:
         mean (~chainer.Parameter): Means, shape (K, D).
@@ -52,8 +54,8 @@ class GradientFVELayer(MixtureLayer):
 
     def __init__(self, in_size: int, n_components: int, *, norm_filter: bool = False,
                  normalization: str = 'sqrt', var_floor: float = 1e-3,
-                 seed: Optional[int] = None) -> None:
-        super().__init__(in_size, n_components, norm_filter, var_floor, seed)
+                 seed: Optional[int] = None, comm: Any = None) -> None:
+        super().__init__(in_size, n_components, norm_filter, var_floor, seed, comm)
         function.check_normalization(normalization)
         self.normalization = normalization
         self.add_persistent('is_seeded', False)

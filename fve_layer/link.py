@@ -1,5 +1,5 @@
 """The mixture that is learned by EM during training, and the Fisher vector layer based on it."""
-from typing import Optional
+from typing import Any, Optional
 
 import chainer
 import numpy
@@ -7,6 +7,7 @@ import numpy
 from fve_layer import function
 from fve_layer import gmm
 from fve_layer.arrays import Array, ArrayOrVariable
+from fve_layer.communication import total
 from fve_layer.mixture import full, MixtureLayer
 
 INITS = 'kmeans', 'random'
@@ -49,6 +50,10 @@ class GMMLayer(MixtureLayer):
             features around the means, and the variances shrink. If components collapse, set this
             to the order of magnitude of the features' variances.
         seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
+        comm: Communicator of ``chainermn.create_communicator``: the mixture is that of the batches
+            of all its ranks together, which then have to call the layer equally often in training
+            mode. A step sums K (2D + 1) + 1 numbers. ``None``: of the own batches alone. See also
+            :func:`fve_layer.multi_node`.
 
     Attributes:
         mean (array): Means, shape (K, D). ``mean``, ``var`` and ``weight`` may be assigned, in
@@ -73,8 +78,8 @@ class GMMLayer(MixtureLayer):
 
     def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
                  norm_filter: bool = False, init: str = 'kmeans', var_floor: float = 1e-3,
-                 seed: Optional[int] = None) -> None:
-        super().__init__(in_size, n_components, norm_filter, var_floor, seed)
+                 seed: Optional[int] = None, comm: Any = None) -> None:
+        super().__init__(in_size, n_components, norm_filter, var_floor, seed, comm)
         if init not in INITS:
             raise ValueError('init must be one of {}, not {!r}; to start from arrays, assign '
                              'mean, var and weight'.format(', '.join(map(repr, INITS)), init))
@@ -159,6 +164,8 @@ class GMMLayer(MixtureLayer):
     def _update(self, x, mask):
         """One E-step, one M-step, one step of the moving average."""
         statistics = function.maths_for(x).e_step(x, *self.mixture, mask)
+        if self.comm is not None:
+            statistics = _of_all_ranks(statistics, self.comm)
         new = gmm.m_step(statistics, self.mean, self.var, self.var_floor)
         learns = (statistics.s0.sum() > 0) & self.xp.isfinite(sum(a.sum() for a in new))
         self.n_updates = self.xp.asarray(self.n_updates + learns)
@@ -172,6 +179,14 @@ class GMMLayer(MixtureLayer):
         self.mean = mean.astype(self.mean.dtype)
         self.var = self.xp.maximum(var, self.var_floor).astype(self.var.dtype)
         self.weight = gmm.bounded_weight(weight).astype(self.weight.dtype)
+
+
+def _of_all_ranks(statistics, comm):
+    """The statistics of the batches of all ranks together."""
+    centre, s0, s1, s2, log_likelihood = statistics
+    s0, s1, s2, log_sum = total([s0, s1, s2, log_likelihood * s0.sum()], comm)
+    log_likelihood = log_sum / s0.sum().clip(1, None)
+    return gmm.Statistics(centre, s0, s1, s2, log_likelihood)
 
 
 class FVELayer(GMMLayer):
@@ -200,9 +215,9 @@ class FVELayer(GMMLayer):
 
     def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
                  norm_filter: bool = False, normalization: str = 'sqrt', init: str = 'kmeans',
-                 var_floor: float = 1e-3, seed: Optional[int] = None) -> None:
+                 var_floor: float = 1e-3, seed: Optional[int] = None, comm: Any = None) -> None:
         super().__init__(in_size, n_components, ema_decay=ema_decay, norm_filter=norm_filter,
-                         init=init, var_floor=var_floor, seed=seed)
+                         init=init, var_floor=var_floor, seed=seed, comm=comm)
         function.check_normalization(normalization)
         self.normalization = normalization
 

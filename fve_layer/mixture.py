@@ -1,5 +1,5 @@
 """The base class of the layers: settings, seeding and selection of the features that count."""
-from typing import Optional
+from typing import Any, Optional
 
 import chainer
 from chainer.backends import cuda
@@ -21,7 +21,7 @@ class MixtureLayer(chainer.Link):
     normalization: Optional[str] = None
 
     def __init__(self, in_size: int, n_components: int, norm_filter: bool, var_floor: float,
-                 seed: Optional[int]) -> None:
+                 seed: Optional[int], comm: Any) -> None:
         super().__init__()
         if in_size < 1 or n_components < 1:
             raise ValueError('in_size and n_components must be at least 1, not {} and {}'.format(
@@ -33,7 +33,7 @@ class MixtureLayer(chainer.Link):
         if seed != int(seed) or not 0 <= seed < 2 ** 32:
             raise ValueError('seed must be a whole number in [0, 2 ** 32), not {}'.format(seed))
         self.in_size, self.n_components = in_size, n_components
-        self.norm_filter, self.var_floor = norm_filter, var_floor
+        self.norm_filter, self.var_floor, self.comm = norm_filter, var_floor, comm
         self.add_persistent('seed', numpy.array(seed, numpy.int64))
 
     def copy(self, mode: str = 'share') -> 'MixtureLayer':
@@ -93,10 +93,39 @@ class MixtureLayer(chainer.Link):
 
     def _seed(self, x, mask):
         features = cuda.to_cpu(x.reshape(-1, self.in_size) if mask is None else x[mask])
-        if len(features) > 0:
-            mixture = seeding.kmeans_mixture(
-                features, self.n_components, self.var_floor, int(self.seed))
+        if self.comm is None:
+            mixture = self._mixture_of(features)
+        else:       # the first rank clusters the features of all, in their order
+            pieces, mixture = self.comm.gather_obj(features), None
+            if self.comm.rank == 0:
+                mixture = self._mixture_of(numpy.concatenate(pieces))
+            mixture = self.comm.bcast_obj(mixture)
+        if mixture is not None:
             self._assign(*(self.xp.asarray(a) for a in mixture))
+
+    def _mixture_of(self, features):
+        if len(features) == 0:
+            return None
+        return seeding.kmeans_mixture(features, self.n_components, self.var_floor, int(self.seed))
+
+
+def multi_node(model: chainer.Link, comm: Any) -> chainer.Link:
+    """Gives all mixtures of a model a communicator: all ranks then have the same mixture.
+
+    The sibling of ``chainermn.links.create_mnbn_model``, but for the model itself.
+
+    Args:
+        model (chainer.Link): Contains layers of this package.
+        comm: Communicator of ``chainermn.create_communicator``, or ``None`` for none.
+
+    Returns:
+        chainer.Link: ``model``.
+
+    """
+    for link in model.links():
+        if isinstance(link, MixtureLayer):
+            link.comm = comm
+    return model
 
 
 def full(shape, value):
