@@ -1,10 +1,11 @@
 """``python -m finetune``: sub-commands and their options; no logic."""
 import argparse
+import functools
 import os
 import sys
 
 import fve_layer
-from finetune import commands, interruption, original_variables
+from finetune import commands, interruption, original_variables, ranks
 from finetune import options as shared
 from finetune.errors import InputError
 
@@ -12,11 +13,24 @@ DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.
 
 
 def main(arguments=None):
-    """Runs a sub-command; returns the exit code: 0, or 2 for anything the user has to fix."""
+    """Runs a sub-command; returns the exit code: 0, or 2 for anything the user has to fix.
+
+    On another rank than 0 of ``mpiexec``: helps with it.
+    """
+    work = ranks.help if ranks.is_helper() else functools.partial(_run, arguments)
+    return ranks.ended(lambda: _exit_code(work))
+
+
+def _run(arguments):
+    options = parser().parse_args(arguments)
+    with interruption.as_exceptions(), shared.in_project(options):
+        return options.run(options) or 0
+
+
+def _exit_code(work):
+    """What ``work()`` returns, or 2 and a sentence."""
     try:
-        options = parser().parse_args(arguments)
-        with interruption.as_exceptions(), shared.in_project(options):
-            return options.run(options) or 0
+        return work()
     except InputError as error:
         print(f'finetune: {error}', file=sys.stderr)
     except OSError as error:

@@ -212,6 +212,8 @@ class Training:
                            between=(0, 256))
     gpu: int = setting(-1, 'device id; -1: CPU', between=(-1, 64))
     seed: int = setting(0, 'of everything random', between=(0, 2 ** 31 - 1))
+    sync_batch_norm: bool = setting(False, 'batch normalisation of all ranks together; false: '
+                                    'each on its own, as in the original', needs=JOINT)
     keep_best: bool = setting(False, 'also keep the weights of the epoch with the best test '
                               'accuracy, best.npz', needs=JOINT)
     tensorboard: bool = setting(False, 'also write the log for TensorBoard (the package '

@@ -16,7 +16,7 @@ from finetune.errors import InputError
 TIMEOUT_SECONDS = 300   # for an example
 
 
-def iterate(dataset, batch_size, n_workers, order_sampler=None):
+def iterate(dataset, batch_size, n_workers, order_sampler=None, share=(0, 1)):
     """One of Chainer's iterators; its batches do not depend on the number of workers.
 
     Args:
@@ -26,6 +26,8 @@ def iterate(dataset, batch_size, n_workers, order_sampler=None):
             0: this process loads images when they are needed.
         order_sampler (callable or None): Order of the images in each epoch; ``None``: one pass in
             the data set's order.
+        share (tuple of int): Rank and number of ranks: batches are cut into as many pieces, of
+            which this rank loads its own.
 
     Returns:
         chainer.dataset.Iterator: To be used in a ``with`` statement or finalized.
@@ -34,13 +36,45 @@ def iterate(dataset, batch_size, n_workers, order_sampler=None):
     options = {'repeat': order_sampler is not None, 'order_sampler': order_sampler,
                'shuffle': False if order_sampler is None else None}
     if n_workers == 0:
-        return chainer.iterators.SerialIterator(dataset, batch_size, **options)
-    return _ParallelIterator(_InWorkers(dataset, batch_size, n_workers), batch_size, **options)
+        return _Iterator(share, dataset, batch_size, **options)
+    return _ParallelIterator(share, _InWorkers(dataset, batch_size, n_workers), batch_size,
+                             **options)
 
 
-class _ParallelIterator(chainer.iterators.SerialIterator):
+class _Iterator(chainer.iterators.SerialIterator):
 
-    """Chainer's iterator, which asks for the next batch while this one is used.
+    """Chainer's iterator, which loads this rank's share of every batch."""
+
+    def __init__(self, share, *arguments, **options):
+        self._share = share
+        super().__init__(*arguments, **options)
+
+    def __next__(self):
+        self._previous_epoch_detail = self.epoch_detail
+        indices = self._next_indices()
+        self._state, _ = self._advanced()
+        if indices is None:
+            raise StopIteration
+        return [self.dataset[index] for index in indices]
+
+    next = __next__
+
+    def _advanced(self):
+        return _statemachine.iterator_statemachine(
+            self._state, self.batch_size, self.repeat, self.order_sampler, len(self.dataset))
+
+    def _next_indices(self):
+        """Of this rank's share of the next batch; ``None`` at the end."""
+        _, indices = self._advanced()
+        rank, n_ranks = self._share
+        if indices is None:
+            return None
+        return indices[rank * len(indices) // n_ranks:(rank + 1) * len(indices) // n_ranks]
+
+
+class _ParallelIterator(_Iterator):
+
+    """The iterator, which asks for the next batch while this one is used.
 
     In place of Chainer's ``MultiprocessIterator``, which waits for ever for a worker that died.
     """
@@ -54,8 +88,7 @@ class _ParallelIterator(chainer.iterators.SerialIterator):
     next = __next__
 
     def _request(self):
-        _, indices = _statemachine.iterator_statemachine(
-            self._state, self.batch_size, self.repeat, self.order_sampler, len(self.dataset))
+        indices = self._next_indices()
         self.dataset.request([] if indices is None else indices)
 
     def finalize(self):

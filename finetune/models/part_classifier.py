@@ -52,6 +52,7 @@ class PartClassifier(chainer.Chain):
         self.settings = settings
         self.aux_lambda = settings.aux_lambda       # decays during training
         self.mixed = mixed
+        self.synchronized = False       # whether batch statistics are those of all ranks
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
         encoding = ENCODINGS[settings.encoding]
@@ -151,17 +152,27 @@ class PartClassifier(chainer.Chain):
         Hidden parts do not go through the CNN: they take no time and do not enter its
         batch statistics.
         """
-        if len(parts) == 0:
+        if self.synchronized and chainer.config.train:
+            conv_map = self._synchronized_conv_maps(parts)
+        elif len(parts) == 0:
             parts = self.xp.zeros((1,) + parts.shape[1:], parts.dtype)
             with chainer.using_config('train', False), chainer.no_backprop_mode():
                 conv_map = self.conv_maps(self.part_cnn, parts)[:0]
         else:
             conv_map = self.conv_maps(self.part_cnn, parts)    # (M, C, h', w')
         n_hidden = visible.size - len(conv_map)
-        if n_hidden == 0:
+        if n_hidden == 0 and not self.synchronized:
             return conv_map
         zeros = self.xp.zeros((n_hidden,) + conv_map.shape[1:], conv_map.dtype)
         return F.permutate(F.concat((conv_map, zeros), axis=0), _slots(visible, len(conv_map)))
+
+    def _synchronized_conv_maps(self, parts):
+        """Those of all ranks' crops, by the same graph on each, so that they sum in one order."""
+        shown = parts
+        if len(parts) == 0:
+            shown = self.xp.zeros((1,) + parts.shape[1:], parts.dtype)
+        with chainer.using_config('in_batch_statistics', len(parts) > 0):
+            return self.conv_maps(self.part_cnn, shown)[:len(parts)]
 
     def forward(self, img, parts, visible, label, label_smoothing=0.):
         """Loss of a batch (:func:`stream_loss`); reports accuracies and the encoding's state."""

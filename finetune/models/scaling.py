@@ -3,6 +3,8 @@ import chainer
 import chainer.functions as F
 import numpy
 
+from fve_layer.communication import total
+
 
 class Scaling(chainer.Link):
 
@@ -38,6 +40,7 @@ class Scaling(chainer.Link):
     def __init__(self, n_batches=1):
         super().__init__()
         self.n_batches = n_batches
+        self.comm = None        # ChainerMN's, if the batches of all ranks count
         self.add_persistent('scale', numpy.zeros((), numpy.float32))
         self.n_seen = 0
         if n_batches > 1:
@@ -69,7 +72,7 @@ class Scaling(chainer.Link):
         return fv * F.cast(chainer.as_variable(scale), fv.dtype) if self.n_seen > 0 else fv
 
     def _ratio(self, fv, conv_map):
-        rms, size = _rms(conv_map.mean(axis=(2, 3))), _rms(fv)
+        rms, size = (_rms(x, self.comm) for x in (conv_map.mean(axis=(2, 3)), fv))
         ratio = self.xp.where(size > 0, rms / self.xp.maximum(size, 1e-30), 0)
         return self.xp.asarray(ratio, numpy.float32)
 
@@ -82,6 +85,11 @@ class Scaling(chainer.Link):
         self.n_seen += 1
 
 
-def _rms(x):
+def _rms(x, comm):
     """Root mean square, which would overflow in float16."""
-    return (x.astype(numpy.float32) ** 2).mean() ** .5
+    square = (x.astype(numpy.float32) ** 2)
+    if comm is None:
+        return square.mean() ** .5
+    sum_ = square.sum(dtype=numpy.float64)
+    sum_, n = total([sum_, chainer.backend.get_array_module(x).full((), float(x.size))], comm)
+    return (sum_ / n) ** .5

@@ -27,6 +27,13 @@ from finetune.settings import Config, WITHOUT_EFFECT
 NEW, BEGUN, FINISHED, REPORTED = 'new', 'begun', 'finished', 'reported'
 
 
+def arrays_of(link: chainer.Link) -> dict[str, numpy.ndarray]:
+    """Arrays of a link by name, as they are saved."""
+    target = serializers.DictionarySerializer()
+    target.save(link)
+    return target.target
+
+
 class RunFolder:
 
     """The folder of one run, by default ``results/<path below configs/>/seed<k>``.
@@ -197,11 +204,8 @@ class RunFolder:
 
     def save_model(self, model: Union[chainer.Link, dict], path: Optional[Path] = None) -> None:
         """Saves weights, by default the final ones: a link, or arrays by name."""
-        if isinstance(model, chainer.Link):
-            target = serializers.DictionarySerializer()
-            target.save(model)
-            model = target.target
-        archives.write(path or self.model, model)
+        archives.write(path or self.model,
+                       arrays_of(model) if isinstance(model, chainer.Link) else model)
 
     def write_names(self, lists: FileLists, examples: Examples) -> None:
         """Saves what a prediction needs of the data set: names, and pictures of the classes."""

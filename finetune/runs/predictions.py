@@ -60,10 +60,22 @@ def predict(model, batches, device):
     return Predictions(label, n_visible, arrays, float(loss) / len(label))
 
 
-def iterate_test_images(config, lists, hide=0.):
-    """One pass over the test images; ``hide``: see :class:`~finetune.data.dataset.PartDataset`."""
-    dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed,
-                          hide=hide)
+def iterate_test_images(config, lists, hide=0., share=(0, 1)):
+    """One pass over the test images.
+
+    Args:
+        config (finetune.settings.Config): Settings of the run.
+        lists (finetune.data.file_lists.FileLists): The data set.
+        hide (float): See :class:`~finetune.data.dataset.PartDataset`.
+        share (tuple of int): Rank and number of ranks, which have a share of the images each.
+
+    Returns:
+        chainer.dataset.Iterator: To be used in a ``with`` statement or finalized.
+
+    """
+    rank, n_ranks = share
+    dataset = PartDataset(lists.test[rank::n_ranks], config.data, train=False,
+                          seed=config.training.seed, hide=hide)
     return iterate(dataset, config.training.batch_size, config.training.workers)
 
 

@@ -27,9 +27,17 @@ def load(path, trainer):
     except Exception as error:      # whatever the extensions raise
         raise InputError(f'{path}: is not a complete snapshot ({shortened(str(error))}); '
                          f'{START_AGAIN}.')
-    if any('main/accuracy' in entry for entry in trainer.get_extension('LogReport').log):
+    if any('main/accuracy' in entry for entry in _log(trainer)):
         raise InputError(f'{path}: is of version 0.1; finish the run with that version, or '
                          f'{START_AGAIN}.')
+
+
+def _log(trainer):
+    """Entries of the log, which rank 0 has."""
+    try:
+        return trainer.get_extension('LogReport').log
+    except ValueError:
+        return []
 
 
 class _Deserializer(serializers.NpzDeserializer):

@@ -7,6 +7,7 @@ from chainer.training import extension, extensions
 import numpy
 
 from finetune.errors import InputError
+from finetune.models import multi_node
 from finetune.runs.predictions import predict
 
 COLUMNS = ['epoch', 'main/loss', 'main/accuracy/both', 'validation/main/loss',
@@ -21,22 +22,39 @@ class Evaluator(extensions.Evaluator):
         iterator (chainer.dataset.Iterator): One pass over the test images.
         model (finetune.models.part_classifier.PartClassifier): Classifier to evaluate.
         device: Where to compute.
+        comm: ChainerMN's communicator if each rank has a share of the images, else ``None``.
 
     """
 
-    def __init__(self, iterator, model, device):
+    def __init__(self, iterator, model, device, comm=None):
         super().__init__(iterator, model, device=device)
+        self.comm = comm
 
     def evaluate(self):
         model, iterator = self.get_target('main'), self.get_iterator('main')
         iterator.reset()
         predictions = predict(model, iterator, self.device)
+        means = {'loss': predictions.loss, **{f'accuracy/{stream}': accuracy for stream, accuracy
+                                              in predictions.accuracies.items()}}
+        if self.comm is not None:
+            n = len(predictions.label)
+            *sums, n_all = self.comm.allreduce(n * numpy.array([*means.values(), 1.]))
+            means = {name: sum_ / n_all for name, sum_ in zip(means, sums)}
         observation = {}
         with chainer.report_scope(observation):
-            chainer.report({'loss': predictions.loss, **{
-                f'accuracy/{stream}': accuracy
-                for stream, accuracy in predictions.accuracies.items()}}, model)
+            chainer.report(means, model)
         return observation
+
+
+def average_batch_norm(comm):
+    """Extension: the running statistics of batch normalisation become the means over all ranks.
+
+    Before the evaluation and the snapshot, from which any number of ranks can go on.
+    """
+    @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_WRITER + 2)
+    def average(trainer):
+        multi_node.average_batch_norm(trainer.updater.get_optimizer('main').target, comm)
+    return average
 
 
 def show_progress(trainer):

@@ -1,18 +1,59 @@
 """Joint learning (Sect. 3), one of the two methods of an experiment."""
 from dataclasses import replace
 
+from chainer import serializers
+
+from finetune import ranks
 from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 from finetune.files import named
-from finetune.models import pretrained
+from finetune.models import multi_node, pretrained
 from finetune.models.part_classifier import build_classifier
 from finetune.runs import examples, memory
-from finetune.runs.folder import NEW, RunFolder
-from finetune.runs.opening import seed_generators
+from finetune.runs.folder import arrays_of, NEW, RunFolder
+from finetune.runs.opening import open_device, seed_generators
 from finetune.runs.predictions import iterate_test_images, predict
+from finetune.threads import one_thread
 from finetune.training.trainer import build_trainer
 
 HIDE = .25, .5, .75, 1.     # shares of the visible parts that are hidden after training
+
+
+def _trainer(model, config, lists, device, folder):
+    """The trainer of this rank, which goes on from the newest snapshot if there is one."""
+    comm = None
+    if ranks.size() > 1:
+        comm = ranks.communicator(config.training.gpu >= 0)
+        multi_node.connect(model, comm, config.training.sync_batch_norm)
+    trainer = build_trainer(model, config, lists, device, folder, comm)
+    # Not by the extension's autoload, which comes after all other extensions' initialisation.
+    folder.load_newest_snapshot(trainer)
+    if comm is not None:        # no snapshot may be written before all have read theirs
+        comm.mpi_comm.barrier()
+    return trainer
+
+
+def _help(config, lists, path, weights):
+    """Trains along on another rank than 0, with the same model."""
+    comm = ranks.communicator(config.training.gpu >= 0)
+    gpu = config.training.gpu
+    device = open_device(gpu if gpu < 0 else gpu + comm.intra_rank)
+    model = build_classifier(config, lists)
+    serializers.NpzDeserializer(weights).load(model)
+    model.to_device(device)
+    trainer = _trainer(model, config, lists, device, RunFolder(path))
+    with one_thread(), named(path):
+        trainer.run(show_loop_exception_msg=False)
+
+
+def check_ranks(config, lists):
+    """Raises an error if the images cannot be divided among the ranks."""
+    n = ranks.size()
+    if config.training.update_size % n:
+        raise InputError(f'training.update_size is {config.training.update_size}, which {n} ranks '
+                         f'cannot share evenly; use a multiple of {n}.')
+    if len(lists.test) < n:
+        raise InputError(f'there are {len(lists.test)} test images for {n} ranks; use fewer ranks.')
 
 
 class JointLearning:
@@ -30,6 +71,7 @@ class JointLearning:
     """
 
     def __init__(self, config, lists, device, start):
+        check_ranks(config, lists)
         self.config, self.lists, self.device = config, lists, device
         seed_generators(config.training.seed, device)
         self.model = build_classifier(config, lists)
@@ -65,9 +107,9 @@ class JointLearning:
         folder.write_names(self.lists, examples.of_classes(dataset, len(self.lists.class_names)))
 
     def _train(self, folder):
-        trainer = build_trainer(self.model, self.config, self.lists, self.device, folder)
-        # Not by the extension's autoload, which comes after all other extensions' initialisation.
-        folder.load_newest_snapshot(trainer)
+        if ranks.size() > 1:
+            ranks.share(_help, self.config, self.lists, folder.path, arrays_of(self.model))
+        trainer = _trainer(self.model, self.config, self.lists, self.device, folder)
         folder.write_settings(self.config)
         try:
             with named(folder):

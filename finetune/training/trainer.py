@@ -6,7 +6,8 @@ from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.loading import iterate
 from finetune.runs.predictions import iterate_test_images
 from finetune.training.extensions import (
-    Evaluator, keep_best, memory, show_progress, stop_on_non_number, tensorboard)
+    average_batch_norm, Evaluator, keep_best, memory, show_progress, stop_on_non_number,
+    tensorboard)
 from finetune.training.plots import plots
 from finetune.training.schedules import cosine, Schedule, steps, warmed_up
 from finetune.training.updater import AccumulatingUpdater
@@ -19,8 +20,8 @@ OPTIMIZERS = {
     'sgd': lambda settings: chainer.optimizers.MomentumSGD(settings.learning_rate, momentum=.9)}
 
 
-def build_updater(model, config, lists, device):
-    """Updater with the training images and the optimiser."""
+def build_updater(model, config, lists, device, comm=None):
+    """Updater with the training images, or this rank's share, and the optimiser."""
     settings = config.training
     optimizer = OPTIMIZERS[settings.optimizer](settings).setup(model)
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
@@ -28,18 +29,22 @@ def build_updater(model, config, lists, device):
         optimizer.loss_scaling()
     dataset = PartDataset(lists.train, config.data, train=True, seed=settings.seed)
     iterator = iterate(dataset, settings.update_size, settings.workers,
-                       EpochOrder(len(dataset), settings.seed))
+                       EpochOrder(len(dataset), settings.seed), _share(comm))
 
     def loss(*arrays):
         return model(*arrays, label_smoothing=settings.label_smoothing)
 
-    return AccumulatingUpdater(iterator, optimizer, settings.batch_size, loss, device)
+    return AccumulatingUpdater(iterator, optimizer, settings.batch_size, loss, device, comm=comm)
 
 
-def build_trainer(model, config, lists, device, folder):
-    """Trainer with all extensions: evaluation, log, plots, snapshots."""
+def _share(comm):
+    return (0, 1) if comm is None else (comm.rank, comm.size)
+
+
+def build_trainer(model, config, lists, device, folder, comm=None):
+    """Trainer with all extensions: evaluation, log, plots, snapshots; rank 0 writes."""
     settings = config.training
-    updater = build_updater(model, config, lists, device)
+    updater = build_updater(model, config, lists, device, comm)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
     trainer.extend(Schedule(updater.get_optimizer('main'), attribute,
@@ -48,7 +53,17 @@ def build_trainer(model, config, lists, device, folder):
         every = range(config.model.aux_step, settings.epochs, config.model.aux_step)
         trainer.extend(Schedule(model, 'aux_lambda', steps(
             config.model.aux_lambda, config.model.aux_rate, every)), name='aux_schedule')
-    trainer.extend(Evaluator(iterate_test_images(config, lists), model, device))
+    if comm is not None and not settings.sync_batch_norm:
+        trainer.extend(average_batch_norm(comm))
+    trainer.extend(Evaluator(iterate_test_images(config, lists, share=_share(comm)), model, device,
+                             comm))
+    if comm is None or comm.rank == 0:
+        _extend_with_output(trainer, settings, attribute, folder)
+    return trainer
+
+
+def _extend_with_output(trainer, settings, attribute, folder):
+    """Log, plots, snapshots and what is printed."""
     trainer.extend(extensions.observe_value(
         'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), attribute)))
     trainer.extend(extensions.observe_value('memory', memory))
@@ -61,7 +76,6 @@ def build_trainer(model, config, lists, device, folder):
     if settings.tensorboard:
         trainer.extend(tensorboard(folder), name='tensorboard')
     trainer.extend(extensions.snapshot(filename=folder.SNAPSHOT, n_retains=1))
-    return trainer
 
 
 def _learning_rate(settings, n_images):

@@ -5,7 +5,9 @@ import warnings
 
 import chainer
 from chainer.training import updaters
+import numpy
 
+from fve_layer.communication import total
 from finetune.data.dataset import collate
 
 
@@ -31,12 +33,15 @@ class AccumulatingUpdater(updaters.StandardUpdater):
         loss_func (callable): Loss of the arrays of one piece.
         device: Where to compute.
         converter (callable): Makes arrays from a list of examples.
+        comm: ChainerMN's communicator if there are several ranks, each with as many images:
+            gradients, and what the model reports, are the means over all. ``None``: there is one.
 
     """
 
-    def __init__(self, iterator, optimizer, batch_size, loss_func, device, converter=collate):
+    def __init__(self, iterator, optimizer, batch_size, loss_func, device, converter=collate,
+                 comm=None):
         super().__init__(iterator, optimizer, converter, device=device, loss_func=loss_func)
-        self.images_per_pass = batch_size
+        self.images_per_pass, self.comm = batch_size, comm
 
     def update_core(self):
         batch = self.get_iterator('main').next()
@@ -48,6 +53,8 @@ class AccumulatingUpdater(updaters.StandardUpdater):
             share = len(piece) / len(batch)
             for name, value in self._accumulate(piece, share).items():
                 reported[name] += share * value
+        if self.comm is not None:
+            reported = self._mean_over_ranks(reported)
         if optimizer._loss_scale is not None:
             reported['loss_scale'] = optimizer._loss_scale
         chainer.report(reported)
@@ -61,6 +68,12 @@ class AccumulatingUpdater(updaters.StandardUpdater):
         self.differentiate(share * loss)
         return {name: getattr(value, 'array', value) for name, value in observation.items()}
 
+    def _mean_over_ranks(self, reported):
+        xp, names = self.device.xp, sorted(reported)
+        values = [xp.asarray(reported[name], numpy.float64) for name in names]
+        return {name: value / self.comm.size
+                for name, value in zip(names, total(values, self.comm))}
+
     def differentiate(self, loss):
         """Adds the gradients of a loss to those of the weights."""
         optimizer = self.get_optimizer('main')
@@ -70,6 +83,8 @@ class AccumulatingUpdater(updaters.StandardUpdater):
     def update_weights(self):
         """One step of the optimizer by the gradients that were added up."""
         optimizer = self.get_optimizer('main')
+        if self.comm is not None:       # a rank without visible parts has no gradient of their CNN
+            self.comm.multi_node_mean_grad(optimizer.target, zero_fill=True)
         if optimizer._loss_scale is not None:
             for param in optimizer.target.params():     # it divides its gradient by this
                 param._loss_scale = optimizer._loss_scale

@@ -1,0 +1,107 @@
+"""The processes of a run on several devices: the "ranks" of MPI, which ``mpiexec`` starts.
+
+Rank 0 is the program. The others help with what it asks for by :func:`share`, and with nothing
+else: they read no settings, write no files and print nothing but errors.
+"""
+import functools
+import os
+import signal
+import sys
+import time
+import traceback
+
+from finetune.errors import InputError
+
+# What MPICH's and Open MPI's mpiexec tell each process: their number, and its own.
+SIZES, RANKS = ('PMI_SIZE', 'OMPI_COMM_WORLD_SIZE'), ('PMI_RANK', 'OMPI_COMM_WORLD_RANK')
+POLL_SECONDS = .02
+TASK = 1        # tag of its messages
+
+
+def size():
+    """Number of ranks; 1 without ``mpiexec``."""
+    return _number(SIZES, 1)
+
+
+def is_helper():
+    """Whether this is another rank than 0."""
+    return size() > 1 and _number(RANKS, 0) > 0
+
+
+def _number(names, default):
+    return next((int(os.environ[name]) for name in names if name in os.environ), default)
+
+
+@functools.cache
+def _world():
+    os.environ.setdefault('MPIR_CVAR_SUPPRESS_ABORT_MESSAGE', '1')      # MPICH's, behind ours
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise InputError(f'mpiexec started {size()} processes, but MPI cannot be used '
+                         f'({" ".join(str(error).split())}); pip install the extra mpi.')
+    if MPI.COMM_WORLD.size != size():
+        raise InputError(f'mpiexec started {size()} processes, but mpi4py is of another MPI, for '
+                         f'which there are {MPI.COMM_WORLD.size}; use its mpiexec.')
+    return MPI
+
+
+@functools.cache
+def communicator(on_gpu):
+    """ChainerMN's communicator of all ranks; all have to call it."""
+    import chainermn
+    _world()
+    try:
+        return chainermn.create_communicator('pure_nccl' if on_gpu else 'naive')
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise InputError(f'GPUs cannot communicate ({" ".join(str(error).split())}); install NCCL, '
+                         'or use one GPU.')
+
+
+def share(function, *arguments):
+    """On rank 0: has all other ranks call ``function(*arguments)``, which are pickled."""
+    for rank in range(1, size()):
+        _world().COMM_WORLD.send((os.getcwd(), function, arguments), rank, TASK)
+
+
+def help():
+    """On other ranks: calls what rank 0 asks for until it has ended; returns the exit code."""
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:     # rank 0 ends all
+        signal.signal(number, signal.SIG_IGN)
+    world = _world().COMM_WORLD
+    while True:
+        while not world.iprobe(source=0, tag=TASK):     # a receive would use a core for it
+            time.sleep(POLL_SECONDS)
+        task = world.recv(source=0, tag=TASK)
+        if task is None:
+            return 0
+        folder, function, arguments = task
+        os.chdir(folder)
+        function(*arguments)
+
+
+def ended(work):
+    """Calls ``work()``, whose exit code it returns, and lets all ranks end with it.
+
+    If it is not 0, or there is an error, the other ranks may be waiting for this one: all are
+    killed.
+    """
+    if size() == 1:
+        return work()
+    try:
+        code = work()
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        mpi = _world()
+    except InputError:      # which has been said
+        return code
+    if code:
+        mpi.COMM_WORLD.Abort(code)
+    if not is_helper():
+        for rank in range(1, size()):
+            mpi.COMM_WORLD.send(None, rank, TASK)
+    return code
