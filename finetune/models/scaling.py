@@ -87,7 +87,7 @@ class Scaling(chainer.Link):
 
 def _rms(x, comm):
     """Root mean square, which would overflow in float16."""
-    square = (x.astype(numpy.float32) ** 2)
+    square = x.astype(numpy.promote_types(x.dtype, numpy.float32)) ** 2
     if comm is None:
         return square.mean() ** .5
     sum_ = square.sum(dtype=numpy.float64)
