@@ -4,6 +4,7 @@ import difflib
 import json
 from pathlib import Path
 
+from finetune import ranks
 from finetune.catalogue import DATA_SETS
 from finetune.config import active_names, get, read_config
 from finetune.errors import InputError, shortened
@@ -103,8 +104,7 @@ INSTEAD = {
     'MAIN_SCRIPT': (None, 'the program is python -m finetune'),
     'PROFILE': (None, 'python -m finetune runtime says what takes the time'),
     'CUDA_MEMCHECK': (None, 'no cuda-memcheck is started'),
-    'HOSTFILE': (None, 'a run is one process on this machine'),
-    'N_MPI': (('0', '1'), 'a run is one process; --jobs starts several runs at a time'),
+    'HOSTFILE': (None, 'give it to mpiexec: mpiexec -f HOSTFILE -n 4 python -m finetune train'),
     'DATA': ((), 'data sets are in data/, or at data.root'),
     'OPTS': ((), 'options are given on the command line, settings by --set'),
     'CACHE_IMAGES': (None, 'images are read anew in every epoch; N_JOBS processes load them'),
@@ -231,6 +231,9 @@ def _outvoted(given, path, of_file):
 
 def _instead(given):
     """Sentences on the variables that are no settings here."""
+    if given.get('N_MPI', '1') not in ('0', '1', str(ranks.size())):
+        raise InputError(f'N_MPI={given["N_MPI"]}: there are {ranks.size()} processes; '
+                         './train.sh starts so many, or mpiexec -n N python -m finetune train.')
     for name, (values, text) in INSTEAD.items():
         allowed = [given.get(value, value) for value in values or ()]
         if values is not None and name in given and given[name] not in allowed:

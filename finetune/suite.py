@@ -6,6 +6,7 @@ import sys
 import time
 from typing import NamedTuple
 
+from finetune import ranks
 from finetune.config import read_config
 from finetune.errors import InputError
 from finetune.progress import duration
@@ -45,6 +46,9 @@ def run_all(experiments, seeds, n_jobs=1):
         int: Exit code: 0, or 1 if a run failed; the other runs go on.
 
     """
+    if ranks.size() > 1:
+        raise InputError(f'mpiexec started {ranks.size()} processes, which are for one run; name '
+                         'one config and --seed.')
     jobs, done = [], []
     for seed in seeds:
         for path, overrides in experiments:

@@ -23,7 +23,7 @@ LIBRARY = {
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
     {'errors', 'interruption', 'progress', 'threads', 'catalogue'},
-    {'files', 'projects', 'gpu_errors'},
+    {'files', 'projects', 'gpu_errors', 'ranks'},
     {'published'},
     {'archives', 'schema'},
     {'settings'},

@@ -101,7 +101,7 @@ class _BatchNormalizationGrad(function_node.FunctionNode):
                          for array in (gy, gy * normalized))
         all_gbeta, all_ggamma = total([f.counts * gbeta, f.counts * ggamma], f.comm)
         mean = _channels(all_gbeta / f.n, x) + normalized * _channels(all_ggamma / f.n, x)
-        gx = (gy - mean) * _channels(gamma * f.inv_std, x)
+        gx = f.counts * (gy - mean) * _channels(gamma * f.inv_std, x)
         return gx, ggamma.astype(gamma.dtype), gbeta.astype(gamma.dtype)
 
     def backward(self, indexes, grad_outputs):

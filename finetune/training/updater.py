@@ -83,7 +83,9 @@ class AccumulatingUpdater(updaters.StandardUpdater):
     def update_weights(self):
         """One step of the optimizer by the gradients that were added up."""
         optimizer = self.get_optimizer('main')
-        if self.comm is not None:       # a rank without visible parts has no gradient of their CNN
+        if self.comm is not None:
+            # A rank without visible parts has no gradient of their CNN. If none has any, weight
+            # decay and momentum move it all the same, unlike in a process alone.
             self.comm.multi_node_mean_grad(optimizer.target, zero_fill=True)
         if optimizer._loss_scale is not None:
             for param in optimizer.target.params():     # it divides its gradient by this
