@@ -105,6 +105,7 @@ INSTEAD = {
     'PROFILE': (None, 'python -m finetune runtime says what takes the time'),
     'CUDA_MEMCHECK': (None, 'no cuda-memcheck is started'),
     'HOSTFILE': (None, 'give it to mpiexec: mpiexec -f HOSTFILE -n 4 python -m finetune train'),
+    'N_MPI': (None, './train.sh starts so many processes of one run'),
     'DATA': ((), 'data sets are in data/, or at data.root'),
     'OPTS': ((), 'options are given on the command line, settings by --set'),
     'CACHE_IMAGES': (None, 'images are read anew in every epoch; N_JOBS processes load them'),
@@ -232,7 +233,7 @@ def _outvoted(given, path, of_file):
 def _instead(given):
     """Sentences on the variables that are no settings here."""
     if given.get('N_MPI', '1') not in ('0', '1', str(ranks.size())):
-        raise InputError(f'N_MPI={given["N_MPI"]}: there are {ranks.size()} processes; '
+        raise InputError(f'N_MPI={given["N_MPI"]}: the number of processes is {ranks.size()}; '
                          './train.sh starts so many, or mpiexec -n N python -m finetune train.')
     for name, (values, text) in INSTEAD.items():
         allowed = [given.get(value, value) for value in values or ()]

@@ -194,7 +194,7 @@ NOT_READ = [      # settings without effect, and what they would need
            'lr_factor': .5, 'lr_epochs': [3]}.items()),
     *((f'training: {{joint: false, {name}: {value}}}', f'training.{name}', 'training.joint true')
       for name, value in {'lr_schedule': 'cosine', 'lr_warmup': 1, 'keep_best': 'true',
-                          'tensorboard': 'true'}.items()),
+                          'sync_batch_norm': 'true', 'tensorboard': 'true'}.items()),
 ]
 
 

@@ -284,7 +284,7 @@ def test_each_variable_reaches_its_setting():
     ({'N_JOBS': 'many'}, "N_JOBS=many: training.workers is 'many', but must be a whole number"),
     ({'EMA_ALPHA': '2'}, 'EMA_ALPHA=2: model.ema_decay is 2.0, but must be between'),
     ({'FEATURE_AGG': 'mean'}, 'FEATURE_AGG=mean: '),
-    ({'N_MPI': '4'}, 'N_MPI=4: there are 1 processes; ./train.sh starts so many'),
+    ({'N_MPI': '4'}, 'N_MPI=4: the number of processes is 1; ./train.sh starts'),
     ({'INIT_MU': '5', 'N_COMPONENTS': '2'}, 'INIT_MU=5: '),
     ({'OUTPUT_FOLDER': 'x'}, 'OUTPUT_FOLDER=x: .* OUTPUT is the folder of one run'),
     ({'LOAD': 'a.npz', 'WEIGHTS': 'b.npz'}, 'LOAD and WEIGHTS: set one of them'),

@@ -73,7 +73,7 @@ def test_ranks_train_as_one(name, write_config):
     Path(config).write_text(overridden)
     expected = updates(1, config, 'alone')
     assert any(key.startswith('main/loss') for key in expected)
-    for n in 2, 4:
+    for n in (2, 4) if name == 'fve' else (2,):
         assert_equal(updates(n, config, f'ranks{n}'), expected)
 
 
@@ -95,19 +95,19 @@ def test_ranks_without_a_visible_part(write_config, birds):
 
 @needs_mpi
 def test_run_is_resumed_after_a_kill_and_with_other_ranks(write_config):
-    config = write_config(training={'epochs': 6, 'workers': 1})
+    config = write_config(training={'epochs': 4, 'workers': 1})
     for output in 'whole', 'other', 'alone':
         code, out, error = train(2, config, '--output', output) if output == 'whole' else (
             _killed(config, output))
         if output == 'whole':
             assert code == 0, error
-            assert out.count('epoch   6') == 1 and out.count('test accuracy') == 7
+            assert out.count('epoch   4') == 1 and out.count('test accuracy') == 5
     for n, output in ((2, 'other'), (1, 'alone')):
         log = json.loads(Path(output, 'log').read_text())
-        assert 0 < len(log) < 6 and not Path(output, 'model.npz').exists()
+        assert 0 < len(log) < 4 and not Path(output, 'model.npz').exists()
         code, out, error = train(n, config, '--output', output)
         assert code == 0, error
-        assert len(json.loads(Path(output, 'log').read_text())) == 6
+        assert len(json.loads(Path(output, 'log').read_text())) == 4
     whole, other, alone = (arrays(f'{output}/model.npz') for output in ('whole', 'other', 'alone'))
     for name, value in whole.items():
         numpy.testing.assert_array_equal(other[name], value, err_msg=name)
