@@ -38,10 +38,18 @@ def mpiexec(n, *command, **options):
                             text=True, **options)
 
 
+def finished(process, seconds=100):
+    """Output and errors; a process that hangs is killed, and its ranks end with it."""
+    try:
+        return process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+
+
 def train(n, *arguments):
     """Trains on n ranks; returns exit code, output and errors."""
     process = mpiexec(n, '-m', 'finetune', 'train', *arguments)
-    out, error = process.communicate(timeout=100)
+    out, error = finished(process)
     return process.returncode, out, error
 
 
@@ -53,7 +61,7 @@ def arrays(path):
 def updates(n, config, name):
     """Arrays after 20 updates in float64 on n ranks, and what was reported in each."""
     process = mpiexec(n, PROJECT / 'tests/mpi/updates.py', config, f'{name}.npz', 20)
-    _, error = process.communicate(timeout=100)
+    _, error = finished(process)
     assert process.returncode == 0, error
     return arrays(f'{name}.npz')
 
@@ -124,7 +132,7 @@ def _killed(config, output):
             break
     os.kill(_pid_of_rank(1, output), signal.SIGKILL)
     killed = time.monotonic()
-    out, error = process.communicate(timeout=SECONDS_TO_END)
+    out, error = finished(process, SECONDS_TO_END)
     while _pids(output):
         assert time.monotonic() - killed < SECONDS_TO_END
         time.sleep(.1)
