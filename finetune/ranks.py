@@ -90,6 +90,8 @@ def ended(work):
         return work()
     try:
         code = work()
+    except SystemExit as error:     # argparse's
+        code = error.code or 0
     except BaseException:
         traceback.print_exc()
         code = 1

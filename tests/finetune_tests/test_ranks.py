@@ -182,6 +182,13 @@ def test_image_that_only_a_helper_reads(write_config, birds):
 
 
 @needs_mpi
+@pytest.mark.parametrize('word, code', [('--help', 0), ('--no-such-option', 2)])
+def test_words_of_the_command_line(word, code):
+    got, out, error = train(2, word)
+    assert got == code and 'Traceback' not in error and (out + error).count('usage: ') == 1
+
+
+@needs_mpi
 def test_several_runs_are_not_for_mpiexec(write_config):
     code, _, error = train(2, write_config(), '--seeds', 2)
     assert code == 2 and 'mpiexec started 2 processes, which are for one run' in error
