@@ -10,6 +10,7 @@ from finetune.errors import InputError
 def train(options):
     from finetune import experiment, suite
     from finetune.checks import dry_run
+    from finetune.cluster import Resources
     experiments, notes = [], []
     for path in suite.expand(options.configs) or [None]:
         options.config = path
@@ -20,15 +21,17 @@ def train(options):
     if options.dry_run or original_variables.is_dry_run(os.environ):
         for config, overrides in experiments:
             dry_run.describe(config, overrides)
-    elif options.seeds is None and len(experiments) == 1:
+    elif options.seeds is None and len(experiments) == 1 and options.cluster == 'local':
         experiment.run(*experiments[0], output)
     elif output:
-        raise InputError('--output is the folder of one run; leave it out to run several.')
+        raise InputError('--output is the folder of one run that runs here; leave it out.')
     elif options.seeds and options.seed is not None:
         raise InputError('--seed and --seeds: give one of them.')
     else:
         seeds = options.seeds or [options.seed or 0]
-        return suite.run_all(experiments, seeds, options.jobs)
+        resources = None if options.cluster == 'local' else Resources(
+            options.hours, options.gpus, options.cpus, options.partition)
+        return suite.run_all(experiments, seeds, options.jobs, resources)
 
 
 def runtime(options):

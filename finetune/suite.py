@@ -6,7 +6,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from finetune import ranks
+from finetune import cluster, ranks
 from finetune.config import read_config
 from finetune.errors import InputError
 from finetune.progress import duration
@@ -33,7 +33,7 @@ class Job(NamedTuple):
         return f'{self.name} seed {self.seed}'
 
 
-def run_all(experiments, seeds, n_jobs=1):
+def run_all(experiments, seeds, n_jobs=1, resources=None):
     """Runs every config with every seed; resumes interrupted runs and skips finished ones.
 
     Args:
@@ -41,6 +41,8 @@ def run_all(experiments, seeds, n_jobs=1):
             overrides.
         seeds (list of int): Seeds; all configs run with the first seed first.
         n_jobs (int): Number of runs at a time, which share the CPU's cores.
+        resources (finetune.cluster.Resources or None): What each run asks Slurm for; ``None``: they
+            run here.
 
     Returns:
         int: Exit code: 0, or 1 if a run failed; the other runs go on.
@@ -62,6 +64,8 @@ def run_all(experiments, seeds, n_jobs=1):
                 folder, config.training.epochs if config.training.joint else 0))
     print(f'{len(done) + len(jobs)} runs, {len(done)} of them finished already; output goes '
           'to results/<config>/seed<k>.txt', flush=True)
+    if resources is not None:
+        return _submit(jobs, resources)
     queue = Queue(jobs, done, n_jobs)
     try:
         queue.work()
@@ -70,6 +74,20 @@ def run_all(experiments, seeds, n_jobs=1):
     for job, reason in queue.failures:
         print(f'Failed: {job}: {reason}; see {job.folder.printed}', file=sys.stderr)
     return 1 if queue.failures else 0
+
+
+def _submit(jobs, resources):
+    n_new, n_queued = cluster.submit({job.folder: _command(job) for job in jobs}, resources)
+    print(f'{n_new} runs are submitted, {n_queued} were in the queue already; python -m finetune '
+          'status shows them, squeue and scancel are for their jobs. The same command submits '
+          'again what failed or was cancelled.')
+    return 0
+
+
+def _command(job):
+    settings = [word for override in job.overrides for word in ('--set', override)]
+    return [sys.executable, '-m', 'finetune', 'train', job.config, *settings,
+            '--seed', str(job.seed)]
 
 
 def _check_seed(overrides, seed):
@@ -136,16 +154,13 @@ class Queue:
 
     def _start(self, job):
         job.folder.printed.parent.mkdir(parents=True, exist_ok=True)
-        settings = [word for override in job.overrides for word in ('--set', override)]
-        command = [sys.executable, '-m', 'finetune', 'train', job.config, *settings,
-                   '--seed', str(job.seed)]
         environment = dict(os.environ)
         if self.n_jobs > 1:
             n_threads = str(max(len(os.sched_getaffinity(0)) // self.n_jobs, 1))
             environment.update(OMP_NUM_THREADS=n_threads, OPENBLAS_NUM_THREADS=n_threads,
                                MKL_NUM_THREADS=n_threads)
         with open(job.folder.printed, 'a') as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
+            process = subprocess.Popen(_command(job), stdout=output, stderr=subprocess.STDOUT,
                                        stdin=subprocess.DEVNULL, env=environment)
         self.running[job] = process, time.monotonic()
 

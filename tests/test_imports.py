@@ -24,7 +24,7 @@ LIBRARY = {
 FLOORS = [
     {'errors', 'interruption', 'progress', 'threads', 'catalogue'},
     {'files', 'projects', 'gpu_errors', 'ranks'},
-    {'published'},
+    {'published', 'cluster'},
     {'archives', 'schema'},
     {'settings'},
     {'config'},
@@ -41,7 +41,7 @@ FLOORS = [
 ]
 ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report', 'training'},
            'sklearn': {'conventional', 'cs_parts', 'plane', 'data', 'visualize'},
-           'argparse': {'options', 'cli'}, 'subprocess': {'suite', 'plane'}}
+           'argparse': {'options', 'cli'}, 'subprocess': {'cluster', 'suite', 'plane'}}
 
 
 def modules(package):
