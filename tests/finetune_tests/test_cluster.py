@@ -1,0 +1,123 @@
+"""Runs as jobs of Slurm, whose commands are stand-ins here; tests/slurm.py has a real one."""
+import os
+from pathlib import Path
+import pickle
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from conftest import fails, run
+from finetune import cluster
+
+pytest.importorskip('submitit')
+# The arguments of each call go to a file; squeue prints a file, sbatch fails if there is one.
+COMMANDS = {
+    'squeue': 'cat "$SLURM/queue" 2>/dev/null || { echo "no controller" >&2; exit 1; }',
+    'sbatch': '[ ! -e "$SLURM/refuse" ] || { echo "Invalid partition" >&2; exit 1; }\n'
+              'cat "$1" > "$SLURM/script"; echo "Submitted batch job 7"',
+    'srun': 'exit 0', 'scontrol': 'exit 0', 'sacct': 'exit 0'}
+SLURM = '--cluster', 'slurm'
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A folder with the stand-ins; Slurm's queue is empty."""
+    folder = tmp_path / 'slurm'
+    folder.mkdir()
+    for name, script in COMMANDS.items():
+        (folder / name).write_text(f'#!/bin/sh\n{script}\n')
+        (folder / name).chmod(0o755)
+    (folder / 'queue').write_text('')
+    monkeypatch.setenv('SLURM', str(folder))
+    monkeypatch.setenv('PATH', f'{folder}:{os.environ["PATH"]}')
+    return folder
+
+
+def test_runs_are_an_array_of_jobs(slurm, write_config, capsys):
+    config = write_config()
+    options = '--hours', 2, '--gpus', 1, '--cpus', 3, '--partition', 'long', '--gpu', 0
+    assert run('train', config, '--seeds', 3, *SLURM, *options) == 0
+    assert '3 runs are submitted, 0 were in the queue' in capsys.readouterr().out
+    script = (slurm / 'script').read_text()
+    for line in ('--array=0-2', '--time=120', '--gpus-per-node=1', '--cpus-per-task=3',
+                 '--partition=long', '--requeue', '--signal=USR2@90'):
+        assert f'#SBATCH {line}' in script
+    jobs = yaml.safe_load(cluster.JOBS.read_text())
+    assert jobs == {f'results/config/seed{i}': f'7_{i}' for i in range(3)}
+    pickled, = cluster.FOLDER.glob('7_1_submitted.pkl')
+    submitted = pickle.loads(pickled.read_bytes()).function
+    assert submitted.command[1:] == ['-m', 'finetune', 'train', config, '--set', 'training.gpu=0',
+                                     '--seed', '1']
+    assert submitted.checkpoint().function is submitted
+
+
+def test_second_start_finds_what_is_there(slurm, write_config, copy_of, finished_run,
+                                          drawn_birds, capsys):
+    config = write_config(data={'root': str(drawn_birds)})
+    copy_of(finished_run)
+    assert run('train', config, '--seeds', 3, *SLURM) == 0
+    out = capsys.readouterr().out
+    assert '3 runs, 1 of them finished already' in out and '2 runs are submitted' in out
+    (slurm / 'queue').write_text('7_0 RUNNING\n9_5 PENDING\n')
+    assert run('train', config, '--seeds', 3, *SLURM) == 0
+    assert '1 runs are submitted, 1 were in the queue' in capsys.readouterr().out
+    (slurm / 'queue').write_text('7_0 RUNNING\n7 PENDING\n')
+    (slurm / 'script').unlink()
+    cluster.JOBS.write_text('{results/config/seed1: "7_0", results/config/seed2: "7"}')
+    assert run('train', config, '--seeds', 3, *SLURM) == 0
+    assert '0 runs are submitted, 2 were' in capsys.readouterr().out
+    assert not (slurm / 'script').exists()
+
+
+def test_one_run_may_be_a_job_too(slurm, write_config):
+    assert run('train', write_config(), *SLURM) == 0
+    assert list(yaml.safe_load(cluster.JOBS.read_text())) == ['results/config/seed0']
+
+
+def test_bad_clusters(slurm, write_config, capsys, monkeypatch):
+    config = write_config()
+    command = 'train', config, '--seeds', 2, *SLURM
+    (slurm / 'refuse').touch()
+    assert run(*command) == 2       # submitit prints what sbatch says, too
+    assert capsys.readouterr().err.endswith(
+        'finetune: Slurm refuses the jobs (Invalid partition); correct the resources.\n')
+    assert not cluster.JOBS.exists()
+    (slurm / 'refuse').unlink()
+    (slurm / 'queue').unlink()
+    assert 'Slurm does not answer (no controller)' in fails(capsys, *command)
+    (slurm / 'queue').touch()
+    for text in '[', '- 1', '{a: 1}':
+        cluster.JOBS.write_text(text)
+        assert 'results/jobs.yml: ' in fails(capsys, *command)
+        assert cluster.JOBS.read_text() == text
+    cluster.JOBS.unlink()
+    assert 'leave it out' in fails(capsys, *command, '--output', 'x')
+    assert '--hours is 0' in fails(capsys, *command, '--hours', 0)
+    (slurm / 'squeue').unlink()
+    monkeypatch.setenv('PATH', str(slurm))
+    assert 'there is no squeue' in fails(capsys, *command)
+    for name in 'sbatch', 'srun':
+        (slurm / name).unlink()
+    assert 'there is no sbatch' in fails(capsys, *command)
+    monkeypatch.setitem(sys.modules, 'submitit', None)
+    assert 'the package submitit is missing' in fails(capsys, *command)
+
+
+def test_job_runs_its_command(tmp_path):
+    printed = tmp_path / 'out.txt'
+    cluster.Run([sys.executable, '-c', 'print("done")'], printed)()
+    assert printed.read_text() == 'done\n'
+    with pytest.raises(RuntimeError, match='exit code 2; see .*out.txt'):
+        cluster.Run([sys.executable, '-c', 'import sys; sys.exit(2)'], printed)()
+
+
+def test_warning_of_the_time_limit_does_not_end_the_run(tmp_path):
+    """Slurm sends it to all processes of the job."""
+    code = 'import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print("still here")'
+    cluster.Run([sys.executable, '-c', code], tmp_path / 'out.txt')()
+    assert Path(tmp_path / 'out.txt').read_text() == 'still here\n'
+    done = subprocess.run([sys.executable, '-c', code])
+    assert done.returncode == -signal.SIGUSR2

@@ -1,0 +1,165 @@
+"""Eight runs on a real Slurm: cancelled, over their limit of time, the controller killed.
+
+    python tests/slurm.py       # as root, with Debian's slurm-wlm; about eight minutes
+
+Slurm runs in a folder of its own. All runs have to end, each once, with the results, bit for bit,
+of the same runs without Slurm. The exit code is 1 if something is not so.
+"""
+import os
+from pathlib import Path
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+CONF = """
+ClusterName=test
+SlurmctldHost={host}
+SlurmUser=root
+AuthType=auth/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+KillWait=5
+NodeName={host} CPUs=2 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+SETTINGS = {
+    'data': {'dataset': 'minibirds', 'root': 'data/few', 'parts': 'GT', 'missing': 'mask',
+             'drawing': {'n_species': 4, 'n_train': 10, 'n_test': 4, 'size': 64},
+             'input_size': 32, 'part_input_size': 32},
+    'model': {'architecture': 'small_cnn', 'encoding': 'fve', 'n_components': 2},
+    'training': {'epochs': 3, 'lr_epochs': [2], 'update_size': 8, 'batch_size': 8}}
+LONG = 150      # epochs: longer than a job may take before Slurm's warning
+COMMANDS = ['train', 'configs/few/short.yml', '--seeds', '7'], ['train', 'configs/few/long.yml',
+                                                                 '--seeds', '1']
+SLURM = ['--cluster', 'slurm', '--hours', '.05', '--cpus', '1']
+
+
+def say(*words):
+    print(time.strftime('%H:%M:%S'), *words, flush=True)
+
+
+def start_slurm(folder):
+    for name in 'state', 'spool':
+        (folder / name).mkdir()
+    conf = folder / 'slurm.conf'
+    conf.write_text(CONF.format(host=socket.gethostname(), folder=folder))
+    os.environ['SLURM_CONF'] = str(conf)
+    if subprocess.run(['pgrep', '-x', 'munged']).returncode:
+        Path('/run/munge').mkdir(exist_ok=True)
+        shutil.chown('/run/munge', 'munge')
+        subprocess.run(['su', 'munge', '-s', '/bin/sh', '-c', 'munged'], check=True)
+    for daemon in 'slurmctld', 'slurmd':
+        subprocess.run([daemon], check=True)
+
+
+def stop_slurm():
+    for daemon in 'slurmd', 'slurmctld':
+        subprocess.run(['pkill', '-9', '-x', daemon])
+
+
+def project(folder):
+    """A folder with two experiments."""
+    (folder / 'configs/few').mkdir(parents=True)
+    for name, epochs in (('short', 3), ('long', LONG)):
+        settings = {**SETTINGS, 'training': {**SETTINGS['training'], 'epochs': epochs}}
+        (folder / f'configs/few/{name}.yml').write_text(yaml.safe_dump(settings))
+    return folder
+
+
+def finetune(folder, *words):
+    done = subprocess.run([sys.executable, '-m', 'finetune', *words], cwd=folder, text=True,
+                          capture_output=True, env={**os.environ, 'PYTHONPATH': str(PROJECT),
+                                                    'OMP_NUM_THREADS': '1'})
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout
+
+
+def queue():
+    done = subprocess.run(['squeue', '--noheader', '--array', '--format=%i %T'], text=True,
+                          capture_output=True)
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def wait():
+    time.sleep(3)
+    while queue():
+        time.sleep(2)
+
+
+def on_slurm(folder):
+    for words in COMMANDS:
+        say(finetune(folder, *words, *SLURM).splitlines()[-1])
+    say(finetune(folder, *COMMANDS[0], *SLURM).splitlines()[-1])
+    jobs = list(queue())
+    for job in jobs[:1] + [job for job in jobs if job.endswith('_1')][:1]:
+        subprocess.run(['scancel', job], check=True)
+        say('cancelled', job)
+    subprocess.run(['pkill', '-9', '-x', 'slurmctld'], check=True)
+    say('controller killed')
+    time.sleep(2)
+    subprocess.run(['slurmctld'], check=True)
+    wait()
+    say(finetune(folder, 'status', 'results'))
+    for words in COMMANDS:      # what was cancelled
+        say(finetune(folder, *words, *SLURM).splitlines()[-1])
+    wait()
+
+
+def check(here, there):
+    """Messages on what differs between the runs of two folders."""
+    models = sorted(here.glob('results/few/*/*/model.npz'))
+    if len(models) != 8:
+        yield f'{len(models)} of 8 runs are finished'
+    for path in models:
+        name = path.relative_to(here)
+        with numpy.load(path) as a, numpy.load(there / name) as b:
+            if a.files != b.files or any(a[key].tobytes() != b[key].tobytes() for key in a.files):
+                yield f'{name} differs'
+        printed = path.parent.with_suffix('.txt').read_text()
+        epochs = re.findall(r'^epoch +(\d+)', printed, re.MULTILINE)
+        if epochs != [str(i + 1) for i in range(len(epochs))] or printed.count(': test acc') != 1:
+            yield f'{name}: epochs {epochs}'
+
+
+def main():
+    os.environ.pop('VIRTUAL_ENV', None)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        here, there = project(root / 'slurm'), project(root / 'local')
+        (root / 'conf').mkdir()
+        start_slurm(root / 'conf')
+        try:
+            wait()
+            on_slurm(here)
+        finally:
+            stop_slurm()
+        requeued = [path for path in here.glob('results/.jobs/*_log.*')
+                    if 'requeue' in path.read_text().lower()]
+        say(f'{len(requeued)} files of submitit tell of a requeue')
+        for words in COMMANDS:
+            finetune(there, *words, '--jobs', '2')
+        problems = [*check(here, there), *([] if requeued else ['nothing was requeued'])]
+    print('\n'.join(problems) or 'All runs ended, each once, as without Slurm.')
+    return 1 if problems else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
