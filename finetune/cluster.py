@@ -117,6 +117,16 @@ def states():
     return dict(line.split(maxsplit=1) for line in lines)
 
 
+def queued():
+    """Folders of runs that are in the queue, as text, and the states of their jobs."""
+    jobs = _read_jobs()
+    if not jobs:
+        return {}
+    in_queue = states()
+    return {folder: f'job {job} {in_queue[job].lower()}'
+            for folder, job in jobs.items() if job in in_queue}
+
+
 def _read_jobs():
     """Ids of the jobs that were submitted from here."""
     try:

@@ -5,6 +5,7 @@ import time
 
 import numpy
 
+from finetune import cluster
 from finetune.errors import InputError
 from finetune.files import is_locked
 from finetune.progress import duration
@@ -38,15 +39,17 @@ def show(results, watch=None):
 
 
 def _table(results):
-    folders = RunFolder.all_below(results)
-    if not folders:
+    folders, queued = RunFolder.all_below(results), cluster.queued()
+    waiting = set(queued) - set(map(str, folders))
+    if not folders and not waiting:
         return f'{results}: there are no runs.'
-    rows = [HEADER, *map(_row, folders)]
+    rows = [HEADER, *(_row(folder, queued) for folder in folders),
+            *([folder, queued[folder], '-', '-', '-', '-'] for folder in sorted(waiting))]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def _row(folder):
+def _row(folder, queued):
     try:
         config, log = folder.read_config(), folder.read_log()
         accuracy = (folder.read_evaluation()['accuracy'][config.headline]
@@ -55,8 +58,9 @@ def _row(folder):
     except InputError as error:
         return str(folder), f'damaged: {error}', '', '', '', ''
     is_running = is_locked(folder.lock)
-    cells = [str(folder), 'running' if is_running else STATES[folder.state],
-             '-', '-' if accuracy is None else f'{100 * accuracy:.1f} %', '-', '-']
+    state = 'running' if is_running else queued.get(str(folder), STATES[folder.state])
+    reached = '-' if accuracy is None else f'{100 * accuracy:.1f} %'
+    cells = [str(folder), state, '-', reached, '-', '-']
     if log:
         n_epochs, times = config.training.epochs, [0, *(entry['elapsed_time'] for entry in log)]
         cells[2], cells[4] = f'{log[-1]["epoch"]} of {n_epochs}', duration(times[-1])

@@ -72,6 +72,18 @@ def test_second_start_finds_what_is_there(slurm, write_config, copy_of, finished
     assert not (slurm / 'script').exists()
 
 
+def test_status_has_the_runs_in_the_queue(slurm, write_config, copy_of, finished_run, capsys):
+    copy_of(finished_run)
+    cluster.JOBS.write_text('{results/config/seed0: "7_0", results/config/seed1: "7_1", '
+                            'results/config/seed2: "7_2"}')
+    (slurm / 'queue').write_text('7_1 PENDING\n7_0 RUNNING\n')
+    assert run('status', 'results') == 0
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[:4] for line in table[1:]] == [
+        ['results/config/seed0', 'job', '7_0', 'running'],
+        ['results/config/seed1', 'job', '7_1', 'pending']]
+
+
 def test_one_run_may_be_a_job_too(slurm, write_config):
     assert run('train', write_config(), *SLURM) == 0
     assert list(yaml.safe_load(cluster.JOBS.read_text())) == ['results/config/seed0']
