@@ -10,6 +10,10 @@ import sys
 import time
 import traceback
 
+import fve_layer
+import chainer
+import numpy
+
 from finetune.errors import InputError
 
 # What MPICH's and Open MPI's mpiexec tell each process: their number, and its own.
@@ -61,7 +65,7 @@ def communicator(on_gpu):
 def share(function, *arguments):
     """On rank 0: has all other ranks call ``function(*arguments)``, which are pickled."""
     for rank in range(1, size()):
-        _world().COMM_WORLD.send((os.getcwd(), function, arguments), rank, TASK)
+        _world().COMM_WORLD.send((_versions(), os.getcwd(), function, arguments), rank, TASK)
 
 
 def help():
@@ -75,9 +79,21 @@ def help():
         task = world.recv(source=0, tag=TASK)
         if task is None:
             return 0
-        folder, function, arguments = task
+        versions, folder, function, arguments = task
+        _check_versions(versions)
         os.chdir(folder)
         function(*arguments)
+
+
+def _versions():
+    return {package.__name__: package.__version__ for package in (fve_layer, chainer, numpy)}
+
+
+def _check_versions(of_first):
+    for name, version in _versions().items():
+        if of_first[name] != version:
+            raise InputError(f'rank {_number(RANKS, 0)} has {name} {version}, but rank 0 '
+                             f'{of_first[name]}; install the same on all machines.')
 
 
 def ended(work):

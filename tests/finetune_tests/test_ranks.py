@@ -207,6 +207,12 @@ def test_without_mpi4py(write_config, tmp_path):
                               '(there is none); pip install the extra mpi.\n')
 
 
+def test_versions_of_all_ranks_are_the_same():
+    ranks._check_versions(ranks._versions())
+    with pytest.raises(InputError, match='rank 0 has numpy .*, but rank 0 1.0; install the same'):
+        ranks._check_versions({**ranks._versions(), 'numpy': '1.0'})
+
+
 def test_ranks_are_those_of_either_mpi(monkeypatch):
     for names in ranks.SIZES, ranks.RANKS:
         for name in names:
