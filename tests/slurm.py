@@ -5,9 +5,9 @@
 Slurm runs in a folder of its own. All runs have to end, each once, with the results, bit for bit,
 of the same runs without Slurm. The exit code is 1 if something is not so.
 """
+import json
 import os
 from pathlib import Path
-import re
 import shutil
 import socket
 import subprocess
@@ -134,9 +134,9 @@ def check(here, there):
             if a.files != b.files or any(a[key].tobytes() != b[key].tobytes() for key in a.files):
                 yield f'{name} differs'
         printed = path.parent.with_suffix('.txt').read_text()
-        epochs = re.findall(r'^epoch +(\d+)', printed, re.MULTILINE)
-        if epochs != [str(i + 1) for i in range(len(epochs))] or printed.count(': test acc') != 1:
-            yield f'{name}: epochs {epochs}'
+        epochs = [entry['epoch'] for entry in json.loads((path.parent / 'log').read_text())]
+        if epochs != [*range(1, len(epochs) + 1)] or printed.count(': test acc') != 1:
+            yield f'{name}: epochs {epochs}, {printed.count(": test acc")} results'
 
 
 def main():
