@@ -59,10 +59,10 @@ fve_pip() {
 
 # Why pip failed, from its log $1.
 fve_reason() {
-    if grep -qE 'NewConnection|ConnectTimeout|NameResolution|ProxyError' "$1"; then
+    if grep -qsE 'NewConnection|ConnectTimeout|NameResolution|ProxyError' "$1"; then
         echo 'the package index cannot be reached; check the network'
     else
-        grep -o 'ERROR: .*' "$1" | head -1 | cut -c 8-150
+        grep -os 'ERROR: .*' "$1" | head -1 | cut -c 8-150
     fi
 }
 

@@ -18,10 +18,10 @@ MAX_REQUEUES = 1000                     # at the limit of time
 class Resources(NamedTuple):
     """What a job asks for."""
 
-    hours: float
-    gpus: int               # 0 or 1
-    cpus: int
-    partition: str          # '': Slurm's default
+    hours: float = 24.
+    gpus: int = 0           # 0 or 1
+    cpus: int = 2
+    partition: str = ''     # '': Slurm's default
 
 
 class Run:

@@ -10,7 +10,7 @@ from finetune.errors import InputError
 def train(options):
     from finetune import experiment, suite
     from finetune.checks import dry_run
-    from finetune.cluster import Resources
+    resources = _resources(options)
     experiments, notes = [], []
     for path in suite.expand(options.configs) or [None]:
         options.config = path
@@ -29,9 +29,19 @@ def train(options):
         raise InputError('--seed and --seeds: give one of them.')
     else:
         seeds = options.seeds or [options.seed or 0]
-        resources = None if options.cluster == 'local' else Resources(
-            options.hours, options.gpus, options.cpus, options.partition)
         return suite.run_all(experiments, seeds, options.jobs, resources)
+
+
+def _resources(options):
+    """What jobs ask for; ``None``: runs are here."""
+    from finetune.cluster import Resources
+    given = {name: getattr(options, name) for name in Resources._fields
+             if getattr(options, name) is not None}
+    if options.cluster == 'slurm':
+        return Resources(**given)
+    if given:
+        raise InputError(f'--{next(iter(given))} is for jobs; give --cluster slurm, too.')
+    return None
 
 
 def runtime(options):

@@ -118,6 +118,12 @@ def test_bad_clusters(slurm, write_config, capsys, monkeypatch):
     assert 'the package submitit is missing' in fails(capsys, *command)
 
 
+def test_resources_are_for_jobs(write_config, capsys):
+    for words in (('--hours', 2), ('--partition', 'long'), ('--gpus', 0)):
+        assert f'{words[0]} is for jobs; give --cluster slurm, too' in fails(
+            capsys, 'train', write_config(), *words)
+
+
 def test_job_runs_its_command(tmp_path):
     printed = tmp_path / 'out.txt'
     cluster.Run([sys.executable, '-c', 'print("done")'], printed)()
