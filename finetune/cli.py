@@ -66,7 +66,7 @@ def parser():
     shared.add_gpu(train)
     train.add_argument('--seeds', type=shared.seeds, metavar='N',
                        help='seeds 0 ... N-1, or a list of seeds: 0,3,7')
-    train.add_argument('--jobs', type=shared.number('--jobs', int, 1, 256), default=1, metavar='N',
+    train.add_argument('--jobs', type=shared.number('--jobs', int, 1, 256), metavar='N',
                        help='runs at a time with several configs or --seeds (default: 1)')
     train.add_argument('--cluster', choices=('local', 'slurm'), default='local',
                        help='where runs are: here, or as jobs of Slurm (default: local)')

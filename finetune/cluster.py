@@ -1,6 +1,7 @@
 """Runs of a suite as jobs of Slurm, by submitit; one process each, which goes on when requeued."""
 import os
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 from typing import NamedTuple
@@ -120,7 +121,7 @@ def states():
 def queued():
     """Folders of runs that are in the queue, as text, and the states of their jobs."""
     jobs = _read_jobs()
-    if not jobs:
+    if not jobs or shutil.which('squeue') is None:      # the results may be copied elsewhere
         return {}
     in_queue = states()
     return {folder: f'job {job} {in_queue[job].lower()}'

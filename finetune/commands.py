@@ -29,7 +29,7 @@ def train(options):
         raise InputError('--seed and --seeds: give one of them.')
     else:
         seeds = options.seeds or [options.seed or 0]
-        return suite.run_all(experiments, seeds, options.jobs, resources)
+        return suite.run_all(experiments, seeds, options.jobs or 1, resources)
 
 
 def _resources(options):
@@ -38,6 +38,8 @@ def _resources(options):
     given = {name: getattr(options, name) for name in Resources._fields
              if getattr(options, name) is not None}
     if options.cluster == 'slurm':
+        if options.jobs is not None:
+            raise InputError('--jobs is for runs that share this machine; leave it out.')
         return Resources(**given)
     if given:
         raise InputError(f'--{next(iter(given))} is for jobs; give --cluster slurm, too.')

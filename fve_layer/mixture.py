@@ -98,8 +98,13 @@ class MixtureLayer(chainer.Link):
         else:       # the first rank clusters the features of all, in their order
             pieces, mixture = self.comm.gather_obj(features), None
             if self.comm.rank == 0:
-                mixture = self._mixture_of(numpy.concatenate(pieces))
+                try:
+                    mixture = self._mixture_of(numpy.concatenate(pieces))
+                except ValueError as error:     # which all raise, or they would wait for ever
+                    mixture = error
             mixture = self.comm.bcast_obj(mixture)
+            if isinstance(mixture, ValueError):
+                raise mixture
         if mixture is not None:
             self._assign(*(self.xp.asarray(a) for a in mixture))
 

@@ -72,7 +72,8 @@ def test_second_start_finds_what_is_there(slurm, write_config, copy_of, finished
     assert not (slurm / 'script').exists()
 
 
-def test_status_has_the_runs_in_the_queue(slurm, write_config, copy_of, finished_run, capsys):
+def test_status_has_the_runs_in_the_queue(slurm, write_config, copy_of, finished_run, capsys,
+                                              monkeypatch):
     copy_of(finished_run)
     cluster.JOBS.write_text('{results/config/seed0: "7_0", results/config/seed1: "7_1", '
                             'results/config/seed2: "7_2"}')
@@ -82,6 +83,11 @@ def test_status_has_the_runs_in_the_queue(slurm, write_config, copy_of, finished
     assert [line.split()[:4] for line in table[1:]] == [
         ['results/config/seed0', 'job', '7_0', 'running'],
         ['results/config/seed1', 'job', '7_1', 'pending']]
+    (slurm / 'squeue').unlink()     # elsewhere
+    with monkeypatch.context() as patch:
+        patch.setenv('PATH', str(slurm))
+        assert run('status', 'results') == 0
+    assert 'finished' in capsys.readouterr().out
 
 
 def test_one_run_may_be_a_job_too(slurm, write_config):
@@ -122,6 +128,8 @@ def test_resources_are_for_jobs(write_config, capsys):
     for words in (('--hours', 2), ('--partition', 'long'), ('--gpus', 0)):
         assert f'{words[0]} is for jobs; give --cluster slurm, too' in fails(
             capsys, 'train', write_config(), *words)
+    assert '--jobs is for runs that share' in fails(
+        capsys, 'train', write_config(), *SLURM, '--jobs', 2)
 
 
 def test_job_runs_its_command(tmp_path):

@@ -106,7 +106,7 @@ def test_run_is_resumed_after_a_kill_and_with_other_ranks(write_config):
     config = write_config(training={'epochs': 4, 'workers': 1})
     for output in 'whole', 'other', 'alone':
         code, out, error = train(2, config, '--output', output) if output == 'whole' else (
-            _killed(config, output))
+            _killed(config, output, 1 if output == 'other' else 0))
         if output == 'whole':
             assert code == 0, error
             assert out.count('epoch   4') == 1 and out.count('test accuracy') == 5
@@ -124,13 +124,13 @@ def test_run_is_resumed_after_a_kill_and_with_other_ranks(write_config):
     assert code == 0 and 'epoch' not in out
 
 
-def _killed(config, output):
-    """Kills the second rank after the second epoch; all end, with a whole snapshot."""
+def _killed(config, output, rank):
+    """Kills a rank after the second epoch; all end, with a whole snapshot."""
     process = mpiexec(2, '-m', 'finetune', 'train', config, '--output', output)
     for line in process.stdout:
         if line.startswith('epoch   2'):
             break
-    os.kill(_pid_of_rank(1, output), signal.SIGKILL)
+    os.kill(_pid_of_rank(rank, output), signal.SIGKILL)
     killed = time.monotonic()
     out, error = finished(process, SECONDS_TO_END)
     while _pids(output):

@@ -142,6 +142,18 @@ def test_ranks_without_features_and_with_infinite_ones():
             numpy.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
+def test_all_ranks_fail_where_one_has_features_that_are_not_finite():
+    ranks = Ranks(3)
+
+    def work(rank):
+        x, mask = next(batches(1))
+        with pytest.raises(ValueError, match='not finite: no mixture can be seeded'):
+            FVELayer(D, 2, seed=0, comm=ranks)(numpy.where(rank == 1, numpy.nan, x), mask)
+        return True
+
+    assert ranks.run(work) == [True] * 3
+
+
 def test_one_component_has_the_statistics_of_batch_normalisation():
     """ChainerMN's, over all ranks, with equally many features on each."""
     mnbn = pytest.importorskip('chainermn.functions.batch_normalization')
