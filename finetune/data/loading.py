@@ -51,25 +51,23 @@ class _Iterator(chainer.iterators.SerialIterator):
 
     def __next__(self):
         self._previous_epoch_detail = self.epoch_detail
-        indices = self._next_indices()
-        self._state, _ = self._advanced()
+        self._state, indices = self._following()
         if indices is None:
             raise StopIteration
         return [self.dataset[index] for index in indices]
 
     next = __next__
 
-    def _advanced(self):
-        return _statemachine.iterator_statemachine(
+    def _following(self):
+        """The state after the next batch, and the indices of this rank's share; ``None``: the end.
+        """
+        state, indices = _statemachine.iterator_statemachine(
             self._state, self.batch_size, self.repeat, self.order_sampler, len(self.dataset))
-
-    def _next_indices(self):
-        """Of this rank's share of the next batch; ``None`` at the end."""
-        _, indices = self._advanced()
-        rank, n_ranks = self._share
-        if indices is None:
-            return None
-        return indices[rank * len(indices) // n_ranks:(rank + 1) * len(indices) // n_ranks]
+        if indices is not None:
+            rank, n_ranks = self._share
+            start, end = (i * len(indices) // n_ranks for i in (rank, rank + 1))
+            indices = indices[start:end]
+        return state, indices
 
 
 class _ParallelIterator(_Iterator):
@@ -88,7 +86,7 @@ class _ParallelIterator(_Iterator):
     next = __next__
 
     def _request(self):
-        indices = self._next_indices()
+        _, indices = self._following()
         self.dataset.request([] if indices is None else indices)
 
     def finalize(self):
