@@ -141,11 +141,11 @@ def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, st
     source = config.model.classifier or config.model.pretrained
     if not is_config(source):
         return source or None
-    if not config.training.joint:       # the pipeline's CNN is fine-tuned, with the same seed
-        return _required_run(config, source, [f'training.seed={config.training.seed}'], may_train,
-                             'Fine-tuning of the CNN')
-    stage = 'Training of the classifier' if config.model.classifier else 'Pre-training'
-    return _required_run(config, source, [], may_train, stage)
+    stage = ('Fine-tuning of the CNN' if not config.training.joint else
+             'Training of the classifier' if config.model.classifier else 'Pre-training')
+    # Each seed has a start of its own, so that deviations contain those of the start.
+    return _required_run(config, source, [f'training.seed={config.training.seed}'], may_train,
+                         stage)
 
 
 def _required_run(config: Config, source: str, overrides: list[str], may_train: bool,

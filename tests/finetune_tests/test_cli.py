@@ -223,9 +223,9 @@ def test_pretraining_by_config_runs_first_and_is_used(write_config):
                  training={'epochs': 1})
     config = write_config(model={'pretrained': 'pretrain.yml'},
                           training={'epochs': 1, 'learning_rate': 1e-12, 'weight_decay': 0})
-    assert run('train', config) == 0
-    with numpy.load('results/pretrain/seed0/model.npz') as pretrained, \
-            numpy.load('results/config/seed0/model.npz') as model:
+    assert run('train', config, '--seed', 1) == 0
+    with numpy.load('results/pretrain/seed1/model.npz') as pretrained, \
+            numpy.load('results/config/seed1/model.npz') as model:
         weights = [key for key in pretrained.files if key.endswith('/W')
                    and key.startswith('global_cnn')]
         assert weights

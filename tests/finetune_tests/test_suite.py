@@ -180,7 +180,7 @@ def test_suite_killed_at_five_random_points_gives_the_same(configs, write_config
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
     assert run(*arguments) == 0
-    assert evaluations() == uninterrupted and len(uninterrupted) == 7   # and the pre-training
+    assert evaluations() == uninterrupted and len(uninterrupted) == 8   # with both pre-trainings
 
 
 def test_folder_stands_for_its_configs_but_the_pretraining():
