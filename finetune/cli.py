@@ -72,10 +72,13 @@ def parser():
                        help='where runs are: here, or as jobs of Slurm (default: local)')
     train.add_argument('--hours', type=shared.number('--hours', float, .01, 1000),
                        help='limit of a job, at which it is requeued and goes on (default: 24)')
-    train.add_argument('--gpus', type=shared.number('--gpus', int, 0, 1),
-                       help='GPUs of a job, 0 or 1; with 1 give --gpu 0, too (default: 0)')
+    train.add_argument('--nodes', type=shared.number('--nodes', int, 1, 1000),
+                       help='machines of a job (default: 1)')
+    train.add_argument('--gpus', type=shared.number('--gpus', int, 0, 64),
+                       help='GPUs of each machine, with a process each; give --gpu 0, too '
+                            '(default: 0)')
     train.add_argument('--cpus', type=shared.number('--cpus', int, 1, 256),
-                       help='cores of a job (default: 2)')
+                       help='cores of each process (default: 2)')
     train.add_argument('--partition', help="Slurm's partition")
     train.add_argument('--output', metavar='DIR', help='folder for the results of a single run')
     train.add_argument('--dry-run', action='store_true',

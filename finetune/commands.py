@@ -8,11 +8,12 @@ from finetune.errors import InputError
 
 
 def train(options):
-    from finetune import experiment, suite
+    from finetune import experiment
     from finetune.checks import dry_run
+    from finetune.suite import plan, suite
     resources = _resources(options)
     experiments, notes = [], []
-    for path in suite.expand(options.configs) or [None]:
+    for path in plan.expand(options.configs) or [None]:
         options.config = path
         experiments.append(shared.settings(options, notes.append))
     for note in dict.fromkeys(notes):
@@ -34,7 +35,7 @@ def train(options):
 
 def _resources(options):
     """What jobs ask for; ``None``: runs are here."""
-    from finetune.cluster import Resources
+    from finetune.suite.cluster import Resources
     given = {name: getattr(options, name) for name in Resources._fields
              if getattr(options, name) is not None}
     if options.cluster == 'slurm':
@@ -67,7 +68,7 @@ def report(options):
 
 
 def status(options):
-    from finetune.runs import status
+    from finetune.suite import status
     status.show(options.results, options.watch)
 
 

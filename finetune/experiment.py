@@ -4,24 +4,19 @@ from typing import Any, Optional, Union
 from collections.abc import Iterable
 
 import numpy
-import yaml
 
-from finetune.config import forget_expected, get, is_config, read_config
+from finetune import requirements
+from finetune.config import forget_expected, read_config
 from finetune.conventional.pipeline import ConventionalPipeline
 from finetune.cs_parts import detection
 from finetune.data import data_sets
-from finetune.errors import InputError
 from finetune.files import require_empty
-from finetune.projects import find
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict
 from finetune.settings import BOXES, Config
 from finetune.threads import one_thread
 from finetune.training.joint import JointLearning
-
-# Settings of the data that a run shares with those it needs, if they use the same data set.
-IMAGES = 'data.root', 'data.split', 'data.drawing', 'data.test_share', 'data.split_seed'
 
 
 def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
@@ -44,22 +39,11 @@ def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
 
     """
     config = read_config(config_path, overrides)
-    _check_circle(config, [Path(config_path).resolve()])
+    requirements.check_circle(config_path, config)
     folder = RunFolder.of(config_path, config.training.seed) if out is None else RunFolder(out)
     folder.check(config)
     _run(config, folder)
     return folder
-
-
-def _check_circle(config: Config, chain: list[Path]) -> None:
-    """Raises an error if a run would need itself, perhaps by way of others."""
-    for source in (config.model.classifier, config.model.pretrained, config.detector.cnn):
-        path = Path(source).resolve()
-        if is_config(source) and path in chain:
-            raise InputError(f'{source}: this run would need itself first; correct '
-                             'model.pretrained, model.classifier or detector.cnn.')
-        if is_config(source) and find(source).exists():
-            _check_circle(read_config(source), [*chain, path])
 
 
 def evaluate(out: Union[str, Path], gpu: int = -1, overrides: Iterable[str] = (),
@@ -129,46 +113,32 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
 
 def _require_parts(config: Config, folder: RunFolder, device: Any, may_train: bool) -> None:
     """Finds the parts of the data set if the config says how, unless their boxes are there."""
-    if config.detector.cnn and not data_sets.has_boxes(config.data):
-        source = folder if folder.detector.is_dir() else _required_run(
-            config, config.detector.cnn, [], may_train, 'Training of the CNN that finds parts')
+    if requirements.has_parts_to_find(config):
+        source = folder if folder.detector.is_dir() else _finished(
+            requirements.finder(config), config, may_train)
         detection.find_parts(config, source, device)
     detection.check(config)
 
 
 def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, str]]:
-    """What a run starts from: a classifier, the folder of a finished run, weights, or nothing."""
-    source = config.model.classifier or config.model.pretrained
-    if not is_config(source):
-        return source or None
-    stage = ('Fine-tuning of the CNN' if not config.training.joint else
-             'Training of the classifier' if config.model.classifier else 'Pre-training')
-    # Each seed has a start of its own, so that deviations contain those of the start.
-    return _required_run(config, source, [f'training.seed={config.training.seed}'], may_train,
-                         stage)
+    """What a run starts from: the folder of a finished run, weights, or nothing."""
+    required = requirements.start(config)
+    if required is None:
+        return config.model.classifier or config.model.pretrained or None
+    return _finished(required, config, may_train)
 
 
-def _required_run(config: Config, source: str, overrides: list[str], may_train: bool,
-                  stage: str) -> RunFolder:
-    """A run that another one needs, finished: trained first if it may be.
-
-    On the same data set it has the same images.
-    """
-    overrides = [*overrides, f'training.gpu={config.training.gpu}']
-    data = read_config(source).data
-    if data.dataset == config.data.dataset and data.split != 'pretraining':
-        overrides += [f'{name}={yaml.safe_dump(get(config, name), default_flow_style=True)}'
-                      for name in IMAGES if get(config, name) != getattr(data, name[5:])]
-    required = read_config(source, overrides)
-    folder = RunFolder.of(source, required.training.seed)
+def _finished(required: requirements.Required, config: Config, may_train: bool) -> RunFolder:
+    """The folder of a run that another one needs, finished: trained first if it may be."""
+    folder = required.folder
     if not may_train:
         folder.require_finished()
     elif config.training.joint or not folder.is_finished:   # else the pipeline checks the data
-        folder.check(required)
+        folder.check(required.config)
     if may_train and folder.state != REPORTED:
-        print(f'{stage}: {source}', flush=True)
-        _run(required, folder)
-        print(f'{stage} is done.', flush=True)
+        print(f'{required.stage}: {required.path}', flush=True)
+        _run(required.config, folder)
+        print(f'{required.stage} is done.', flush=True)
     return folder
 
 

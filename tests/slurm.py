@@ -1,9 +1,11 @@
-"""Eight runs on a real Slurm: cancelled, over their limit of time, the controller killed.
+"""Nine runs on a real Slurm: cancelled, over their limit of time, the controller killed.
 
-    python tests/slurm.py       # as root, with Debian's slurm-wlm; about eight minutes
+    python tests/slurm.py       # as root, with Debian's slurm-wlm; about a quarter of an hour
 
-Slurm runs in a folder of its own. All runs have to end, each once, with the results, bit for bit,
-of the same runs without Slurm. The exit code is 1 if something is not so.
+Slurm runs in a folder of its own, as two nodes with a core each. Seven short runs need a
+pre-training each, a long one is requeued, one is trained by both nodes. All have to end, each once,
+with the results, bit for bit, of the same runs without Slurm. The exit code is 1 if something is
+not so.
 """
 import json
 import os
@@ -25,18 +27,19 @@ SlurmctldHost={host}
 SlurmUser=root
 AuthType=auth/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 ReturnToService=2
 KillWait=5
-NodeName={host} CPUs=2 State=UNKNOWN
+NodeName=one NodeHostname={host} Port=17011 CPUs=1 State=UNKNOWN
+NodeName=two NodeHostname={host} Port=17012 CPUs=1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 SETTINGS = {
@@ -45,10 +48,13 @@ SETTINGS = {
              'input_size': 32, 'part_input_size': 32},
     'model': {'architecture': 'small_cnn', 'encoding': 'fve', 'n_components': 2},
     'training': {'epochs': 3, 'lr_epochs': [2], 'update_size': 8, 'batch_size': 8}}
-LONG = 150      # epochs: longer than a job may take before Slurm's warning
-COMMANDS = ['train', 'configs/few/short.yml', '--seeds', '7'], ['train', 'configs/few/long.yml',
-                                                                 '--seeds', '1']
+LONG = 80       # epochs: longer than a job may take before Slurm's warning
+EPOCHS = {'pretrain': 2, 'short': 3, 'long': LONG, 'wide': 3}
+SHORT, LONG_ONE, WIDE = (['train', f'configs/few/{name}.yml', '--seeds', str(n)]
+                         for name, n in (('short', 7), ('long', 1), ('wide', 1)))
 SLURM = ['--cluster', 'slurm', '--hours', '.05', '--cpus', '1']
+COMMANDS = [*SHORT, *SLURM], [*LONG_ONE, *SLURM], [*WIDE, *SLURM, '--nodes', '2']
+N_RUNS = 7 + 7 + 1 + 1
 
 
 def say(*words):
@@ -56,8 +62,8 @@ def say(*words):
 
 
 def start_slurm(folder):
-    for name in 'state', 'spool':
-        (folder / name).mkdir()
+    for name in 'state', 'spool/one', 'spool/two':
+        (folder / name).mkdir(parents=True)
     conf = folder / 'slurm.conf'
     conf.write_text(CONF.format(host=socket.gethostname(), folder=folder))
     os.environ['SLURM_CONF'] = str(conf)
@@ -65,8 +71,8 @@ def start_slurm(folder):
         Path('/run/munge').mkdir(exist_ok=True)
         shutil.chown('/run/munge', 'munge')
         subprocess.run(['su', 'munge', '-s', '/bin/sh', '-c', 'munged'], check=True)
-    for daemon in 'slurmctld', 'slurmd':
-        subprocess.run([daemon], check=True)
+    for daemon in ['slurmctld'], ['slurmd', '-N', 'one'], ['slurmd', '-N', 'two']:
+        subprocess.run(daemon, check=True)
 
 
 def stop_slurm():
@@ -75,18 +81,20 @@ def stop_slurm():
 
 
 def project(folder):
-    """A folder with two experiments."""
+    """A folder with the experiments."""
     (folder / 'configs/few').mkdir(parents=True)
-    for name, epochs in (('short', 3), ('long', LONG)):
+    for name, epochs in EPOCHS.items():
         settings = {**SETTINGS, 'training': {**SETTINGS['training'], 'epochs': epochs}}
+        if name == 'short':
+            settings['model'] = {**SETTINGS['model'], 'pretrained': 'configs/few/pretrain.yml'}
         (folder / f'configs/few/{name}.yml').write_text(yaml.safe_dump(settings))
     return folder
 
 
-def finetune(folder, *words):
-    done = subprocess.run([sys.executable, '-m', 'finetune', *words], cwd=folder, text=True,
-                          capture_output=True, env={**os.environ, 'PYTHONPATH': str(PROJECT),
-                                                    'OMP_NUM_THREADS': '1'})
+def finetune(folder, *words, launcher=()):
+    done = subprocess.run([*launcher, sys.executable, '-m', 'finetune', *words], cwd=folder,
+                          text=True, capture_output=True, env={
+                              **os.environ, 'PYTHONPATH': str(PROJECT), 'OMP_NUM_THREADS': '1'})
     if done.returncode:
         raise RuntimeError(done.stderr)
     return done.stdout
@@ -105,11 +113,10 @@ def wait():
 
 
 def on_slurm(folder):
-    for words in COMMANDS:
-        say(finetune(folder, *words, *SLURM).splitlines()[-1])
-    say(finetune(folder, *COMMANDS[0], *SLURM).splitlines()[-1])
+    for words in (*COMMANDS, COMMANDS[0]):
+        say(finetune(folder, *words).splitlines()[-1])
     jobs = list(queue())
-    for job in jobs[:1] + [job for job in jobs if job.endswith('_1')][:1]:
+    for job in jobs[-1], next(job for job in jobs if job.endswith('_1')):
         subprocess.run(['scancel', job], check=True)
         say('cancelled', job)
     subprocess.run(['pkill', '-9', '-x', 'slurmctld'], check=True)
@@ -119,15 +126,15 @@ def on_slurm(folder):
     wait()
     say(finetune(folder, 'status', 'results'))
     for words in COMMANDS:      # what was cancelled
-        say(finetune(folder, *words, *SLURM).splitlines()[-1])
+        say(finetune(folder, *words).splitlines()[-1])
     wait()
 
 
 def check(here, there):
     """Messages on what differs between the runs of two folders."""
     models = sorted(here.glob('results/few/*/*/model.npz'))
-    if len(models) != 8:
-        yield f'{len(models)} of 8 runs are finished'
+    if len(models) != N_RUNS:
+        yield f'{len(models)} of {N_RUNS} runs are finished'
     for path in models:
         name = path.relative_to(here)
         with numpy.load(path) as a, numpy.load(there / name) as b:
@@ -154,7 +161,8 @@ def main():
         requeued = [path for path in here.glob('results/.jobs/*_log.*')
                     if 'requeue' in path.read_text().lower()]
         say(f'{len(requeued)} files of submitit tell of a requeue')
-        for words in COMMANDS:
+        finetune(there, *WIDE[:2], launcher=('mpiexec', '-n', '2'))
+        for words in SHORT, LONG_ONE:
             finetune(there, *words, '--jobs', '2')
         problems = [*check(here, there), *([] if requeued else ['nothing was requeued'])]
     print('\n'.join(problems) or 'All runs ended, each once, as without Slurm.')

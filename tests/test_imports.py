@@ -24,13 +24,13 @@ LIBRARY = {
 FLOORS = [
     {'errors', 'interruption', 'progress', 'threads', 'catalogue'},
     {'files', 'projects', 'gpu_errors', 'ranks'},
-    {'published', 'cluster'},
+    {'published'},
     {'archives', 'schema'},
     {'settings'},
     {'config'},
     {'data', 'models'},
     {'runs'},
-    {'training', 'conventional', 'cs_parts'},
+    {'training', 'conventional', 'cs_parts', 'requirements'},
     {'experiment'},
     {'checks', 'visualize', 'plane', 'report', 'suite'},
     {'prediction', 'export'},
@@ -41,7 +41,7 @@ FLOORS = [
 ]
 ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report', 'training'},
            'sklearn': {'conventional', 'cs_parts', 'plane', 'data', 'visualize'},
-           'argparse': {'options', 'cli'}, 'subprocess': {'cluster', 'suite', 'plane'}}
+           'argparse': {'options', 'cli'}, 'subprocess': {'suite', 'plane'}}
 
 
 def modules(package):

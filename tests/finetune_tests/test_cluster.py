@@ -10,14 +10,15 @@ import pytest
 import yaml
 
 from conftest import fails, run
-from finetune import cluster
+from finetune.suite import cluster
 
 pytest.importorskip('submitit')
 # The arguments of each call go to a file; squeue prints a file, sbatch fails if there is one.
 COMMANDS = {
     'squeue': 'cat "$SLURM/queue" 2>/dev/null || { echo "no controller" >&2; exit 1; }',
     'sbatch': '[ ! -e "$SLURM/refuse" ] || { echo "Invalid partition" >&2; exit 1; }\n'
-              'cat "$1" > "$SLURM/script"; echo "Submitted batch job 7"',
+              'n=$((7 + $(ls "$SLURM" | grep -c script))); cat "$1" > "$SLURM/script$n"; '
+              'echo "Submitted batch job $n"',
     'srun': 'exit 0', 'scontrol': 'exit 0', 'sacct': 'exit 0'}
 SLURM = '--cluster', 'slurm'
 
@@ -41,7 +42,7 @@ def test_runs_are_an_array_of_jobs(slurm, write_config, capsys):
     options = '--hours', 2, '--gpus', 1, '--cpus', 3, '--partition', 'long', '--gpu', 0
     assert run('train', config, '--seeds', 3, *SLURM, *options) == 0
     assert '3 runs are submitted, 0 were in the queue' in capsys.readouterr().out
-    script = (slurm / 'script').read_text()
+    script = (slurm / 'script7').read_text()
     for line in ('--array=0-2', '--time=120', '--gpus-per-node=1', '--cpus-per-task=3',
                  '--partition=long', '--requeue', '--signal=USR2@90'):
         assert f'#SBATCH {line}' in script
@@ -50,7 +51,7 @@ def test_runs_are_an_array_of_jobs(slurm, write_config, capsys):
     pickled, = cluster.FOLDER.glob('7_1_submitted.pkl')
     submitted = pickle.loads(pickled.read_bytes()).function
     assert submitted.command[1:] == ['-m', 'finetune', 'train', config, '--set', 'training.gpu=0',
-                                     '--seed', '1']
+                                     '--set', 'training.seed=1']
     assert submitted.checkpoint().function is submitted
 
 
@@ -65,11 +66,48 @@ def test_second_start_finds_what_is_there(slurm, write_config, copy_of, finished
     assert run('train', config, '--seeds', 3, *SLURM) == 0
     assert '1 runs are submitted, 1 were in the queue' in capsys.readouterr().out
     (slurm / 'queue').write_text('7_0 RUNNING\n7 PENDING\n')
-    (slurm / 'script').unlink()
     cluster.JOBS.write_text('{results/config/seed1: "7_0", results/config/seed2: "7"}')
     assert run('train', config, '--seeds', 3, *SLURM) == 0
     assert '0 runs are submitted, 2 were' in capsys.readouterr().out
-    assert not (slurm / 'script').exists()
+    assert len(list(slurm.glob('script*'))) == 2
+
+
+def test_runs_are_submitted_behind_what_they_need(slurm, write_config):
+    write_config('pretrain.yml', data={'parts': 'GLOBAL'}, model={'encoding': 'gap'})
+    names = [write_config(f'{name}.yml', model={'pretrained': 'pretrain.yml'}) for name in 'ab']
+    assert run('train', *names, '--seeds', 2, *SLURM) == 0
+    jobs = yaml.safe_load(cluster.JOBS.read_text())
+    # Job 7 pre-trains with both seeds, 8 and 9 are the arrays of the seeds.
+    assert jobs == {'results/pretrain/seed0': '7_0', 'results/pretrain/seed1': '7_1',
+                    'results/a/seed0': '8_0', 'results/b/seed0': '8_1',
+                    'results/a/seed1': '9_0', 'results/b/seed1': '9_1'}
+    assert 'dependency' not in (slurm / 'script7').read_text()
+    for job, needed in (('8', '7_0'), ('9', '7_1')):
+        script = (slurm / f'script{job}').read_text()
+        assert f'#SBATCH --dependency=afterok:{needed}\n' in script
+        assert '#SBATCH --kill-on-invalid-dep=yes\n' in script and '--requeue' in script
+    (slurm / 'queue').write_text('7_1 RUNNING\n')       # the others were cancelled
+    assert run('train', names[0], '--seed', 1, *SLURM) == 0
+    assert '--dependency=afterok:7_1\n' in (slurm / 'script10').read_text()
+
+
+def test_job_of_several_processes(slurm, write_config, tmp_path, monkeypatch, capsys):
+    (slurm / 'mpiexec').write_text('#!/bin/sh\necho "$OMP_NUM_THREADS" "$@"\n')
+    (slurm / 'mpiexec').chmod(0o755)
+    assert run('train', write_config(), *SLURM, '--nodes', 2, '--gpus', 4, '--cpus', 3) == 0
+    script = (slurm / 'script7').read_text()
+    for line in '--nodes=2', '--gpus-per-node=4', '--cpus-per-task=12':
+        assert f'#SBATCH {line}\n' in script
+    job = cluster.Run(['finetune'], tmp_path / 'out.txt', cluster.Resources(gpus=4, nodes=2))
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    job()
+    monkeypatch.setenv('SLURM_PROCID', '1')
+    job()       # on another node, which waits for mpiexec's processes
+    assert (tmp_path / 'out.txt').read_text() == '2 -n 8 finetune\n'
+    (slurm / 'mpiexec').unlink()
+    monkeypatch.setenv('PATH', str(slurm))
+    assert 'needs mpiexec; pip install' in fails(capsys, 'train', write_config(), *SLURM,
+                                                 '--nodes', 2)
 
 
 def test_status_has_the_runs_in_the_queue(slurm, write_config, copy_of, finished_run, capsys,
@@ -134,16 +172,17 @@ def test_resources_are_for_jobs(write_config, capsys):
 
 def test_job_runs_its_command(tmp_path):
     printed = tmp_path / 'out.txt'
-    cluster.Run([sys.executable, '-c', 'print("done")'], printed)()
+    cluster.Run([sys.executable, '-c', 'print("done")'], printed, cluster.Resources())()
     assert printed.read_text() == 'done\n'
+    fails = [sys.executable, '-c', 'import sys; sys.exit(2)']
     with pytest.raises(RuntimeError, match='exit code 2; see .*out.txt'):
-        cluster.Run([sys.executable, '-c', 'import sys; sys.exit(2)'], printed)()
+        cluster.Run(fails, printed, cluster.Resources())()
 
 
 def test_warning_of_the_time_limit_does_not_end_the_run(tmp_path):
     """Slurm sends it to all processes of the job."""
     code = 'import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print("still here")'
-    cluster.Run([sys.executable, '-c', code], tmp_path / 'out.txt')()
+    cluster.Run([sys.executable, '-c', code], tmp_path / 'out.txt', cluster.Resources())()
     assert Path(tmp_path / 'out.txt').read_text() == 'still here\n'
     done = subprocess.run([sys.executable, '-c', code])
     assert done.returncode == -signal.SIGUSR2

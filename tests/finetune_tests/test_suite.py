@@ -14,8 +14,10 @@ import numpy
 import pytest
 import yaml
 
-from finetune import cli, suite
+from finetune import cli
+from finetune.progress import duration
 from finetune.runs.folder import RunFolder
+from finetune.suite import local, plan
 
 
 def run(*arguments):
@@ -98,7 +100,7 @@ def test_failed_run_does_not_stop_the_others(configs, write_config, capfd):
     Path(configs, 'gap.yml').unlink()
     assert run(configs, '--seeds', 1) == 1
     out, error = capfd.readouterr()
-    assert '1 of 2   birds/bad seed 0: FAILED with exit code 2: finetune: none.npz' in out
+    assert '1 of 2   birds/bad seed 0: FAILED: exit code 2: finetune: none.npz' in out
     failures = re.findall('Failed: (birds/.*): exit code 2: finetune: (none.npz: .*) file; .*; '
                           'see (.*)', error)
     assert failures == [('birds/bad seed 0', 'none.npz: there is no such weights',
@@ -158,6 +160,55 @@ def test_seed_of_a_setting_is_refused(override, configs, capsys):
     assert 'have the seeds of --seeds or --seed' in error and error.count('\n') == 1
 
 
+def test_what_runs_need_comes_first_and_once(configs, write_config, capfd):
+    write_config('pretrain.yml', data={'parts': 'GLOBAL'}, model={'encoding': 'gap'},
+                 training={'epochs': 1})
+    for name in ('fve', 'gap'):
+        path = Path(configs, f'{name}.yml')
+        path.write_text(path.read_text().replace('model:', 'model:\n  pretrained: pretrain.yml'))
+    assert run(configs, '--seeds', 2, '--jobs', 4) == 0
+    printed = capfd.readouterr().out.splitlines()
+    assert printed[0].startswith('4 runs, 0 of them finished already, and 2 that they need;')
+    done = [re.match(r' +\d of 6   (.*): [\d.]+ %', line)[1] for line in printed[1:]]
+    assert len(done) == 6
+    for seed in (0, 1):
+        first = done.index(f'pretrain seed {seed}')
+        for name in ('fve', 'gap'):
+            assert done.index(f'birds/{name} seed {seed}') > first
+            text = Path(f'results/birds/{name}/seed{seed}.txt').read_text()
+            assert 'Pre-training' not in text and 'waiting' not in text
+    assert run(configs, '--seeds', 3) == 0
+    assert '6 runs, 4 of them finished already, and 1 that they' in capfd.readouterr().out
+
+
+def test_run_that_is_asked_for_and_needed_is_as_it_was_asked_for(configs, write_config):
+    write_config(f'{configs}/a_separate.yml', training={'joint': False},
+                 model={'pretrained': f'{configs}/gap.yml'})
+    jobs, done = plan.plan([(f'{configs}/a_separate.yml', []),
+                            (f'{configs}/gap.yml', ['training.batch_size=3'])], [0, 4])
+    assert [str(job) for job in jobs] == [
+        'birds/gap seed 0', 'birds/a_separate seed 0', 'birds/gap seed 4',
+        'birds/a_separate seed 4'] and not done
+    assert jobs[0].overrides == ('training.batch_size=3', 'training.seed=0')
+    assert jobs[3].needs == ('results/birds/gap/seed4',)
+    assert jobs[2].command[-4:] == ['--set', 'training.batch_size=3', '--set', 'training.seed=4']
+
+
+def test_runs_that_need_a_failed_one_fail_with_it(configs, write_config, capfd):
+    write_config('pretrain.yml', data={'parts': 'GLOBAL'},
+                 model={'encoding': 'gap', 'pretrained': 'none.npz'})
+    for name in ('fve', 'gap'):
+        path = Path(configs, f'{name}.yml')
+        path.write_text(path.read_text().replace('model:', 'model:\n  pretrained: pretrain.yml'))
+    write_config(f'{configs}/other.yml', training={'epochs': 1})
+    assert run(configs, '--seeds', 1, '--jobs', 2) == 1
+    out, error = capfd.readouterr()
+    assert 'pretrain seed 0: FAILED: exit code 2: finetune: none.npz' in out
+    for name in ('fve', 'gap'):
+        assert f'Failed: birds/{name} seed 0: it needs pretrain seed 0, which failed' in error
+    assert list(evaluations()) == [Path('results/birds/other/seed0')]
+
+
 @attr.slow
 def test_suite_killed_at_five_random_points_gives_the_same(configs, write_config):
     """SIGKILL for the suite and all its runs, at other points in every test."""
@@ -186,10 +237,10 @@ def test_suite_killed_at_five_random_points_gives_the_same(configs, write_config
 def test_folder_stands_for_its_configs_but_the_pretraining():
     project = Path(__file__).resolve().parents[2]
     there = {path.name for path in (project / 'configs/minibirds').glob('*.yml')}
-    names = [Path(path).name for path in suite.expand([str(project / 'configs/minibirds')])]
+    names = [Path(path).name for path in plan.expand([str(project / 'configs/minibirds')])]
     assert set(names) == there - {'pretrain.yml'} and names == sorted(names)
     twice = [str(project / 'configs/minibirds/gt_fve.yml')] * 2
-    assert suite.expand(twice) == twice[:1]
+    assert plan.expand(twice) == twice[:1]
 
 
 @pytest.mark.parametrize('arguments, problem', [
@@ -214,9 +265,9 @@ def test_bad_seeds(seeds, capsys):
     assert '--seeds' in capsys.readouterr().err
 
 
-def make_job(name, seed=0, n_epochs=6):
+def make_job(name, seed=0, n_epochs=6, needs=()):
     folder = RunFolder(f'results/birds/{name}/seed{seed}')
-    return suite.Job(f'configs/birds/{name}.yml', (), f'birds/{name}', seed, folder, n_epochs)
+    return plan.Job(f'configs/birds/{name}.yml', (), folder, n_epochs, needs)
 
 
 def write_log(job, *seconds):
@@ -230,17 +281,17 @@ def write_log(job, *seconds):
 def clock(monkeypatch):
     """A clock that a test sets."""
     times = {'now': 0.}
-    monkeypatch.setattr(suite.time, 'monotonic', lambda: times['now'])
+    monkeypatch.setattr(local.time, 'monotonic', lambda: times['now'])
     return times
 
 
 def test_time_left_is_that_of_the_same_experiments(clock, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     jobs = [make_job(name, seed) for seed in (0, 1, 2) for name in ('fve', 'gap')]
-    assert suite.Queue(jobs[2:], [], 2)._seconds_left() is None
+    assert local.Queue(jobs[2:], [], 2)._seconds_left() is None
     for job, seconds in zip(jobs, (30., 70.)):
         write_log(job, 1., seconds)
-    queue = suite.Queue(jobs[2:], jobs[:2], n_jobs=2)
+    queue = local.Queue(jobs[2:], jobs[:2], n_jobs=2)
     assert queue._seconds_left() == (2 * 30 + 2 * 70) / 2
     queue.running[queue.waiting.pop(0)] = None, 0.      # fve, of 30 s
     clock['now'] = 10.
@@ -254,17 +305,17 @@ def test_time_of_experiments_without_a_log_is_the_mean_of_all(clock, tmp_path, m
     done = [make_job('fve'), make_job('gap'), make_job('separate', n_epochs=0)]
     for job, seconds in zip(done, (30., 70.)):
         write_log(job, seconds)
-    queue = suite.Queue([make_job('separate', 1), make_job('fve', 1)], done, n_jobs=1)
+    queue = local.Queue([make_job('separate', 1), make_job('fve', 1)], done, n_jobs=1)
     assert queue._seconds_left() == (30 + 70) / 2 + 30
 
 
 def test_progress_is_read_from_the_log(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     fve, separate = make_job('fve'), make_job('separate', seed=1, n_epochs=0)
-    assert suite._progress(fve) == suite._progress(separate) == 'working'
+    assert local._progress(fve) == local._progress(separate) == 'working'
     write_log(fve, 10., 20., 30.)
-    assert suite._progress(fve) == 'epoch 3 of 6'
-    queue = suite.Queue([], [], 2)
+    assert local._progress(fve) == 'epoch 3 of 6'
+    queue = local.Queue([], [], 2)
     queue.running = {job: (None, 0.) for job in (fve, separate)}
     queue._show_running()
     assert capsys.readouterr().err == ''        # not on a terminal
@@ -277,7 +328,7 @@ def test_progress_is_read_from_the_log(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize('seconds, text', [(0, '0:00'), (59.6, '1:00'), (3599, '59:59'),
                                            (3661, '1:01:01')])
 def test_duration(seconds, text):
-    assert suite.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_input_error_of_a_config_comes_before_any_run(configs, capsys):

@@ -5,11 +5,11 @@ import time
 
 import numpy
 
-from finetune import cluster
 from finetune.errors import InputError
 from finetune.files import is_locked
 from finetune.progress import duration
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
+from finetune.suite import cluster
 
 HEADER = 'run', 'state', 'epoch', 'test accuracy', 'time', 'left'
 STATES = {NEW: 'not begun', BEGUN: 'interrupted', FINISHED: 'not evaluated', REPORTED: 'finished'}

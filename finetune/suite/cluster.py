@@ -1,4 +1,4 @@
-"""Runs of a suite as jobs of Slurm, by submitit; one process each, which goes on when requeued."""
+"""Runs of a suite as jobs of Slurm, by submitit, which go on when they are requeued."""
 import os
 from pathlib import Path
 import shutil
@@ -20,23 +20,38 @@ class Resources(NamedTuple):
     """What a job asks for."""
 
     hours: float = 24.
-    gpus: int = 0           # 0 or 1
-    cpus: int = 2
+    nodes: int = 1
+    gpus: int = 0           # of each node
+    cpus: int = 2           # of each process
     partition: str = ''     # '': Slurm's default
+
+    @property
+    def n_ranks(self):
+        """Number of processes of a run: one for each GPU, or for each node without."""
+        return self.nodes * max(self.gpus, 1)
 
 
 class Run:
 
-    """What a job does: a run in a process of its own, whose snapshots are its checkpoints."""
+    """What a job does: a run in processes of its own, whose snapshots are its checkpoints."""
 
-    def __init__(self, command, printed):
-        self.command, self.printed = command, printed
+    def __init__(self, command, printed, resources):
+        self.command, self.printed, self.resources = command, printed, resources
 
     def __call__(self):
+        if int(os.environ.get('SLURM_PROCID', 0)):
+            return      # submitit starts this on every node, and mpiexec what there is to do
+        # mpiexec starts its own on all nodes by srun, which would wait for this one's end.
+        environment = {**os.environ, 'SLURM_OVERLAP': '1'}
+        launcher = []
+        if self.resources.n_ranks > 1:
+            launcher = ['mpiexec', '-n', str(self.resources.n_ranks)]
+            environment.setdefault('OMP_NUM_THREADS', str(self.resources.cpus))
         with open(self.printed, 'a') as output:
             # Slurm sends SIGUSR2 to all processes when the time is nearly up: submitit requeues.
             code = subprocess.call(
-                self.command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                [*launcher, *self.command], stdout=output, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, env=environment,
                 preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN))
         if code:
             raise RuntimeError(f'exit code {code}; see {self.printed}')
@@ -47,38 +62,53 @@ class Run:
         return submitit.helpers.DelayedSubmission(self)
 
 
-def submit(commands, resources):
-    """Submits runs as an array of jobs, but those that are in the queue already.
+def submit(jobs, resources):
+    """Submits runs, but those that are in the queue already.
+
+    Runs that need the same ones, or none, are an array of jobs, which starts when those are done.
 
     Args:
-        commands (dict): By :class:`~finetune.runs.folder.RunFolder`: the command of its run.
+        jobs (list of finetune.suite.plan.Job): The runs, each behind those that it needs.
         resources (Resources): Of each job.
 
     Returns:
         tuple: Number of runs that were submitted, and of those that are in the queue.
 
     Raises:
-        finetune.errors.InputError: If Slurm or submitit is missing, or refuses.
+        finetune.errors.InputError: If Slurm, submitit or MPI is missing, or Slurm refuses.
 
     """
     executor = _executor(resources)
     known, queued = _read_jobs(), states()
-    waiting = {folder: command for folder, command in commands.items()
-               if known.get(str(folder)) not in queued}
-    if not waiting:
-        return 0, len(commands)
-    for folder in waiting:
-        folder.printed.parent.mkdir(parents=True, exist_ok=True)
+    ids = {name: job for name, job in known.items() if job in queued}
+    waiting = [job for job in jobs if str(job.folder) not in ids]
+    n_new, n_queued = len(waiting), len(jobs) - len(waiting)
+    while waiting:
+        ready = [job for job in waiting if all(name in ids for name in job.needs)]
+        needs = ready[0].needs
+        array = [job for job in ready if job.needs == needs]
+        ids.update(_submit_array(executor, array, [ids[name] for name in needs], resources))
+        write_text(JOBS, yaml.safe_dump({**known, **ids}))
+        waiting = [job for job in waiting if job not in array]
+    return n_new, n_queued
+
+
+def _submit_array(executor, jobs, needed, resources):
+    """Submits jobs that start after others; returns their ids by folder."""
+    parameters = {'requeue': True}
+    if needed:      # if one of them fails, so do these
+        parameters.update(dependency=f'afterok:{":".join(needed)}', kill_on_invalid_dep='yes')
+    executor.update_parameters(slurm_additional_parameters=parameters)
+    for job in jobs:
+        job.folder.printed.parent.mkdir(parents=True, exist_ok=True)
     try:
         with executor.batch():
-            jobs = [executor.submit(Run(command, os.path.abspath(folder.printed)))
-                    for folder, command in waiting.items()]
+            submitted = [executor.submit(Run(job.command, os.path.abspath(job.folder.printed),
+                                             resources)) for job in jobs]
     except Exception as error:      # submitit raises what sbatch said in a type of its own
         raise InputError(f'Slurm refuses the jobs ({" ".join(str(error).split())[:300]}); correct '
                          'the resources.')
-    known.update((str(folder), job.job_id) for folder, job in zip(waiting, jobs))
-    write_text(JOBS, yaml.safe_dump(known))
-    return len(waiting), len(commands) - len(waiting)
+    return {str(job.folder): one.job_id for job, one in zip(jobs, submitted)}
 
 
 def _executor(resources):
@@ -94,12 +124,15 @@ def _executor(resources):
     except RuntimeError:
         raise InputError('--cluster slurm: there is no sbatch; run this where jobs of Slurm are '
                          'submitted.')
+    if resources.n_ranks > 1 and shutil.which('mpiexec') is None:
+        raise InputError('--gpus, --nodes: a run in several processes needs mpiexec; pip install '
+                         'the extra mpi.')
     options = {'slurm_partition': resources.partition} if resources.partition else {}
     if resources.gpus:
         options['gpus_per_node'] = resources.gpus
     executor.update_parameters(
         name='finetune', timeout_min=max(round(60 * resources.hours), 1),
-        cpus_per_task=resources.cpus, slurm_additional_parameters={'requeue': True}, **options)
+        nodes=resources.nodes, cpus_per_task=resources.cpus * max(resources.gpus, 1), **options)
     return executor
 
 

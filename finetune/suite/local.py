@@ -1,0 +1,139 @@
+"""Runs of a suite on this machine: a process for each, some at a time."""
+import os
+import subprocess
+import sys
+import time
+
+from finetune.errors import InputError
+from finetune.progress import duration
+
+POLL_SECONDS = .2
+PATIENCE_SECONDS = 20       # for an interrupted run to end
+
+
+class Queue:
+
+    """Jobs that are waiting, running or done."""
+
+    def __init__(self, jobs, done, n_jobs):
+        self.waiting = list(jobs)
+        self.n_jobs = n_jobs
+        self.n_all = len(jobs)
+        self.running = {}           # Job: (process, start time)
+        self.failures = []          # (Job, reason)
+        self.seconds = {}           # name of an experiment: times of its finished runs
+        self.n_done = 0
+        for job in done:
+            log = _log(job)
+            if log:
+                self.seconds.setdefault(job.name, []).append(log[-1]['elapsed_time'])
+
+    def work(self):
+        """Runs jobs until none is left."""
+        while self.waiting or self.running:
+            for job in self._ready()[:self.n_jobs - len(self.running)]:
+                self.waiting.remove(job)
+                self._start(job)
+            time.sleep(POLL_SECONDS)
+            for job, (process, _) in list(self.running.items()):
+                if process.poll() is not None:
+                    self._end(job)
+            self._show_running()
+
+    def _ready(self):
+        """Waiting jobs of which what they need has ended; those that it failed for, fail."""
+        failed = {str(job.folder): job for job, _ in self.failures}
+        for job in [job for job in self.waiting if not failed.keys().isdisjoint(job.needs)]:
+            self.waiting.remove(job)
+            cause = failed[next(name for name in job.needs if name in failed)]
+            self._fail(job, f'it needs {cause}, which failed')
+        unfinished = {str(job.folder) for job in [*self.waiting, *self.running]}
+        return [job for job in self.waiting if unfinished.isdisjoint(job.needs)]
+
+    def stop(self):
+        """Interrupts the jobs that are still running."""
+        for process, _ in self.running.values():
+            process.terminate()         # a shell's background jobs ignore Ctrl-C
+        for process, _ in self.running.values():
+            try:
+                process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _start(self, job):
+        job.folder.printed.parent.mkdir(parents=True, exist_ok=True)
+        environment = dict(os.environ)
+        if self.n_jobs > 1:
+            n_threads = str(max(len(os.sched_getaffinity(0)) // self.n_jobs, 1))
+            environment.update(OMP_NUM_THREADS=n_threads, OPENBLAS_NUM_THREADS=n_threads,
+                               MKL_NUM_THREADS=n_threads)
+        with open(job.folder.printed, 'a') as output:
+            process = subprocess.Popen(job.command, stdout=output, stderr=subprocess.STDOUT,
+                                       stdin=subprocess.DEVNULL, env=environment)
+        self.running[job] = process, time.monotonic()
+
+    def _end(self, job):
+        process, started = self.running.pop(job)
+        seconds = time.monotonic() - started
+        if process.returncode:
+            last_line = _last_line(job.folder.printed)
+            self._fail(job, f'exit code {process.returncode}: {last_line}')
+            return
+        self.seconds.setdefault(job.name, []).append(seconds)
+        headline = job.folder.read_config().headline
+        accuracy = job.folder.read_evaluation()['accuracy'][headline]
+        self._tell(job, f'{100 * accuracy:.1f} % in {duration(seconds)}')
+
+    def _fail(self, job, reason):
+        self.failures.append((job, reason))
+        self._tell(job, f'FAILED: {reason}')
+
+    def _tell(self, job, outcome):
+        """Prints how a job ended, and how long the others may take."""
+        self.n_done += 1
+        left = self._seconds_left()
+        estimate = '' if left is None else f'; about {duration(left)} left'
+        _clear_line()
+        print(f'{self.n_done:4d} of {self.n_all}   {job}: {outcome}{estimate}', flush=True)
+
+    def _seconds_left(self):
+        """Estimate by the mean times of each experiment, or of all if it has none yet."""
+        expected = {name: sum(times) / len(times) for name, times in self.seconds.items()}
+        if not expected:
+            return None
+        mean = sum(expected.values()) / len(expected)
+        left = sum(expected.get(job.name, mean) for job in self.waiting)
+        for job, (_, started) in self.running.items():
+            left += max(expected.get(job.name, mean) - (time.monotonic() - started), 0)
+        return left / self.n_jobs
+
+    def _show_running(self):
+        if sys.stderr.isatty() and self.running:
+            _clear_line()
+            progress = ', '.join(f'{job} ({_progress(job)})' for job in self.running)
+            print(f'running: {progress}', end='', file=sys.stderr, flush=True)
+
+
+def _progress(job):
+    """Progress of a running job according to its log."""
+    log = _log(job)
+    return f'epoch {log[-1]["epoch"]} of {job.n_epochs}' if log else 'working'
+
+
+def _log(job):
+    """Entries of a job's log; none if it is damaged, as the job will write it anew."""
+    try:
+        return job.folder.read_log()
+    except InputError:
+        return []
+
+
+def _last_line(path):
+    lines = path.read_text(errors='replace').split('\n') if path.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), '')
+
+
+def _clear_line():
+    """Clears the line of running jobs."""
+    if sys.stderr.isatty():
+        print('\r\033[K', end='', file=sys.stderr, flush=True)
