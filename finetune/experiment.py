@@ -83,8 +83,7 @@ def _evaluate_apart(folder, gpu, overrides, output):
         Path(output).mkdir(parents=True, exist_ok=True)
         RunFolder(output).write_results(
             {'run': str(folder), 'settings': list(overrides), 'accuracy': predictions.accuracies,
-             'loss': predictions.loss}, predictions, [record.image_id for record in lists.test],
-            lists.class_names)
+             'loss': predictions.loss}, predictions, lists.test.image_ids, lists.class_names)
     forget_expected(config)     # as it holds for the run's own test images
     _print_accuracies(folder, predictions.accuracies, config)
 
@@ -107,7 +106,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
                 learner.learn(folder)
             predictions, numbers = learner.predict()
             folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
-                                 [record.image_id for record in lists.test], lists.class_names)
+                                 lists.test.image_ids, lists.class_names)
     _print_accuracies(folder, predictions.accuracies, config)
 
 

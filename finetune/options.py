@@ -41,7 +41,7 @@ def in_project(options):
 def _absolute(override, folder):
     """An override by a path that is there, relative to a folder, by its absolute path."""
     name, _, value = override.partition('=')
-    is_path = name.strip() in PATHS and (folder / value).exists()
+    is_path = name.strip() in PATHS and value and (folder / value).exists()
     return f'{name}={os.path.abspath(folder / value)}' if is_path else override
 
 

@@ -54,6 +54,7 @@ SHORT, LONG_ONE, WIDE = (['train', f'configs/few/{name}.yml', '--seeds', str(n)]
                          for name, n in (('short', 7), ('long', 1), ('wide', 1)))
 SLURM = ['--cluster', 'slurm', '--hours', '.05', '--cpus', '1']
 COMMANDS = [*SHORT, *SLURM], [*LONG_ONE, *SLURM], [*WIDE, *SLURM, '--nodes', '2']
+SAVED_SECONDS = 10      # the controller saves its state every five
 N_RUNS = 7 + 7 + 1 + 1
 
 
@@ -76,6 +77,8 @@ def start_slurm(folder):
 
 
 def stop_slurm():
+    subprocess.run(['scancel', '--user', 'root'])
+    time.sleep(SAVED_SECONDS)
     for daemon in 'slurmd', 'slurmctld':
         subprocess.run(['pkill', '-9', '-x', daemon])
 
@@ -116,9 +119,11 @@ def on_slurm(folder):
     for words in (*COMMANDS, COMMANDS[0]):
         say(finetune(folder, *words).splitlines()[-1])
     jobs = list(queue())
-    for job in jobs[-1], next(job for job in jobs if job.endswith('_1')):
+    # Another one goes with the pre-training that it needs.
+    for job in jobs[-1], next(job for job in jobs if job.endswith('_6')):
         subprocess.run(['scancel', job], check=True)
         say('cancelled', job)
+    time.sleep(SAVED_SECONDS)
     subprocess.run(['pkill', '-9', '-x', 'slurmctld'], check=True)
     say('controller killed')
     time.sleep(2)

@@ -6,8 +6,9 @@ import shlex
 
 import pytest
 
-from finetune import catalogue, cli, options as shared, suite
+from finetune import catalogue, cli, options as shared
 from finetune.config import read_config
+from finetune.suite import plan
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / 'README.md'
@@ -89,7 +90,7 @@ def test_command_parses_and_its_config_loads(command, monkeypatch):
     options = cli.parser().parse_args([path for word in arguments for path in glob(word) or [word]])
     paths = []
     if options.command == 'train':
-        paths = suite.expand(options.configs) or [None]
+        paths = plan.expand(options.configs) or [None]
     elif options.command in ('doctor', 'runtime'):
         paths = [options.config]
     for options.config in paths:

@@ -92,8 +92,8 @@ def _data(config):
         yield from pictures.check(lists)
     yield from _images(records, settings)
     if settings.has_parts:
-        hidden = sum(not record.visible.any() for record in records)
-        share = numpy.mean([record.visible.mean() for record in records])
+        hidden = len(records) - int(records.visible.any(axis=1).sum())
+        share = records.visible.mean()
         yield 'ok', (f'{len(lists.part_names)} parts, {100 * share:.0f} % of them visible; '
                      f'{hidden} images without a visible part')
 
@@ -236,8 +236,9 @@ def _memory(config, device):
     free, (lists, _) = memory.free(device), detection.load(config)
     n_parts = 0
     if config.data.has_parts:
-        n_parts = max(len(record.visible) if config.data.missing == 'centre'
-                      else int(record.visible.sum()) for record in lists.train)
+        visible = lists.train.visible
+        n_parts = (visible.shape[1] if config.data.missing == 'centre'
+                   else int(visible.sum(axis=1).max()))
     per_image = memory.of_image(config, n_parts)
     if free is None or per_image is None:
         return

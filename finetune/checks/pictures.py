@@ -2,6 +2,8 @@
 import collections
 import hashlib
 
+import numpy
+
 from finetune.data import transforms
 from finetune.errors import InputError
 from finetune.progress import progress_bar
@@ -11,16 +13,16 @@ def check(lists):
     """Findings about pictures: those that cannot be read, copies, classes with a single one.
 
     Args:
-        lists (finetune.data.file_lists.FileLists): The pictures.
+        lists (finetune.data.records.FileLists): The pictures.
 
     Yields:
         tuple of str: Level and text.
 
     """
     unreadable, copies = [], collections.defaultdict(list)
-    pictures = [(split, record) for split in ('training', 'test')
-                for record in (lists.train if split == 'training' else lists.test)]
-    for split, record in progress_bar(pictures, len(pictures), 'Reading all pictures'):
+    records = lists.train + lists.test
+    splits = ['training'] * len(lists.train) + ['test'] * len(lists.test)
+    for split, record in progress_bar(zip(splits, records), len(records), 'Reading all pictures'):
         try:
             transforms.read_image(record.path, upright=True)
         except InputError:
@@ -32,8 +34,8 @@ def check(lists):
         yield 'error', (f'{len(unreadable)} pictures cannot be read, the first is '
                         f'{unreadable[0].path}; repair them or take them away')
     yield from _copies([group for group in copies.values() if len(group) > 1])
-    counts = collections.Counter(record.label for _, record in pictures)
-    single = [lists.class_names[label] for label in sorted(counts) if counts[label] == 1]
+    single = [lists.class_names[label]
+              for label in numpy.flatnonzero(numpy.bincount(records.labels) == 1)]
     if single:
         yield 'warning', (f'{len(single)} classes have a single picture, the first is {single[0]}; '
                           'it is for training, and the class is not tested')

@@ -43,7 +43,7 @@ class Store:
     Args:
         folder (pathlib.Path): The folder.
         extractor (Extractor): Makes the features.
-        lists (finetune.data.file_lists.FileLists): The images.
+        lists (finetune.data.records.FileLists): The images.
 
     """
 
@@ -134,7 +134,7 @@ class Extractor:
         random = numpy.random.RandomState(self.config.training.seed)
         n = min(SAMPLE_IMAGES, len(records))
         n_per_image = math.ceil(SAMPLE_SIZE / n)
-        records = [records[i] for i in numpy.sort(random.permutation(len(records))[:n])]
+        records = records[numpy.sort(random.permutation(len(records))[:n])]
         batches = progress_bar(self._raw(records), math.ceil(n / self.batch_size),
                                'Local features for the PCA')
         sample = []

@@ -31,7 +31,7 @@ class ConventionalPipeline:
 
     Args:
         config (finetune.settings.Config): Settings of the run.
-        lists (finetune.data.file_lists.FileLists): The data set.
+        lists (finetune.data.records.FileLists): The data set.
         device (chainer.backend.Device): Where to compute.
         start (finetune.runs.folder.RunFolder): Finished run whose CNN was fine-tuned.
 
@@ -80,8 +80,7 @@ class ConventionalPipeline:
             scores = x @ self.arrays[f'{stream}/W'].T + self.arrays[f'{stream}/b']
             classes[stream] = (scores.argmax(axis=1) if scores.shape[1] > 1
                                else (scores[:, 0] > 0).astype(int))
-        label = numpy.array([record.label for record in self.lists.test])
-        predictions = Predictions(label, n_visible, classes, loss=float('nan'))
+        predictions = Predictions(self.lists.test.labels, n_visible, classes, loss=float('nan'))
         return predictions, {'n_parameters': self._n_parameters()}
 
     def _n_parameters(self):
@@ -105,7 +104,7 @@ class ConventionalPipeline:
     def _fit_svms(self, mixture):
         """Weights and biases of a linear SVM for every stream."""
         inputs, _ = self._encode('train', mixture)
-        label = [record.label for record in self.lists.train]
+        label = self.lists.train.labels
         arrays = {}
         for stream, names in INPUTS.items():
             svm = LinearSVC(C=self.config.training.svm_c, dual=True, max_iter=10000,

@@ -62,7 +62,7 @@ def load(config):
     """The data set of an experiment whose parts may not have been found yet.
 
     Returns:
-        tuple: :class:`~finetune.data.file_lists.FileLists`, and whether its boxes are there; else
+        tuple: :class:`~finetune.data.records.FileLists`, and whether its boxes are there; else
         every part has the whole square as its box.
 
     """
@@ -72,9 +72,9 @@ def load(config):
     n_parts, size = count_parts(config.detector), config.detector.input_size
     whole = numpy.tile(numpy.float32([0, 0, size, size]), (n_parts, 1))
     visible = numpy.ones(n_parts, bool)
-    train, test = ([record._replace(locations=whole, visible=visible) for record in records]
-                   for records in (lists.train, lists.test))
-    return replace(lists, part_names=part_names(n_parts), train=train, test=test), False
+    return replace(lists, part_names=part_names(n_parts),
+                   train=lists.train.with_parts(whole, visible),
+                   test=lists.test.with_parts(whole, visible)), False
 
 
 def check(config):
@@ -128,8 +128,7 @@ class _Search:
         """The detector of a CNN, by the sparse SVM of its features of the training images."""
         settings, records, cnn_config = self.config.detector, self.lists.train, cnn.read_config()
         model = load_model(cnn, cnn_config, self.lists, device).global_cnn
-        label = [record.label for record in records]
-        if len(set(label)) < 2:
+        if len(set(records.labels.tolist())) < 2:
             raise InputError(f'{data_sets.folder(_without_parts(self.config.data))}: has training '
                              'images of one class, but parts are what tells classes apart; add '
                              'another class.')
@@ -140,7 +139,7 @@ class _Search:
             return cuda.to_cpu(features.array)[:len(img)]
 
         features = self._by_batch(records, 'features', 'Features of the training images', compute)
-        svm = selection.fit_svm(features, label, settings.svm_c, settings.svm_iterations)
+        svm = selection.fit_svm(features, records.labels, settings.svm_c, settings.svm_iterations)
         print(f'{(svm[0] != 0).sum(axis=1).mean():.1f} of {features.shape[1]} features are '
               'selected for a class, mean over the classes', flush=True)
         return Detector(settings, cnn_config.model.architecture, model, *svm, device)
@@ -194,15 +193,16 @@ def _write_boxes(path, records, boxes):
     write_text(path.with_name('parts.txt'), ''.join(
         f'{i} {name}\n' for i, name in enumerate(part_names(boxes.shape[1]), 1)))
     with atomic(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
-        for record, of_image in zip(records, boxes):
+        for image_id, of_image in zip(records.image_ids, boxes):
             for i, box in enumerate(of_image, 1):
-                file.write(' '.join(map(str, (record.image_id, i, *box))) + '\n')
+                file.write(' '.join(map(str, (image_id, i, *box))) + '\n')
 
 
 def _origin(config, lists):
     """What boxes are made from."""
-    images = ''.join(f'{split} {record.label} {record.image_id}\n' for split in ('train', 'test')
-                     for record in getattr(lists, split))
+    images = ''.join(f'{split} {label} {image_id}\n' for split in ('train', 'test') for
+                     label, image_id in zip(*(getattr(getattr(lists, split), column)
+                                              for column in ('labels', 'image_ids'))))
     return {'detector': asdict(config.detector), 'images': _sha256(images.encode())}
 
 

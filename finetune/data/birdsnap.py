@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy
 
-from finetune.data.file_lists import Record, split_records
+from finetune.data.records import Record, split_records
 from finetune.data.tables import convert, named_rows, number, path_inside
 from finetune.errors import InputError
 
@@ -23,7 +23,7 @@ def read_birdsnap(root):
             in ``download/images/``.
 
     Returns:
-        finetune.data.file_lists.FileLists: Labels are species in the order of ``species.txt``,
+        finetune.data.records.FileLists: Labels are species in the order of ``species.txt``,
         parts in the order of the columns of ``images.txt``; a part without coordinates is hidden.
 
     Raises:

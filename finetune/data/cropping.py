@@ -26,21 +26,26 @@ def group_points(points, visible, part_names):
     """Merges the points of each group into one, the mean of its visible points (our choice, too).
 
     Args:
-        points (numpy.ndarray): (P, 2), (y, x).
-        visible (numpy.ndarray): (P,) bool.
+        points (numpy.ndarray): (N, P, 2), (y, x).
+        visible (numpy.ndarray): (N, P) bool.
         part_names (list of str): Names of the parts.
 
     Returns:
-        tuple of numpy.ndarray: Points (G, 2) of the groups that have parts in this data set, and
-        which of them are visible (G,), bool: those with a visible part.
+        tuple of numpy.ndarray: Points (N, G, 2) of the groups that have parts in this data set, and
+        which of them are visible (N, G), bool: those with a visible part.
 
     """
-    groups = [group_of(name) for name in part_names]
-    present = [group for group in GROUPS if group in groups]
-    members = numpy.array([[name == group for name in groups] for group in present]) & visible
-    n_members = members.sum(axis=1)
-    means = members @ points / numpy.maximum(n_members, 1)[:, None]
-    return means.astype(points.dtype), n_members > 0
+    groups = numpy.array([group_of(name) for name in part_names])
+    means, n_members = [], []
+    for group in GROUPS:
+        members = groups == group
+        if members.any():
+            weight = visible[:, members, None]
+            n_members.append(weight.sum(axis=1))
+            means.append((points[:, members] * weight).sum(axis=1)
+                         / numpy.maximum(n_members[-1], 1))
+    return (numpy.stack(means, axis=1).astype(points.dtype),
+            numpy.concatenate(n_members, axis=1) > 0)
 
 
 def part_boxes(locations, visible, size, settings):

@@ -25,7 +25,7 @@ def load(settings):
         settings (finetune.settings.Data): Its name, folder and kind of parts.
 
     Returns:
-        finetune.data.file_lists.FileLists: Records of its training and test images.
+        finetune.data.records.FileLists: Records of its training and test images.
 
     Raises:
         finetune.errors.InputError: If its files are missing or wrong.
@@ -135,7 +135,7 @@ def _with_parts(lists, root, settings):
              f'set data.root to a folder whose annotations are {needs}')
     if not lists.part_names:
         raise InputError(f'{path}: there is no such file; {to_do}, or data.parts to GLOBAL.')
-    n_coordinates = lists.train[0].locations.shape[1]
+    n_coordinates = lists.train.locations.shape[2]
     if n_coordinates != (4 if kind == 'CS_PARTS' else 2):
         raise InputError(f'{path}: has {others}, but data.parts {kind} needs {needs}; {to_do}.')
     if kind == 'GT2' and root.name != GROUPED and lists.part_names != list(cropping.GROUPS):
@@ -148,9 +148,8 @@ def _with_tiles(lists, n_rows, n_columns):
              for column in range(1, n_columns + 1)]
     locations = numpy.zeros((len(names), 4), numpy.float32)     # they depend on the image's size
     visible = numpy.ones(len(names), bool)
-    train, test = ([record._replace(locations=locations, visible=visible) for record in records]
-                   for records in (lists.train, lists.test))
-    return replace(lists, part_names=names, train=train, test=test)
+    return replace(lists, part_names=names, train=lists.train.with_parts(locations, visible),
+                   test=lists.test.with_parts(locations, visible))
 
 
 def _find_boxes(settings):
@@ -162,16 +161,14 @@ def _find_boxes(settings):
 
 def _with_validation_split(lists):
     """Training images of each class in place of the test images, which stay unseen."""
-    n_seen = [0] * len(lists.class_names)
-    train, validation = [], []
-    for record in lists.train:
-        n_seen[record.label] += 1
-        is_held_out = n_seen[record.label] % VALIDATION_STEP == 0
-        (validation if is_held_out else train).append(record)
-    if not validation:
+    is_held_out = numpy.zeros(len(lists.train), bool)
+    by_class = numpy.argsort(lists.train.labels, kind='stable')
+    for of_class in numpy.split(by_class, numpy.cumsum(numpy.bincount(lists.train.labels))[:-1]):
+        is_held_out[of_class[VALIDATION_STEP - 1::VALIDATION_STEP]] = True
+    if not is_held_out.any():
         raise InputError(f'data.split validation: no class has {VALIDATION_STEP} training images, '
                          'so there is none to spare; use a larger data set.')
-    return replace(lists, train=train, test=validation)
+    return replace(lists, train=lists.train[~is_held_out], test=lists.train[is_held_out])
 
 
 def _grouped(lists, root):
@@ -181,10 +178,8 @@ def _grouped(lists, root):
             raise InputError(f'{root}: data.parts GT2 groups the parts of birds, but there is '
                              f'{name!r}; use GT.')
 
-    def regroup(record):
-        locations, visible = cropping.group_points(
-            record.locations, record.visible, lists.part_names)
-        return record._replace(locations=locations, visible=visible)
-
+    train, test = (records.with_parts(*cropping.group_points(
+        records.locations, records.visible, lists.part_names))
+        for records in (lists.train, lists.test))
     return replace(lists, part_names=[group for group in cropping.GROUPS if group in groups],
-                   train=list(map(regroup, lists.train)), test=list(map(regroup, lists.test)))
+                   train=train, test=test)

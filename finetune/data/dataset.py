@@ -27,7 +27,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
     :class:`EpochOrder` asks for.
 
     Args:
-        records (list of finetune.data.file_lists.Record): The images.
+        records (sequence of finetune.data.records.Record): The images.
         settings (finetune.settings.Data): Their parts, sizes and augmentation.
         train (bool): Whether to augment.
         seed (int): Seed of augmentation, part order and hiding.

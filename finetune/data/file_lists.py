@@ -1,10 +1,11 @@
-"""Reads annotation files as records, one per image."""
-from dataclasses import dataclass, replace
+"""Reads annotation files, which have a line for each image or part."""
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+import sys
 
 import numpy
 
+from finetune.data.records import Records, split_records
 from finetune.data.tables import check_id, flag, n_columns, name, number, path_inside
 from finetune.data.tables import read_in_order, read_per_image, read_table, rows
 from finetune.errors import InputError
@@ -12,40 +13,6 @@ from finetune.errors import InputError
 
 LOCATIONS = Path('parts', 'part_locs.txt')
 N_BOX_COLUMNS = 6       # of LOCATIONS: image, part, x, y, width, height; points have five
-
-
-class Record(NamedTuple):
-    """One image of a data set.
-
-    .. csv-table::
-        :header: name, shape, dtype, format
-
-        ``image_id``, , str, "as in the annotation files"
-        ``path``, , pathlib.Path, "the image"
-        ``label``, scalar, int, "0 ... n_classes - 1"
-        ``locations``, "(P, 2) or (P, 4)", float32, "part points (y, x) or boxes (y_min, x_min,
-        y_max, x_max), pixels; arbitrary for hidden parts"
-        ``visible``, "(P,)", bool, "whether the part is visible"
-
-    """
-
-    image_id: str
-    path: Path
-    label: int
-    locations: numpy.ndarray
-    visible: numpy.ndarray
-
-
-@dataclass
-class FileLists:
-    """A data set: the names of its classes and parts and its two splits, in the files' order."""
-
-    class_names: list[str]
-    part_names: list[str]
-    train: list[Record]
-    test: list[Record]
-    n_missing: int = 0      # listed images that do not exist, left out
-    n_ignored: int = 0      # lines of part_locs.txt for images that are not listed
 
 
 def read_cub(root, unused_classes=False):
@@ -68,21 +35,20 @@ def read_cub(root, unused_classes=False):
     """
     root = Path(root)
     images = read_table(root / 'images.txt', path_inside)
+    index = _index(images)
     class_names = read_table(root / 'classes.txt', name)
     part_names = read_table(root / 'parts' / 'parts.txt', name)
-    classes = read_per_image(root / 'image_class_labels.txt', str, images)
+    classes = read_per_image(root / 'image_class_labels.txt', sys.intern, index)
     if unused_classes:
-        used = set(classes.values())
+        used = set(classes)
         class_names = {key: value for key, value in class_names.items() if key in used}
     labels = _to_labels(root, classes, class_names)
-    in_train = read_per_image(root / 'train_test_split.txt', flag, images)
+    in_train = read_per_image(root / 'train_test_split.txt', flag, index)
     path = root / LOCATIONS
-    locations, visible = _locations(path, _location_rows(path), images, part_names)
+    locations, visible = _locations(path, _location_rows(path), index, part_names)
     return split_records(
-        [Record(image_id, root / 'images' / path, labels[image_id], locations[i], visible[i])
-         for i, (image_id, path) in enumerate(images.items())],
-        in_train.values(), class_names.values(), part_names.values(),
-        root / 'train_test_split.txt')
+        Records(images, images.values(), labels, locations, visible, root / 'images'), in_train,
+        class_names.values(), part_names.values(), root / 'train_test_split.txt')
 
 
 def read_nabirds(root):
@@ -114,14 +80,14 @@ def read_authors(root, image_folder=None):
     numbers = read_in_order(root / 'labels.txt', int, images)
     in_train = read_in_order(root / 'tr_ID.txt', int, images)
     class_names = {}
-    for image_id, path in images.items():
-        class_names.setdefault(numbers[image_id], Path(path).parent.name or numbers[image_id])
-    label_of = {value: label for label, value in enumerate(sorted(class_names))}
-    no_parts = numpy.zeros((0, 2), numpy.float32), numpy.zeros(0, bool)
+    for path, value in zip(images.values(), numbers):
+        class_names.setdefault(value, Path(path).parent.name or value)
+    label_of = _index(sorted(class_names))
+    n = len(images)
     lists = split_records(
-        [Record(image_id, image_folder / path, label_of[numbers[image_id]], *no_parts)
-         for image_id, path in images.items()],
-        [fold != 0 for fold in in_train.values()],
+        Records(images, images.values(), [label_of[value] for value in numbers],
+                numpy.zeros((n, 0, 2)), numpy.zeros((n, 0)), image_folder),
+        [fold != 0 for fold in in_train],
         [str(class_names[value]) for value in sorted(class_names)], [], root / 'tr_ID.txt')
     return with_parts(lists, root) if (root / LOCATIONS).exists() else lists
 
@@ -145,56 +111,41 @@ def with_parts(lists, root):
         finetune.errors.InputError: Names the file and the line.
 
     """
-    records = lists.train + lists.test
-    images = {record.image_id: record for record in records}
+    index = _index(lists.train.image_ids + lists.test.image_ids)
     path = root / LOCATIONS
     lines = list(_location_rows(path))
-    listed = [line for line in lines if line[1][0] in images]
+    listed = [line for line in lines if line[1][0] in index]
     if not listed:
         raise InputError(f'{path}: has no line for an image of images.txt; get both files from '
                          'the same place.')
     part_names = _part_names(path.with_name('parts.txt'), {columns[1] for _, columns in listed})
-    locations, visible = _locations(path, listed, images, part_names)
-    records = [record._replace(locations=locations[i], visible=visible[i])
-               for i, record in enumerate(records)]
-    n_train = len(lists.train)
-    return replace(lists, part_names=list(part_names.values()), train=records[:n_train],
-                   test=records[n_train:], n_ignored=len(lines) - len(listed))
+    locations, visible = _locations(path, listed, index, part_names)
+    n = len(lists.train)
+    return replace(lists, part_names=list(part_names.values()),
+                   train=lists.train.with_parts(locations[:n], visible[:n]),
+                   test=lists.test.with_parts(locations[n:], visible[n:]),
+                   n_ignored=len(lines) - len(listed))
 
 
-def split_records(records, in_train, class_names, part_names, path):
-    """Training and test images, neither of which may be empty.
-
-    Args:
-        records (list of Record): All images.
-        in_train (iterable of bool): Which of them are for training.
-        class_names, part_names (iterable of str): Names.
-        path (pathlib.Path): File of the split, for messages.
-
-    """
-    lists = FileLists(list(class_names), list(part_names), [], [])
-    for record, is_for_training in zip(records, in_train):
-        (lists.train if is_for_training else lists.test).append(record)
-    for split, what in ((lists.train, 'training'), (lists.test, 'test')):
-        if not split:
-            raise InputError(f'{path}: there is no {what} image; get the complete file.')
-    return lists
+def _index(keys):
+    """Places of the keys by key."""
+    return {key: i for i, key in enumerate(keys)}
 
 
 def _to_labels(root, classes, class_names):
     """Class ids to 0 ... n - 1; every class must have an image."""
-    label_of = {class_id: label for label, class_id in enumerate(class_names)}
+    label_of = _index(class_names)
     path = root / 'image_class_labels.txt'
     for line_no, (_, class_id) in rows(path, (str, str)):
         if class_id not in label_of:
             raise InputError(f'{path}, line {line_no}: there is no class {class_id} in '
                              'classes.txt; correct the line or add the class.')
-    path, used = root / 'classes.txt', set(classes.values())
+    path, used = root / 'classes.txt', set(classes)
     for line_no, (class_id, class_name) in rows(path, (str, name)):
         if class_id in label_of and class_id not in used:
             raise InputError(f'{path}, line {line_no}: class {class_id} ({class_name}) has no '
                              'image; remove the line.')
-    return {image_id: label_of[class_id] for image_id, class_id in classes.items()}
+    return [label_of[class_id] for class_id in classes]
 
 
 def _part_names(path, part_ids):
@@ -223,23 +174,22 @@ def _location_rows(path):
         (number,) * 4 if n_columns(path) == N_BOX_COLUMNS else (number, number, flag)))
 
 
-def _locations(path, lines, images, part_names):
+def _locations(path, lines, index, part_names):
     """Part points (N, P, 2) or boxes (N, P, 4), and visibility (N, P), one line per part.
 
     The files have x before y; hidden boxes are -1 -1 -1 -1.
     """
     are_boxes = n_columns(path) == N_BOX_COLUMNS
-    image_index = {image_id: i for i, image_id in enumerate(images)}
-    part_index = {part_id: i for i, part_id in enumerate(part_names)}
-    shape = len(images), len(part_names)
+    part_index = _index(part_names)
+    shape = len(index), len(part_names)
     locations = numpy.zeros(shape + (4 if are_boxes else 2,), numpy.float32)
     visible, seen = numpy.zeros(shape, bool), numpy.zeros(shape, bool)
     for line_no, (image_id, part_id, *values) in lines:
-        check_id(path, line_no, image_id, images)
+        check_id(path, line_no, image_id, index)
         if part_id not in part_index:
             raise InputError(f'{path}, line {line_no}: there is no part {part_id} in parts.txt; '
                              'correct the line or add the part.')
-        key = image_index[image_id], part_index[part_id]
+        key = index[image_id], part_index[part_id]
         if seen[key]:
             raise InputError(f'{path}, line {line_no}: part {part_id} of image {image_id} is '
                              'listed twice; remove one of the lines.')
@@ -247,7 +197,7 @@ def _locations(path, lines, images, part_names):
         locations[key], visible[key] = (_box(path, line_no, *values) if are_boxes
                                         else (values[1::-1], values[2]))
     for i, j in numpy.argwhere(~seen)[:1]:
-        raise InputError(f'{path}: part {list(part_names)[j]} of image {list(images)[i]} is '
+        raise InputError(f'{path}: part {list(part_names)[j]} of image {list(index)[i]} is '
                          'missing; add a line for it (0 0 0 if it is hidden).')
     return locations, visible
 

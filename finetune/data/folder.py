@@ -7,7 +7,8 @@ import zlib
 import numpy
 from PIL import Image
 
-from finetune.data.file_lists import LOCATIONS, FileLists, Record
+from finetune.data.file_lists import LOCATIONS
+from finetune.data.records import FileLists, Record, Records
 from finetune.data.tables import csv_rows
 from finetune.errors import InputError
 
@@ -48,17 +49,18 @@ def read_folder(root, test_share, split_seed):
     if any(in_train is None for *_, in_train in pictures):
         pictures = _split(pictures, test_share, split_seed)
     names = sorted({kind for _, _, kind, in_train in pictures if in_train})
-    lists = FileLists(names, [], [], [], n_ignored=n_ignored)
-    for image_id, path, kind, in_train in pictures:
-        if kind not in names:
+    label_of = {name: i for i, name in enumerate(names)}
+    for image_id, _, kind, _ in pictures:
+        if kind not in label_of:
             raise InputError(f'{root}: class {kind} has test images, the first is {image_id}, but '
                              'none for training; add some, or take the class away.')
-        record = Record(image_id, path, names.index(kind), *NO_PARTS)
-        (lists.train if in_train else lists.test).append(record)
-    if not lists.test:
+    in_train = numpy.array([in_train for *_, in_train in pictures])
+    if in_train.all():
         raise InputError(f'{root}: there is no test image; add pictures, or raise '
                          'data.test_share if the classes are split by it.')
-    return lists
+    records = Records.of([Record(image_id, path, label_of[kind], *NO_PARTS)
+                          for image_id, path, kind, _ in pictures])
+    return FileLists(names, [], records[in_train], records[~in_train], n_ignored=n_ignored)
 
 
 def find_pictures(folder):

@@ -1,5 +1,4 @@
 """Reads annotation files, which have one item per line; errors name the line."""
-import codecs
 import csv
 from math import isfinite
 from pathlib import PurePosixPath
@@ -43,21 +42,25 @@ WITH_BLANKS = name, path_inside     # only as the last column
 
 def rows(path, types):
     """Yields the line number and the converted columns of every line that is not blank."""
-    for line_no, line in enumerate(_read_lines(path), 1):
-        columns = _decode(path, line_no, line).split(
-            maxsplit=len(types) - 1 if types[-1] in WITH_BLANKS else -1)
-        if not columns:
-            continue
+    maxsplit = len(types) - 1 if types[-1] in WITH_BLANKS else -1
+    for line_no, line in enumerate(_lines(path), 1):
+        columns = line.strip().split(None, maxsplit)
         if len(columns) != len(types):
+            if not columns:
+                continue
             raise InputError(f'{path}, line {line_no}: has {len(columns)} columns instead of '
                              f'{len(types)}; correct the line.')
-        yield line_no, [convert(path, line_no, kind, column.strip())
-                        for kind, column in zip(types, columns)]
+        try:
+            values = [kind(column) for kind, column in zip(types, columns)]
+        except ValueError:
+            for kind, column in zip(types, columns):
+                convert(path, line_no, kind, column)    # tells which
+        yield line_no, values
 
 
 def n_columns(path):
     """Number of columns of the first line that is not blank; 0 for an empty file."""
-    return next((len(line.split()) for line in _read_lines(path) if line.strip()), 0)
+    return next((len(line.split()) for line in _lines(path) if line.strip()), 0)
 
 
 def named_rows(path, columns):
@@ -69,8 +72,8 @@ def named_rows(path, columns):
 
     """
     header = None
-    for line_no, line in enumerate(_read_lines(path), 1):
-        fields = _decode(path, line_no, line).split('\t')
+    for line_no, line in enumerate(_lines(path), 1):
+        fields = line.split('\t')
         if header is None:
             header = [field.strip() for field in fields]
             missing = [column for column in columns if column not in header]
@@ -111,17 +114,18 @@ def csv_rows(path, required, columns):
         raise InputError(f'{path}: is not a CSV file in UTF-8 ({error}); save it as one.')
 
 
-def _decode(path, line_no, line):
-    try:
-        return line.decode('utf-8')
-    except UnicodeDecodeError:
-        raise InputError(f'{path}, line {line_no}: is not UTF-8; save the file as UTF-8.')
-
-
-def _read_lines(path):
+def _lines(path):
+    """Yields the lines of a file, of which there may be millions."""
     require_file(path)
     try:
-        return path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
+        with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
+            for line_no, line in enumerate(file, 1):
+                try:
+                    line.encode('utf-8')        # which surrogates cannot be
+                except UnicodeEncodeError:
+                    raise InputError(f'{path}, line {line_no}: is not UTF-8; save the file as '
+                                     'UTF-8.')
+                yield line
     except FileNotFoundError:       # data_sets.load says where to get it
         raise
     except OSError as error:
@@ -151,28 +155,38 @@ def read_table(path, kind):
 
 
 def read_in_order(path, kind, images):
-    """Lines ``<value>``, one for every image in the order of images.txt."""
+    """Lines ``<value>``, a list of one for every image in the order of images.txt."""
     values = [value for _, (value,) in rows(path, (kind,))]
     if len(values) != len(images):
         raise InputError(f'{path}: has {len(values)} lines, but images.txt has {len(images)}; get '
                          'both files from the same place.')
-    return dict(zip(images, values))
+    return values
 
 
-def read_per_image(path, kind, images):
-    """Lines ``<image id> <value>``, exactly one for every image."""
-    table = {}
+def read_per_image(path, kind, index):
+    """Lines ``<image id> <value>``, exactly one for every image.
+
+    Args:
+        path (pathlib.Path): The file.
+        kind (callable): Makes the value of its text.
+        index (dict): Places of the images by id.
+
+    Returns:
+        list: The values, each in the place of its image.
+
+    """
+    values = [None] * len(index)
     for line_no, (image_id, value) in rows(path, (str, kind)):
-        check_id(path, line_no, image_id, images)
-        if image_id in table:
+        check_id(path, line_no, image_id, index)
+        if values[index[image_id]] is not None:
             raise InputError(f'{path}, line {line_no}: image {image_id} is listed twice; '
                              'remove one of the lines.')
-        table[image_id] = value
-    for image_id in images:
-        if image_id not in table:
+        values[index[image_id]] = value
+    for image_id, i in index.items():
+        if values[i] is None:
             raise InputError(f'{path}: image {image_id} of images.txt is missing; '
                              'add a line for it.')
-    return table
+    return values
 
 
 def check_id(path, line_no, image_id, images):

@@ -10,7 +10,7 @@ import numpy
 
 from finetune.data import transforms
 from finetune.data.dataset import collate, PartDataset
-from finetune.data.file_lists import Record
+from finetune.data.records import Record
 from finetune.prediction import evidence, parts
 from finetune.prediction.parts import Picture
 from finetune.runs.folder import RunFolder
@@ -45,7 +45,7 @@ class Predictor:
     """A trained classifier, made by :func:`finetune.load`.
 
     Attributes:
-        lists (finetune.data.file_lists.FileLists): Names of classes and of the P parts.
+        lists (finetune.data.records.FileLists): Names of classes and of the P parts.
         stream (str): ``'both'``, or ``'global'`` if there is no way to get the parts that the
             model was trained with: then the whole image alone is classified.
         upright (bool): Whether pictures are turned as their EXIF data say.

@@ -35,8 +35,8 @@ def of_classes(dataset, n_classes):
     size = min(SIZE, dataset.settings.input_size)
     images = numpy.zeros((n_classes, N_EXAMPLES, size, size, 3), numpy.uint8)
     is_there = numpy.zeros((n_classes, N_EXAMPLES), bool)
-    for i, record in enumerate(dataset.records):
-        place = record.label, is_there[record.label].sum()
+    for i, label in enumerate(dataset.records.labels):
+        place = label, is_there[label].sum()
         if place[1] == N_EXAMPLES:
             continue
         try:

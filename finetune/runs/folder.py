@@ -14,7 +14,7 @@ import yaml
 
 from finetune import archives
 from finetune.config import differences, dump, restore_config
-from finetune.data.file_lists import FileLists
+from finetune.data.records import FileLists
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
 from finetune.models import onednn
@@ -217,7 +217,7 @@ class RunFolder:
         """Names of classes and parts, without images; ``None``: 0.2 or older did not save them."""
         if not self._names.exists():
             return None
-        return FileLists(*records.read_names(self._names), [], [])
+        return FileLists(*records.read_names(self._names))
 
     def read_examples(self) -> Optional[Examples]:
         """Pictures of the classes; ``None`` if there are none."""

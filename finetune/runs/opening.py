@@ -10,7 +10,7 @@ import numpy
 from finetune.catalogue import ENCODINGS
 from finetune.config import change
 from finetune.data import data_sets
-from finetune.data.file_lists import FileLists
+from finetune.data.records import FileLists
 from finetune.errors import InputError
 from finetune.gpu_errors import explained
 from finetune.models.part_classifier import build_classifier, PartClassifier

@@ -65,7 +65,7 @@ def iterate_test_images(config, lists, hide=0., share=(0, 1)):
 
     Args:
         config (finetune.settings.Config): Settings of the run.
-        lists (finetune.data.file_lists.FileLists): The data set.
+        lists (finetune.data.records.FileLists): The data set.
         hide (float): See :class:`~finetune.data.dataset.PartDataset`.
         share (tuple of int): Rank and number of ranks, which have a share of the images each.
 

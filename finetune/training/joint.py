@@ -62,7 +62,7 @@ class JointLearning:
 
     Args:
         config (finetune.settings.Config): Settings of the run.
-        lists (finetune.data.file_lists.FileLists): The data set.
+        lists (finetune.data.records.FileLists): The data set.
         device (chainer.backend.Device): Where to compute.
         start (finetune.runs.folder.RunFolder, str or None): What the classifier goes on from if
             there is a ``model.classifier``, its file; else what the CNNs start from: the run of

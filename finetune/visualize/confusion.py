@@ -73,7 +73,7 @@ def draw(pairs, lists, title):
 
     Args:
         pairs (list of Pair): The pairs.
-        lists (finetune.data.file_lists.FileLists): The data set.
+        lists (finetune.data.records.FileLists): The data set.
         title (str): Title of the picture.
 
     Returns:
@@ -102,8 +102,8 @@ def _groups(pair, lists):
     """Titles and records of the four groups of pictures of a line."""
     names, examples, n_test = zip(*(
         (lists.class_names[label].replace('_', ' '),
-         [record for record in lists.train if record.label == label],
-         sum(record.label == label for record in lists.test)) for label in pair.labels))
+         lists.train[lists.train.labels == label],
+         (lists.test.labels == label).sum()) for label in pair.labels))
     mistakes = [[lists.test[i] for i in indices] for indices in pair.mistakes]
     yield names[0], examples[0]
     for side, other in enumerate(('right', 'left')):

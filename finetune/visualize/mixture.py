@@ -144,7 +144,7 @@ def inspect(model, dataset, device):
 
     """
     shares = 0
-    n_classes = 1 + max(record.label for record in dataset.records)
+    n_classes = 1 + dataset.records.labels.max()
     n_components = model.encoder.n_components
     classes = numpy.zeros((n_components, n_classes))
     patches = [[] for _ in range(n_components)]

@@ -37,7 +37,7 @@ def look_at(dataset, index, lists):
     Args:
         dataset (finetune.data.dataset.PartDataset): The data set.
         index (int): Index of the image.
-        lists (finetune.data.file_lists.FileLists): Names of classes and parts.
+        lists (finetune.data.records.FileLists): Names of classes and parts.
 
     Returns:
         View: The image and its crops as the data set transforms them.

@@ -14,7 +14,7 @@ import chainer
 import numpy
 import onnxruntime
 
-from finetune.data.file_lists import FileLists
+from finetune.data.records import FileLists
 from finetune.export.classifier import classifier_graph
 from finetune.models.part_classifier import build_classifier
 from finetune.settings import Config

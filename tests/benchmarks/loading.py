@@ -16,7 +16,7 @@ from PIL import Image
 
 from finetune.settings import Data
 from finetune.data.dataset import EpochOrder, PartDataset
-from finetune.data.file_lists import Record
+from finetune.data.records import Record
 from finetune.data.loading import iterate
 from finetune.data.cropping import point_boxes
 

@@ -68,8 +68,7 @@ def find(model, lists, settings, features):
     pooled = [numpy.concatenate([
         pooled_features(model, inputs[i:i + BATCH_SIZE], DEVICE)[0].array[:len(inputs) - i]
         for i in range(0, len(inputs), BATCH_SIZE)]) for inputs in (train, test)]
-    labels = [numpy.array([record.label for record in records])
-              for records in (lists.train, lists.test)]
+    labels = lists.train.labels, lists.test.labels
     svm = selection.fit_svm(pooled[0], labels[0], settings.svm_c, settings.svm_iterations)
     right = [((x @ svm[0].T + svm[1]).argmax(axis=1) == label).mean()
              for x, label in zip(pooled, labels)]

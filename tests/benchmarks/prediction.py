@@ -19,7 +19,7 @@ import steps
 
 from finetune.cs_parts.detector import BATCH_SIZE, Detector
 from finetune.data.dataset import collate
-from finetune.data.file_lists import FileLists
+from finetune.data.records import FileLists
 from finetune.models.inception_v3 import InceptionV3
 from finetune.models.part_classifier import build_classifier
 from finetune.prediction.parts import Source

@@ -1,6 +1,8 @@
-"""Time and memory of reading the annotation files of many images.
+"""Time and memory of a training's start with the annotation files of many images.
 
     python tests/benchmarks/records.py 3000000
+
+The lines of ``images.txt`` name a hundred pictures over and over.
 """
 from pathlib import Path
 import pickle
@@ -9,17 +11,28 @@ import sys
 import tempfile
 import time
 
-from finetune.data import file_lists
+import numpy
+from PIL import Image
 
-N_CLASSES = 5000
-FILES = {'images.txt': lambda i: f'{i} {i % N_CLASSES}/{i}.jpg',
+from finetune.data import data_sets
+from finetune.data.dataset import EpochOrder, PartDataset
+from finetune.data.loading import iterate
+from finetune.settings import Data
+
+N_CLASSES, N_PICTURES, SIZE, N_BATCH, N_WORKERS = 5000, 100, 64, 16, 2
+FILES = {'images.txt': lambda i: f'{i} {i % N_PICTURES}.png',
          'image_class_labels.txt': lambda i: f'{i} {i % N_CLASSES + 1}',
          'train_test_split.txt': lambda i: f'{i} {int(i % 10 > 0)}',
          'parts/part_locs.txt': lambda i: f'{i} 1 10.5 20.5 1'}
 
 
 def write(root, n):
-    (root / 'parts').mkdir()
+    for name in 'parts', 'images':
+        (root / name).mkdir()
+    random = numpy.random.RandomState(0)
+    for i in range(N_PICTURES):
+        pixels = random.randint(0, 256, (SIZE, SIZE, 3)).astype(numpy.uint8)
+        Image.fromarray(pixels).save(root / f'images/{i}.png')
     (root / 'parts/parts.txt').write_text('1 beak\n')
     (root / 'classes.txt').write_text(''.join(f'{i} class {i}\n' for i in range(1, N_CLASSES + 1)))
     for name, line in FILES.items():
@@ -31,14 +44,20 @@ def main():
     n = int(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), n)
+        settings = Data(dataset='cub200', root=folder, parts='GT', input_size=SIZE,
+                        part_input_size=SIZE)
         start = time.monotonic()
-        lists = file_lists.read_cub(folder)
-        seconds = time.monotonic() - start
-    assert len(lists.train) + len(lists.test) == n
+        lists = data_sets.load(settings)
+        loaded = time.monotonic()
+        assert len(lists.train) + len(lists.test) == n
+        dataset = PartDataset(lists.train, settings, train=True, seed=0)
+        with iterate(dataset, N_BATCH, N_WORKERS, EpochOrder(len(dataset), 0)) as iterator:
+            iterator.next()
+            first = time.monotonic()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20
-    size = len(pickle.dumps(lists.train[:n // 100])) * len(lists.train) / (n // 100) / 2 ** 30
-    print(f'{n} images with a part: {seconds:.0f} s, {peak:.1f} GiB at most; '
-          f'{size:.2f} GiB for every process that loads images')
+    print(f'{n} images with a part: read in {loaded - start:.0f} s, first batch after '
+          f'{first - loaded:.1f} s more; {peak:.1f} GiB at most, of which '
+          f'{len(pickle.dumps(lists)) / 2 ** 30:.2f} stay')
 
 
 if __name__ == '__main__':

@@ -156,7 +156,7 @@ def test_more_and_more_parts_are_hidden(records):
 
 def test_about_so_many_parts_are_hidden_as_asked_for(records):
     n_visible = sum(record.visible.sum() for record in records)
-    dataset = PartDataset(100 * records, settings(), train=False, seed=0, hide=.3)
+    dataset = PartDataset(100 * list(records), settings(), train=False, seed=0, hide=.3)
     share = sum(dataset._visible(i).sum() for i in range(len(dataset))) / (100 * n_visible)
     assert abs(share - .7) < 4 * numpy.sqrt(.3 * .7 / (100 * n_visible))
 

@@ -50,6 +50,15 @@ def test_paths_are_relative_to_the_project_of_the_config(project, capsys):
     assert Path.cwd() == project.parent / 'elsewhere'       # as predictions need the run alone
 
 
+def test_empty_path_stays_empty(project, capsys):
+    command = 'train', '../project/configs/mine/run.yml', '--dry-run'
+    assert cli.main([*command, '--set', 'model.pretrained=']) == 0
+    (project.parent / 'elsewhere/cnn.npz').touch()
+    assert cli.main([*command, '--set', 'model.pretrained=cnn.npz']) == 0
+    printed = capsys.readouterr().out
+    assert "pretrained: ''" in printed and f'pretrained: {Path.cwd()}/cnn.npz' in printed
+
+
 def test_own_configs_by_their_full_path_are_of_the_project(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = PROJECT / 'configs/digits/gt_fve.yml'
