@@ -1,7 +1,7 @@
 """Every setting of an experiment: its name, default, range, meaning, and when it is read."""
 from dataclasses import dataclass, field
 
-from finetune.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
+from finetune.catalogue import ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.schema import Needs, setting
 
 # On the results.
@@ -70,6 +70,8 @@ class Data:
                          'GRID: tiles of the image',
                          choices=('GLOBAL', 'GT', 'GT2', 'CS_PARTS', 'GRID'))
     grid: list[int] = setting([2, 2], 'rows and columns of tiles, 1 to 16 each', needs=GRID)
+    n_parts: int = setting(0, 'only the first so many parts of the data set; 0: all',
+                           between=(0, 1000), needs=PARTS)
     part_ratio: float = setting(.31, "crops around points: share of the image's width and height",
                                 between=(.01, 1), needs=POINTS)
     boxes: str = setting('CS_parts', 'folder of the boxes, below data.root', needs=BOXES)
@@ -166,6 +168,9 @@ class Model:
     aux_step: int = setting(20, '... every so many epochs', between=(1, 100000), needs=AUXILIARY)
     init: str = setting('kmeans', 'of the mixture', choices=('kmeans', 'random'),
                         needs=of_encoding('init', JOINT))
+    ablation: str = setting('', 'what is changed of the encoding, to measure what it is worth; '
+                            'empty: nothing', choices=('', *ABLATIONS),
+                            needs=of_encoding('ablation', JOINT))
     var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
                                needs=of_encoding('var_floor'))
     pca_size: int = setting(512, 'dimensions of local features after PCA, at most',

@@ -131,10 +131,13 @@ class GMMLayer(MixtureLayer):
     def observation(self) -> dict[str, Array]:
         """Scalars for :func:`chainer.report`, by name.
 
-        ``'weight_entropy'`` is the entropy of the weights relative to that of uniform weights;
-        ``'log_likelihood'`` is the attribute, once there is one.
+        ``'weight_entropy'`` is the entropy of the weights relative to that of uniform weights,
+        ``'var_median'`` the median of the variances, ``'var_at_floor'`` the share of them that
+        ``var_floor`` bounds; ``'log_likelihood'`` is the attribute, once there is one.
         """
-        observation = {'weight_entropy': gmm.normalized_entropy(self.weight)}
+        observation = {'weight_entropy': gmm.normalized_entropy(self.weight),
+                       'var_median': self.xp.median(self.var),
+                       'var_at_floor': (self.var <= self.var_floor).mean()}
         if self.log_likelihood is not None:
             observation['log_likelihood'] = self.log_likelihood
         return observation
@@ -163,9 +166,7 @@ class GMMLayer(MixtureLayer):
 
     def _update(self, x, mask):
         """One E-step, one M-step, one step of the moving average."""
-        statistics = function.maths_for(x).e_step(x, *self.mixture, mask)
-        if self.comm is not None:
-            statistics = _of_all_ranks(statistics, self.comm)
+        statistics = self._e_step(x, mask, self.mixture)
         new = gmm.m_step(statistics, self.mean, self.var, self.var_floor)
         learns = (statistics.s0.sum() > 0) & self.xp.isfinite(sum(a.sum() for a in new))
         self.n_updates = self.xp.asarray(self.n_updates + learns)
@@ -173,6 +174,15 @@ class GMMLayer(MixtureLayer):
         self._assign(*(self.xp.where(learns, old + rate * (a - old), old)
                        for old, a in zip(self.mixture, new)))
         self.log_likelihood = statistics.log_likelihood
+
+    def _e_step(self, x, mask, mixture):
+        """Sufficient statistics of the batch, of all ranks together."""
+        statistics = self._statistics(x, mask, mixture)
+        return statistics if self.comm is None else _of_all_ranks(statistics, self.comm)
+
+    def _statistics(self, x, mask, mixture):
+        """Sufficient statistics of the own batch."""
+        return function.maths_for(x).e_step(x, *mixture, mask)
 
     def _assign(self, mean, var, weight):
         """Replaces the arrays; the graphs of earlier calls still need the old ones."""

@@ -127,6 +127,19 @@ def _with_parts(lists, root, settings):
     """The data set with the requested kind of parts: points, groups of points, boxes or tiles."""
     if not settings.has_parts:
         return lists
+    return _first_parts(_with_all_parts(lists, root, settings), settings.n_parts)
+
+
+def _first_parts(lists, n_parts):
+    """The same without the other parts, if there are more."""
+    if n_parts == 0:
+        return lists
+    train, test = (records.with_parts(records.locations[:, :n_parts], records.visible[:, :n_parts])
+                   for records in (lists.train, lists.test))
+    return replace(lists, part_names=lists.part_names[:n_parts], train=train, test=test)
+
+
+def _with_all_parts(lists, root, settings):
     if settings.parts == 'GRID':
         return _with_tiles(lists, *settings.grid)
     kind, path = settings.parts, root / LOCATIONS

@@ -37,7 +37,11 @@ def export(run, out, layer_only=False):
     out = Path(out)
     require_new(out, '.onnx')
     folder = RunFolder(run)
-    model, config, names, _ = open_model(folder, read_settings(folder))
+    config = read_settings(folder)
+    if config.model.ablation:
+        raise InputError(f'{folder}: its Fisher vectors are those of model.ablation '
+                         f'{config.model.ablation}, which is not exported; export a run without.')
+    model, config, names, _ = open_model(folder, config)
     if layer_only:
         if not hasattr(getattr(model, 'encoder', None), 'mixture'):
             raise InputError(f'{folder}: has no Fisher vector layer; leave out --layer.')

@@ -6,10 +6,13 @@ number C of channels, the number of parts and a seed; ``input(conv_map, visible,
 its arguments. The link gives vectors (N, out_size) and has two attributes: ``out_size``, and
 ``observation``, a dict of the scalars that it reports after a training step.
 """
+from pkgutil import resolve_name
+
 import chainer
 import chainer.functions as F
 
 from fve_layer import FVELayer, GradientFVELayer
+from finetune.catalogue import ABLATIONS
 
 
 class GAP(chainer.Link):
@@ -33,7 +36,8 @@ def gap(settings, n_features, n_parts, seed):
 
 def fve(settings, n_features, n_parts, seed):
     """Fisher vectors of a mixture that is learned by EM."""
-    return FVELayer(n_features, settings.n_components, ema_decay=settings.ema_decay,
+    layer = resolve_name(ABLATIONS[settings.ablation]) if settings.ablation else FVELayer
+    return layer(n_features, settings.n_components, ema_decay=settings.ema_decay,
                     init=settings.init, **_common(settings, seed))
 
 

@@ -169,6 +169,8 @@ NOT_READ = [      # settings without effect, and what they would need
     ('data: {parts: CS_PARTS, part_ratio: 0.2}', 'data.part_ratio', 'boxes around points'),
     ('data: {parts: GLOBAL, missing: zero}\nmodel: {encoding: gap}', 'data.missing',
      'data.parts other than GLOBAL'),
+    ('data: {parts: GLOBAL, n_parts: 3}\nmodel: {encoding: gap}', 'data.n_parts',
+     'data.parts other than GLOBAL'),
     ('data: {parts: GLOBAL, part_input_size: 64}\nmodel: {encoding: gap}',
      'data.part_input_size', 'data.parts other than GLOBAL'),
     *((f'model: {{pretrained: cnn.yml}}\ntraining: {{joint: false, {name}: {value}}}',
@@ -181,8 +183,9 @@ NOT_READ = [      # settings without effect, and what they would need
        'training.joint true') for section, name, value in (
            ('data', 'flip', 'false'), ('data', 'colour_jitter', 0),
            ('model', 'classifier', 'clf.npz'), ('model', 'ema_decay', .5),
-           ('model', 'init', 'random'), ('model', 'l2_normalize', 'true'),
-           ('model', 'scaling', 'false'), ('model', 'only_mean', 'true'),
+           ('model', 'init', 'random'), ('model', 'ablation', 'frozen'),
+           ('model', 'l2_normalize', 'true'), ('model', 'scaling', 'false'),
+           ('model', 'only_mean', 'true'),
            ('model', 'comp_size', 8), ('model', 'post_fve_size', 8), ('model', 'aux_lambda', .5))),
     *((f'model: {{{name}: {value}}}', f'model.{name}', 'model.aux_lambda above 0')
       for name, value in {'aux_rate': .1, 'aux_step': 5}.items()),

@@ -319,6 +319,19 @@ def test_validation_split_looks_at_no_test_image(tmp_path):
     assert [record.label for record in validation.test] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize('parts', ['GT', 'GRID'])
+def test_first_parts(parts, drawn_birds):
+    settings = Data(dataset='cub200', root=str(drawn_birds), parts=parts)
+    whole = data_sets.load(settings)
+    first = data_sets.load(dataclasses.replace(settings, n_parts=3))
+    assert first.part_names == whole.part_names[:3] and len(whole.part_names) > 3
+    for few, many in ((first.train, whole.train), (first.test, whole.test)):
+        assert (few.locations == many.locations[:, :3]).all() and len(few) == len(many)
+        assert (few.visible == many.visible[:, :3]).all()
+    more = data_sets.load(dataclasses.replace(settings, n_parts=99))
+    assert more.part_names == whole.part_names
+
+
 def test_too_few_images_for_a_validation_split(drawn_birds):
     with pytest.raises(InputError, match='no class has 5 training images'):
         data_sets.load(Data(dataset='cub200', root=str(drawn_birds), split='validation'))
