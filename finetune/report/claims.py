@@ -1,50 +1,83 @@
-"""The paper's claims as comparisons of runs, each with Welch's t-test."""
-from typing import Any, NamedTuple
-import warnings
+"""The paper's claims as comparisons of runs, tested pair by pair of runs with the same seed."""
+from typing import Any, NamedTuple, Optional
 
 import numpy
 from scipy import stats
 
 SIGNIFICANT = .05
+MARGIN = 2.             # points within which two methods are the same; an image in fifty
 ROUNDING = 1e-6         # points; accuracies that differ by less are the same
 STREAMS = {'both': 'both streams', 'parts': 'part stream alone'}
 
 
 class Comparison(NamedTuple):
-    """Two experiments: is the first one better?"""
+    """Two experiments, whose runs with the same seed are pairs: is the first one better?
+
+    The runs of a pair share what they start from, so that a paired test is due (Student's t). That
+    two experiments are the same is tested by two one-sided tests (TOST; Schuirmann, 1987): that
+    their difference is above -MARGIN, and below MARGIN.
+    """
 
     claim: str              # letter
     first: str              # what is compared, in words
     second: str
     stream: str             # in words
-    samples: Any            # accuracies of both in per cent, two lists
+    samples: Any            # accuracies of both in per cent, two lists in the order of the seeds
     equal: bool             # whether the claim is that there is no difference
+    p_corrected: Optional[float] = None     # for the number of comparisons
 
     @property
     def difference(self):
         """Of the means, in points."""
-        return numpy.mean(self.samples[0]) - numpy.mean(self.samples[1])
+        return float(numpy.mean(self.samples[0]) - numpy.mean(self.samples[1]))
 
     @property
-    def test(self):
-        """p-value and 95 % interval of the difference; ``None`` if there is a single run of one,
-        or neither varies."""
-        if min(map(len, self.samples)) < 2 or max(map(numpy.ptp, self.samples)) < ROUNDING:
-            return None
-        with warnings.catch_warnings():     # of runs that agree on the number of errors
-            warnings.filterwarnings('ignore', 'Precision loss', RuntimeWarning)
-            result = stats.ttest_ind(*self.samples, equal_var=False)
-        return float(result.pvalue), tuple(result.confidence_interval(.95))
+    def n_pairs(self):
+        """Number of pairs."""
+        return len(self.samples[0])
+
+    @property
+    def effect(self):
+        """The difference in standard deviations of the runs (n - 1), mean of both."""
+        deviation = numpy.sqrt(numpy.mean([numpy.var(values, ddof=1) for values in self.samples]))
+        return self.difference / deviation if deviation > ROUNDING else numpy.nan
+
+    @property
+    def interval(self):
+        """95 % interval of the difference."""
+        half = stats.t.ppf(1 - SIGNIFICANT / 2, self.n_pairs - 1) * self._standard_error
+        return self.difference - half, self.difference + half
+
+    @property
+    def p(self):
+        """p-value of what is claimed: of a difference, two-sided, or of the equality."""
+        if self.equal:
+            return max(self._p_below(-MARGIN), 1 - self._p_below(MARGIN))
+        below = self._p_below(0)
+        return 2 * min(below, 1 - below)
+
+    @property
+    def _standard_error(self):
+        differences = numpy.subtract(*self.samples)
+        return max(numpy.std(differences, ddof=1) / self.n_pairs ** .5, ROUNDING)
+
+    def _p_below(self, value):
+        """p-value of the hypothesis that the difference is not above a value."""
+        return float(stats.t.sf((self.difference - value) / self._standard_error,
+                                self.n_pairs - 1))
 
     @property
     def verdict(self):
         """Result of the test for the claim."""
-        if self.test is None:
+        if self.n_pairs < 2:
             return 'too few runs'
-        if self.test[0] >= SIGNIFICANT:
-            return 'holds: no difference found' if self.equal else 'not shown'
+        low, high = self.interval
+        if self.equal and max(low, -high) > MARGIN:
+            return f'does not hold: they differ by more than {MARGIN:g} points'
+        if self.p_corrected >= SIGNIFICANT:
+            return 'not shown'
         if self.equal:
-            return 'does not hold: they differ'
+            return f'holds: the same within {MARGIN:g} points'
         return 'holds' if self.difference > 0 else 'the opposite holds'
 
 
@@ -103,30 +136,53 @@ CLAIMS = [
 ]
 
 
-def compare(claim, results, numbers, dataset):
-    """Comparisons of a claim for which a data set has results.
+def compare(results, numbers, dataset):
+    """Comparisons of all claims for which a data set has results.
+
+    Their p-values are corrected for the number of all of them (Holm, 1979).
 
     Args:
-        claim (Claim): The claim.
         results (finetune.report.results.Results): Our results.
         numbers (finetune.published.Published): The experiments of the paper's tables and figures.
         dataset (str): The data set.
 
     Returns:
-        list of Comparison: Of both streams together and of the part stream alone.
+        dict: Lists of :class:`Comparison` by the letters of the claims, of both streams together
+        and of the part stream alone.
 
     """
-    comparisons = []
+    comparisons = [comparison for claim in CLAIMS
+                   for comparison in _of_claim(claim, results, numbers, dataset)]
+    tested = [comparison for comparison in comparisons if comparison.n_pairs > 1]
+    corrected = iter(holm([comparison.p for comparison in tested]))
+    by_letter = {claim.letter: [] for claim in CLAIMS}
+    for comparison in comparisons:
+        if comparison.n_pairs > 1:
+            comparison = comparison._replace(p_corrected=next(corrected))
+        by_letter[comparison.claim].append(comparison)
+    return by_letter
+
+
+def holm(p_values):
+    """p-values (n,) corrected for their number, so that 5 % of such families have a false one."""
+    p_values = numpy.asarray(p_values, float)
+    order = numpy.argsort(p_values)
+    factors = numpy.arange(len(order), 0, -1)
+    corrected = numpy.empty(len(order))
+    corrected[order] = numpy.maximum.accumulate(p_values[order] * factors).clip(max=1)
+    return corrected.tolist()
+
+
+def _of_claim(claim, results, numbers, dataset):
     for first, second in claim.pairs(numbers):
         for stream, words in STREAMS.items():
-            samples = [list(results.accuracy(dataset, name, stream).values())
-                       for name in (first, second)]
-            if all(samples):
-                comparisons.append(Comparison(
-                    claim.letter, first, second, words, samples, claim.equal))
+            accuracies = [results.accuracy(dataset, name, stream) for name in (first, second)]
+            seeds = sorted(set.intersection(*map(set, accuracies)))
+            if seeds:
+                samples = [[of_seed[seed] for seed in seeds] for of_seed in accuracies]
+                yield Comparison(claim.letter, first, second, words, samples, claim.equal)
     if claim.letter == 'c':
-        comparisons += _variations(results, numbers, dataset)
-    return comparisons
+        yield from _variations(results, numbers, dataset)
 
 
 def _variations(results, numbers, dataset):

@@ -8,7 +8,7 @@ from finetune.errors import InputError
 from finetune.files import atomic, write_text
 from finetune.projects import TRAIN
 from finetune.report import plots, tables
-from finetune.report.claims import CLAIMS, compare
+from finetune.report.claims import CLAIMS, compare, MARGIN, SIGNIFICANT
 from finetune.report.document import bullets, commands, picture, to_html
 from finetune.report.results import Results
 
@@ -55,10 +55,12 @@ def _introduction(results, numbers):
         'Test accuracies are in per cent, as mean ± standard deviation (n - 1), with the number of '
         'runs in parentheses; a run has a seed of its own. A gain is that over no parts; the '
         'seconds per epoch are the median, whatever else the machine did. Tests are '
-        "Welch's t-tests between runs, two-sided, not corrected for their number; intervals are "
-        '95 % intervals of the difference of the means. A claim "holds" if p is below 0.05; that '
-        'no difference was found does not prove that there is none: the interval says how large '
-        'it may be.')
+        "Student's t-tests of pairs of runs with the same seed, which share what they start from, "
+        'two-sided; p is corrected for the number of all comparisons of a data set (Holm). '
+        'Intervals are 95 % intervals of the difference of the means, not corrected; an effect is '
+        'the difference in standard deviations of the runs. A claim "holds" if the corrected p is '
+        f'below {SIGNIFICANT}. That two methods are the same holds if their difference is shown to '
+        f'be less than {MARGIN:g} points (two one-sided tests).')
     folders = {}
     for dataset, n in results.n_seeds().items():
         folders.setdefault(n, []).append(f'configs/{dataset}')
@@ -97,11 +99,11 @@ def _data_set(results, numbers, dataset, output):
 
 def _claims(results, numbers, dataset):
     yield '### Claims of the paper'
+    comparisons = compare(results, numbers, dataset)
     for claim in CLAIMS:
-        comparisons = compare(claim, results, numbers, dataset)
-        if comparisons:
+        if comparisons[claim.letter]:
             yield f'**({claim.letter})** {claim.text[0].upper()}{claim.text[1:]}.'
-            yield tables.comparisons(comparisons)
+            yield tables.comparisons(comparisons[claim.letter])
 
 
 def _details(results, dataset, names, output):

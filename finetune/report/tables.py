@@ -66,14 +66,14 @@ def components(figure, results, dataset):
 
 def verdicts(claims, results, numbers):
     """How many comparisons of each claim came out how, by data set."""
+    by_data_set = [compare(results, numbers, dataset) for dataset in results.data_sets]
     rows = []
     for claim in claims:
-        by_data_set = [collections.Counter(
-            comparison.verdict for comparison in compare(claim, results, numbers, dataset))
-            for dataset in results.data_sets]
+        counts = [collections.Counter(one.verdict for one in of_data_set[claim.letter])
+                  for of_data_set in by_data_set]
         rows.append([f'({claim.letter}) {claim.text}',
-                     *('; '.join(f'{verdict}: {n}' for verdict, n in counts.items())
-                       for counts in by_data_set)])
+                     *('; '.join(f'{verdict}: {n}' for verdict, n in of_data_set.items())
+                       for of_data_set in counts)])
     return table(['claim', *(DATA_SETS[dataset].title for dataset in results.data_sets)], rows)
 
 
@@ -83,15 +83,16 @@ def comparisons(claim_comparisons):
     for comparison in claim_comparisons:
         first, second = (name if ' ' in name else f'`{name}`'
                          for name in (comparison.first, comparison.second))
-        p, interval = '', ''
-        if comparison.test:
-            p, (low, high) = comparison.test
-            p, interval = _p_value(p), f'{low:+.1f} ... {high:+.1f}'
+        tested = 4 * ['']
+        if comparison.n_pairs > 1:
+            low, high = comparison.interval
+            tested = [f'{low:+.1f} ... {high:+.1f}', f'{comparison.effect:+.1f}',
+                      _p_value(comparison.p), _p_value(comparison.p_corrected)]
         rows.append([first, second, comparison.stream,
                      *map(mean_and_deviation, comparison.samples),
-                     f'{comparison.difference:+.1f}', p, interval, comparison.verdict])
-    return table(['first', 'second', 'prediction of', 'first: %', 'second: %', 'difference', 'p',
-                  '95 % interval', 'verdict'], rows)
+                     f'{comparison.difference:+.1f}', *tested, comparison.verdict])
+    return table(['first', 'second', 'prediction of', 'first: %', 'second: %', 'difference',
+                  '95 % interval', 'effect', 'p', 'p, corrected', 'verdict'], rows)
 
 
 def robustness(results, dataset, names):

@@ -177,48 +177,81 @@ def test_figure_3_in_numbers_and_as_a_picture(results):
         report(), 'minibirds', FIGURE_3)
 
 
-def welch(first, second):
-    """p-value and interval's half width, by the formulas of Welch and Satterthwaite."""
-    a, b = (numpy.var(sample, ddof=1) / len(sample) for sample in (first, second))
-    freedom = (a + b) ** 2 / (a ** 2 / (len(first) - 1) + b ** 2 / (len(second) - 1))
-    t = (numpy.mean(first) - numpy.mean(second)) / numpy.sqrt(a + b)
+def paired(first, second, value=0.):
+    """p-value of "the difference is above a value", by Student's formulas, and half a 95 %
+    interval."""
+    differences = numpy.subtract(first, second)
+    error = numpy.sqrt(((differences - differences.mean()) ** 2).sum() / (len(differences) - 1)
+                       / len(differences))
+    freedom = len(differences) - 1
     low, high = 0., 1000.
     for _ in range(100):
         middle = (low + high) / 2
         low, high = (middle, high) if stdtr(freedom, middle) < .975 else (low, middle)
-    return 2 * stdtr(freedom, -abs(t)), low * numpy.sqrt(a + b)
+    return 1 - stdtr(freedom, (differences.mean() - value) / error), low * error
+
+
+def comparison_of(samples, equal=False, p_corrected=None):
+    comparison = Comparison('a', 'x', 'y', '', samples, equal)
+    return comparison._replace(p_corrected=comparison.p if p_corrected is None else p_corrected)
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_comparison_is_welchs_test(seed):
+def test_comparison_is_a_paired_test(seed):
     random = numpy.random.RandomState(seed)
-    samples = [random.normal(50, 3, 5), random.normal(53, 1, 4)]
-    p, half_width = welch(*samples)
-    comparison = Comparison('a', 'x', 'y', '', samples, False)
-    assert comparison.test[0] == pytest.approx(p, rel=1e-9)
+    start = random.normal(0, 5, 5)      # which a pair shares
+    samples = [start + random.normal(50, 1, 5), start + random.normal(51, 1, 5)]
+    above, half_width = paired(*samples)
+    comparison = comparison_of(samples)
+    assert comparison.p == pytest.approx(2 * min(above, 1 - above), rel=1e-6)
     centre = samples[0].mean() - samples[1].mean()
     assert comparison.difference == pytest.approx(centre)
-    assert comparison.test[1] == pytest.approx((centre - half_width, centre + half_width), rel=1e-9)
+    assert comparison.interval == pytest.approx((centre - half_width, centre + half_width),
+                                                rel=1e-9)
+    deviation = numpy.sqrt((samples[0].var(ddof=1) + samples[1].var(ddof=1)) / 2)
+    assert comparison.effect == pytest.approx(centre / deviation)
+    same = comparison_of(samples, equal=True)
+    assert same.p == pytest.approx(max(paired(*samples, -2.)[0], 1 - paired(*samples, 2.)[0]))
 
 
 @pytest.mark.parametrize('samples, equal, verdict', [
-    (([9, 10, 11], [1, 2, 3]), False, 'holds'),
-    (([1, 2, 3], [9, 10, 11]), False, 'the opposite holds'),
-    (([1, 2, 3], [2, 3, 4]), False, 'not shown'),
-    (([9, 10, 11], [1, 2, 3]), True, 'does not hold: they differ'),
-    (([1, 2, 3], [2, 3, 4]), True, 'holds: no difference found'),
-    (([1], [2, 3, 4]), False, 'too few runs'),
-    (([7, 7, 7], [1, 2, 3]), False, 'holds'),
-    (([1, 1 + 1e-14, 1], [2, 2]), False, 'too few runs'),
+    (([9, 10, 12], [1, 2, 3]), False, 'holds'),
+    (([1, 2, 3], [9, 10, 12]), False, 'the opposite holds'),
+    (([9, 10, 11], [1, 2, 3]), False, 'holds'),         # all pairs differ by the same
+    (([1, 2, 3], [2, 1, 5]), False, 'not shown'),
+    (([9, 10, 12], [1, 2, 3]), True, 'does not hold: they differ by more than 2 points'),
+    (([1, 2, 3], [9, 10, 12]), True, 'does not hold: they differ by more than 2 points'),
+    (([1, 2, 3], [1.5, 2.5, 3.6]), True, 'holds: the same within 2 points'),
+    (([1, 2, 3], [2, 4, 4.5]), True, 'not shown'),
+    (([1, 2, 3], [1, 2, 3]), False, 'not shown'),
+    (([1, 2, 3], [1, 2, 3]), True, 'holds: the same within 2 points'),
+    (([1, 5, 9], [5, 1, 7]), True, 'not shown'),
+    (([1], [2]), False, 'too few runs'),
 ])
 @pytest.mark.filterwarnings('error')
 def test_verdicts(samples, equal, verdict):
-    assert Comparison('a', 'x', 'y', '', samples, equal).verdict == verdict
+    n = len(samples[0])
+    assert (comparison_of(samples, equal) if n > 1 else Comparison(
+        'a', 'x', 'y', '', samples, equal)).verdict == verdict
+
+
+def test_verdict_is_by_the_corrected_p():
+    samples = [9, 10, 12], [1, 2, 3]
+    assert comparison_of(samples).verdict == 'holds'
+    assert comparison_of(samples, p_corrected=.06).verdict == 'not shown'
+
+
+def test_holm():
+    """Textbook: the smallest of n is multiplied by n, the next by n - 1; they never fall."""
+    assert claims.holm([.01, .04, .03, .005]) == pytest.approx([.03, .06, .06, .02])
+    assert claims.holm([.5, .9]) == [1, 1] and claims.holm([.02]) == [.02] and claims.holm([]) == []
+    random = numpy.random.RandomState(0)
+    false = [min(claims.holm(random.uniform(size=10))) < .05 for _ in range(4000)]
+    assert .035 < numpy.mean(false) < .065
 
 
 def compare(letter, dataset='minibirds'):
-    claim = next(claim for claim in claims.CLAIMS if claim.letter == letter)
-    return claims.compare(claim, Results(), published.read(), dataset)
+    return claims.compare(Results(), published.read(), dataset)[letter]
 
 
 def test_claims_of_the_runs_that_are_there(results):
@@ -234,6 +267,10 @@ def test_claims_of_the_runs_that_are_there(results):
     assert compare('d') == compare('e') == []
 
 
+def p_in_words(p):
+    return '< 0.001' if p < .001 else f'{p:.3f}'
+
+
 def test_claims_in_the_report(results):
     text = report()
     in_detail = below(text, 'minibirds', 'Claims of the paper')
@@ -241,16 +278,22 @@ def test_claims_in_the_report(results):
     cells = next(cells for cells in rows_of(in_detail) if cells['first'] == '`gt_fve_shuffled`'
                  and cells['second'] == '`gt_gap_shuffled`')
     samples = percent('gt_fve_shuffled'), percent('gt_gap_shuffled')
-    p, half_width = welch(*samples)
-    difference = samples[0].mean() - samples[1].mean()
+    above, half_width = paired(*samples)
+    p, difference = 2 * min(above, 1 - above), samples[0].mean() - samples[1].mean()
+    both = claims.compare(Results(), published.read(), 'minibirds')
+    p_values = [one.p for of_claim in both.values() for one in of_claim if one.n_pairs > 1]
+    p_corrected = claims.holm(p_values)[0]
+    deviation = numpy.sqrt((samples[0].var(ddof=1) + samples[1].var(ddof=1)) / 2)
     assert cells == {
         'first': '`gt_fve_shuffled`', 'second': '`gt_gap_shuffled`',
         'prediction of': 'both streams', 'first: %': in_words(samples[0]),
-        'second: %': in_words(samples[1]), 'difference': f'{difference:+.1f}', 'p': f'{p:.3f}',
+        'second: %': in_words(samples[1]), 'difference': f'{difference:+.1f}',
         '95 % interval': f'{difference - half_width:+.1f} ... {difference + half_width:+.1f}',
-        'verdict': 'holds'}
+        'effect': f'{difference / deviation:+.1f}', 'p': p_in_words(p),
+        'p, corrected': p_in_words(p_corrected), 'verdict': 'not shown'}
     counts = [cells['minibirds'] for cells in rows_of(text.split('\n## minibirds')[0])]
-    assert counts[0] == 'holds: 2' and counts[3:] == ['', '']
+    assert counts[0] == 'not shown: 2' and counts[3:] == ['', '']
+    assert p < .05 < p_corrected        # of eight comparisons
 
 
 def test_variation_over_components_needs_all_of_them(folder):
