@@ -130,6 +130,13 @@ def _details(results, dataset, names, output):
                 yield ('The same in numbers, and with the parts of every test image in a '
                                 'random order:')
                 yield tabulate(results, dataset, shown)
+    mixtures = tables.mixtures(results, dataset, [
+        name for of_data_set, name in results.by_experiment if of_data_set == dataset])
+    if mixtures:
+        yield '### Mixtures'
+        yield ('Mixtures that were learned by EM, means over the last epoch. The entropy is '
+               'relative to that of equal weights: at 0 one component has everything.')
+        yield mixtures
     if names:
         yield from _classes(results, dataset, names, output)
     yield '### Settings'

@@ -13,6 +13,9 @@ from finetune.report.results import mean_and_deviation, STREAMS
 from finetune.settings import WITHOUT_EFFECT
 
 N_HARDEST = 10          # classes in the table of classes
+# Entries of the log.
+MIXTURE = {'main/weight_entropy': 'entropy of the weights', 'main/var_median': 'median variance',
+           'main/var_at_floor': 'share at var_floor', 'main/log_likelihood': 'log likelihood'}
 
 
 def accuracies(published_table, results, dataset):
@@ -140,6 +143,20 @@ def hardest_classes(names, class_names, values):
     order = numpy.argsort(values.mean(axis=0), kind='stable')[:N_HARDEST]
     rows = [[class_names[i], *(f'{value:.0f}' for value in values[:, i])] for i in order]
     return table(['class', *(f'`{name}`' for name in names)], rows)
+
+
+def mixtures(results, dataset, names):
+    """What the mixtures are like at the end of training, means over seeds; ``None``: none is known.
+
+    Of the learned mixtures' logs, which version 0.2 did not write.
+    """
+    rows = []
+    for name in names:
+        last = [result.log[-1] for result in results.of(dataset, name) if result.log]
+        if last and all(set(MIXTURE) <= entry.keys() for entry in last):
+            rows.append([f'`{name}`', *(mean_and_deviation((entry[key] for entry in last), 2)
+                                        for key in MIXTURE)])
+    return table(['run', *MIXTURE.values()], rows) if rows else None
 
 
 def others(results):

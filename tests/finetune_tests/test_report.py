@@ -36,6 +36,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def mixture_of(epoch, seed):
+    """Entries of the log."""
+    return {'main/weight_entropy': .9 - seed / 10, 'main/var_median': 1. + epoch,
+            'main/var_at_floor': .25, 'main/log_likelihood': -150. - epoch}
+
+
 def write_run(dataset, name, seed, n_correct, n_correct_parts=None, settings=()):
     """A finished run that has so many of the test images right.
 
@@ -66,6 +72,7 @@ def write_run(dataset, name, seed, n_correct, n_correct_parts=None, settings=())
         evaluation['loss'] = 1.
         (out / 'log').write_text(json.dumps([
             {'epoch': epoch, 'elapsed_time': 2. * epoch,
+             **(mixture_of(epoch, seed) if config.model.encoding == 'fve' else {}),
              **{f'validation/main/accuracy/{stream}': value * epoch / N_EPOCHS
                 for stream, value in accuracy.items()}}
             for epoch in range(1, N_EPOCHS + 1)]))
@@ -407,6 +414,18 @@ def test_plot_of_visible_parts_has_all_images(lines):
     numpy.testing.assert_allclose(
         lines['minibirds_visible_parts.png']['gt_fve'],
         [[n_visible[group].mean(), 100 * correct[group].mean()] for group in groups])
+
+
+def test_mixtures_at_the_end_of_training(results):
+    write_run('minibirds', 'gt_gradient_fve', 0, 20, 20)
+    text = report()
+    assert row(text, 'minibirds', 'Mixtures', run='`gt_fve`') == {
+        'run': '`gt_fve`', 'entropy of the weights': '0.85 ± 0.07 (2)',
+        'median variance': f'{1 + N_EPOCHS:.2f} ± 0.00 (2)',
+        'share at var_floor': '0.25 ± 0.00 (2)',
+        'log likelihood': f'{-150 - N_EPOCHS:.2f} ± 0.00 (2)'}
+    names = {cells['run'] for cells in rows_of(below(text, 'minibirds', 'Mixtures'))}
+    assert names == {'`gt_fve`', '`gt_fve_shuffled`', '`gt2_fve`', '`gt2_fve_k5`'}
 
 
 def test_settings_that_differ(results):
