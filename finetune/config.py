@@ -17,7 +17,8 @@ def read_config(path, overrides=()):
     """Reads a YAML file; ``overrides`` win.
 
     Args:
-        path (str or pathlib.Path): YAML with the sections of :class:`Config`.
+        path (str or pathlib.Path): YAML with the sections of :class:`Config`, and perhaps a
+            ``base``: another config, of which it changes some settings.
         overrides (iterable of str): ``section.name=value``.
 
     Returns:
@@ -29,7 +30,7 @@ def read_config(path, overrides=()):
 
     """
     config = Config()
-    in_file = fill(config, read_yaml(find(path)), str(path))
+    in_file = _fill(config, str(path))
     check(config, str(path))
     _check_active(config, in_file, str(path))
     overridden = []
@@ -43,6 +44,19 @@ def read_config(path, overrides=()):
         _check_active(config, names, where)
     _check_combinations(config, str(path))
     return config
+
+
+def _fill(config, path, above=()):
+    """Sets what a config and its base say; gives the settings of the config itself."""
+    tree = read_yaml(find(path))
+    if isinstance(tree, dict) and 'base' in tree:
+        base = tree.pop('base')
+        if not isinstance(base, str) or not is_config(base) or base in (path, *above):
+            raise InputError(f'{path}: base is {shortened(repr(base))}, but must be the YAML of '
+                             'another experiment, whose base this one is not.')
+        _fill(config, base, (path, *above))
+        forget_expected(config)
+    return fill(config, tree, path)
 
 
 def restore_config(path):

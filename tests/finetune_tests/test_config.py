@@ -201,6 +201,39 @@ NOT_READ = [      # settings without effect, and what they would need
 ]
 
 
+def test_base(write, tmp_path, monkeypatch):
+    """A config has the settings of its base, but for those that it changes, and no results."""
+    monkeypatch.chdir(tmp_path)
+    Path('whole.yml').write_text('data: {dataset: minibirds, drawing: {seed: 1, size: 64}}\n'
+                                 'model: {n_components: 5}\nexpect: 70 %\n')
+    Path('part.yml').write_text('base: whole.yml\ndata: {drawing: {seed: 2}}\n'
+                                'model: {ema_decay: 0.5}\n')
+    path = write('base: part.yml\nmodel: {encoding: gap}\n')
+    read = config.read_config(path)
+    assert read.data.drawing == {'seed': 2, 'size': 64} and read.model.ema_decay == .5
+    assert read.model.encoding == 'gap' and read.expect == ''
+    assert 'n_components' not in config.dump(read)
+    assert config.read_config('whole.yml').expect == '70 %'
+    assert config.read_config('part.yml').model.n_components == 5
+
+
+@pytest.mark.parametrize('text, problem', [
+    ('base: 3', 'config.yml: base is 3, but'), ('base: [a.yml]', "base is ['a.yml'], but"),
+    ('base: weights.npz', "base is 'weights.npz', but"), ('base: a.yml', "b.yml: base is 'a.yml'"),
+    ('base: d.yml', "d.yml: base is 'd.yml'"),
+    ('base: none.yml', 'none.yml: there is no such'), ('base: c.yml', 'c.yml: there is no setting'),
+])
+def test_bad_bases(text, problem, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('a.yml').write_text('base: b.yml')
+    Path('b.yml').write_text('base: a.yml')
+    Path('c.yml').write_text('model: {n_component: 3}')
+    Path('d.yml').write_text('base: d.yml')
+    with pytest.raises(InputError) as raised:
+        config.read_config(write(text))
+    assert problem in str(raised.value)
+
+
 @pytest.mark.parametrize('text, name, needs', NOT_READ, ids=lambda value: value.split('\n')[0])
 def test_line_that_nothing_would_read_is_refused(text, name, needs, write):
     with pytest.raises(InputError) as raised:
