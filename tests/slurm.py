@@ -143,10 +143,14 @@ def check(here, there):
         with numpy.load(path) as a, numpy.load(there / name) as b:
             if a.files != b.files or any(a[key].tobytes() != b[key].tobytes() for key in a.files):
                 yield f'{name} differs'
-        printed = path.parent.with_suffix('.txt').read_text()
         epochs = [entry['epoch'] for entry in json.loads((path.parent / 'log').read_text())]
-        if epochs != [*range(1, len(epochs) + 1)] or printed.count(': test acc') != 1:
-            yield f'{name}: epochs {epochs}, {printed.count(": test acc")} results'
+        if epochs != [*range(1, len(epochs) + 1)]:
+            yield f'{name}: epochs {epochs}'
+        # A run trains what it needs if that is not there, as when Slurm forgot a dependency.
+        n = sum(path.read_text().count(f'{name.parent}: test acc')
+                for path in here.glob('results/few/*/*.txt'))
+        if n != 1:
+            yield f'{name}: {n} results'
 
 
 def main():
