@@ -72,6 +72,11 @@ class PartClassifier(chainer.Chain):
         """Whether local features are encoded: those of parts, or of the image if it has none."""
         return self.n_parts > 0 or self.settings.encoding != 'gap'
 
+    def cnn_params(self):
+        """Parameters of the CNNs, which start from weights; those of all else are new."""
+        return [param for link in self.children() if link.name in ('global_cnn', 'part_cnn')
+                for param in link.params()]
+
     def _add_encoder(self, encoding, n_features, n_classes, seed):
         settings, n_channels = self.settings, n_features
         if settings.comp_size:

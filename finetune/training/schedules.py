@@ -13,7 +13,7 @@ class Schedule(extension.Extension):
     """Sets a value before every update.
 
     Args:
-        target: Has the value, as an optimizer has its learning rate.
+        targets (list): Have the value, as an optimizer has its learning rate.
         attribute (str): Name of the value.
         value_after (callable): Function of the epochs done, a float.
 
@@ -21,13 +21,14 @@ class Schedule(extension.Extension):
 
     trigger = 1, 'iteration'
 
-    def __init__(self, target, attribute, value_after):
-        self.target = target
+    def __init__(self, targets, attribute, value_after):
+        self.targets = targets
         self.attribute = attribute
         self.value_after = value_after
 
     def __call__(self, trainer):
-        setattr(self.target, self.attribute, self.value_after(trainer.updater.epoch_detail))
+        for target in self.targets:
+            setattr(target, self.attribute, self.value_after(trainer.updater.epoch_detail))
 
     def initialize(self, trainer):
         self(trainer)

@@ -47,11 +47,15 @@ def build_trainer(model, config, lists, device, folder, comm=None):
     updater = build_updater(model, config, lists, device, comm)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
-    trainer.extend(Schedule(updater.get_optimizer('main'), attribute,
-                            _learning_rate(settings, len(lists.train))), name='lr_schedule')
+    rate = _learning_rate(settings, len(lists.train))
+    trainer.extend(Schedule([updater.get_optimizer('main')], attribute, rate), name='lr_schedule')
+    if settings.cnn_lr_factor != 1:
+        of_cnns = [param.update_rule.hyperparam for param in model.cnn_params()]
+        trainer.extend(Schedule(of_cnns, attribute, lambda done: settings.cnn_lr_factor
+                                * rate(done)), name='cnn_lr_schedule')
     if config.model.aux_lambda:
         every = range(config.model.aux_step, settings.epochs, config.model.aux_step)
-        trainer.extend(Schedule(model, 'aux_lambda', steps(
+        trainer.extend(Schedule([model], 'aux_lambda', steps(
             config.model.aux_lambda, config.model.aux_rate, every)), name='aux_schedule')
     if comm is not None and not settings.sync_batch_norm:
         trainer.extend(average_batch_norm(comm))

@@ -177,7 +177,7 @@ NOT_READ = [      # settings without effect, and what they would need
        f'training.{name}', 'training.joint true')
       for name, value in {'epochs': 3, 'optimizer': 'sgd', 'learning_rate': .1, 'lr_factor': .1,
                           'dtype': 'mixed16', 'lr_epochs': [1], 'lr_target': 0,
-                          'update_size': 8, 'batch_size': 4,
+                          'update_size': 8, 'batch_size': 4, 'cnn_lr_factor': .1,
                           'label_smoothing': 0, 'weight_decay': 0}.items()),
     *((f'{section}: {{{name}: {value}}}\ntraining: {{joint: false}}', f'{section}.{name}',
        'training.joint true') for section, name, value in (

@@ -48,7 +48,7 @@ def test_steps_are_those_of_chainers_exponential_shift(n_images, tmp_path):
             iterator, optimizer, loss_func=lambda x: chainer.functions.sum(optimizer.target(x)))
         trainer = chainer.training.Trainer(updater, (6, 'epoch'), str(tmp_path))
         if kind == 'ours':
-            trainer.extend(Schedule(optimizer, 'lr', steps(1, .1, [2, 5])))
+            trainer.extend(Schedule([optimizer], 'lr', steps(1, .1, [2, 5])))
         else:
             trainer.extend(extensions.ExponentialShift('lr', .1, init=1),
                            trigger=chainer.training.triggers.ManualScheduleTrigger([2, 5], 'epoch'))

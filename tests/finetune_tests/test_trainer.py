@@ -55,6 +55,35 @@ def test_learning_rate_of_every_optimizer(name, rate, write_config, drawn_birds,
     trainer.updater.finalize()
 
 
+@pytest.mark.parametrize('name', ['rmsprop', 'adam', 'sgd'])
+def test_learning_rate_of_the_cnns(name, write_config, drawn_birds, tmp_path):
+    """The first steps of the CNNs are an eighth of what they are without the factor."""
+    lists, changes = file_lists.read_cub(drawn_birds), []
+    for factor in 1, .125, 0:
+        config = read_config(write_config(training={
+            'optimizer': name, 'learning_rate': .25, 'lr_epochs': [1], 'lr_factor': .5,
+            'cnn_lr_factor': factor, 'update_size': 12, 'batch_size': 12, 'weight_decay': 0}))
+        model = make(config, lists)
+        before = {name: param.array.copy() for name, param in model.namedparams()}
+        trainer = build_trainer(model, config, lists, CPU, RunFolder(tmp_path / f'run{factor}'))
+        for extension in ('lr_schedule', *(['cnn_lr_schedule'] if factor != 1 else [])):
+            trainer.get_extension(extension).initialize(trainer)
+        with trainer.reporter:
+            trainer.updater.update()
+        changes.append({name: param.array - before[name] for name, param in model.namedparams()})
+        for extension in ('lr_schedule', *(['cnn_lr_schedule'] if factor != 1 else [])):
+            trainer.get_extension(extension)(trainer)       # after the first epoch
+        rates = {param.update_rule.hyperparam.alpha if name == 'adam' else
+                 param.update_rule.hyperparam.lr for param in model.cnn_params()}
+        assert rates == {.125 * factor}
+        trainer.updater.finalize()
+    for name, change in changes[0].items():
+        factors = (.125, 0) if '_cnn/' in name else (1, 1)
+        for factor, other in zip(factors, changes[1:]):
+            numpy.testing.assert_allclose(other[name], factor * change, rtol=1e-3, atol=2e-7)
+        assert change.any()
+
+
 @pytest.mark.parametrize('settings, expected', [
     ({'optimizer': 'rmsprop'}, {'alpha': .9, 'eps': 1e-6}),
     ({'optimizer': 'rmsprop', 'rmsprop_alpha': .75, 'epsilon': .125}, {'alpha': .75, 'eps': .125}),
