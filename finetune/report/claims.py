@@ -163,6 +163,26 @@ def compare(results, numbers, dataset):
     return by_letter
 
 
+def against_bases(results, stream='both'):
+    """Experiments in other folders than the tables' against those that their configs change.
+
+    Returns:
+        dict: By (folder, name), a :class:`Comparison`, corrected for their number.
+
+    """
+    comparisons = {}
+    for (folder, name), base in results.bases.items():
+        sides = [results.accuracy(*key, stream) for key in ((folder, name), base)]
+        seeds = sorted(set.intersection(*map(set, sides)))
+        if folder in {other for other, _ in results.others} and len(seeds) > 1:
+            samples = [[of_seed[seed] for seed in seeds] for of_seed in sides]
+            comparisons[folder, name] = Comparison('', name, base[1], STREAMS[stream], samples,
+                                                   False)
+    corrected = holm([comparison.p for comparison in comparisons.values()])
+    return {key: comparison._replace(p_corrected=p)
+            for (key, comparison), p in zip(comparisons.items(), corrected)}
+
+
 def holm(p_values):
     """p-values (n,) corrected for their number, so that 5 % of such families have a false one."""
     p_values = numpy.asarray(p_values, float)

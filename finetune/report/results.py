@@ -9,6 +9,7 @@ from finetune.config import differences, read_config
 from finetune.errors import InputError
 from finetune.projects import find, TRAIN
 from finetune.runs.folder import REPORTED, RunFolder
+from finetune.schema import read_yaml
 from finetune.settings import WITHOUT_EFFECT
 
 
@@ -48,6 +49,7 @@ class Results:
             of the tables' data sets.
         by_experiment (dict): (folder, name): list of its results, by seed.
         others (dict): The same of experiments in other folders.
+        bases (dict): (folder, name): the same of the experiment that its config changes.
         left_out (list of str): Runs that cannot be used, and why.
 
     """
@@ -57,7 +59,7 @@ class Results:
         paths = {(path.parent.name, path.stem): path
                  for path in sorted(find(configs).glob('*/*.yml'))}
         self.experiments = {key: path for key, path in paths.items() if key[0] in known}
-        self.by_experiment, self.others, self.left_out = {}, {}, []
+        self.by_experiment, self.others, self.bases, self.left_out = {}, {}, {}, []
         if not Path(folder).is_dir():
             raise InputError(f'{folder}: there is no such folder of results; run {TRAIN} first.')
         for (dataset, name), path in paths.items():
@@ -66,6 +68,9 @@ class Results:
                 continue
             results = [self._read(run, expected)
                        for run in RunFolder.all_of(Path(folder) / dataset / name)]
+            base = read_yaml(path).get('base')
+            if base:
+                self.bases[dataset, name] = Path(base).parent.name, Path(base).stem
             if any(results):
                 place = self.by_experiment if dataset in known else self.others
                 place[dataset, name] = list(filter(None, results))

@@ -7,7 +7,7 @@ from finetune.catalogue import DATA_SETS
 from finetune.config import active_names, get
 from finetune.projects import TRAIN
 from finetune.published import reference
-from finetune.report.claims import compare
+from finetune.report.claims import against_bases, compare
 from finetune.report.document import bullets, commands, table
 from finetune.report.results import mean_and_deviation, STREAMS
 from finetune.settings import WITHOUT_EFFECT
@@ -86,14 +86,9 @@ def comparisons(claim_comparisons):
     for comparison in claim_comparisons:
         first, second = (name if ' ' in name else f'`{name}`'
                          for name in (comparison.first, comparison.second))
-        tested = 4 * ['']
-        if comparison.n_pairs > 1:
-            low, high = comparison.interval
-            tested = [f'{low:+.1f} ... {high:+.1f}', f'{comparison.effect:+.1f}',
-                      _p_value(comparison.p), _p_value(comparison.p_corrected)]
         rows.append([first, second, comparison.stream,
-                     *map(mean_and_deviation, comparison.samples),
-                     f'{comparison.difference:+.1f}', *tested, comparison.verdict])
+                     *map(mean_and_deviation, comparison.samples), *_tested(comparison),
+                     comparison.verdict])
     return table(['first', 'second', 'prediction of', 'first: %', 'second: %', 'difference',
                   '95 % interval', 'effect', 'p', 'p, corrected', 'verdict'], rows)
 
@@ -160,14 +155,16 @@ def mixtures(results, dataset, names):
 
 
 def others(results):
-    """Accuracies of experiments that none of the paper's is like."""
-    rows = []
-    for (folder, name), runs in results.others.items():
-        config = runs[0].config
-        rows.append([f'`{folder}/{name}`', DATA_SETS[config.data.dataset].title,
-                     config.model.encoding, results.summary(folder, name),
-                     *(results.summary(folder, name, stream) for stream in ('global', 'parts'))])
-    return table(['run', 'data set', 'encoding', 'ours', 'whole image alone', 'parts alone'], rows)
+    """Accuracies of experiments that none of the paper's is like, and what a change changes."""
+    rows, compared = [], against_bases(results)
+    for key, runs in results.others.items():
+        config, comparison = runs[0].config, compared.get(key)
+        rows.append([f'`{key[0]}/{key[1]}`', DATA_SETS[config.data.dataset].title,
+                     config.model.encoding, results.summary(*key),
+                     *(results.summary(*key, stream) for stream in ('global', 'parts')),
+                     *(_tested(comparison) if comparison else 5 * [''])])
+    return table(['run', 'data set', 'encoding', 'ours', 'whole image alone', 'parts alone',
+                  'difference from its base', '95 % interval', 'effect', 'p', 'p, corrected'], rows)
 
 
 def run_time(published_table):
@@ -239,6 +236,15 @@ def _costs(results, dataset, name):
     seconds = results.seconds_per_epoch(dataset, name)
     return [f'{runs[0].evaluation["n_parameters"]:,}',
             '' if seconds is None else f'{seconds:.1f}']
+
+
+def _tested(comparison):
+    """Difference, interval, effect and p-values."""
+    if comparison.n_pairs < 2:
+        return [f'{comparison.difference:+.1f}', *4 * ['']]
+    low, high = comparison.interval
+    return [f'{comparison.difference:+.1f}', f'{low:+.1f} ... {high:+.1f}',
+            f'{comparison.effect:+.1f}', _p_value(comparison.p), _p_value(comparison.p_corrected)]
 
 
 def _p_value(p):

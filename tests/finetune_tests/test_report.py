@@ -494,6 +494,34 @@ def test_experiments_of_ones_own_have_a_table(alone, results):
     assert cells['ours'] == '75.0 ± 0.0 (2)' and cells['parts alone'] == '50.0 ± 0.0 (2)'
 
 
+def test_variants_beside_what_they_change(results):
+    Path('configs').unlink()
+    shutil.copytree(CONFIGS, 'configs')
+    Path('configs/variants').mkdir()
+    shutil.copy('configs/minibirds/gt2_fve_k5.yml', 'configs/variants/whole.yml')
+    numbers = {'whole': (20, 25, 24), 'less': (15, 21, 18), 'other': (22, 23, 25)}
+    for name in 'less', 'other':
+        Path(f'configs/variants/{name}.yml').write_text(
+            f'base: configs/variants/whole.yml\nmodel: {{ema_decay: 0.{len(name)}}}\n')
+    for name, of_name in numbers.items():
+        for seed, n in enumerate(of_name):
+            write_run('variants', name, seed, n, n)
+    text, samples = report(), {name: 100 * numpy.array(n) / N_IMAGES for name, n in numbers.items()}
+    p = {}
+    for name in 'less', 'other':
+        above, half_width = paired(samples[name], samples['whole'])
+        p[name] = 2 * min(above, 1 - above)
+        cells = row(text, 'Other experiments', run=f'`variants/{name}`')
+        difference = samples[name].mean() - samples['whole'].mean()
+        assert cells['difference from its base'] == f'{difference:+.1f}'
+        assert cells['95 % interval'] == (
+            f'{difference - half_width:+.1f} ... {difference + half_width:+.1f}')
+        assert cells['p'] == p_in_words(p[name])
+    assert row(text, 'Other experiments', run='`variants/less`')['p, corrected'] == p_in_words(
+        2 * p['less'])
+    assert row(text, 'Other experiments', run='`variants/whole`')['p'] == ''
+
+
 def as_evaluated_by_version_0_1(out):
     """Files of a run in the format of version 0.1."""
     old = {'both': 'accuracy', 'global': 'accuracy_global', 'parts': 'accuracy_parts'}
