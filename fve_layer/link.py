@@ -132,11 +132,12 @@ class GMMLayer(MixtureLayer):
         """Scalars for :func:`chainer.report`, by name.
 
         ``'weight_entropy'`` is the entropy of the weights relative to that of uniform weights,
-        ``'var_median'`` the median of the variances, ``'var_at_floor'`` the share of them that
-        ``var_floor`` bounds; ``'log_likelihood'`` is the attribute, once there is one.
+        ``'var_typical'`` the geometric mean of the variances (a median would need a sort),
+        ``'var_at_floor'`` the share of them that ``var_floor`` bounds; ``'log_likelihood'`` is the
+        attribute, once there is one.
         """
         observation = {'weight_entropy': gmm.normalized_entropy(self.weight),
-                       'var_median': self.xp.median(self.var),
+                       'var_typical': self.xp.exp(self.xp.log(self.var).mean()),
                        'var_at_floor': (self.var <= self.var_floor).mean()}
         if self.log_likelihood is not None:
             observation['log_likelihood'] = self.log_likelihood

@@ -14,7 +14,8 @@ from finetune.settings import WITHOUT_EFFECT
 
 N_HARDEST = 10          # classes in the table of classes
 # Entries of the log.
-MIXTURE = {'main/weight_entropy': 'entropy of the weights', 'main/var_median': 'median variance',
+MIXTURE = {'main/weight_entropy': 'entropy of the weights',
+           'main/var_typical': 'geometric mean of the variances',
            'main/var_at_floor': 'share at var_floor', 'main/log_likelihood': 'log likelihood'}
 
 

@@ -13,7 +13,7 @@ PLOTS = {
     'loss': {'training': 'main/loss', 'test': 'validation/main/loss'},
     'log_likelihood': {'of a training batch': 'main/log_likelihood'},
     'weight_entropy': {'of the mixture': 'main/weight_entropy'},
-    'variances': {'median': 'main/var_median', 'share at the floor': 'main/var_at_floor'},
+    'variances': {'geometric mean': 'main/var_typical', 'share at the floor': 'main/var_at_floor'},
     'learning_rate': {'learning rate': 'lr'},
 }
 

@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 
 def mixture_of(epoch, seed):
     """Entries of the log."""
-    return {'main/weight_entropy': .9 - seed / 10, 'main/var_median': 1. + epoch,
+    return {'main/weight_entropy': .9 - seed / 10, 'main/var_typical': 1. + epoch,
             'main/var_at_floor': .25, 'main/log_likelihood': -150. - epoch}
 
 
@@ -421,7 +421,7 @@ def test_mixtures_at_the_end_of_training(results):
     text = report()
     assert row(text, 'minibirds', 'Mixtures', run='`gt_fve`') == {
         'run': '`gt_fve`', 'entropy of the weights': '0.85 ± 0.07 (2)',
-        'median variance': f'{1 + N_EPOCHS:.2f} ± 0.00 (2)',
+        'geometric mean of the variances': f'{1 + N_EPOCHS:.2f} ± 0.00 (2)',
         'share at var_floor': '0.25 ± 0.00 (2)',
         'log likelihood': f'{-150 - N_EPOCHS:.2f} ± 0.00 (2)'}
     names = {cells['run'] for cells in rows_of(below(text, 'minibirds', 'Mixtures'))}

@@ -322,13 +322,14 @@ def test_log_likelihood_is_that_of_the_batch_before_the_update():
 @pytest.mark.parametrize('layer_class', [GMMLayer, FVELayer])
 def test_observation(layer_class):
     layer = layer_class(D, K, seed=0)
-    assert list(layer.observation) == ['weight_entropy', 'var_median', 'var_at_floor']
+    assert list(layer.observation) == ['weight_entropy', 'var_typical', 'var_at_floor']
     assert layer.observation['weight_entropy'] == pytest.approx(1)
     for x in batches(2):
         layer(x)
     observation = layer.observation
     assert list(observation)[3:] == ['log_likelihood']
-    assert observation['var_median'] == numpy.median(layer.var)
+    geometric_mean = numpy.prod(layer.var.astype(float)) ** (1 / layer.var.size)
+    assert observation['var_typical'] == pytest.approx(geometric_mean, rel=1e-5)
     assert observation['var_at_floor'] == 0
     layer.var[0] = layer.var_floor
     assert layer.observation['var_at_floor'] == pytest.approx(1 / K)
