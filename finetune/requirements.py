@@ -13,7 +13,8 @@ from finetune.runs.folder import RunFolder
 from finetune.settings import BOXES, Config
 
 # Settings of the data that a run shares with those it needs, if they use the same data set.
-IMAGES = 'data.root', 'data.split', 'data.drawing', 'data.test_share', 'data.split_seed'
+IMAGES = ('data.root', 'data.split', 'data.drawing', 'data.test_share', 'data.split_seed',
+          'data.train_per_class')
 
 
 class Required(NamedTuple):

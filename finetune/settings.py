@@ -66,6 +66,8 @@ class Data:
                                 between=(.01, .99), needs=SPLIT)
     split_seed: int = setting(0, 'of that split', between=(0, 2 ** 31 - 1), needs=SPLIT)
     drawing: dict = setting({}, 'options for drawing minibirds and digits', needs=DRAWN)
+    train_per_class: int = setting(0, 'only the first so many training images of each class; '
+                                   '0: all', between=(0, 10 ** 6))
     parts: str = setting('GT', 'GLOBAL: none; GT: points; GT2: groups of points; CS_PARTS: boxes; '
                          'GRID: tiles of the image',
                          choices=('GLOBAL', 'GT', 'GT2', 'CS_PARTS', 'GRID'))

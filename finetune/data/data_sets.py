@@ -48,7 +48,9 @@ def load(settings):
             raise InputError(f'{path}: there is no such file; {_find_boxes(settings)}.')
         raise InputError(f'{path}: there is no such file; {_get(path, data_set)}set data.root to '
                          'the folder of a complete data set.')
-    return _with_validation_split(lists) if settings.split == 'validation' else lists
+    if settings.split == 'validation':
+        lists = _with_validation_split(lists)
+    return _first_of_classes(lists, settings.train_per_class)
 
 
 def is_to_be_drawn(settings):
@@ -174,14 +176,26 @@ def _find_boxes(settings):
 
 def _with_validation_split(lists):
     """Training images of each class in place of the test images, which stay unseen."""
-    is_held_out = numpy.zeros(len(lists.train), bool)
-    by_class = numpy.argsort(lists.train.labels, kind='stable')
-    for of_class in numpy.split(by_class, numpy.cumsum(numpy.bincount(lists.train.labels))[:-1]):
-        is_held_out[of_class[VALIDATION_STEP - 1::VALIDATION_STEP]] = True
+    is_held_out = (_numbers_in_class(lists.train) + 1) % VALIDATION_STEP == 0
     if not is_held_out.any():
         raise InputError(f'data.split validation: no class has {VALIDATION_STEP} training images, '
                          'so there is none to spare; use a larger data set.')
     return replace(lists, train=lists.train[~is_held_out], test=lists.train[is_held_out])
+
+
+def _first_of_classes(lists, n):
+    """The same without the other training images, if there are more."""
+    return replace(lists, train=lists.train[_numbers_in_class(lists.train) < n]) if n else lists
+
+
+def _numbers_in_class(records):
+    """Number of each image among those of its class: 0, 1, ..."""
+    by_class = numpy.argsort(records.labels, kind='stable')
+    counts = numpy.bincount(records.labels)
+    numbers = numpy.empty(len(records), int)
+    numbers[by_class] = numpy.arange(len(records)) - numpy.repeat(
+        numpy.cumsum(counts) - counts, counts)
+    return numbers
 
 
 def _grouped(lists, root):

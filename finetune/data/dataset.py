@@ -8,6 +8,8 @@ from finetune.errors import InputError
 # Keep the random streams of one seed apart.
 AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
 
+KEPT_BYTES = 2 ** 27    # of the memory of a process, for a data set that is small enough
+
 
 class PartDataset(chainer.dataset.DatasetMixin):
 
@@ -42,6 +44,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         self.train = train
         self.seed = seed
         self.hide = hide
+        self._images, self._examples = {}, {}
 
     def __len__(self):
         return len(self.records)
@@ -50,6 +53,14 @@ class PartDataset(chainer.dataset.DatasetMixin):
         return (self[i] for i in range(len(self)))
 
     def get_example(self, index):
+        if self.train:      # an image looks different in every epoch
+            return self._example(index)
+        if index in self._examples:
+            return self._examples[index]
+        example = self._example(index)
+        return self._keep(self._examples, index, example, sum(array.nbytes for array in example))
+
+    def _example(self, index):
         epoch, i = divmod(int(index), len(self))
         record = self.records[i]
         random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
@@ -64,7 +75,16 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     def read_image(self, i):
         """Image (3, H, W), uint8, RGB, in whose pixels the boxes of its parts are."""
-        return transforms.read_image(self.records[i].path, self.settings.upright)
+        if i in self._images:
+            return self._images[i]
+        image = transforms.read_image(self.records[i].path, self.settings.upright)
+        return self._keep(self._images, i, image, image.nbytes)
+
+    def _keep(self, kept, index, value, n_bytes):
+        """Keeps a value in memory if those of all images would fit; returns it."""
+        if n_bytes * len(self) <= KEPT_BYTES:
+            kept[index] = value
+        return value
 
     @property
     def largest_example(self):

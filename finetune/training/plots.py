@@ -1,4 +1,6 @@
 """Learning curves, drawn from the log."""
+import time
+
 from chainer.training import extension
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,19 +19,28 @@ PLOTS = {
     'learning_rate': {'learning rate': 'lr'},
 }
 
+SECONDS = 20    # between pictures: drawing them takes longer than a short epoch
 
-def plots(folder):
-    """Extension that draws the log's entries after every epoch.
+
+def plots(folder, n_epochs):
+    """Extension that draws the log's entries after an epoch, unless it did just now.
 
     In place of Chainer's ``PlotReport``, whose own means are those of another number of updates
     after a run is resumed.
 
     Args:
         folder (finetune.runs.folder.RunFolder): Where to put the pictures.
+        n_epochs (int): Number of the last epoch, after which they are always drawn.
 
     """
+    drawn = -SECONDS
+
     @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
     def draw_plots(trainer):
+        nonlocal drawn
+        if time.monotonic() < drawn + SECONDS and trainer.updater.epoch < n_epochs:
+            return
+        drawn = time.monotonic()
         log = trainer.get_extension('LogReport').log
         for name, lines in PLOTS.items():
             curves = curves_of(log, lines)

@@ -74,7 +74,7 @@ def _extend_with_output(trainer, settings, attribute, folder):
     trainer.extend(extensions.LogReport(filename=folder.LOG))
     show_progress(trainer)
     trainer.extend(stop_on_non_number)
-    trainer.extend(plots(folder))
+    trainer.extend(plots(folder, settings.epochs))
     if settings.keep_best:
         trainer.extend(keep_best(folder))
     if settings.tensorboard:

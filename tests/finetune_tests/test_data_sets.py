@@ -319,6 +319,20 @@ def test_validation_split_looks_at_no_test_image(tmp_path):
     assert [record.label for record in validation.test] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize('split, n_all', [('', 11), ('validation', 9)])
+def test_first_training_images_of_each_class(split, n_all, tmp_path):
+    drawing.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
+    settings = Data(dataset='cub200', root=str(tmp_path / 'birds'), split=split)
+    whole = data_sets.load(settings)
+    first = data_sets.load(dataclasses.replace(settings, train_per_class=4))
+    names, labels = whole.train.image_ids, whole.train.labels
+    assert first.train.image_ids == [name for i in range(3) for name in [
+        name for name, label in zip(names, labels) if label == i][:4]]
+    assert first.test.image_ids == whole.test.image_ids
+    more = data_sets.load(dataclasses.replace(settings, train_per_class=99))
+    assert len(more.train) == 3 * n_all
+
+
 @pytest.mark.parametrize('parts', ['GT', 'GRID'])
 def test_first_parts(parts, drawn_birds):
     settings = Data(dataset='cub200', root=str(drawn_birds), parts=parts)

@@ -3,6 +3,7 @@ import numpy
 import pytest
 
 from finetune.settings import Data
+from finetune.data import dataset as dataset_module
 from finetune.data import file_lists, cropping, transforms
 from finetune.data.dataset import collate, EpochOrder, PartDataset
 
@@ -46,6 +47,23 @@ def test_crops_without_augmentation_are_cut_around_the_points(records):
         records[3].locations, records[3].visible, image.shape[1:], settings().part_ratio)
     for one, box in zip(crops, boxes[visible]):
         assert (one == transforms.test_transform(cropping.crop(image, box), 24)).all()
+
+
+@pytest.mark.parametrize('train', [False, True])
+@pytest.mark.parametrize('room, n_times', [(2 ** 27, 1), (0, 2)])
+def test_images_are_kept_if_all_of_them_fit_into_memory(records, train, room, n_times,
+                                                        monkeypatch):
+    read, paths = transforms.read_image, []
+    monkeypatch.setattr(dataset_module, 'KEPT_BYTES', room)
+    monkeypatch.setattr(transforms, 'read_image', lambda path, upright: paths.append(path) or read(
+        path, upright))
+    dataset = PartDataset(records, settings(order='shuffled'), train=train, seed=0)
+    indices = [*range(len(records)), *range(12 * (1 if train else 0), 12 * (2 if train else 1))]
+    examples = [dataset[i] for i in indices]
+    assert sorted(paths) == sorted(n_times * [record.path for record in records])
+    fresh = PartDataset(records, settings(order='shuffled'), train=train, seed=0)
+    monkeypatch.setattr(dataset_module, 'KEPT_BYTES', 0)
+    assert all(equal(one, fresh[i]) for i, one in zip(indices, examples))
 
 
 def test_no_parts(records):
