@@ -98,6 +98,9 @@ DATA_SETS: dict[str, DataSet] = {
     'digits': DataSet(
         'digits', 'DIGITS', 'finetune.data.file_lists:read_cub', counts=Counts(10, 1198, 599, 4),
         in_paper=False, prepare='finetune.data.digits:prepare'),
+    'animals': DataSet(
+        'animals', '', 'finetune.data.file_lists:read_cub', in_paper=False,
+        prepare='finetune.data.animals:prepare', has_pretraining=True),
     'folder': DataSet(
         'pictures of your own', '', 'finetune.data.folder:read_folder', in_paper=False,
         settings=('test_share', 'split_seed'), upright=True),

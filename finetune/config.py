@@ -1,5 +1,7 @@
 """Configs: read from YAML, checked, compared and written."""
 import dataclasses
+import hashlib
+import json
 
 import yaml
 
@@ -165,6 +167,12 @@ def active_names(config):
     """Dotted names of the settings that have an effect in a config."""
     names = ((name, _metadata(name)['needs']) for name in dotted_names(Config))
     return [name for name, needs in names if needs is None or needs.holds(config)]
+
+
+def fingerprint(config, ignored=()):
+    """Hash of the settings with an effect, twelve hexadecimal digits."""
+    values = {name: get(config, name) for name in active_names(config) if name not in ignored}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def get(config, name):

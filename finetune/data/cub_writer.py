@@ -77,10 +77,12 @@ def _write(root, class_names, part_names, images, n_images, origin):
     unfinished = root.with_name(f'.{root.name}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)       # of a process that was killed
     try:
-        (unfinished / 'parts').mkdir(parents=True)
+        unfinished.mkdir()
         classes = [f'{i:03d}.{name}' for i, name in enumerate(class_names, 1)]
         _write_lines(unfinished / 'classes.txt', _numbered(classes))
-        _write_lines(unfinished / 'parts' / 'parts.txt', _numbered(part_names))
+        if part_names:      # without, there are no files of parts
+            (unfinished / 'parts').mkdir()
+            _write_lines(unfinished / 'parts' / 'parts.txt', _numbered(part_names))
         _write_images(unfinished, classes, progress_bar(
             images, n_images, f'Drawing {n_images} images into {root}'))
         (unfinished / 'origin.yml').write_text(yaml.safe_dump(origin), encoding='utf-8')
@@ -114,7 +116,8 @@ def _write_images(root, classes, images):
     _write_lines(root / 'image_class_labels.txt', labels)
     _write_lines(root / 'train_test_split.txt', split)
     _write_lines(root / 'bounding_boxes.txt', boxes)
-    _write_lines(root / 'parts' / 'part_locs.txt', points)
+    if points:
+        _write_lines(root / 'parts' / 'part_locs.txt', points)
 
 
 def _point_lines(i, annotated):

