@@ -55,17 +55,19 @@ AUXILIARY = of_encoding('aux_lambda', Needs(
 class Data:
     """Images and parts."""
 
-    dataset: str = setting('cub200', 'minibirds and digits are drawn on first use',
+    dataset: str = setting('cub200', 'minibirds and digits are drawn on first use, animals unpacked',
                            choices=DATA_SETS)
     split: str = setting('', 'empty: training and test images; validation: a fifth of the training '
                          'images is tested on instead of the test images; pretraining: other '
-                         'species of minibirds', choices=('', 'validation', 'pretraining'))
+                         'classes of minibirds or animals',
+                         choices=('', 'validation', 'pretraining'))
     root: str = setting('', 'folder of the data set, or the CSV file of your own pictures; empty: '
                         'the folder of its name below data/')
     test_share: float = setting(.3, 'share of test images where there is no split',
                                 between=(.01, .99), needs=SPLIT)
     split_seed: int = setting(0, 'of that split', between=(0, 2 ** 31 - 1), needs=SPLIT)
-    drawing: dict = setting({}, 'options for drawing minibirds and digits', needs=DRAWN)
+    drawing: dict = setting({}, 'options for drawing minibirds and digits, and for choosing '
+                            'animals', needs=DRAWN)
     train_per_class: int = setting(0, 'only the first so many training images of each class; '
                                    '0: all', between=(0, 10 ** 6))
     parts: str = setting('GT', 'GLOBAL: none; GT: points; GT2: groups of points; CS_PARTS: boxes; '

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import json
 from pathlib import Path
 import tarfile
+import zlib
 
 import numpy
 from PIL import Image
@@ -23,6 +24,9 @@ SIZE = 32       # pixels
 # In each picture of the package a row has the pixels of a photograph.
 PICTURES = {True: [f'data_batch_{i}.png' for i in range(1, 6)], False: ['test_batch.png']}
 LABELS = {True: 'train_lables.json', False: 'test_lables.json'}
+
+# What reading a broken archive, picture or list of labels raises.
+BROKEN = OSError, EOFError, KeyError, SyntaxError, ValueError, tarfile.TarError, zlib.error
 
 
 @dataclass
@@ -70,7 +74,7 @@ def _read(in_train):
             labels = json.load(archive.extractfile(f'package/{LABELS[in_train]}'))
     except FileNotFoundError:
         raise InputError(f'{ARCHIVE}: there is no such file; get it by {GET}.')
-    except (OSError, KeyError, ValueError, tarfile.TarError) as error:
+    except BROKEN as error:
         raise InputError(f'{ARCHIVE}: is not the complete package ({error}); get it again by '
                          f'{GET}.')
     return numpy.concatenate(rows).reshape(-1, SIZE, SIZE, 3), numpy.array(labels)

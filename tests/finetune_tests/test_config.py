@@ -8,7 +8,7 @@ import pytest
 
 from finetune import config
 from finetune.catalogue import ENCODINGS
-from finetune.data import digits
+from finetune.data import animals, digits
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
 from finetune.options import DEFAULT_CONFIG
@@ -108,7 +108,7 @@ def test_dump_round_trips(write, tmp_path):
     ('data: {parts: GRID, grid: [2, 17]}', 'must be two numbers between 1 and 16'),
     ('data: {input_size: 64}', 'inception_v3 needs at least 75'),
     ('data: {part_input_size: 74}', 'data.part_input_size is 74'),
-    ('data: {dataset: digits, split: pretraining}', 'minibirds only'),
+    ('data: {dataset: digits, split: pretraining}', 'minibirds, animals only'),
     ('data: {dataset: minibirds, drawing: {pretraining: true}}', 'use data.split'),
     ('training: {joint: false}', 'the YAML of the run that fine-tunes the CNN'),
     ('training: {joint: false}\nmodel: {pretrained: cnn.yml, encoding: gap}',
@@ -338,7 +338,8 @@ def settings_table(section, prefix=''):
 def settings_page():
     text = PAGE.read_text(encoding='utf-8').split('<!-- settings -->')[0] + '<!-- settings -->\n'
     for title, section in (('Experiments', Config), ('Drawing of minibirds',
-                           drawing.Drawing), ('Drawing of digits', digits.Drawing)):
+                           drawing.Drawing), ('Drawing of digits', digits.Drawing),
+                           ('Choice of animals', animals.Drawing)):
         text += f'\n## {title}\n\n| setting | default | values | meaning | needs |\n'
         text += '|---|---|---|---|---|\n'
         text += ''.join('| ' + ' | '.join(row) + ' |\n' for row in settings_table(section))

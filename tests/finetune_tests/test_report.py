@@ -494,6 +494,30 @@ def test_experiments_of_ones_own_have_a_table(alone, results):
     assert cells['ours'] == '75.0 ± 0.0 (2)' and cells['parts alone'] == '50.0 ± 0.0 (2)'
 
 
+def test_every_run_is_listed_with_its_settings(results):
+    write_run('minibirds', 'pretrain', 0, 9)        # is none of an experiment
+    shutil.rmtree('results/minibirds/gt_gap', ignore_errors=True)
+    write_run('minibirds', 'gt_gap', 3, 30, 20)
+    report()
+    with open('results/report/runs.csv', newline='') as file:
+        rows = {cells['run']: cells for cells in csv.DictReader(file)}
+    finished = {str(path.parent) for path in Path('results').glob('minibirds/*/*/model.npz')
+                if 'pretrain' not in path.parts}
+    assert finished <= set(rows) and 'results/minibirds/pretrain/seed0' not in rows
+    by_name = {}
+    for run, cells in rows.items():
+        assert re.fullmatch('[0-9a-f]{12}', cells['settings'])
+        by_name.setdefault(Path(run).parts[1:3], set()).add(cells['settings'])
+    hashes = [tuple(of_name) for of_name in by_name.values()]
+    assert all(len(of_name) == 1 for of_name in hashes) and len(set(hashes)) == len(hashes)
+    gap = rows['results/minibirds/gt_gap/seed3']
+    assert (gap['both'], gap['global'], gap['parts']) == ('75', '72.5', '50')
+    assert gap['entropy of the weights'] == ''
+    fve = rows['results/minibirds/gt_fve/seed1']
+    assert float(fve['entropy of the weights']) == pytest.approx(mixture_of(
+        N_EPOCHS, 1)['main/weight_entropy'])
+
+
 def test_variants_beside_what_they_change(results):
     Path('configs').unlink()
     shutil.copytree(CONFIGS, 'configs')
