@@ -8,7 +8,8 @@ from finetune.errors import InputError
 # Keep the random streams of one seed apart.
 AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
 
-KEPT_BYTES = 2 ** 27    # of the memory of a process, for a data set that is small enough
+# Memory of a process for the images of a data set that is small enough, and for its examples.
+KEPT_BYTES = 2 ** 27
 
 
 class PartDataset(chainer.dataset.DatasetMixin):
