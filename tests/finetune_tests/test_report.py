@@ -460,7 +460,8 @@ def test_what_is_missing_and_what_is_left_out(results, capsys):
     assert '`gt_fve` (2 of 3)' in lacking
     assert '`gt_gap` (1 of 3)' in lacking and '`gt2_fve_k50` (0 of 3)' in lacking
     assert 'gt2_fve`' not in lacking and 'pretrain' not in lacking
-    assert 'No run at all: CUB-200-2011, NA-Birds, Birdsnap, digits, animals.' in below(text, 'Missing runs')
+    assert 'No run at all: CUB-200-2011, NA-Birds, Birdsnap, digits, animals.' in below(
+        text, 'Missing runs')
 
 
 def test_predictions_of_another_evaluation_are_left_out(results):
