@@ -72,9 +72,9 @@ def _read(in_train):
             rows = [numpy.asarray(Image.open(archive.extractfile(f'package/{name}')))
                     for name in PICTURES[in_train]]
             labels = json.load(archive.extractfile(f'package/{LABELS[in_train]}'))
+        return numpy.concatenate(rows).reshape(-1, SIZE, SIZE, 3), numpy.array(labels)
     except FileNotFoundError:
         raise InputError(f'{ARCHIVE}: there is no such file; get it by {GET}.')
     except BROKEN as error:
         raise InputError(f'{ARCHIVE}: is not the complete package ({error}); get it again by '
                          f'{GET}.')
-    return numpy.concatenate(rows).reshape(-1, SIZE, SIZE, 3), numpy.array(labels)

@@ -114,6 +114,7 @@ def test_plots_show_the_log_of_a_resumed_run_too(write_config, monkeypatch):
     monkeypatch.setattr(plots, 'draw', lambda curves, title: drawn.update({title: curves}) or draw(
         curves, title))
     monkeypatch.setattr(Evaluator, 'evaluate', evaluate_twice)
+    monkeypatch.setattr(plots, 'SECONDS', 1e6)
     config = write_config(training={'epochs': 4})
     assert run('train', config) == 130
     assert drawn['loss']['test'][0] == (1,)     # a second epoch so soon after is not drawn
