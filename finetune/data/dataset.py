@@ -8,8 +8,9 @@ from finetune.errors import InputError
 # Keep the random streams of one seed apart.
 AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
 
-# Memory of a process for the images of a data set that is small enough, and for its examples.
-KEPT_BYTES = 2 ** 27
+# Memory of a process for the images of a data set that is small enough, and again for what they
+# and their crops are in every epoch.
+KEPT_BYTES = 2 ** 28
 
 
 class PartDataset(chainer.dataset.DatasetMixin):
@@ -45,7 +46,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         self.train = train
         self.seed = seed
         self.hide = hide
-        self._images, self._examples = {}, {}
+        self._images, self._examples, self._enlarged = {}, {}, {}
 
     def __len__(self):
         return len(self.records)
@@ -66,12 +67,12 @@ class PartDataset(chainer.dataset.DatasetMixin):
         record = self.records[i]
         random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
         image = self.read_image(i)
-        img = self._transform(image, self.settings.input_size, random)
-        _, boxes, visible = self.part_boxes(i, image.shape[1:], epoch)
+        img = self._transform(i, image, self.settings.input_size, random)
+        order, boxes, visible = self.part_boxes(i, image.shape[1:], epoch)
         size = self.settings.part_input_size
         parts = numpy.empty((visible.sum(), 3, size, size), numpy.float32)
-        for part, bbox in zip(parts, boxes[visible]):
-            part[...] = self._transform(_crop(image, bbox, record), size, random)
+        for part, number, bbox in zip(parts, order[visible], boxes[visible]):
+            part[...] = self._transform(i, image, size, random, number, bbox)
         return img, parts, visible, numpy.int32(record.label)
 
     def read_image(self, i):
@@ -113,11 +114,17 @@ class PartDataset(chainer.dataset.DatasetMixin):
             visible = numpy.ones_like(visible)
         return order, boxes[order], visible[order]
 
-    def _transform(self, image, size, random):
+    def _transform(self, i, image, size, random, part=None, bbox=None):
+        """What the network sees of image i, or of one of its parts."""
         if not self.train:
-            return transforms.test_transform(image, size)
+            return transforms.test_transform(_cut(image, bbox, self.records[i]), size)
+        enlarged = self._enlarged.get((i, part))
+        if enlarged is None:
+            enlarged = transforms.enlarged(_cut(image, bbox, self.records[i]), size)
+            n_alike = 1 if part is None else len(self.records[i].visible)
+            self._keep(self._enlarged, (i, part), enlarged, n_alike * enlarged.nbytes)
         return transforms.train_transform(
-            image, size, random, flip=self.settings.flip,
+            enlarged, size, random, flip=self.settings.flip,
             colour_jitter=self.settings.colour_jitter)
 
     def _visible(self, i):
@@ -138,7 +145,9 @@ class PartDataset(chainer.dataset.DatasetMixin):
         return random.permutation(n_parts)
 
 
-def _crop(image, bbox, record):
+def _cut(image, bbox, record):
+    if bbox is None:
+        return image
     try:
         return cropping.crop(image, bbox)
     except InputError as error:

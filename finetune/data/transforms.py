@@ -42,7 +42,7 @@ def read_image(path, upright=False):
 def _scale(image, size):
     """The shorter side becomes ``size``; the channels, float32, are not rounded."""
     shorter, shape = min(image.shape[1:]), image.shape[1:]
-    channels = image.astype(numpy.float32)
+    channels = image.astype(numpy.float32, copy=False)
     if shorter == size:
         return channels
     height, width = (int(size * extent / shorter) for extent in shape)
@@ -57,11 +57,16 @@ def test_transform(image, size):
     return image[:, y:y + size, x:x + size].clip(0, 255) / 127.5 - 1
 
 
+def enlarged(image, size):
+    """Shorter side to floor(size / 0.875), float32: what is the same in every epoch."""
+    return _scale(image, int(size / .875))
+
+
 def train_transform(image, size, random, flip=True, colour_jitter=.3):
     """Shorter side to floor(size / 0.875), random crop, flip and colour jitter, [-1, 1].
 
     Args:
-        image (numpy.ndarray): (3, H, W), uint8.
+        image (numpy.ndarray): (3, H, W), uint8, or :func:`enlarged` already.
         size (int): Height and width of the result in pixels.
         random (numpy.random.RandomState): Draws everything.
         flip (bool): Whether to flip horizontally, half of the time.
@@ -71,7 +76,7 @@ def train_transform(image, size, random, flip=True, colour_jitter=.3):
         numpy.ndarray: (3, size, size), float32.
 
     """
-    image = _scale(image, int(size / .875))
+    image = enlarged(image, size)
     y, x = (random.randint(extent - size + 1) for extent in image.shape[1:])
     image = image[:, y:y + size, x:x + size]
     if flip and random.rand() < .5:

@@ -7,6 +7,7 @@ import time
 from finetune.errors import InputError
 from finetune.progress import duration
 
+THREADS = 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'
 POLL_SECONDS = .2
 PATIENCE_SECONDS = 20       # for an interrupted run to end
 
@@ -62,13 +63,14 @@ class Queue:
 
     def _start(self, job):
         job.folder.printed.parent.mkdir(parents=True, exist_ok=True)
-        environment = dict(os.environ)
+        command, environment = job.command, dict(os.environ)
         if self.n_jobs > 1:
-            n_threads = str(max(len(os.sched_getaffinity(0)) // self.n_jobs, 1))
-            environment.update(OMP_NUM_THREADS=n_threads, OPENBLAS_NUM_THREADS=n_threads,
-                               MKL_NUM_THREADS=n_threads)
+            n_threads = max(len(os.sched_getaffinity(0)) // self.n_jobs, 1)
+            environment.update({name: str(n_threads) for name in THREADS})
+            if n_threads == 1 and not any('training.workers' in word for word in command):
+                command += ['--set', 'training.workers=0']      # no core is left for them
         with open(job.folder.printed, 'a') as output:
-            process = subprocess.Popen(job.command, stdout=output, stderr=subprocess.STDOUT,
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
                                        stdin=subprocess.DEVNULL, env=environment)
         self.running[job] = process, time.monotonic()
 

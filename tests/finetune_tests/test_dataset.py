@@ -53,14 +53,16 @@ def test_crops_without_augmentation_are_cut_around_the_points(records):
 @pytest.mark.parametrize('room, n_times', [(2 ** 27, 1), (0, 2)])
 def test_images_are_kept_if_all_of_them_fit_into_memory(records, train, room, n_times,
                                                         monkeypatch):
-    read, paths = transforms.read_image, []
+    read, paths, crop, boxes = transforms.read_image, [], cropping.crop, []
     monkeypatch.setattr(dataset_module, 'KEPT_BYTES', room)
     monkeypatch.setattr(transforms, 'read_image', lambda path, upright: paths.append(path) or read(
         path, upright))
+    monkeypatch.setattr(cropping, 'crop', lambda image, box: boxes.append(box) or crop(image, box))
     dataset = PartDataset(records, settings(order='shuffled'), train=train, seed=0)
     indices = [*range(len(records)), *range(12 * (1 if train else 0), 12 * (2 if train else 1))]
     examples = [dataset[i] for i in indices]
     assert sorted(paths) == sorted(n_times * [record.path for record in records])
+    assert len(boxes) == n_times * sum(record.visible.sum() for record in records)
     fresh = PartDataset(records, settings(order='shuffled'), train=train, seed=0)
     monkeypatch.setattr(dataset_module, 'KEPT_BYTES', 0)
     assert all(equal(one, fresh[i]) for i, one in zip(indices, examples))

@@ -309,6 +309,25 @@ def test_time_of_experiments_without_a_log_is_the_mean_of_all(clock, tmp_path, m
     assert queue._seconds_left() == (30 + 70) / 2 + 30
 
 
+@pytest.mark.parametrize('n_jobs, overrides, n_threads, workers', [
+    (1, (), None, None), (2, (), '2', None), (4, (), '1', '0'), (5, (), '1', '0'),
+    (4, ('training.workers=3',), '1', '3')])
+def test_runs_that_take_all_cores_load_their_own_images(n_jobs, overrides, n_threads, workers,
+                                                        tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local.os, 'sched_getaffinity', lambda pid: range(4))
+    for name in local.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    started = []
+    monkeypatch.setattr(local.subprocess, 'Popen',
+                        lambda command, env, **_: started.append((command, env)))
+    local.Queue([], [], n_jobs)._start(make_job('fve')._replace(overrides=overrides))
+    (command, environment), = started
+    assert {environment.get(name) for name in local.THREADS} == {n_threads}
+    of_workers = [word for word in command if word.startswith('training.workers')]
+    assert of_workers == ([] if workers is None else [f'training.workers={workers}'])
+
+
 def test_progress_is_read_from_the_log(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     fve, separate = make_job('fve'), make_job('separate', seed=1, n_epochs=0)
