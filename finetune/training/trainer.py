@@ -24,6 +24,8 @@ def build_updater(model, config, lists, device, comm=None):
     """Updater with the training images, or this rank's share, and the optimiser."""
     settings = config.training
     optimizer = OPTIMIZERS[settings.optimizer](settings).setup(model)
+    for param in model.cnn_params() if model.frozen else ():
+        param.update_rule.enabled = False
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
     if settings.dtype == 'mixed16':
         optimizer.loss_scaling()
@@ -49,7 +51,7 @@ def build_trainer(model, config, lists, device, folder, comm=None):
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
     rate = _learning_rate(settings, len(lists.train))
     trainer.extend(Schedule([updater.get_optimizer('main')], attribute, rate), name='lr_schedule')
-    if settings.cnn_lr_factor != 1:
+    if settings.cnn_lr_factor not in (0, 1):
         of_cnns = [param.update_rule.hyperparam for param in model.cnn_params()]
         trainer.extend(Schedule(of_cnns, attribute, lambda done: settings.cnn_lr_factor
                                 * rate(done)), name='cnn_lr_schedule')

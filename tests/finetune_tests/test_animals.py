@@ -93,7 +93,8 @@ def test_missing_package(here):
         load()
 
 
-@pytest.mark.parametrize('broken', ['short', 'one byte', 'test_batch.png', 'train_lables.json'])
+@pytest.mark.parametrize('broken', ['short', 'one byte', 'text', 'test_batch.png',
+                                    'train_lables.json'])
 def test_broken_package(broken, here):
     write_package(leave_out=(broken,))
     data = animals.ARCHIVE.read_bytes()
@@ -101,7 +102,9 @@ def test_broken_package(broken, here):
         animals.ARCHIVE.write_bytes(data[:-100])
     if broken == 'one byte':
         animals.ARCHIVE.write_bytes(data[:5000] + bytes([data[5000] ^ 255]) + data[5001:])
-    with pytest.raises(InputError, match='is not the complete package .* get it again by npm'):
+    if broken == 'text':
+        animals.ARCHIVE.write_text('x')
+    with pytest.raises(InputError, match=r'is not the complete package [^\n]* get it again by npm'):
         load()
     assert not list(here.glob('data/*/*'))
 
