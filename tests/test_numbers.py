@@ -75,11 +75,12 @@ def test_what_an_ablation_expects_is_in_its_row(path):
     name, header = f'`{path.parent.name}/{path.stem}`', path.read_text(encoding='utf-8')
     rows = [row for table in tables(NEW) for row in table
             if row.get('run') == name and 'difference from its base' in row]
-    expected = re.search(r'# Expect: ([\d.]+) \+- ([\d.]+) % \(seeds 0 to 4\)', header)
+    expected = re.search(r'# Expect: ([\d.]+) \+- ([\d.]+) % \(seeds 0 to ([24])\)', header)
     if expected is None:
         assert '# Expect: not measured yet' in header and not rows
     else:
-        assert [row['ours'] for row in rows] == [f'{expected[1]} ± {expected[2]} (5)']
+        assert [row['ours'] for row in rows] == [
+            f'{expected[1]} ± {expected[2]} ({int(expected[3]) + 1})']
 
 
 def claim_rows(page, heading=None):
