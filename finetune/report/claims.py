@@ -167,7 +167,7 @@ def against_bases(results, stream='both'):
     """Experiments in other folders than the tables' against those that their configs change.
 
     Returns:
-        dict: By (folder, name), a :class:`Comparison`, corrected for their number.
+        dict: By (folder, name), a :class:`Comparison`, corrected for their number in the folder.
 
     """
     comparisons = {}
@@ -178,9 +178,11 @@ def against_bases(results, stream='both'):
             samples = [[of_seed[seed] for seed in seeds] for of_seed in sides]
             comparisons[folder, name] = Comparison('', name, base[1], STREAMS[stream], samples,
                                                    False)
-    corrected = holm([comparison.p for comparison in comparisons.values()])
-    return {key: comparison._replace(p_corrected=p)
-            for (key, comparison), p in zip(comparisons.items(), corrected)}
+    for folder in {folder for folder, _ in comparisons}:
+        of_folder = {key: one for key, one in comparisons.items() if key[0] == folder}
+        for (key, one), p in zip(of_folder.items(), holm([one.p for one in of_folder.values()])):
+            comparisons[key] = one._replace(p_corrected=p)
+    return comparisons
 
 
 def holm(p_values):

@@ -57,7 +57,8 @@ def _introduction(results, numbers):
         'runs in parentheses; a run has a seed of its own. A gain is that over no parts; the '
         'seconds per epoch are the median, whatever else the machine did. Tests are '
         "Student's t-tests of pairs of runs with the same seed, which share what they start from, "
-        'two-sided; p is corrected for the number of all comparisons of a data set (Holm). '
+        'two-sided; p is corrected for the number of all comparisons of a data set (Holm), of '
+        'other experiments for that of a folder of configs. '
         'Intervals are 95 % intervals of the difference of the means, not corrected; an effect is '
         'the difference in standard deviations of the runs. A claim "holds" if the corrected p is '
         f'below {SIGNIFICANT}. That two methods are the same holds if their difference is shown to '

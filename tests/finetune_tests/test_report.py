@@ -531,6 +531,10 @@ def test_variants_beside_what_they_change(results):
     for name, of_name in numbers.items():
         for seed, n in enumerate(of_name):
             write_run('variants', name, seed, n, n)
+    Path('configs/more').mkdir()
+    shutil.copy('configs/variants/less.yml', 'configs/more/less.yml')
+    for seed, n in enumerate(numbers['less']):
+        write_run('more', 'less', seed, n, n)
     text, samples = report(), {name: 100 * numpy.array(n) / N_IMAGES for name, n in numbers.items()}
     p = {}
     for name in 'less', 'other':
@@ -544,6 +548,8 @@ def test_variants_beside_what_they_change(results):
         assert cells['p'] == p_in_words(p[name])
     assert row(text, 'Other experiments', run='`variants/less`')['p, corrected'] == p_in_words(
         2 * p['less'])
+    assert row(text, 'Other experiments', run='`more/less`')['p, corrected'] == p_in_words(
+        p['less'])          # the only one of its folder
     assert row(text, 'Other experiments', run='`variants/whole`')['p'] == ''
 
 
