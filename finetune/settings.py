@@ -5,8 +5,8 @@ from finetune.catalogue import ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.schema import Needs, setting
 
 # On the results.
-WITHOUT_EFFECT = ('training.gpu', 'training.workers', 'training.recompute', 'training.keep_best',
-                  'training.tensorboard')
+WITHOUT_EFFECT = ('training.gpu', 'training.workers', 'training.recompute',
+                  'training.evaluate_every', 'training.keep_best', 'training.tensorboard')
 
 DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
 PARTS = Needs('data.parts other than GLOBAL', lambda config: config.data.has_parts)
@@ -226,7 +226,10 @@ class Training:
     seed: int = setting(0, 'of everything random', between=(0, 2 ** 31 - 1))
     sync_batch_norm: bool = setting(False, 'batch normalisation of all ranks together; false: '
                                     'each on its own, as in the original', needs=JOINT)
-    keep_best: bool = setting(False, 'also keep the weights of the epoch with the best test '
+    evaluate_every: int = setting(1, 'epochs from one evaluation on the test images to the next; '
+                                  'there is always one after the last epoch',
+                                  between=(1, 100000), needs=JOINT)
+    keep_best: bool = setting(False, 'also keep the weights of the evaluation with the best test '
                               'accuracy, best.npz', needs=JOINT)
     tensorboard: bool = setting(False, 'also write the log for TensorBoard (the package '
                                 'tensorboardX)', needs=JOINT)

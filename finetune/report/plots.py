@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 import numpy
 
 from finetune.files import atomic
+from finetune.runs.records import TEST_ACCURACY
 
 SIZE_INCHES = 7.2, 4.2
 DPI = 110
@@ -43,10 +44,11 @@ def learning_curves(results, dataset, colours, path):
     figure, axes = _axes('epoch', 'test accuracy in %')
     for name, colour in colours.items():
         logs = [result.log for result in results.of(dataset, name)]
-        values = 100 * numpy.array([[entry['validation/main/accuracy/both'] for entry in log]
-                                    for log in logs])
-        epochs = [entry['epoch'] for entry in logs[0]]
-        _band(axes, epochs, values, colour, name)
+        by_epoch = [{entry['epoch']: 100 * entry[TEST_ACCURACY] for entry in log
+                     if TEST_ACCURACY in entry} for log in logs]
+        epochs = sorted(set.intersection(*map(set, by_epoch)))      # evaluated in all of the runs
+        values = numpy.array([[of_run[epoch] for epoch in epochs] for of_run in by_epoch])
+        _band(axes, epochs, values, colour, name, '.-')
     _save(figure, axes, path)
 
 

@@ -115,7 +115,8 @@ def _details(results, dataset, names, output):
                   if results.of(dataset, name)[0].config.data.has_parts}
     pictures = [
         ('learning_curves', plots.learning_curves, colours, 'Learning curves',
-         'Test accuracy after every epoch, mean and standard deviation over seeds.', None),
+         'Test accuracy after the epochs with an evaluation, mean and standard deviation over '
+         'seeds.', None),
         ('robustness', plots.robustness, with_parts, 'Fewer parts at test time',
          'Test accuracy as more and more of the visible parts are hidden.', tables.robustness),
         ('visible_parts', plots.visible_parts, with_parts, 'Accuracy and visible parts',

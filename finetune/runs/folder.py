@@ -46,7 +46,7 @@ class RunFolder:
         ``log``, "JSON, an entry per epoch; not of the conventional pipeline"
         ``snapshot_iter_<n>``, "the state to resume from; the newest only"
         ``model.npz``, final weights
-        ``best.npz``, those of the best epoch on the test images (``training.keep_best``)
+        ``best.npz``, those of the best evaluation on the test images (``training.keep_best``)
         ``tensorboard/``, the log for TensorBoard (``training.tensorboard``)
         ``detector/``, "what finds the parts, if this program found them"
         ``names.yml``, names of classes and parts; of joint learning

@@ -8,6 +8,7 @@ import yaml
 from finetune.errors import InputError, shortened
 from finetune.files import require_file
 
+TEST_ACCURACY = 'validation/main/accuracy/both'     # in a log's entry, after an evaluation
 COPY_AGAIN = 'copy the folder of the run again'
 
 

@@ -9,6 +9,7 @@ from finetune.errors import InputError
 from finetune.files import is_locked
 from finetune.progress import duration
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
+from finetune.runs.records import TEST_ACCURACY
 from finetune.suite import cluster
 
 HEADER = 'run', 'state', 'epoch', 'test accuracy', 'time', 'left'
@@ -54,7 +55,8 @@ def _row(folder, queued):
         config, log = folder.read_config(), folder.read_log()
         accuracy = (folder.read_evaluation()['accuracy'][config.headline]
                     if folder.state == REPORTED else
-                    log[-1].get('validation/main/accuracy/both') if log else None)
+                    next((entry[TEST_ACCURACY] for entry in reversed(log)
+                          if TEST_ACCURACY in entry), None))
     except InputError as error:
         return str(folder), f'damaged: {error}', '', '', '', ''
     is_running = is_locked(folder.lock)

@@ -9,9 +9,12 @@ import numpy
 from finetune.errors import InputError
 from finetune.models import multi_node
 from finetune.runs.predictions import predict
+from finetune.runs.records import TEST_ACCURACY
 
-COLUMNS = ['epoch', 'main/loss', 'main/accuracy/both', 'validation/main/loss',
-           'validation/main/accuracy/both', 'lr', 'elapsed_time']
+# Entries of the log that are shown, and how.
+SHOWN = {'epoch': 'epoch {:3d}', 'main/loss': 'loss {:.4f}',
+         'main/accuracy/both': 'accuracy {:.4f}', 'validation/main/loss': 'test loss {:.4f}',
+         TEST_ACCURACY: 'test accuracy {:.4f}', 'lr': 'lr {:.2e}', 'elapsed_time': '{:.0f} s'}
 
 
 class Evaluator(extensions.Evaluator):
@@ -60,7 +63,7 @@ def average_batch_norm(comm):
 def show_progress(trainer):
     """Shows a table and a progress bar on a terminal, one line per epoch otherwise."""
     if sys.stdout.isatty():
-        trainer.extend(extensions.PrintReport(COLUMNS))
+        trainer.extend(extensions.PrintReport(list(SHOWN)))
         trainer.extend(extensions.ProgressBar(update_interval=1))
     else:
         trainer.extend(print_epoch, trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
@@ -69,10 +72,8 @@ def show_progress(trainer):
 def print_epoch(trainer):
     """Prints the last entry of the log in a line."""
     entry = trainer.get_extension('LogReport').log[-1]
-    print('epoch {epoch:3d}   loss {main/loss:.4f}   accuracy {main/accuracy/both:.4f}   '
-          'test loss {validation/main/loss:.4f}   '
-          'test accuracy {validation/main/accuracy/both:.4f}   '
-          'lr {lr:.2e}   {elapsed_time:.0f} s'.format(**entry), flush=True)
+    print('   '.join(words.format(entry[name]) for name, words in SHOWN.items() if name in entry),
+          flush=True)
 
 
 def memory(trainer):
@@ -83,11 +84,11 @@ def memory(trainer):
 
 
 def keep_best(folder):
-    """Extension that saves the weights of the epoch with the best test accuracy so far."""
-    @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
+    """Extension for after an evaluation: saves the weights if its accuracy is the best so far."""
+    @extension.make_extension(priority=extension.PRIORITY_READER)
     def save_if_best(trainer):
-        *before, now = (entry['validation/main/accuracy/both']
-                        for entry in trainer.get_extension('LogReport').log)
+        *before, now = (entry[TEST_ACCURACY] for entry in trainer.get_extension('LogReport').log
+                        if TEST_ACCURACY in entry)
         if now > max(before, default=-1):
             folder.save_model(trainer.updater.get_optimizer('main').target, folder.best)
     return save_if_best

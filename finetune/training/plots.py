@@ -6,10 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from finetune.files import atomic
+from finetune.runs.records import TEST_ACCURACY
 
 # Name of a picture: entries of the log by what they are called in it.
 PLOTS = {
-    'accuracy': {'training': 'main/accuracy/both', 'test': 'validation/main/accuracy/both',
+    'accuracy': {'training': 'main/accuracy/both', 'test': TEST_ACCURACY,
                  'test, whole image alone': 'validation/main/accuracy/global',
                  'test, parts alone': 'validation/main/accuracy/parts'},
     'loss': {'training': 'main/loss', 'test': 'validation/main/loss'},

@@ -1,6 +1,6 @@
 """Chainer's updater and trainer for an experiment."""
 import chainer
-from chainer.training import extensions
+from chainer.training import extensions, triggers
 
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.loading import iterate
@@ -62,7 +62,7 @@ def build_trainer(model, config, lists, device, folder, comm=None):
     if comm is not None and not settings.sync_batch_norm:
         trainer.extend(average_batch_norm(comm))
     trainer.extend(Evaluator(iterate_test_images(config, lists, share=_share(comm)), model, device,
-                             comm))
+                             comm), trigger=_evaluation(settings))
     if comm is None or comm.rank == 0:
         _extend_with_output(trainer, settings, attribute, folder)
     return trainer
@@ -78,10 +78,16 @@ def _extend_with_output(trainer, settings, attribute, folder):
     trainer.extend(stop_on_non_number)
     trainer.extend(plots(folder, settings.epochs))
     if settings.keep_best:
-        trainer.extend(keep_best(folder))
+        trainer.extend(keep_best(folder), trigger=_evaluation(settings))
     if settings.tensorboard:
         trainer.extend(tensorboard(folder), name='tensorboard')
     trainer.extend(extensions.snapshot(filename=folder.SNAPSHOT, n_retains=1))
+
+
+def _evaluation(settings):
+    """Trigger of the evaluations on the test images."""
+    every = range(settings.evaluate_every, settings.epochs, settings.evaluate_every)
+    return triggers.ManualScheduleTrigger([*every, settings.epochs], 'epoch')
 
 
 def _learning_rate(settings, n_images):

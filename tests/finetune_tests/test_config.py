@@ -196,8 +196,9 @@ NOT_READ = [      # settings without effect, and what they would need
        'training.lr_schedule steps') for name, value in {
            'lr_factor': .5, 'lr_epochs': [3]}.items()),
     *((f'training: {{joint: false, {name}: {value}}}', f'training.{name}', 'training.joint true')
-      for name, value in {'lr_schedule': 'cosine', 'lr_warmup': 1, 'keep_best': 'true',
-                          'sync_batch_norm': 'true', 'tensorboard': 'true'}.items()),
+      for name, value in {'lr_schedule': 'cosine', 'lr_warmup': 1, 'evaluate_every': 2,
+                          'keep_best': 'true', 'sync_batch_norm': 'true',
+                          'tensorboard': 'true'}.items()),
 ]
 
 

@@ -15,15 +15,16 @@ from finetune.training.extensions import Evaluator
 
 
 def test_table_of_runs(write_config, capsys):
-    config = write_config(training={'epochs': 2})
+    config = write_config(training={'epochs': 3})
     assert run('status', '.') == 0
     assert capsys.readouterr().out == '.: there are no runs.\n'
     assert run('train', config, '--output', 'results/b') == 0
     begun, damaged = RunFolder('results/a'), RunFolder('results/c')
     begun.path.mkdir()
     begun.write_settings(read_config(config))
-    (begun.path / 'log').write_text(json.dumps([{
-        'epoch': 1, 'elapsed_time': 3725., 'validation/main/accuracy/both': .25}]))
+    (begun.path / 'log').write_text(json.dumps([
+        {'epoch': 1, 'elapsed_time': 3725., 'validation/main/accuracy/both': .25},
+        {'epoch': 2, 'elapsed_time': 7450.}]))      # not evaluated
     damaged.path.mkdir()
     damaged.write_settings(read_config(config))
     (damaged.path / 'log').write_text('[')
@@ -32,9 +33,9 @@ def test_table_of_runs(write_config, capsys):
         assert run('status') == 0
     header, first, second, third = capsys.readouterr().out.splitlines()
     assert header.split() == ['run', 'state', 'epoch', 'test', 'accuracy', 'time', 'left']
-    assert first.split() == ['results/a', 'running', '1', 'of', '2', '25.0', '%', '1:02:05',
+    assert first.split() == ['results/a', 'running', '2', 'of', '3', '25.0', '%', '2:04:10',
                              '1:02:05']
-    assert second.split()[:5] == ['results/b', 'finished', '2', 'of', '2']
+    assert second.split()[:5] == ['results/b', 'finished', '3', 'of', '3']
     assert second.endswith('-') and third.startswith('results/c  damaged: ')
     assert run('status', 'results/a') == 0
     assert 'not begun' in capsys.readouterr().out       # no snapshot
@@ -60,6 +61,36 @@ def test_best_weights_are_those_of_the_best_epoch(write_config, monkeypatch):
     with numpy.load(best) as first, numpy.load('out/model.npz') as last:
         assert first.files == last.files
         assert any((first[name] != last[name]).any() for name in first.files)
+
+
+def test_fewer_evaluations(write_config, monkeypatch, capsys):
+    """Every other epoch and after the last, interrupted in the third: the same weights and log."""
+    settings = {'epochs': 5, 'keep_best': True}
+    assert run('train', write_config(training=settings), '--output', 'every') == 0
+    evaluated, evaluate = [], Evaluator.evaluate
+
+    def evaluate_twice(self):
+        evaluated.append(self)
+        if len(evaluated) == 2:
+            raise KeyboardInterrupt
+        return evaluate(self)
+
+    monkeypatch.setattr(Evaluator, 'evaluate', evaluate_twice)
+    config = write_config(training={**settings, 'evaluate_every': 2})
+    capsys.readouterr()
+    assert run('train', config, '--output', 'fewer') == 130
+    assert run('train', config, '--output', 'fewer') == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('epoch ')]
+    assert ['test accuracy' in line for line in lines] == [False, True, False, True, True]
+    every, fewer = (json.loads(Path(folder, 'log').read_text()) for folder in ('every', 'fewer'))
+    for of_every, of_fewer, line in zip(every, fewer, lines):
+        assert set(of_every) - set(of_fewer) == (set() if 'test accuracy' in line else {
+            name for name in of_every if name.startswith('validation/')})
+        for name in set(of_fewer) - {'memory', 'elapsed_time'}:
+            assert of_fewer[name] == of_every[name]
+    with numpy.load('every/model.npz') as expected, numpy.load('fewer/model.npz') as model:
+        assert expected.files == model.files
+        assert all((model[name] == expected[name]).all() for name in model.files)
 
 
 def test_log_for_tensorboard(write_config, monkeypatch, capsys):
