@@ -7,7 +7,6 @@ import numpy
 
 from finetune import requirements
 from finetune.config import forget_expected, read_config
-from finetune.conventional.pipeline import ConventionalPipeline
 from finetune.cs_parts import detection
 from finetune.data import data_sets
 from finetune.files import require_empty
@@ -94,7 +93,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     if BOXES.holds(config):
         _require_parts(config, folder, device, may_train)
     lists = data_sets.load(config.data)
-    method = JointLearning if config.training.joint else ConventionalPipeline
+    method = JointLearning if config.training.joint else _conventional_pipeline()
     start = _find_start(config, may_train) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, lists, device, start)
@@ -108,6 +107,11 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
             folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
                                  lists.test.image_ids, lists.class_names)
     _print_accuracies(folder, predictions.accuracies, config)
+
+
+def _conventional_pipeline():
+    from finetune.conventional.pipeline import ConventionalPipeline     # imports scikit-learn,
+    return ConventionalPipeline         # which takes a second that the other method does without
 
 
 def _require_parts(config: Config, folder: RunFolder, device: Any, may_train: bool) -> None:

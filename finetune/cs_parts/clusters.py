@@ -1,7 +1,6 @@
 """Pixels with high saliency, grouped into parts by k-means."""
 import numpy
 from scipy.ndimage import maximum_filter
-from sklearn.cluster import KMeans
 
 N_BINS = 256        # of the histogram for Otsu's method
 COLUMNS = {'position': 2, 'position_saliency': 3, 'position_saliency_colour': 6}
@@ -40,7 +39,7 @@ def _two_means(values):
     """The midpoint between the centres of two clusters that start at the extremes."""
     values = values.reshape(-1, 1)
     start = numpy.array([[values.min()], [values.max()]])
-    return KMeans(2, init=start, n_init=1).fit(values).cluster_centers_.mean()
+    return _k_means(values, 2, init=start, n_init=1).cluster_centers_.mean()
 
 
 def peaks(saliency, n):
@@ -83,7 +82,12 @@ def group(saliency, mask, img, n_parts, columns):
     if n_distinct <= n_parts:
         labels[mask] = numpy.unique(data, axis=0, return_inverse=True)[1].reshape(-1)
     elif len(starts) == n_parts:
-        labels[mask] = KMeans(n_parts, init=vectors[tuple(starts.T)], n_init=1).fit(data).labels_
+        labels[mask] = _k_means(data, n_parts, init=vectors[tuple(starts.T)], n_init=1).labels_
     else:
-        labels[mask] = KMeans(n_parts, n_init=10, random_state=0).fit(data).labels_
+        labels[mask] = _k_means(data, n_parts, n_init=10, random_state=0).labels_
     return labels
+
+
+def _k_means(vectors, n_clusters, **options):
+    from sklearn.cluster import KMeans      # takes a second, which most commands do without
+    return KMeans(n_clusters, **options).fit(vectors)

@@ -2,8 +2,6 @@
 import warnings
 
 import numpy
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.svm import LinearSVC
 
 
 def fit_svm(features, label, c, n_iterations):
@@ -19,6 +17,8 @@ def fit_svm(features, label, c, n_iterations):
         tuple of numpy.ndarray: Coefficients (n_classes, C) and intercepts (n_classes,), float32.
 
     """
+    from sklearn.exceptions import ConvergenceWarning   # takes a second, see clusters.py
+    from sklearn.svm import LinearSVC
     svm = LinearSVC(penalty='l1', dual=False, C=c, max_iter=n_iterations, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', ConvergenceWarning)     # the limit is part of the method

@@ -246,6 +246,15 @@ def python_m_finetune(folder, *arguments, **options):
                             stderr=subprocess.PIPE, text=True, **options)
 
 
+def test_scikit_learn_is_imported_by_what_needs_it():
+    """It takes as long as all the rest."""
+    code = 'import sys, finetune.experiment, finetune.prediction.command; print(*sys.modules)'
+    process = subprocess.run([sys.executable, '-c', code], check=True, text=True,
+                             stdout=subprocess.PIPE)
+    names = process.stdout.split()
+    assert 'finetune.training.joint' in names and 'sklearn' not in names
+
+
 def test_real_process_exits_with_2_and_one_sentence(write_config, tmp_path):
     process = python_m_finetune(tmp_path, 'train', write_config(), '--set', 'training.epoch=3')
     out, error = process.communicate()
