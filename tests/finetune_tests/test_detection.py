@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import chainer
+from chainer.testing import attr
 from conftest import settings
 from finetune import archives, cli
 from finetune.cs_parts import detection, detector
@@ -185,6 +186,7 @@ def test_a_run_that_stops_with_its_detector_copied_can_start_over(found):
     assert cli.main(['train', write(), '--output', str(run)]) == 0
 
 
+@attr.slow
 def test_a_killed_search_is_resumed(found):
     """Killed at five random times."""
     _, boxes = found
@@ -200,9 +202,6 @@ def test_a_killed_search_is_resumed(found):
         process.wait()
     assert cli.main(['train', 'cs.yml', '--seed', '1']) == 0
     assert content(boxes) == before
-
-
-test_a_killed_search_is_resumed = chainer.testing.attr.slow(test_a_killed_search_is_resumed)
 
 
 def refused(arguments, capsys):
