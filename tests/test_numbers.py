@@ -7,9 +7,11 @@ import pytest
 from finetune import published
 
 PROJECT = Path(__file__).resolve().parents[1]
-# The second one, whose runs all start from one pre-training, is of what the first one lacks so far.
-REPORTS = NEW, OLD = [(PROJECT / 'docs' / folder / 'report.md').read_text(encoding='utf-8')
-                      for folder in ('report', 'report_shared_start')]
+# In the order in which they are asked for an experiment. The last one, whose runs all start from
+# one pre-training, is of what the others lack so far.
+REPORTS = NEW, ABLATIONS, OLD = [
+    (PROJECT / 'docs' / folder / 'report.md').read_text(encoding='utf-8')
+    for folder in ('report', 'report_ablations', 'report_shared_start')]
 CONFIGS = sorted(path for dataset in ('minibirds', 'digits', 'animals')
                  for path in (PROJECT / 'configs' / dataset).glob('*.yml')
                  if path.stem != 'pretrain')
@@ -65,22 +67,40 @@ def test_what_a_config_expects_is_in_the_row_of_its_run(path):
     if '# Expect: not measured yet' in header:
         assert not accuracies
     else:
-        mean, deviation = re.search(
-            r'# Expect: ([\d.]+) \+- ([\d.]+) % \(seeds 0 to 4\)', header).groups()
-        assert accuracies == {f'{mean} ± {deviation} (5)'}
+        mean, deviation, last = re.search(
+            r'# Expect: ([\d.]+) \+- ([\d.]+) % \(seeds 0 to ([24])\)', header).groups()
+        assert accuracies == {f'{mean} ± {deviation} ({int(last) + 1})'}
 
 
 @pytest.mark.parametrize('path', OTHERS, ids=lambda path: f'{path.parent.name}/{path.stem}')
 def test_what_an_ablation_expects_is_in_its_row(path):
     name, header = f'`{path.parent.name}/{path.stem}`', path.read_text(encoding='utf-8')
-    rows = [row for table in tables(NEW) for row in table
-            if row.get('run') == name and 'difference from its base' in row]
+    rows = next(filter(None, (rows_of_others(report, name) for report in (ABLATIONS, NEW))), [])
     expected = re.search(r'# Expect: ([\d.]+) \+- ([\d.]+) % \(seeds 0 to ([24])\)', header)
     if expected is None:
         assert '# Expect: not measured yet' in header and not rows
     else:
         assert [row['ours'] for row in rows] == [
             f'{expected[1]} ± {expected[2]} ({int(expected[3]) + 1})']
+
+
+def rows_of_others(report, name):
+    return [row for table in tables(section('Other experiments', report)) for row in table
+            if row['run'] == name]
+
+
+def test_ablations_of_the_claims_are_those_of_the_report():
+    text = (PROJECT / 'docs/claims.md').read_text(encoding='utf-8')
+    table, = (table for table in tables(section('Does the mixture help?', text, level=3))
+              if 'what is changed' in table[0])
+    assert len(table) >= 15
+    for row in table:
+        name = re.search(r'\(`(\w+)`\)', row['what is changed'])[1]
+        reported, = rows_of_others(ABLATIONS, f'`ablations/{name}`')
+        assert reported == reported | {
+            'ours': f'{row["accuracy"]} (5)', 'difference from its base': row['difference'],
+            '95 % interval': row['95 % interval'],
+            'p, corrected': row['p, corrected'].replace('<', '< ')}
 
 
 def claim_rows(page, heading=None):
@@ -105,20 +125,22 @@ def comparisons(report, dataset, letter):
 @pytest.mark.parametrize('page, heading, dataset, stream', [
     ('README.md', None, 'minibirds', 'both streams'),
     ('docs/claims.md', 'On minibirds', 'minibirds', 'both streams'),
-    ('docs/claims.md', 'On the digits', 'digits', 'part stream alone')])
+    ('docs/claims.md', 'On the digits', 'digits', 'part stream alone'),
+    ('docs/claims.md', 'On photographs', 'animals', 'both streams')])
 def test_claims_are_those_of_the_report(page, heading, dataset, stream):
     rows = list(claim_rows(page, heading))
     assert len(rows) >= 5
     for letter, verdict, text, first, second, p in rows:
-        report = OLD if text.endswith('\\*') else NEW
-        assert any(matches(row, first, second, p, VERDICTS[verdict])
+        report = OLD if text.endswith('\\*') else ABLATIONS if dataset == 'animals' else NEW
+        n = 3 if report is ABLATIONS else 5
+        assert any(matches(row, first, second, p, VERDICTS[verdict], n)
                    for row in comparisons(report, dataset, letter)
                    if row['prediction of'] == stream), (page, text)
 
 
-def matches(row, first, second, p, verdicts):
+def matches(row, first, second, p, verdicts, n):
     """Whether a comparison of a report has these numbers, perhaps without deviations."""
-    same_values = all(value.startswith(f'{number} ') and value.endswith('(5)')
+    same_values = all(value.startswith(f'{number} ') and value.endswith(f'({n})')
                       for number, value in zip((first, second),
                                                (row['first: %'], row['second: %'])))
     reported_p = row.get('p, corrected', row['p'])

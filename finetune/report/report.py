@@ -100,8 +100,9 @@ def _data_set(results, numbers, dataset, output):
 
 
 def _claims(results, numbers, dataset):
-    yield '### Claims of the paper'
     comparisons = compare(results, numbers, dataset)
+    if any(comparisons.values()):
+        yield '### Claims of the paper'
     for claim in CLAIMS:
         if comparisons[claim.letter]:
             yield f'**({claim.letter})** {claim.text[0].upper()}{claim.text[1:]}.'

@@ -1,0 +1,38 @@
+"""Compares two experiments of reports by the t-test of pairs of runs with the same seed.
+
+    python docs/pairs.py ablations/frozen minibirds/gt2_fve_k5 docs/report*/runs.csv
+
+Of several reports, those are used that have both, and the mean over them of each seed.
+"""
+import csv
+import sys
+
+import numpy
+
+from finetune.report.claims import Comparison
+
+
+def accuracies(path, name, stream='both'):
+    """Accuracies of an experiment in per cent by seed, from a report's runs.csv."""
+    with open(path, newline='', encoding='utf-8') as file:
+        return {row['run'].rpartition('seed')[2]: float(row[stream])
+                for row in csv.DictReader(file)
+                if row['run'].startswith(f'results/{name}/') and row[stream]}
+
+
+def compare(first, second, paths):
+    """The comparison of two experiments, such as ``'minibirds/gt_fve'``."""
+    sides = [[accuracies(path, name) for path in paths] for name in (first, second)]
+    both = [pair for pair in zip(*sides) if all(pair)]
+    if not both:
+        sys.exit(f'No report has both {first} and {second}.')
+    seeds = sorted(set.intersection(*(set(side) for pair in both for side in pair)))
+    samples = [[float(numpy.mean([side[seed] for side in of_reports])) for seed in seeds]
+               for of_reports in zip(*both)]
+    return Comparison('', first, second, 'both', samples, equal=False)
+
+
+if __name__ == '__main__':
+    comparison = compare(*sys.argv[1:3], sys.argv[3:])
+    print('{:+.1f} points, 95 % interval {:+.1f} ... {:+.1f}, p = {:.3f}, n = {}'.format(
+        comparison.difference, *comparison.interval, comparison.p, comparison.n_pairs))
