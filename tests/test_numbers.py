@@ -1,10 +1,12 @@
 """Numbers that configs, README and docs repeat are those of the reports, each in its own row."""
+import importlib
 from pathlib import Path
 import re
 
 import pytest
 
 from finetune import published
+from finetune.report.claims import holm
 
 PROJECT = Path(__file__).resolve().parents[1]
 # In the order in which they are asked for an experiment. The last one, whose runs all start from
@@ -89,18 +91,41 @@ def rows_of_others(report, name):
             if row['run'] == name]
 
 
-def test_ablations_of_the_claims_are_those_of_the_report():
+def ablations():
+    """Rows of the table of ablations by the names of their configs."""
     text = (PROJECT / 'docs/claims.md').read_text(encoding='utf-8')
     table, = (table for table in tables(section('Does the mixture help?', text, level=3))
               if 'what is changed' in table[0])
-    assert len(table) >= 15
-    for row in table:
-        name = re.search(r'\(`(\w+)`\)', row['what is changed'])[1]
+    return {re.search(r'\(`(\w+)`\)', row['what is changed'])[1]: row for row in table}
+
+
+def test_ablations_of_the_claims_are_those_of_the_report():
+    assert len(ablations()) >= 15
+    for name, row in ablations().items():
         reported, = rows_of_others(ABLATIONS, f'`ablations/{name}`')
         assert reported == reported | {
             'ours': f'{row["accuracy"]} (5)', 'difference from its base': row['difference'],
             '95 % interval': row['95 % interval'],
             'p, corrected': row['p, corrected'].replace('<', '< ')}
+
+
+def test_ablations_of_both_reports_are_those_of_their_runs(monkeypatch):
+    monkeypatch.syspath_prepend(PROJECT / 'docs')
+    pairs = importlib.import_module('pairs')
+    reports = [PROJECT / 'docs' / name / 'runs.csv' for name in ('report', 'report_ablations')]
+    in_both = {name: row['both reports: difference, p'] for name, row in ablations().items()
+               if pairs.accuracies(reports[0], f'ablations/{name}')}
+    assert [row['both reports: difference, p'] for name, row in ablations().items()
+            if name not in in_both] == [''] * (len(ablations()) - len(in_both))
+    compared = [pairs.compare(f'ablations/{name}', base_of(name), reports) for name in in_both]
+    for text, one, p in zip(in_both.values(), compared, holm([one.p for one in compared])):
+        assert text == '{:+.1f} ({:+.1f} ... {:+.1f}), {:.3f}'.format(
+            one.difference, *one.interval, p)
+
+
+def base_of(name):
+    path = PROJECT / 'configs/ablations' / f'{name}.yml'
+    return re.search('base: configs/(.*).yml', path.read_text(encoding='utf-8'))[1]
 
 
 def claim_rows(page, heading=None):
