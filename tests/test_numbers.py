@@ -111,7 +111,7 @@ def test_ablations_of_the_claims_are_those_of_the_report():
 
 def test_ablations_of_both_reports_are_those_of_their_runs(monkeypatch):
     monkeypatch.syspath_prepend(PROJECT / 'docs')
-    pairs = importlib.import_module('pairs')
+    pairs = importlib.import_module('compare_experiments')
     reports = [PROJECT / 'docs' / name / 'runs.csv' for name in ('report', 'report_ablations')]
     in_both = {name: row['both reports: difference, p'] for name, row in ablations().items()
                if pairs.accuracies(reports[0], f'ablations/{name}')}

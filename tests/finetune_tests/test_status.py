@@ -46,15 +46,17 @@ def test_no_folder_of_runs(capsys, tmp_path, monkeypatch):
     assert 'no such folder of results' in fails(capsys, 'status', 'nowhere')
 
 
-def test_best_weights_are_those_of_the_best_epoch(write_config, monkeypatch):
-    """Accuracies are made up: the second of three epochs is the best, the third only as good."""
+@pytest.mark.parametrize('every', [1, 2])
+def test_best_weights_are_those_of_the_best_evaluation(every, write_config, monkeypatch):
+    """Accuracies are made up: the second of three is the best, the third only as good."""
     accuracies = iter([.2, .5, .5])
     monkeypatch.setattr(Evaluator, 'evaluate', lambda self: {
         'validation/main/accuracy/both': next(accuracies), 'validation/main/loss': 1.})
     saved, save = [], RunFolder.save_model
     monkeypatch.setattr(RunFolder, 'save_model', lambda self, model, path=None: (
         saved.append(path), save(self, model, path)))
-    config = write_config(training={'epochs': 3, 'keep_best': True})
+    config = write_config(training={'epochs': 3 * every, 'evaluate_every': every,
+                                    'keep_best': True})
     assert run('train', config, '--output', 'out') == 0
     best = Path('out/best.npz')
     assert saved == [best, best, None]

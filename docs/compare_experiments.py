@@ -1,9 +1,10 @@
 """Compares two experiments of reports by the t-test of pairs of runs with the same seed.
 
-    python docs/pairs.py ablations/frozen minibirds/gt2_fve_k5 docs/report*/runs.csv
+    python docs/compare_experiments.py ablations/frozen minibirds/gt2_fve_k5 docs/report*/runs.csv
 
 Of several reports, those are used that have both, and the mean over them of each seed.
 """
+import argparse
 import csv
 import sys
 
@@ -33,6 +34,10 @@ def compare(first, second, paths):
 
 
 if __name__ == '__main__':
-    comparison = compare(*sys.argv[1:3], sys.argv[3:])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('first', help='folder and name of a config, such as ablations/frozen')
+    parser.add_argument('second')
+    parser.add_argument('paths', nargs='+', metavar='runs.csv', help='of reports')
+    comparison = compare(**vars(parser.parse_args()))
     print('{:+.1f} points, 95 % interval {:+.1f} ... {:+.1f}, p = {:.3f}, n = {}'.format(
         comparison.difference, *comparison.interval, comparison.p, comparison.n_pairs))
