@@ -114,7 +114,7 @@ ENCODINGS: dict[str, Encoding] = {
     'gap': Encoding('finetune.models.encodings:gap', 'finetune.models.encodings:conv_maps',
                     needs_all_parts=True),
     'fve': Encoding('finetune.models.encodings:fve', LOCAL_FEATURES,
-                    (*FISHER_VECTOR, 'ema_decay', 'init', 'ablation'),
+                    (*FISHER_VECTOR, 'ema_decay', 'init', 'resp_gradient', 'ablation'),
                     has_mixture=True),
     'gradient_fve': Encoding('finetune.models.encodings:gradient_fve', LOCAL_FEATURES,
                              FISHER_VECTOR, has_mixture=True),
@@ -127,7 +127,6 @@ ABLATIONS = {
     'sigma_part': 'finetune.models.ablations:SigmaPart',
     'weak_sigma_part': 'finetune.models.ablations:WeakSigmaPart',
     'last_batch_em': 'finetune.models.ablations:LastBatchEM',
-    'constant_responsibilities': 'finetune.models.ablations:ConstantResponsibilities',
     'hard_assignment': 'finetune.models.ablations:HardAssignment',
 }
 

@@ -172,6 +172,9 @@ class Model:
     aux_step: int = setting(20, '... every so many epochs', between=(1, 100000), needs=AUXILIARY)
     init: str = setting('kmeans', 'of the mixture', choices=('kmeans', 'random'),
                         needs=of_encoding('init', JOINT))
+    resp_gradient: bool = setting(True, 'gradients flow through the responsibilities, too (the '
+                                  'first terms of Eqs. 15 and 16)',
+                                  needs=of_encoding('resp_gradient', JOINT))
     ablation: str = setting('', 'what is changed of the encoding, to measure what it is worth; '
                             'empty: nothing', choices=('', *ABLATIONS),
                             needs=of_encoding('ablation', JOINT))

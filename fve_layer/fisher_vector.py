@@ -76,7 +76,8 @@ def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Optional[Arra
 
 
 def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, weight: Array,
-               mask: Optional[Array] = None, normalization: str = 'sqrt') -> Array:
+               mask: Optional[Array] = None, normalization: str = 'sqrt',
+               resp_gradient: bool = True) -> Array:
     """Computes the gradient with respect to the features (Eqs. 15-17).
 
     The mixture and the mask are constants.
@@ -89,6 +90,8 @@ def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, 
         weight (array): Mixture weights, shape (K,).
         mask (array or None): Features that count, shape (N, T), bool.
         normalization (str): ``'sqrt'`` or ``'mean'``, as for :func:`encode`.
+        resp_gradient (bool): Whether the responsibilities have a gradient; if not, they are
+            constants as well.
 
     Returns:
         array: Gradient, shape (N, T, D); exactly zero for features that do not count.
@@ -102,7 +105,7 @@ def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, 
         gscores = gfv[i] * _scale(mixture, features, image_mask, normalization)
         gsums = _scores_vjp(mixture, gscores)
         for (rows, block), resp in zip(gmm.blocks(features, len(var), image_mask), resps[i]):
-            gx[i][rows] = _sums_vjp(xp, gsums, mixture.density, resp, block)
+            gx[i][rows] = _sums_vjp(xp, gsums, mixture.density, resp, block, resp_gradient)
     return gx
 
 
@@ -146,7 +149,7 @@ def _scores_vjp(mixture, gscores):
     return gs0, gs1, gsigma * inverse * inverse
 
 
-def _sums_vjp(xp, gsums, density, resp, features):
+def _sums_vjp(xp, gsums, density, resp, features, resp_gradient):
     """Vector-Jacobian product of :func:`fve_layer.gmm.image_sums` for a block (T, D)."""
     gs0, linear, square = gsums
     z, z2 = gmm.shift(features, density.centre)
@@ -154,14 +157,17 @@ def _sums_vjp(xp, gsums, density, resp, features):
         z *= 2 * square
         z += linear
         return z
-    gresp = linear @ z.T
-    gresp += square @ z2.T
-    gresp += gs0
-    glogits = resp * (gresp - (resp * gresp).sum(axis=0))
-    coefficients = xp.concatenate((resp, glogits)).T
+    if resp_gradient:
+        gresp = linear @ z.T
+        gresp += square @ z2.T
+        gresp += gs0
+        glogits = resp * (gresp - (resp * gresp).sum(axis=0))
+        resp = xp.concatenate((resp, glogits))
+        square = xp.concatenate((square, density.square))
+        linear = xp.concatenate((linear, density.linear))
     z *= 2
-    z *= xp.matmul(coefficients, xp.concatenate((square, density.square)), out=z2)
-    z += xp.matmul(coefficients, xp.concatenate((linear, density.linear)), out=z2)
+    z *= xp.matmul(resp.T, square, out=z2)
+    z += xp.matmul(resp.T, linear, out=z2)
     return z
 
 

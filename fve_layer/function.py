@@ -40,11 +40,12 @@ class FisherVector(function_node.FunctionNode):
 
     """Forward and explicit backward of :func:`fisher_vector`."""
 
-    def __init__(self, mean, var, weight, mask=None, normalization='sqrt'):
+    def __init__(self, mean, var, weight, mask=None, normalization='sqrt', resp_gradient=True):
         check_normalization(normalization)
         if mask is not None:
             mask = mask.astype(bool, copy=False)
         self.constants = mean, var, weight, mask, normalization
+        self.resp_gradient = resp_gradient
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x',))
@@ -66,7 +67,8 @@ class FisherVector(function_node.FunctionNode):
 
     def backward(self, indexes, grad_outputs):
         x, = self.get_retained_inputs()
-        return FisherVectorGrad(self.resps, self.constants).apply((x, grad_outputs[0]))
+        constants = *self.constants, self.resp_gradient
+        return FisherVectorGrad(self.resps, constants).apply((x, grad_outputs[0]))
 
 
 class FisherVectorGrad(function_node.FunctionNode):
@@ -86,7 +88,8 @@ class FisherVectorGrad(function_node.FunctionNode):
 
 
 def fisher_vector(x: ArrayOrVariable, mean: Array, var: Array, weight: Array,
-                  mask: Optional[Array] = None, normalization: str = 'sqrt') -> chainer.Variable:
+                  mask: Optional[Array] = None, normalization: str = 'sqrt',
+                  resp_gradient: bool = True) -> chainer.Variable:
     """Fisher vector encoding of sets of local features (Eqs. 13, 14).
 
     For image I with features x_n that count, n = 1 ... N_I, and responsibilities w_nk (Eq. 1):
@@ -98,9 +101,10 @@ def fisher_vector(x: ArrayOrVariable, mean: Array, var: Array, weight: Array,
         F_{\\sigma_{k,d}} &= \\frac{1}{\\sqrt{2 N_I \\alpha_k}}
             \\sum_n w_{nk} \\left(\\frac{(x_{nd} - \\mu_{kd})^2}{\\sigma_{kd}^2} - 1\\right).
 
-    The gradient with respect to ``x`` includes that of the responsibilities (Eqs. 15-17); the
-    mixture and the mask are constants. The Fisher vector of an image without features that count is
-    zero, and so is the part of a component whose weight vanishes.
+    The gradient with respect to ``x`` includes that of the responsibilities (Eqs. 15-17), unless
+    ``resp_gradient`` is ``False``; the mixture and the mask are constants. The Fisher vector of an
+    image without features that count is zero, and so is the part of a component whose weight
+    vanishes.
 
     Differs from the authors' code, whose normaliser is that of ``normalization='mean'``, and from
     scikit-image's ``fisher_vector``, whose sigma part has the opposite sign.
@@ -112,6 +116,9 @@ def fisher_vector(x: ArrayOrVariable, mean: Array, var: Array, weight: Array,
         mask (array or None): Features that count, shape (N, T), bool. ``None``: all do.
         normalization (str): ``'sqrt'`` as above; ``'mean'`` has N_I instead of its square root,
             as in VLFeat.
+        resp_gradient (bool): Whether gradients flow through the responsibilities, too, the first
+            terms of Eqs. 15 and 16. Without them a feature is drawn within the components it
+            belongs to, not from one to another. With one component there is no difference.
 
     Returns:
         ~chainer.Variable: Fisher vectors, shape (N, 2KD), dtype of ``x``: the whole mean part,
@@ -125,4 +132,5 @@ def fisher_vector(x: ArrayOrVariable, mean: Array, var: Array, weight: Array,
     CVPR 2007.
 
     """
-    return FisherVector(mean, var, weight, mask, normalization).apply((x,))[0]
+    function = FisherVector(mean, var, weight, mask, normalization, resp_gradient)
+    return function.apply((x,))[0]

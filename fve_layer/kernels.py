@@ -57,7 +57,8 @@ def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
     return fv.reshape(len(x), 2 * mean.size), (resp, mixture)
 
 
-def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt'):
+def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt',
+               resp_gradient=True):
     """:func:`fve_layer.fisher_vector.encode_vjp`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
@@ -70,9 +71,10 @@ def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt'
     gs0 = -gsigma.sum(axis=2)
     gs1 = gfv[:, 0] * scale_mean * xp.sqrt(mixture.inverse_var)
     gs2 = gsigma * mixture.inverse_var
-    glogits, gx = xp.empty_like(resp), xp.empty_like(x)
-    _launch_by_feature('posterior_vjp', x, k, (
-        x, resp, mixture.mean, gs0, gs1, gs2, n, t, d, k, glogits))
+    glogits, gx = xp.zeros_like(resp), xp.empty_like(x)
+    if resp_gradient:
+        _launch_by_feature('posterior_vjp', x, k, (
+            x, resp, mixture.mean, gs0, gs1, gs2, n, t, d, k, glogits))
     _launch_by_dimension('features_vjp', x, ceil_div(t, ROWS), (
         x, resp, glogits, mixture.mean, mixture.inverse_var, gs1, gs2, t, d, k, gx))
     return gx.astype(dtype, copy=False)

@@ -212,6 +212,8 @@ class FVELayer(GMMLayer):
     Args:
         normalization (str): ``'sqrt'`` (Eqs. 13, 14) or ``'mean'``, see
             :func:`~fve_layer.fisher_vector`.
+        resp_gradient (bool): Whether gradients flow through the responsibilities, too, as in
+            Eqs. 15-17, see :func:`~fve_layer.fisher_vector`.
 
     The other arguments, and the attributes, are those of :class:`GMMLayer`.
 
@@ -225,12 +227,18 @@ class FVELayer(GMMLayer):
     """
 
     def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
-                 norm_filter: bool = False, normalization: str = 'sqrt', init: str = 'kmeans',
-                 var_floor: float = 1e-3, seed: Optional[int] = None, comm: Any = None) -> None:
+                 norm_filter: bool = False, normalization: str = 'sqrt',
+                 resp_gradient: bool = True, init: str = 'kmeans', var_floor: float = 1e-3,
+                 seed: Optional[int] = None, comm: Any = None) -> None:
         super().__init__(in_size, n_components, ema_decay=ema_decay, norm_filter=norm_filter,
                          init=init, var_floor=var_floor, seed=seed, comm=comm)
         function.check_normalization(normalization)
-        self.normalization = normalization
+        self.normalization, self.resp_gradient = normalization, resp_gradient
+
+    @property
+    def printable_specs(self):
+        yield from super().printable_specs
+        yield 'resp_gradient', self.resp_gradient
 
     def forward(self, x: ArrayOrVariable, mask: Optional[Array] = None) -> chainer.Variable:
         """Updates the mixture in training mode and encodes the features.
@@ -245,4 +253,5 @@ class FVELayer(GMMLayer):
         """
         x = chainer.as_variable(x)
         mask = self._learn(x.array, mask)
-        return function.fisher_vector(x, *self.mixture, mask, self.normalization)
+        return function.fisher_vector(
+            x, *self.mixture, mask, self.normalization, self.resp_gradient)

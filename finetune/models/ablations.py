@@ -1,7 +1,7 @@
 """Fisher vector layers without one of their ingredients, to measure what each is worth.
 
-They are what ``model.ablation`` names. On a GPU those of given responsibilities need an (N, T, K)
-array, and none of them has been run there.
+They are what ``model.ablation`` names. None of them has been run on a GPU, where hard assignment
+needs an (N, T, K) array.
 """
 import chainer
 import chainer.functions as F
@@ -72,9 +72,9 @@ class LastBatchEM(FVELayer):
         self.log_likelihood = statistics.log_likelihood
 
 
-class ConstantResponsibilities(FVELayer):
+class HardAssignment(FVELayer):
 
-    """Gradients do not flow through the responsibilities, as in the authors' code of 2020."""
+    """A feature belongs to its most probable component alone, in the E-step as well."""
 
     def forward(self, x, mask=None):
         x = chainer.as_variable(x)
@@ -86,15 +86,7 @@ class ConstantResponsibilities(FVELayer):
             mask.sum(axis=1).clip(1, None), self.normalization))
 
     def _responsibilities(self, x, mixture):
-        return gmm.responsibilities(x, *mixture)
-
-
-class HardAssignment(ConstantResponsibilities):
-
-    """A feature belongs to its most probable component alone, in the E-step as well."""
-
-    def _responsibilities(self, x, mixture):
-        resp = super()._responsibilities(x, mixture)
+        resp = gmm.responsibilities(x, *mixture)
         return (resp == resp.max(axis=2, keepdims=True)).astype(x.dtype)
 
     def _statistics(self, x, mask, mixture):

@@ -38,7 +38,8 @@ def fve(settings, n_features, n_parts, seed):
     """Fisher vectors of a mixture that is learned by EM."""
     layer = resolve_name(ABLATIONS[settings.ablation]) if settings.ablation else FVELayer
     return layer(n_features, settings.n_components, ema_decay=settings.ema_decay,
-                    init=settings.init, **_common(settings, seed))
+                 init=settings.init, resp_gradient=settings.resp_gradient,
+                 **_common(settings, seed))
 
 
 def gradient_fve(settings, n_features, n_parts, seed):

@@ -7,7 +7,7 @@ import pytest
 from conftest import fails, run
 from finetune.catalogue import ABLATIONS
 from finetune.models import ablations
-from fve_layer import fisher_vector, FVELayer, gmm
+from fve_layer import FVELayer, gmm
 
 D, K = 6, 3
 
@@ -116,28 +116,6 @@ def test_batch_that_teaches_nothing_does_not_change_last_batch_em():
     with numpy.errstate(invalid='ignore'):
         layer(numpy.full_like(x, numpy.inf), mask)
     assert all((a == b).all() for a, b in zip(layer.mixture, before)) and layer.n_updates == 5
-
-
-@pytest.mark.parametrize('normalization', ['sqrt', 'mean'])
-def test_constant_responsibilities(normalization):
-    """The vectors are the same; the gradient is that of given responsibilities."""
-    layer, x, mask = learned(ablations.ConstantResponsibilities, normalization=normalization)
-    fv, gx = encoded(layer, x, mask)
-    expected = fisher_vector(x, *layer.mixture, mask, normalization).array
-    numpy.testing.assert_allclose(fv, expected, rtol=1e-9, atol=1e-9)
-    mean, var, weight = layer.mixture
-    resp = gmm.responsibilities(x, mean, var, weight) * mask[..., None]
-    n = mask.sum(axis=1)[:, None, None]
-    scale = resp / weight ** .5 / (n ** .5 if normalization == 'sqrt' else n)
-    gfv = numpy.random.RandomState(1).randn(*fv.shape).reshape(len(x), 2, K, D)
-    sigma = var ** .5
-    for k in range(K):      # the derivatives of Eqs. 13 and 14 without those of w
-        u = (x - mean[k]) / sigma[k]
-        gx -= scale[:, :, k, None] * (gfv[:, None, 0, k] / sigma[k]
-                                      + 2 ** .5 * gfv[:, None, 1, k] * u / sigma[k])
-    assert abs(gx).max() < 1e-9
-    _, whole = encoded(learned(FVELayer, normalization=normalization)[0], x, mask)
-    assert abs(whole - encoded(layer, x, mask)[1]).max() > 1e-3
 
 
 def test_hard_assignment():

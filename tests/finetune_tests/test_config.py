@@ -183,7 +183,8 @@ NOT_READ = [      # settings without effect, and what they would need
        'training.joint true') for section, name, value in (
            ('data', 'flip', 'false'), ('data', 'colour_jitter', 0),
            ('model', 'classifier', 'clf.npz'), ('model', 'ema_decay', .5),
-           ('model', 'init', 'random'), ('model', 'ablation', 'frozen'),
+           ('model', 'init', 'random'), ('model', 'resp_gradient', 'false'),
+           ('model', 'ablation', 'frozen'),
            ('model', 'l2_normalize', 'true'), ('model', 'scaling', 'false'),
            ('model', 'only_mean', 'true'),
            ('model', 'comp_size', 8), ('model', 'post_fve_size', 8), ('model', 'aux_lambda', .5))),

@@ -17,22 +17,24 @@ def responsibilities(x, mean, var, weight):
     return joint / joint.sum(axis=1, keepdims=True)
 
 
-def fisher_vector(x, mean, var, weight, mask=None, normalization='sqrt'):
-    """Eqs. 13 and 14, for images (N, T, D)."""
+def fisher_vector(x, mean, var, weight, mask=None, normalization='sqrt', resp=None):
+    """Eqs. 13 and 14, for images (N, T, D); with given responsibilities (N, T, K) or Eq. 1."""
     n_images, _, n_dims = x.shape
     fv = numpy.zeros((n_images, 2, len(mean), n_dims))
     for i in range(n_images):
-        features = x[i] if mask is None else x[i][mask[i]]
+        counting = slice(None) if mask is None else mask[i]
+        features = x[i][counting]
         n = len(features)
         if n == 0:
             continue
-        resp = responsibilities(features, mean, var, weight)
+        w = (responsibilities(features, mean, var, weight) if resp is None
+             else resp[i][counting])
         for t in range(n):
             for k in range(len(mean)):
                 for d in range(n_dims):
                     u = (features[t, d] - mean[k, d]) / math.sqrt(var[k, d])
-                    fv[i, 0, k, d] += resp[t, k] * u
-                    fv[i, 1, k, d] += resp[t, k] * (u * u - 1) / math.sqrt(2)
+                    fv[i, 0, k, d] += w[t, k] * u
+                    fv[i, 1, k, d] += w[t, k] * (u * u - 1) / math.sqrt(2)
         fv[i] /= math.sqrt(n) if normalization == 'sqrt' else n
         fv[i] /= numpy.sqrt(weight)[:, None]
     return fv.reshape(n_images, -1)

@@ -46,21 +46,29 @@ def test_equals_scikit_image_but_for_the_sign_of_the_sigma_part():
         numpy.testing.assert_allclose(actual[24:], -sigma_part, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize('resp_gradient', [True, False])
 @pytest.mark.parametrize('n_components, normalization, masked', CASES)
-def test_vector_jacobian_product_against_finite_differences(n_components, normalization, masked):
+def test_vector_jacobian_product_against_finite_differences(
+        n_components, normalization, masked, resp_gradient):
     mixture = oracles.mixture(n_components, 3)
     x, mask = features(masked, shape=(3, 5, 3))
     gfv = numpy.random.RandomState(2).randn(3, 2 * n_components * 3)
     _, resps = encode(x, *mixture, mask, normalization)
-    gx = encode_vjp(gfv, x, resps, *mixture, mask, normalization)
+    gx = encode_vjp(gfv, x, resps, *mixture, mask, normalization, resp_gradient)
+
+    def encoded(moved):
+        if resp_gradient:
+            return encode(moved, *mixture, mask, normalization)[0]
+        return oracles.fisher_vector(moved, *mixture, mask, normalization, fixed)
+
+    fixed = [oracles.responsibilities(image, *mixture) for image in x]
     expected = numpy.zeros_like(x)
     for index in numpy.ndindex(*x.shape):
         values = []
         for h in (-2e-4, -1e-4, 1e-4, 2e-4):
             moved = x.copy()
             moved[index] += h
-            fv, _ = encode(moved, *mixture, mask, normalization)
-            values.append((fv * gfv).sum())
+            values.append((encoded(moved) * gfv).sum())
         expected[index] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-4
     numpy.testing.assert_allclose(gx, expected, rtol=1e-6, atol=1e-6 * abs(expected).max())
     if masked:

@@ -51,8 +51,9 @@ class TestAgainstReference:
         expected = oracles.fisher_vector(x, *mixture, mask, normalization)
         numpy.testing.assert_allclose(fv, expected, rtol=1e-10, atol=1e-10)
 
+    @pytest.mark.parametrize('resp_gradient', [True, False])
     @pytest.mark.parametrize('dtype, tolerance', [('d', 1e-10), ('f', 1e-5), ('e', 4e-3)])
-    def test_encode_and_vjp(self, n_components, n_dims, masked, dtype, tolerance):
+    def test_encode_and_vjp(self, n_components, n_dims, masked, dtype, tolerance, resp_gradient):
         x, mixture, mask = case(n_components, n_dims, masked)
         x = x.astype(dtype)
         g = numpy.random.RandomState(5).randn(len(x), 2 * mixture[0].size).astype(dtype)
@@ -62,7 +63,8 @@ class TestAgainstReference:
                               (reference, (g.astype('d'), x.astype('d'), mixture))):
             gradient, features, parameters = arrays
             fv, resps = maths.encode(features, *parameters, mask)
-            gx = maths.encode_vjp(gradient, features, resps, *parameters, mask)
+            gx = maths.encode_vjp(gradient, features, resps, *parameters, mask,
+                                  resp_gradient=resp_gradient)
             results.append((fv, gx))
         for ours, expected in zip(*results):
             assert ours.dtype == dtype and ours.shape == expected.shape

@@ -55,8 +55,9 @@ def test_moving_average_against_the_recursion_of_the_paper():
     assert layer.n_updates == 6
 
 
-def test_gradient_in_training_is_that_of_the_function_with_updated_parameters():
-    layer = FVELayer(D, K, seed=0, norm_filter=True)
+@pytest.mark.parametrize('resp_gradient', [True, False])
+def test_gradient_in_training_is_that_of_the_function_with_updated_parameters(resp_gradient):
+    layer = FVELayer(D, K, seed=0, norm_filter=True, resp_gradient=resp_gradient)
     gfv = numpy.random.RandomState(1).randn(5, 2 * K * D).astype('f')
     for x in batches(3):
         variable = chainer.Variable(x)
@@ -66,7 +67,7 @@ def test_gradient_in_training_is_that_of_the_function_with_updated_parameters():
     other = chainer.Variable(x)
     norm = numpy.linalg.norm(x, axis=2)
     expected = fisher_vector(other, layer.mean, layer.var, layer.weight,
-                             norm > norm.mean(axis=1, keepdims=True))
+                             norm > norm.mean(axis=1, keepdims=True), 'sqrt', resp_gradient)
     expected.grad = gfv
     expected.backward()
     numpy.testing.assert_array_equal(fv.array, expected.array)
