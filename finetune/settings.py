@@ -32,6 +32,8 @@ RECOMPUTING = Needs(
     and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
 DETECTED = Needs('data.parts CS_PARTS and a detector.cnn',
                  lambda config: BOXES.holds(config) and config.detector.cnn)
+SOFT = Needs('training.joint true and another model.ablation than hard_assignment', lambda config:
+             config.training.joint and config.model.ablation != 'hard_assignment')
 SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
 
 
@@ -174,7 +176,7 @@ class Model:
                         needs=of_encoding('init', JOINT))
     resp_gradient: bool = setting(True, 'gradients flow through the responsibilities, too (the '
                                   'first terms of Eqs. 15 and 16)',
-                                  needs=of_encoding('resp_gradient', JOINT))
+                                  needs=of_encoding('resp_gradient', SOFT))
     ablation: str = setting('', 'what is changed of the encoding, to measure what it is worth; '
                             'empty: nothing', choices=('', *ABLATIONS),
                             needs=of_encoding('ablation', JOINT))

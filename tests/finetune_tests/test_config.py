@@ -190,6 +190,8 @@ NOT_READ = [      # settings without effect, and what they would need
            ('model', 'comp_size', 8), ('model', 'post_fve_size', 8), ('model', 'aux_lambda', .5))),
     *((f'model: {{{name}: {value}}}', f'model.{name}', 'model.aux_lambda above 0')
       for name, value in {'aux_rate': .1, 'aux_step': 5}.items()),
+    ('model: {ablation: hard_assignment, resp_gradient: false}', 'model.resp_gradient',
+     'another model.ablation than hard_assignment'),
     ('training: {optimizer: sgd, epsilon: 0.1}', 'training.epsilon', 'rmsprop or adam'),
     ('training: {optimizer: adam, rmsprop_alpha: 0.5}', 'training.rmsprop_alpha',
      'training.optimizer rmsprop'),
