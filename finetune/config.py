@@ -1,5 +1,6 @@
 """Configs: read from YAML, checked, compared and written."""
 import dataclasses
+import functools
 import hashlib
 import json
 
@@ -111,12 +112,14 @@ def _check_active(config, names, where):
             raise InputError(f'{where}: {name} has no effect without {needs.text}; leave it out.')
 
 
+@functools.lru_cache(maxsize=None)
 def _metadata(name):
     """Metadata of a setting: see :func:`finetune.schema.setting`."""
-    fields = {section.name: {row.name: row for row in dataclasses.fields(section.type)}
-              for section in dataclasses.fields(Config) if dataclasses.is_dataclass(section.type)}
-    section, _, key = name.partition('.')
-    return fields[section][key].metadata if key else {}
+    settings = Config
+    for part in name.split('.'):
+        field, = (row for row in dataclasses.fields(settings) if row.name == part)
+        settings = field.type
+    return field.metadata
 
 
 def _check_combinations(config, path):

@@ -63,22 +63,26 @@ class Results:
         self.by_experiment, self.others, self.bases, self.left_out = {}, {}, {}, []
         if not Path(folder).is_dir():
             raise InputError(f'{folder}: there is no such folder of results; run {TRAIN} first.')
-        for (dataset, name), path in paths.items():
-            expected = read_config(path)
-            if expected.data.split == 'pretraining':
-                continue
-            results = [self._read(run, expected)
-                       for run in RunFolder.all_of(Path(folder) / dataset / name)]
-            base = read_yaml(path).get('base')
-            if base:
-                self.bases[dataset, name] = Path(base).parent.name, Path(base).stem
-            if any(results):
-                place = self.by_experiment if dataset in known else self.others
-                place[dataset, name] = list(filter(None, results))
+        for key, path in paths.items():
+            runs = RunFolder.all_of(Path(folder, *key))
+            if runs:
+                self._add(key, path, runs, self.by_experiment if key[0] in known else self.others)
         if not self.by_experiment and not self.others:
             left_out = ''.join(f' (left out: {reason})' for reason in self.left_out)
             raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/'
                              f'{left_out}; run {TRAIN} first.')
+
+    def _add(self, key, path, runs, place):
+        """Adds the finished runs of a config, unless they are a pre-training."""
+        expected = read_config(path)
+        if expected.data.split == 'pretraining':
+            return
+        base = read_yaml(path).get('base')
+        if base:
+            self.bases[key] = Path(base).parent.name, Path(base).stem
+        results = list(filter(None, (self._read(run, expected) for run in runs)))
+        if results:
+            place[key] = results
 
     def _read(self, folder, expected):
         """The result in a folder; ``None`` if it is not finished, or not of the config."""
