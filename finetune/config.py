@@ -112,7 +112,7 @@ def _check_active(config, names, where):
             raise InputError(f'{where}: {name} has no effect without {needs.text}; leave it out.')
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _metadata(name):
     """Metadata of a setting: see :func:`finetune.schema.setting`."""
     settings = Config
