@@ -13,6 +13,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 REPORTS = NEW, ABLATIONS, COMPONENTS = [
     (PROJECT / 'docs' / folder / 'report.md').read_text(encoding='utf-8')
     for folder in ('report', 'report_ablations', 'report_components')]
+EXPLANATIONS = (PROJECT / 'docs/explanations.md').read_text(encoding='utf-8')
 CONFIGS = sorted(path for dataset in ('minibirds', 'digits', 'animals')
                  for path in (PROJECT / 'configs' / dataset).glob('*.yml')
                  if path.stem != 'pretrain')
@@ -90,9 +91,8 @@ def rows_of_others(report, name):
             if row['run'] == name]
 
 
-def test_figure_3_of_the_claims_is_that_of_the_report():
-    text = section('(c) Joint learning falls with the number of components',
-                   (PROJECT / 'docs/claims.md').read_text(encoding='utf-8'), level=3)
+def test_figure_3_is_that_of_the_report():
+    text = section('(c) Joint learning falls with the number of components', EXPLANATIONS)
     ours, = (table for table in tables(text) if 'components' in table[0])
     whole, = (table for table in tables(section('minibirds', COMPONENTS))
               if 'joint by gradient' in table[0])
@@ -105,13 +105,12 @@ def test_figure_3_of_the_claims_is_that_of_the_report():
 
 def ablations():
     """Rows of the table of ablations by the names of their configs."""
-    text = (PROJECT / 'docs/claims.md').read_text(encoding='utf-8')
-    table, = (table for table in tables(section('Does the mixture help?', text, level=3))
+    table, = (table for table in tables(section('Does the mixture help?', EXPLANATIONS))
               if 'what is changed' in table[0])
     return {re.search(r'\(`(\w+)`\)', row['what is changed'])[1]: row for row in table}
 
 
-def test_ablations_of_the_claims_are_those_of_the_report():
+def test_ablations_are_those_of_the_report():
     assert len(ablations()) >= 15
     for name, row in ablations().items():
         reported, = rows_of_others(ABLATIONS, f'`ablations/{name}`')
