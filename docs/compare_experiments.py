@@ -2,7 +2,8 @@
 
     python docs/compare_experiments.py ablations/frozen minibirds/gt2_fve_k5 docs/report*/runs.csv
 
-Of several reports, those are used that have both, and the mean over them of each seed.
+Of several reports, those are used that have both, and the mean over them of each seed. With
+--equal, p is that of the same two tests for equality within two points as in the reports.
 """
 import argparse
 import csv
@@ -21,7 +22,7 @@ def accuracies(path, name, stream='both'):
                 if row['run'].startswith(f'results/{name}/') and row[stream]}
 
 
-def compare(first, second, paths):
+def compare(first, second, paths, equal=False):
     """The comparison of two experiments, such as ``'minibirds/gt_fve'``."""
     sides = [[accuracies(path, name) for path in paths] for name in (first, second)]
     both = [pair for pair in zip(*sides) if all(pair)]
@@ -30,7 +31,7 @@ def compare(first, second, paths):
     seeds = sorted(set.intersection(*(set(side) for pair in both for side in pair)))
     samples = [[float(numpy.mean([side[seed] for side in of_reports])) for seed in seeds]
                for of_reports in zip(*both)]
-    return Comparison('', first, second, 'both', samples, equal=False)
+    return Comparison('', first, second, 'both', samples, equal)
 
 
 if __name__ == '__main__':
@@ -38,6 +39,7 @@ if __name__ == '__main__':
     parser.add_argument('first', help='folder and name of a config, such as ablations/frozen')
     parser.add_argument('second')
     parser.add_argument('paths', nargs='+', metavar='runs.csv', help='of reports')
+    parser.add_argument('--equal', action='store_true', help='test whether they are the same')
     comparison = compare(**vars(parser.parse_args()))
     print('{:+.1f} points, 95 % interval {:+.1f} ... {:+.1f}, p = {:.3f}, n = {}'.format(
         comparison.difference, *comparison.interval, comparison.p, comparison.n_pairs))
