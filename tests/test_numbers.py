@@ -3,6 +3,7 @@ import importlib
 from pathlib import Path
 import re
 
+import numpy
 import pytest
 
 from finetune import published
@@ -10,9 +11,11 @@ from finetune.report.claims import holm
 
 PROJECT = Path(__file__).resolve().parents[1]
 # In the order in which they are asked for an experiment.
-REPORTS = NEW, ABLATIONS, COMPONENTS = [
+REPORTS = NEW, ABLATIONS, COMPONENTS, EPOCHS = [
     (PROJECT / 'docs' / folder / 'report.md').read_text(encoding='utf-8')
-    for folder in ('report', 'report_ablations', 'report_components')]
+    for folder in ('report', 'report_ablations', 'report_components', 'report_epochs')]
+RUNS = sorted((PROJECT / 'docs').glob('report*/runs.csv'))
+CLAIMS = (PROJECT / 'docs/claims.md').read_text(encoding='utf-8')
 EXPLANATIONS = (PROJECT / 'docs/explanations.md').read_text(encoding='utf-8')
 CONFIGS = sorted(path for dataset in ('minibirds', 'digits', 'animals')
                  for path in (PROJECT / 'configs' / dataset).glob('*.yml')
@@ -77,7 +80,7 @@ def test_what_a_config_expects_is_in_the_row_of_its_run(path):
 @pytest.mark.parametrize('path', OTHERS, ids=lambda path: f'{path.parent.name}/{path.stem}')
 def test_what_an_ablation_expects_is_in_its_row(path):
     name, header = f'`{path.parent.name}/{path.stem}`', path.read_text(encoding='utf-8')
-    rows = next(filter(None, (rows_of_others(report, name) for report in (ABLATIONS, NEW))), [])
+    rows = next(filter(None, (rows_of_others(report, name) for report in (EPOCHS, ABLATIONS, NEW))), [])
     expected = re.search(r'# Expect: ([\d.]+) \+- ([\d.]+) % \(seeds 0 to ([24])\)', header)
     if expected is None:
         assert '# Expect: not measured yet' in header and not rows
@@ -120,9 +123,36 @@ def test_ablations_are_those_of_the_report():
             'p, corrected': row['p, corrected'].replace('<', '< ')}
 
 
-def test_ablations_of_both_reports_are_those_of_their_runs(monkeypatch):
+@pytest.fixture
+def pairs(monkeypatch):
     monkeypatch.syspath_prepend(PROJECT / 'docs')
-    pairs = importlib.import_module('compare_experiments')
+    return importlib.import_module('compare_experiments')
+
+
+def test_figure_3_in_64_epochs_is_that_of_the_runs(pairs):
+    text = section('(c) Joint learning falls with the number of components', EXPLANATIONS)
+    table, = (table for table in tables(text) if 'components, 64 epochs' in table[0])
+    words = {'1': 'one_component', '5': 'five_components', '20': 'twenty_components',
+             '50': 'fifty_components'}
+    assert [row['components, 64 epochs'] for row in table] == list(words)
+    compared = [pairs.compare(f'curves/{word}_600_long', f'curves/separate_{word}_600_long', RUNS)
+                for word in words.values()]
+    for row, one, p in zip(table, compared, holm([one.p for one in compared])):
+        assert [row['joint'], row['separate']] == [
+            f'{numpy.mean(side):.1f} ± {numpy.std(side, ddof=1):.1f}' for side in one.samples]
+        assert row['difference'] == as_text(one) and row['p'] == p_text(p)
+        assert one.n_pairs == 5
+
+
+def p_text(p):
+    return '<0.001' if p < .0005 else f'{p:.3f}'
+
+
+def as_text(one):
+    return '{:+.1f} ({:+.1f} ... {:+.1f})'.format(one.difference, *one.interval)
+
+
+def test_ablations_of_both_reports_are_those_of_their_runs(pairs):
     reports = [PROJECT / 'docs' / name / 'runs.csv' for name in ('report', 'report_ablations')]
     in_both = {name: row['both reports: difference, p'] for name, row in ablations().items()
                if pairs.accuracies(reports[0], f'ablations/{name}')}
@@ -130,8 +160,7 @@ def test_ablations_of_both_reports_are_those_of_their_runs(monkeypatch):
             if name not in in_both] == [''] * (len(ablations()) - len(in_both))
     compared = [pairs.compare(f'ablations/{name}', base_of(name), reports) for name in in_both]
     for text, one, p in zip(in_both.values(), compared, holm([one.p for one in compared])):
-        assert text == '{:+.1f} ({:+.1f} ... {:+.1f}), {:.3f}'.format(
-            one.difference, *one.interval, p)
+        assert text == f'{as_text(one)}, {p:.3f}'
 
 
 def base_of(name):
