@@ -22,16 +22,16 @@ def accuracies(path, name, stream='both'):
                 if row['run'].startswith(f'results/{name}/') and row[stream]}
 
 
-def compare(first, second, paths, equal=False):
+def compare(first, second, paths, equal=False, stream='both'):
     """The comparison of two experiments, such as ``'minibirds/gt_fve'``."""
-    sides = [[accuracies(path, name) for path in paths] for name in (first, second)]
+    sides = [[accuracies(path, name, stream) for path in paths] for name in (first, second)]
     both = [pair for pair in zip(*sides) if all(pair)]
     if not both:
         sys.exit(f'No report has both {first} and {second}.')
     seeds = sorted(set.intersection(*(set(side) for pair in both for side in pair)))
     samples = [[float(numpy.mean([side[seed] for side in of_reports])) for seed in seeds]
                for of_reports in zip(*both)]
-    return Comparison('', first, second, 'both', samples, equal)
+    return Comparison('', first, second, stream, samples, equal)
 
 
 if __name__ == '__main__':
@@ -40,6 +40,8 @@ if __name__ == '__main__':
     parser.add_argument('second')
     parser.add_argument('paths', nargs='+', metavar='runs.csv', help='of reports')
     parser.add_argument('--equal', action='store_true', help='test whether they are the same')
+    parser.add_argument('--stream', choices=('both', 'global', 'parts'), default='both',
+                        help='whose prediction; both by default')
     comparison = compare(**vars(parser.parse_args()))
     print('{:+.1f} points, 95 % interval {:+.1f} ... {:+.1f}, p = {:.3f}, n = {}'.format(
         comparison.difference, *comparison.interval, comparison.p, comparison.n_pairs))
