@@ -14,6 +14,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 REPORTS = NEW, ABLATIONS, COMPONENTS, EPOCHS = [
     (PROJECT / 'docs' / folder / 'report.md').read_text(encoding='utf-8')
     for folder in ('report', 'report_ablations', 'report_components', 'report_epochs')]
+AGAIN = [PROJECT / 'docs' / name / 'runs.csv' for name in ('report_components', 'report_epochs')]
 RUNS = sorted((PROJECT / 'docs').glob('report*/runs.csv'))
 CLAIMS = (PROJECT / 'docs/claims.md').read_text(encoding='utf-8')
 EXPLANATIONS = (PROJECT / 'docs/explanations.md').read_text(encoding='utf-8')
@@ -129,6 +130,23 @@ def pairs(monkeypatch):
     return importlib.import_module('compare_experiments')
 
 
+def test_claims_of_both_times_are_those_of_the_runs(pairs):
+    table, = (table for table in tables(section('A second time', CLAIMS, level=3))
+              if 'both times: difference' in table[0])
+    assert len(table) == 16
+    names = [re.match(r'\*\*\(\w\) (\w+):\*\* `(\w+)` (equals|above) `(\w+)`',
+                      row['claim: first above second']).groups() for row in table]
+    compared = [pairs.compare(f'minibirds/{first}', f'minibirds/{second}', RUNS, word == 'equals')
+                for _, first, word, second in names]
+    corrected = holm([one.p for one in compared])
+    for row, (verdict, first, _, second), one, p in zip(table, names, compared, corrected):
+        again = pairs.compare(f'minibirds/{first}', f'minibirds/{second}', AGAIN).samples
+        assert [row['first, again'], row['second, again']] == list(map(mean_text, again))
+        assert row['both times: difference'] == as_text(one)
+        assert row['p'] == p_text(p)
+        assert one._replace(p_corrected=p).verdict in VERDICTS[verdict]
+
+
 def test_figure_3_in_64_epochs_is_that_of_the_runs(pairs):
     text = section('(c) Joint learning falls with the number of components', EXPLANATIONS)
     table, = (table for table in tables(text) if 'components, 64 epochs' in table[0])
@@ -141,8 +159,11 @@ def test_figure_3_in_64_epochs_is_that_of_the_runs(pairs):
     expected = [list(row.values())[first:first + 4] for row in table for first in (1, 5)]
     for values, one, p in zip(expected, compared, holm([one.p for one in compared])):
         assert one.n_pairs == 5
-        sides = [f'{numpy.mean(side):.1f} ± {numpy.std(side, ddof=1):.1f}' for side in one.samples]
-        assert values == [*sides, as_text(one), p_text(p)]
+        assert values == [*map(mean_text, one.samples), as_text(one), p_text(p)]
+
+
+def mean_text(values):
+    return f'{numpy.mean(values):.1f} ± {numpy.std(values, ddof=1):.1f}'
 
 
 def p_text(p):
