@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All experiments of docs/report/report.md and the report itself, which goes to results/report/. The
-# same command again resumes interrupted runs and skips finished ones. Arguments are passed on to
+# All experiments of docs/report*/report.md and one report of them, in results/report/. The same
+# command again resumes interrupted runs and skips finished ones. Arguments are passed on to
 # train.sh:
 #
 #   ./reproduce.sh --jobs 2

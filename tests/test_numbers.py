@@ -10,7 +10,6 @@ from finetune import published
 from finetune.report.claims import holm
 
 PROJECT = Path(__file__).resolve().parents[1]
-# In the order in which they are asked for an experiment.
 REPORTS = NEW, ABLATIONS, COMPONENTS, EPOCHS = [
     (PROJECT / 'docs' / folder / 'report.md').read_text(encoding='utf-8')
     for folder in ('report', 'report_ablations', 'report_components', 'report_epochs')]
@@ -160,6 +159,16 @@ def test_figure_3_in_64_epochs_is_that_of_the_runs(pairs):
     for values, one, p in zip(expected, compared, holm([one.p for one in compared])):
         assert one.n_pairs == 5
         assert values == [*map(mean_text, one.samples), as_text(one), p_text(p)]
+
+
+def test_twenty_components_in_the_readme_are_those_of_both_pages():
+    text = ' '.join((PROJECT / 'README.md').read_text(encoding='utf-8').split())
+    p, difference, low, high = re.search(
+        r'with K = 20 \(p (\S+)\); in 64 epochs, not 16, it is (\S+) points ahead '
+        r'\(95 %: (\S+) to (\S+);', text).groups()
+    assert re.search(r'\*\*\(c\) opposite:\*\* `gt2_fve_k20` above .*\| (\S+) \|\n', CLAIMS)[1] == p
+    assert f'| +{difference} ({low} ... +{high}) |' in re.search(
+        r'^\| 20 \| 72.*$', EXPLANATIONS, re.MULTILINE)[0]
 
 
 def mean_text(values):
