@@ -6,7 +6,7 @@ import re
 import numpy
 import pytest
 
-from finetune import published
+from finetune.report import published
 from finetune.report.claims import holm
 
 PROJECT = Path(__file__).resolve().parents[1]
