@@ -14,11 +14,12 @@ import time
 import numpy
 from PIL import Image
 
-from finetune.config.settings import Data
+from finetune.config.settings import Config, Data
 from finetune.data.cropping import point_boxes
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
 from finetune.data.records import Record
+from finetune.parts.kind import parts_of
 
 N_IMAGES, BATCH_SIZE, SIZE = 500, 20, 299
 WIDTH, HEIGHT = 500, 375
@@ -59,7 +60,7 @@ def measure_plain(records):
 
 
 def measure_ours(records, train, n_workers):
-    dataset = PartDataset(records, Data(), train=train, seed=0)
+    dataset = PartDataset(records, parts_of(Config()), Data(), train=train, seed=0)
     with iterate(dataset, BATCH_SIZE, n_workers, EpochOrder(len(dataset), 0)) as iterator:
         return seconds_per_image(
             lambda n: [iterator.next() for _ in range(n // BATCH_SIZE)])

@@ -24,14 +24,17 @@ from scipy.stats import ttest_ind
 
 from finetune.compute.threads import one_thread
 from finetune.config.config import read_config
-from finetune.data import cropping, readers, transforms
+from finetune.data import transforms
 from finetune.data.minibirds.drawing import draw_image, Drawing
 from finetune.data.minibirds.species import make_species, PATTERNS
 from finetune.experiments import experiment
 from finetune.parts.cs_parts import clusters, selection
 from finetune.parts.cs_parts.detector import BATCH_SIZE, Detector, pooled_features
 from finetune.progress import progress_bar
-from finetune.runs.opening import load_model
+from finetune.weights.pretrained import load_trained
+from finetune.parts.boxes import frame_boxes
+from finetune.parts.points import point_boxes
+from finetune.parts.kind import load
 
 CNN, PARTS = 'configs/minibirds/cs_parts_cnn.yml', 'configs/minibirds/cs_parts_fve.yml'
 OUTPUT = Path('results/benchmarks')
@@ -107,7 +110,7 @@ def elsewhere(boxes, size, random):
 def seed_measures(seed, config, data_set, masks):
     """Measures (n, 4) of every method by its name, for the CNN of one seed, and its accuracy."""
     folder = experiment.run(CNN, [f'training.seed={seed}'])
-    model = load_model(folder, folder.read_config(), data_set, DEVICE).global_cnn
+    model = load_trained(folder.model, folder.read_config(), data_set, DEVICE).global_cnn
     random, size = numpy.random.RandomState(seed), masks.shape[1]
     scale = size / config.detector.input_size
     found, rows = {}, {}
@@ -116,8 +119,8 @@ def seed_measures(seed, config, data_set, masks):
                                ('class score', 'score')):
             parts, right = find(model, data_set, config.detector, features)
             found[name] = [(numpy.append(clusters.peaks(one.saliency, 1), [[0, 0]], axis=0)[0],
-                            cropping.frame_boxes(one.boxes, (size, size), len(one.saliency),
-                                                 'crop')) for one in parts]
+                            frame_boxes(one.boxes, (size, size), len(one.saliency), 'crop'))
+                           for one in parts]
     found = {name: [(point * scale, boxes) for point, boxes in pairs]
              for name, pairs in found.items()}
     found['random boxes'] = [centred(elsewhere(boxes, size, random))
@@ -137,12 +140,12 @@ def centred(boxes):
 
 
 def annotated(record, size):
-    return cropping.point_boxes(record.locations, record.visible, (size, size))[record.visible]
+    return point_boxes(record.locations, record.visible, (size, size))[record.visible]
 
 
 def main():
     config = read_config(PARTS)
-    data_set = readers.load(replace(config.data, parts='GT'))
+    data_set = load(replace(config, data=replace(config.data, parts='GT')))
     masks = details(Drawing(**config.data.drawing))
     of_seeds, right = zip(*(seed_measures(seed, config, data_set, masks)
                             for seed in range(N_SEEDS)))

@@ -19,12 +19,12 @@ import time
 import yaml
 
 from finetune.config.config import read_config
-from finetune.data import readers
 from finetune.models.part_classifier import build_classifier
 from finetune.ranks import batch_statistics
 from finetune.ranks import processes
 from finetune.runs.opening import seed_generators
 from finetune.training.trainer import build_updater
+from finetune.parts.kind import load
 import chainer      # after finetune, which makes it importable
 import fve_layer
 
@@ -57,7 +57,7 @@ def worker(out, update_size, batch_norm, own_mixture, n_components, n_updates):
         f'training.batch_size={int(update_size) // n}', f'model.n_components={n_components}'])
     device = chainer.get_device('@numpy')
     seed_generators(0, device)
-    data_set = readers.load(config.data)
+    data_set = load(config)
     model, comm, counted = build_classifier(config, data_set), None, []
     if n > 1:
         comm = processes.communicator(on_gpu=False)
@@ -119,7 +119,7 @@ def scaling():
 def drifting():
     yield '| ranks | K | drift, standard deviations |'
     yield '|---' * 3 + '|'
-    n_epoch = len(readers.load(read_config(CONFIG).data).train) // N_IMAGES
+    n_epoch = len(load(read_config(CONFIG)).train) // N_IMAGES
     for n in 2, 4:
         for k in 1, 5:
             r = measure(n, N_IMAGES, own_mixture=True, n_components=k, n_updates=n_epoch - 1)

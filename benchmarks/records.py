@@ -14,10 +14,10 @@ import time
 import numpy
 from PIL import Image
 
-from finetune.config.settings import Data
-from finetune.data import readers
+from finetune.config.settings import Config, Data
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
+from finetune.parts.kind import load
 
 N_CLASSES, N_PICTURES, SIZE, N_BATCH, N_WORKERS = 5000, 100, 64, 16, 2
 FILES = {'images.txt': lambda i: f'{i} {i % N_PICTURES}.png',
@@ -47,10 +47,10 @@ def main():
         settings = Data(dataset='cub200', root=folder, parts='GT', input_size=SIZE,
                         part_input_size=SIZE)
         start = time.monotonic()
-        data_set = readers.load(settings)
+        data_set = load(Config(data=settings))
         loaded = time.monotonic()
         assert len(data_set.train) + len(data_set.test) == n
-        dataset = PartDataset(data_set.train, settings, train=True, seed=0)
+        dataset = PartDataset(data_set.train, data_set.parts, settings, train=True, seed=0)
         with iterate(dataset, N_BATCH, N_WORKERS, EpochOrder(len(dataset), 0)) as iterator:
             iterator.next()
             first = time.monotonic()

@@ -9,6 +9,7 @@ from matplotlib.patches import Ellipse, FancyArrow, Rectangle
 import numpy
 
 from finetune.data import annotation_files, cropping, transforms
+from finetune.parts.points import point_boxes
 
 COLOURS = ['#0072B2', '#E69F00', '#009E73']     # Okabe-Ito
 IMAGE = 2
@@ -34,7 +35,7 @@ def main():
 
 def draw_parts(axis, image, record):
     axis.imshow(image.transpose(1, 2, 0))
-    boxes = cropping.point_boxes(record.locations, record.visible, image.shape[1:])
+    boxes = point_boxes(record.locations, record.visible, image.shape[1:])
     for y_min, x_min, y_max, x_max in boxes[record.visible]:
         axis.add_patch(Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False,
                                  edgecolor='white', linewidth=1))
@@ -43,7 +44,7 @@ def draw_parts(axis, image, record):
 
 
 def draw_crops(axis, image, record):
-    boxes = cropping.point_boxes(record.locations, record.visible, image.shape[1:])
+    boxes = point_boxes(record.locations, record.visible, image.shape[1:])
     crops = [cropping.crop(image, box).transpose(1, 2, 0) for box in boxes[record.visible]][:9]
     rows = [numpy.concatenate(crops[i:i + 3], axis=1) for i in range(0, len(crops) // 3 * 3, 3)]
     axis.imshow(numpy.concatenate(rows))

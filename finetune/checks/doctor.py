@@ -1,5 +1,4 @@
 """Checks what an experiment needs before it starts: environment, data set, weights."""
-from dataclasses import replace
 import hashlib
 import importlib.metadata
 from pathlib import Path
@@ -12,10 +11,11 @@ from finetune.checks import gpu, pictures
 from finetune.compute import onednn
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.config.config import is_config, read_config
-from finetune.data import cropping, readers, transforms
+from finetune.data import readers, transforms
+from finetune.data.layout import find_layout, folder_of_kind
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier, PartClassifier
-from finetune.parts.cs_parts import detection
+from finetune.parts import kind
 from finetune.runs.opening import open_device
 from finetune.training import memory
 from finetune.weights import pretrained
@@ -68,30 +68,30 @@ def _experiment(config_path, overrides):
         device = open_device(config.training.gpu)
         if config.training.gpu > 0:
             yield from gpu.check(config.training.gpu)
-        yield from _data(config)
-        yield from _classifier(config) if config.model.classifier else _weights(config)
+        yield from _sources(config.data)
+        if config.data.split == 'validation':
+            config.data.split = ''      # the test images must be there, too
+        data_set = kind.load(config, provisional=True)
+        yield from _data(config, data_set)
+        yield from _classifier(config, data_set) if config.model.classifier else _weights(config)
         if config.training.joint:
-            yield from _memory(config, device)
+            yield from _memory(config, data_set, device)
     except InputError as error:
         yield 'error', str(error)
 
 
-def _data(config):
-    settings = config.data
-    if settings.split == 'validation':
-        settings = replace(settings, split='')      # the test images must be there, too
-    yield from _sources(settings)
-    data_set, has_boxes = detection.load(replace(config, data=settings))
-    if not has_boxes:
+def _data(config, data_set):
+    settings, layout, parts = config.data, find_layout(config), data_set.parts
+    if parts.to_be_found:
         read_config(config.detector.cnn)
-        yield 'ok', (f'{readers.boxes_folder(settings)}: is not there; parts are found when '
-                     f'training starts, by the CNN of {config.detector.cnn}')
-    yield from _counts(settings, data_set)
-    yield from _agreement(settings, data_set)
+        yield 'ok', (f'{parts.folder}: is not there; parts are found when training starts, by the '
+                     f'CNN of {config.detector.cnn}')
+    yield from _counts(settings, layout, data_set)
+    yield from _agreement(settings, layout, data_set)
     records = data_set.train + data_set.test
     if settings.upright:
         yield from pictures.check(data_set)
-    yield from _images(records, settings)
+    yield from _images(records, parts, settings)
     if settings.has_parts:
         hidden = len(records) - int(records.visible.any(axis=1).sum())
         share = records.visible.mean()
@@ -103,23 +103,22 @@ def _sources(settings):
     source = DATA_SETS[settings.dataset].source
     if source:
         yield 'ok', f'{DATA_SETS[settings.dataset].title} is at {source}'
-        kind = readers.name_of_kind(settings)
-        if kind:
-            yield 'ok', f"the authors' folder {kind} is in {ANNOTATIONS}"
+        folder = folder_of_kind(settings)
+        if folder:
+            yield 'ok', f"the authors' folder {folder} is in {ANNOTATIONS}"
 
 
-def _agreement(settings, data_set):
+def _agreement(settings, layout, data_set):
     """Whether a folder of annotations has the classes and the split of the data set's own lists."""
-    main = replace(settings, parts='GLOBAL')
-    folder, main_folder = readers.folder(settings), readers.folder(main)
-    if folder == main_folder or not (main_folder / 'images.txt').exists():
+    if layout.lists == layout.main or not (layout.main / 'images.txt').exists():
         return
-    images, others = _classes_and_splits(data_set), _classes_and_splits(readers.load(main))
+    main = readers.read(layout._replace(lists=layout.main, parts=layout.main), settings)
+    images, others = _classes_and_splits(data_set), _classes_and_splits(main)
     differing = [path for path in images if images[path] != others.get(path, images[path])]
     if differing:
-        yield 'warning', (f'{len(differing)} images have another class or split in {folder} than '
-                          f'in {main_folder}, the first is {"/".join(differing[0])}; use the lists '
-                          'of one of them in both')
+        yield 'warning', (f'{len(differing)} images have another class or split in {layout.lists} '
+                          f'than in {layout.main}, the first is {"/".join(differing[0])}; use the '
+                          'lists of one of them in both')
 
 
 def _classes_and_splits(data_set):
@@ -128,9 +127,9 @@ def _classes_and_splits(data_set):
             for split in ('train', 'test') for record in getattr(data_set, split)}
 
 
-def _counts(settings, data_set):
+def _counts(settings, layout, data_set):
     """Classes, images and parts, compared with the published counts."""
-    folder, known = readers.folder(settings), DATA_SETS[settings.dataset].counts
+    folder, known = layout.parts, DATA_SETS[settings.dataset].counts
     counts = len(data_set.class_names), len(data_set.train), len(data_set.test)
     text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
     if data_set.n_missing:
@@ -147,12 +146,13 @@ def _counts(settings, data_set):
         yield 'warning', (f'{text}, of {known.n_classes}, {known.n_train} and {known.n_test}; '
                           'many of its links are dead, accuracies differ from those on other '
                           'downloads')
-    if known and settings.parts == 'GT' and len(data_set.part_names) != known.n_parts:
-        yield 'error', (f'{folder}: {len(data_set.part_names)} parts instead of {known.n_parts}; '
-                        'get the complete annotations')
+    n_parts = known and data_set.parts.n_published(known)
+    if n_parts not in (None, len(data_set.part_names)):
+        yield 'error', (f'{folder}: {len(data_set.part_names)} parts instead of {n_parts}; get the '
+                        'complete annotations')
 
 
-def _images(records, settings):
+def _images(records, parts, settings):
     """Whether every image exists, one per class can be decoded, and part boxes are inside."""
     missing = [record.path for record in records if not record.path.is_file()]
     if missing:
@@ -174,7 +174,7 @@ def _images(records, settings):
         if not settings.has_parts:
             continue
         locations = record.locations[record.visible]
-        boxes = cropping.part_boxes(record.locations, record.visible, size, settings)
+        boxes = parts.boxes(record.locations, record.visible, size)
         boxes = boxes[record.visible]
         inside = locations if locations.shape[1] == 2 else boxes
         if ((inside < 0) | (inside > size * (inside.shape[1] // 2))).any():
@@ -207,13 +207,13 @@ def _size_and_orientation(path):
         raise InputError(f'{path}: is not an image ({error}); copy it again.')
 
 
-def _classifier(config):
+def _classifier(config, data_set):
     source = config.model.classifier
     if is_config(source):
         read_config(source)
         yield 'ok', f'{source} trains the classifier to go on from when it is needed'
     else:
-        pretrained.load_classifier(build_classifier(config, detection.load(config)[0]), source)
+        pretrained.load_classifier(build_classifier(config, data_set), source)
         yield 'ok', f'{source}: is a classifier with these settings'
 
 
@@ -231,14 +231,11 @@ def _weights(config):
                      f'{hashlib.sha256(Path(source).read_bytes()).hexdigest()}')
 
 
-def _memory(config, device):
+def _memory(config, data_set, device):
     """Whether a training step fits, by the image with the most visible parts."""
-    free, (data_set, _) = memory.free(device), detection.load(config)
-    n_parts = 0
-    if config.data.has_parts:
-        visible = data_set.train.visible
-        n_parts = (visible.shape[1] if config.data.missing == 'centre'
-                   else int(visible.sum(axis=1).max()))
+    free, visible = memory.free(device), data_set.train.visible
+    n_parts = (visible.shape[1] if config.data.missing == 'centre'
+               else int(visible.sum(axis=1).max()))
     per_image = memory.of_image(config, n_parts)
     if free is None or per_image is None:
         return

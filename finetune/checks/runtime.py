@@ -11,7 +11,7 @@ from fve_layer.function import FisherVector, FisherVectorGrad
 from finetune.compute.threads import N_THREADS, one_thread
 from finetune.config.config import read_config
 from finetune.models.part_classifier import build_classifier
-from finetune.parts.cs_parts import detection
+from finetune.parts import kind
 from finetune.progress import progress_bar
 from finetune.report import published
 from finetune.runs.opening import open_device, seed_generators
@@ -137,7 +137,7 @@ def measure(config_path, overrides, n_steps):
     """
     config = read_config(config_path, overrides)
     config.training = replace(config.training, update_size=config.training.batch_size)
-    data_set, _ = detection.load(config)
+    data_set = kind.load(config, provisional=True)
     device = open_device(config.training.gpu)
     seed_generators(config.training.seed, device)
     model = build_classifier(config, data_set)

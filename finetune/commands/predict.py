@@ -133,7 +133,7 @@ def _drawing(options, predictor):
     examples = RunFolder(options.results).read_examples()
 
     def draw(number, answer, examined, i, label):
-        view = sheet.look_at(examined, i, predictor.data_set)._replace(caption='parts')
+        view = sheet.look_at(examined, i, predictor)._replace(caption='parts')
         scores = ', '.join(f'{row["class"]} {100 * row["probability"]:.1f} %'
                            for row in answer['classes']).replace('_', ' ')
         figure = evidence_picture.draw(

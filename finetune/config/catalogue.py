@@ -1,4 +1,4 @@
-"""Data sets, encodings and architectures that a config can name, as plain tables.
+"""Data sets, kinds of parts, encodings and architectures that a config can name, as plain tables.
 
 Code is named as ``'module:function'`` and imported when it is used, so reading these tables
 imports nothing. ``docs/extending.md`` shows how to add a row.
@@ -39,6 +39,16 @@ class KnownDataSet(NamedTuple):
     has_pretraining: bool = False       # whether it comes with other classes for pre-training
     settings: tuple[str, ...] = ()      # settings of the section ``data`` that ``read`` takes
     upright: bool = False               # whether pictures are turned as their EXIF data say
+
+
+class PartKind(NamedTuple):
+    """A kind of parts."""
+
+    parts: str                          # subclass of finetune.parts.kind.Parts
+    meaning: str
+    settings: tuple[str, ...] = ()      # settings of the section ``data`` that only such kinds read
+    folder: str = ''                    # the authors' folder of its annotations
+    has_crops: bool = True              # whether there is a part stream
 
 
 class Encoding(NamedTuple):
@@ -104,6 +114,16 @@ DATA_SETS: dict[str, KnownDataSet] = {
     'folder': KnownDataSet(
         'pictures of your own', '', 'finetune.data.own_pictures:read_folder', in_paper=False,
         settings=('test_share', 'split_seed'), upright=True),
+}
+
+PARTS: dict[str, PartKind] = {
+    'GLOBAL': PartKind('finetune.parts.whole:WholeImage', 'none', has_crops=False),
+    'GT': PartKind('finetune.parts.points:Points', 'points', ('part_ratio',)),
+    'GT2': PartKind('finetune.parts.groups:Groups', 'groups of points', ('part_ratio',),
+                    folder='GT_regrouped'),
+    'CS_PARTS': PartKind('finetune.parts.found:Found', 'boxes',
+                         ('boxes', 'box_frame', 'box_frame_fit'), folder='CS_parts'),
+    'GRID': PartKind('finetune.parts.tiles:Tiles', 'tiles of the image', ('grid',)),
 }
 
 LOCAL_FEATURES = 'finetune.models.encodings:local_features'

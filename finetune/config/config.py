@@ -9,7 +9,7 @@ import yaml
 from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
 from finetune.config.project import find
 from finetune.config.schema import check, dotted_names, fill, fill_override, read_yaml
-from finetune.config.settings import Config, DETECTED, GRID, WITHOUT_EFFECT
+from finetune.config.settings import Config, DETECTED, GRID, NO_EFFECT_ON_RESULTS
 from finetune.errors import InputError, shortened
 
 MAX_TILES = 16      # of a grid, in a row or column
@@ -40,7 +40,7 @@ def read_config(path, overrides=()):
     for override in overrides:
         names = fill_override(config, override)
         overridden.append((names, f'{path}, --set {shortened(override)}'))
-        if set(names) - {'training.seed', *WITHOUT_EFFECT}:
+        if set(names) - {'training.seed', *NO_EFFECT_ON_RESULTS}:
             forget_expected(config)         # as it holds for the file's settings
     check(config, str(path))
     for names, where in overridden:
@@ -129,7 +129,7 @@ def _check_combinations(config, path):
                          'every part; use zero or centre, or the encoding fve.')
     if not data.has_parts and model.aux_lambda:
         raise InputError(f'{path}: model.aux_lambda is {model.aux_lambda}, but without parts '
-                         '(data.parts GLOBAL) there is no part stream; leave it out.')
+                         f'(data.parts {data.parts}) there is no part stream; leave it out.')
     if GRID.holds(config) and not (len(data.grid) == 2 and 1 <= min(data.grid) <= max(data.grid)
                                    <= MAX_TILES):
         raise InputError(f'{path}: data.grid is {data.grid}, but must be two numbers between 1 and '

@@ -1,23 +1,33 @@
 """Every setting of an experiment: its name, default, range, meaning, and when it is read."""
 from dataclasses import dataclass, field
 
-from finetune.config.catalogue import ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS
+from finetune.config.catalogue import ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PARTS
 from finetune.config.schema import Needs, setting
 
-# On the results.
-WITHOUT_EFFECT = ('training.gpu', 'training.workers', 'training.recompute',
-                  'training.evaluate_every', 'training.keep_best', 'training.tensorboard')
+# Settings that change how long a run takes or what else it writes, never its results.
+NO_EFFECT_ON_RESULTS = ('training.gpu', 'training.workers', 'training.recompute',
+                        'training.evaluate_every', 'training.keep_best', 'training.tensorboard')
 
 DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
-PARTS = Needs('data.parts other than GLOBAL', lambda config: config.data.has_parts)
+CROPS = Needs('data.parts other than ' + ' or '.join(
+    name for name, kind in PARTS.items() if not kind.has_crops),
+    lambda config: config.data.has_parts)
 SPLIT = Needs('data.dataset folder',
               lambda config: 'test_share' in DATA_SETS[config.data.dataset].settings)
-GRID = Needs('data.parts GRID', lambda config: config.data.parts == 'GRID')
-BOXES = Needs('data.parts CS_PARTS', lambda config: config.data.parts == 'CS_PARTS')
-POINTS = Needs('boxes around points (data.parts GT or GT2, or data.missing centre)',
-               lambda config: config.data.parts in ('GT', 'GT2')
+
+
+def of_parts(name):
+    """Needs of a setting of the data that only some kinds of parts read."""
+    kinds = [key for key, kind in PARTS.items() if name in kind.settings]
+    return Needs('data.parts ' + ' or '.join(kinds),
+                 lambda config: config.data.parts in kinds)
+
+
+GRID, BOXES, AROUND_POINTS = (of_parts(name) for name in ('grid', 'boxes', 'part_ratio'))
+POINTS = Needs(f'boxes around points ({AROUND_POINTS.text}, or data.missing centre)',
+               lambda config: AROUND_POINTS.holds(config)
                or config.data.has_parts and config.data.missing == 'centre')
-SQUARE = Needs('data.parts CS_PARTS and a data.box_frame',
+SQUARE = Needs(f'{BOXES.text} and a data.box_frame',
                lambda config: BOXES.holds(config) and config.data.box_frame > 0)
 ADAPTIVE = Needs('training.joint true and training.optimizer rmsprop or adam', lambda config:
                  config.training.joint and config.training.optimizer != 'sgd')
@@ -30,7 +40,7 @@ NEW = Needs('an empty model.classifier', lambda config: not config.model.classif
 RECOMPUTING = Needs(
     'training.joint true and an architecture that can do it', lambda config: JOINT.holds(config)
     and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
-DETECTED = Needs('data.parts CS_PARTS and a detector.cnn',
+DETECTED = Needs(f'{BOXES.text} and a detector.cnn',
                  lambda config: BOXES.holds(config) and config.detector.cnn)
 SOFT = Needs('training.joint true and another model.ablation than hard_assignment', lambda config:
              config.training.joint and config.model.ablation != 'hard_assignment')
@@ -72,12 +82,11 @@ class Data:
                             'animals', needs=DRAWN)
     train_per_class: int = setting(0, 'only the first so many training images of each class; '
                                    '0: all', between=(0, 10 ** 6))
-    parts: str = setting('GT', 'GLOBAL: none; GT: points; GT2: groups of points; CS_PARTS: boxes; '
-                         'GRID: tiles of the image',
-                         choices=('GLOBAL', 'GT', 'GT2', 'CS_PARTS', 'GRID'))
+    parts: str = setting('GT', '; '.join(f'{name}: {kind.meaning}' for name, kind in PARTS.items()),
+                         choices=PARTS)
     grid: list[int] = setting([2, 2], 'rows and columns of tiles, 1 to 16 each', needs=GRID)
     n_parts: int = setting(0, 'only the first so many parts of the data set; 0: all',
-                           between=(0, 1000), needs=PARTS)
+                           between=(0, 1000), needs=CROPS)
     part_ratio: float = setting(.31, "crops around points: share of the image's width and height",
                                 between=(.01, 1), needs=POINTS)
     boxes: str = setting('CS_parts', 'folder of the boxes, below data.root', needs=BOXES)
@@ -86,12 +95,12 @@ class Data:
     box_frame_fit: str = setting('crop', 'how the image fits the square: centre crop, or squash',
                                  choices=('crop', 'squash'), needs=SQUARE)
     missing: str = setting('zero', 'hidden parts: zero features, mask (left out), centre crop',
-                           choices=('zero', 'mask', 'centre'), needs=PARTS)
+                           choices=('zero', 'mask', 'centre'), needs=CROPS)
     order: str = setting('ordered', 'of the parts; shuffled: a permutation per image and epoch, by '
                          'seed; shuffled_once: one per image for the whole run',
-                         choices=('ordered', 'shuffled', 'shuffled_once'), needs=PARTS)
+                         choices=('ordered', 'shuffled', 'shuffled_once'), needs=CROPS)
     input_size: int = setting(299, 'pixels, global image', between=(16, 4096))
-    part_input_size: int = setting(299, 'pixels, part crops', between=(16, 4096), needs=PARTS)
+    part_input_size: int = setting(299, 'pixels, part crops', between=(16, 4096), needs=CROPS)
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
     colour_jitter: float = setting(.3, 'largest change of brightness, contrast and saturation',
                                    between=(0, 1), needs=JOINT)
@@ -99,7 +108,7 @@ class Data:
     @property
     def has_parts(self):
         """Whether there is a part stream."""
-        return self.parts != 'GLOBAL'
+        return PARTS[self.parts].has_crops
 
     @property
     def upright(self):

@@ -32,7 +32,9 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     Args:
         records (sequence of finetune.data.records.Record): The images.
-        settings (finetune.config.settings.Data): Their parts, sizes and augmentation.
+        parts (finetune.parts.kind.Parts): Where the boxes of their parts are.
+        settings (finetune.config.settings.Data): Sizes and augmentation; order of the parts, and
+            what becomes of hidden ones.
         train (bool): Whether to augment.
         seed (int): Seed of augmentation, part order and hiding.
         hide (float): Probability that a visible part is hidden. Parts hidden with one probability
@@ -40,8 +42,9 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     """
 
-    def __init__(self, records, settings, train, seed, hide=0.):
+    def __init__(self, records, parts, settings, train, seed, hide=0.):
         self.records = records
+        self.parts = parts
         self.settings = settings
         self.train = train
         self.seed = seed
@@ -91,7 +94,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
     @property
     def largest_example(self):
         """Size of an example with all its parts, in bytes."""
-        n_parts = len(self.records[0].visible) if self.settings.has_parts else 0
+        n_parts = len(self.records[0].visible)
         sizes = [self.settings.input_size] + n_parts * [self.settings.part_input_size]
         return sum(3 * 4 * size ** 2 for size in sizes) + n_parts
 
@@ -109,7 +112,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
         """
         record, order, visible = self.records[i], self._part_order(i, epoch), self._visible(i)
-        boxes = cropping.part_boxes(record.locations, visible, image_size, self.settings)
+        boxes = self.parts.boxes(record.locations, visible, image_size)
         if self.settings.missing == 'centre':       # hidden parts have their box there
             visible = numpy.ones_like(visible)
         return order, boxes[order], visible[order]
@@ -136,8 +139,6 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     def _part_order(self, i, epoch):
         n_parts = len(self.records[i].visible)
-        if not self.settings.has_parts:
-            return numpy.arange(0)
         if self.settings.order == 'ordered':
             return numpy.arange(n_parts)
         when = [] if self.settings.order == 'shuffled_once' else [epoch]

@@ -1,9 +1,9 @@
 """The images of a data set: a record for each, of which there may be millions."""
 import collections.abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import os
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 import numpy
 
@@ -122,6 +122,23 @@ class DataSet:
     test: Union[Records, tuple] = ()
     n_missing: int = 0      # listed images that do not exist, left out
     n_ignored: int = 0      # lines of part_locs.txt for images that are not listed
+    parts: Any = None       # :class:`finetune.parts.kind.Parts` that the locations are of
+
+    def with_parts(self, part_names, locate):
+        """The same images with other parts.
+
+        Args:
+            part_names (list of str): Names of the parts.
+            locate (callable): Function of :class:`Records` that gives locations and visibility of
+                their parts, as :meth:`Records.with_parts` takes them.
+
+        """
+        train, test = (records.with_parts(*locate(records)) for records in (self.train, self.test))
+        return replace(self, part_names=list(part_names), train=train, test=test)
+
+    def without_parts(self):
+        """The same images alone."""
+        return self.with_parts([], lambda records: (numpy.zeros((0, 2)), numpy.zeros(0, bool)))
 
 
 def split_records(records, in_train, class_names, part_names, path):

@@ -7,11 +7,12 @@ import numpy
 
 from finetune.compute.threads import one_thread
 from finetune.config.config import forget_expected, read_config
-from finetune.config.settings import BOXES, Config
+from finetune.config.settings import Config
 from finetune.data import readers
+from finetune.data.records import DataSet
 from finetune.experiments import prerequisites
 from finetune.files import require_empty
-from finetune.parts.cs_parts import detection
+from finetune.parts.kind import parts_of
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict
@@ -73,9 +74,8 @@ def _evaluate_apart(folder, gpu, overrides, output):
     if output is not None:
         require_empty(output, '--output')
     config = read_settings(folder, gpu, overrides)
-    if BOXES.holds(config):
-        _require_parts(config, folder, open_device(gpu), may_train=False)
-    model, _, data_set, device = open_run(folder, config)
+    data_set = _load(config, folder, open_device(gpu), may_train=False)
+    model, _, _, device = open_run(folder, config, data_set)
     with one_thread(), iterate_test_images(config, data_set) as iterator:
         predictions = predict(model, iterator, device)
     if output is not None:
@@ -90,9 +90,7 @@ def _evaluate_apart(folder, gpu, overrides, output):
 def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     """Trains or loads the model, and evaluates it."""
     device = open_device(config.training.gpu)
-    if BOXES.holds(config):
-        _require_parts(config, folder, device, may_train)
-    data_set = readers.load(config.data)
+    data_set = _load(config, folder, device, may_train)
     method = JointLearning if config.training.joint else _conventional_pipeline()
     start = _find_start(config, may_train) if method.needs_start(folder) else None
     with one_thread():
@@ -101,7 +99,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
             if folder.is_finished:
                 learner.load(folder)
             else:
-                detection.copy_detector(config, folder)
+                data_set.parts.keep_detector(folder.detector)
                 learner.learn(folder)
             predictions, numbers = learner.predict()
             folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
@@ -114,13 +112,15 @@ def _conventional_pipeline():
     return ConventionalPipeline         # which takes a second that the other method does without
 
 
-def _require_parts(config: Config, folder: RunFolder, device: Any, may_train: bool) -> None:
-    """Finds the parts of the data set if the config says how, unless their boxes are there."""
-    if prerequisites.has_parts_to_find(config):
+def _load(config: Config, folder: RunFolder, device: Any, may_train: bool) -> DataSet:
+    """The data set with its parts, which are found first if the config says how."""
+    parts, data_set = parts_of(config), readers.load(config)
+    if parts.to_be_found:
         source = folder if folder.detector.is_dir() else _finished(
             prerequisites.finder(config), config, may_train)
-        detection.find_parts(config, source, device)
-    detection.check(config)
+        parts.find(data_set, source, device)
+    parts.check(data_set)
+    return parts.add_to(data_set)
 
 
 def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, str]]:

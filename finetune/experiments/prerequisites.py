@@ -7,9 +7,9 @@ import yaml
 
 from finetune.config.config import get, is_config, read_config
 from finetune.config.project import find
-from finetune.config.settings import BOXES, Config
-from finetune.data import readers
+from finetune.config.settings import Config
 from finetune.errors import InputError
+from finetune.parts.kind import parts_of
 from finetune.runs.folder import RunFolder
 
 # Settings of the data that a run shares with those it needs, if they use the same data set.
@@ -43,16 +43,10 @@ def finder(config: Config) -> Required:
     return _required(config, config.detector.cnn, [], 'Training of the CNN that finds parts')
 
 
-def has_parts_to_find(config: Config) -> bool:
-    """Whether the parts of the data set are to be found, and have not been yet."""
-    return bool(BOXES.holds(config) and config.detector.cnn
-                and not readers.has_boxes(config.data))
-
-
 def of(config: Config) -> list[Required]:
     """All runs that a run needs."""
     return [required for required in (
-        start(config), finder(config) if has_parts_to_find(config) else None) if required]
+        start(config), finder(config) if parts_of(config).to_be_found else None) if required]
 
 
 def _required(config: Config, source: str, overrides: Iterable[str], stage: str) -> Required:

@@ -1,17 +1,19 @@
-"""Where the parts of pictures come from that nobody has annotated."""
+"""The parts of pictures that nobody has annotated: found, listed in a table, or hidden."""
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy
 
 from finetune.config.catalogue import ENCODINGS
 from finetune.data.lines import convert, csv_rows, number
 from finetune.errors import InputError
-from finetune.parts.cs_parts import detection, detector
-from finetune.runs.folder import RunFolder
+from finetune.parts.boxes import frame_boxes, with_hidden
+from finetune.parts.cs_parts import detector
+from finetune.parts.cs_parts.search import part_names as numbered_parts
+from finetune.parts.points import point_boxes
 
 POINT, SIZE = ('x', 'y'), ('width', 'height')
-COLUMNS = 'image, part, x, y and perhaps width and height'     # of a file of parts
+COLUMNS = 'image, part, x, y and perhaps width and height'     # of a table of parts
 
 
 class Picture(NamedTuple):
@@ -21,65 +23,43 @@ class Picture(NamedTuple):
     image: Any          # (3, H, W), uint8, RGB
 
 
-class Source(NamedTuple):
-    """A way to get the parts of pictures."""
+class PictureParts(NamedTuple):
+    """The parts of pictures."""
 
-    find: Any           # function of a list of n Pictures: locations (n, P, 2 or 4) in pixels of
-    #                     each, as in a Record, and visibility (n, P), bool
     part_names: list[str]
+    find: Callable      # function of a list of n Pictures: locations (n, P, 2 or 4) in pixels of
+    #                     each, as in a Record, and visibility (n, P), bool
+    boxes: Callable     # as :meth:`finetune.parts.kind.Parts.boxes`
     upright: bool = True        # whether pictures are turned as their EXIF data say
 
 
-def choose(folder, config, part_names, device, table=None, detector_run=None):
-    """Parts as the model was trained with them, or from a file, or by another run's detector.
-
-    Args:
-        folder (finetune.runs.folder.RunFolder): Run of the model.
-        config (finetune.config.settings.Config): Its settings.
-        part_names (list of str): Names of its parts.
-        device (chainer.backend.Device): Where a detector computes.
-        table (str or None): CSV file, see :class:`Table`.
-        detector_run (str or None): Folder of a run that found its parts itself.
-
-    Returns:
-        Source or None: ``None`` if there is no way; then only the global stream can predict.
+def detected(folder, config, part_names, device):
+    """Parts that the detector in a folder finds, for a model with certain parts.
 
     Raises:
-        finetune.errors.InputError: If what is given does not fit the model.
+        finetune.errors.InputError: If it finds another number than the model has places for.
 
     """
-    if table and detector_run:
-        raise InputError('--parts and --detector are two ways to the same parts; give one of them.')
-    if not config.data.has_parts:
-        if table or detector_run:
-            raise InputError(f'{folder}: the model has no part stream (data.parts GLOBAL); leave '
-                             f'out --{"parts" if table else "detector"}.')
-        return Source(hidden(0), [])
-    if table:
-        return Source(Table(table, part_names), part_names, upright=False)
-    if detector_run:
-        return _found(RunFolder(detector_run), config, part_names, device)
-    if config.data.parts == 'GRID':
-        return Source(_tiles(len(part_names)), part_names)
-    if config.data.parts == 'CS_PARTS' and folder.detector.is_dir():
-        return _found(folder, config, part_names, device)
-    return None
-
-
-def _found(run, config, part_names, device):
-    """Parts that the detector of a run finds."""
-    if not run.detector.is_dir():
-        raise InputError(f'{run}: has no detector; name a run that found its parts itself '
-                         '(data.parts CS_PARTS and detector.cnn).')
-    found_by = detector.load(run.detector, device)
+    found_by = detector.load(folder, device)
     if found_by.n_parts != len(part_names):
         if ENCODINGS[config.model.encoding].needs_all_parts:
-            raise InputError(f'{run}: its detector finds {found_by.n_parts} parts, but '
+            raise InputError(f'{folder.parent}: its detector finds {found_by.n_parts} parts, but '
                              f'{config.model.encoding} has a place for each of '
                              f'{len(part_names)}; use --parts, or a model with an fve encoding.')
-        part_names = detection.part_names(found_by.n_parts)
-    return Source(lambda pictures: found_by.find([picture.image for picture in pictures]),
-                  part_names)
+        part_names = numbered_parts(found_by.n_parts)
+    return PictureParts(part_names, lambda pictures: found_by.find(
+        [picture.image for picture in pictures]), _boxes_in_pixels(config))
+
+
+def listed(path, config, part_names):
+    """Parts that a CSV file lists, see :class:`Table`, in pixels of the pictures as stored."""
+    return PictureParts(part_names, Table(path, part_names), _boxes_in_pixels(config),
+                        upright=False)
+
+
+def unknown(config, part_names):
+    """Parts of which nothing is known: all are hidden."""
+    return PictureParts(part_names, hidden(len(part_names)), _boxes_in_pixels(config))
 
 
 def hidden(n_parts):
@@ -88,10 +68,15 @@ def hidden(n_parts):
                              numpy.zeros((len(pictures), n_parts), bool))
 
 
-def _tiles(n_tiles):
-    """The same for tiles, whose boxes follow from the size of a picture."""
-    return lambda pictures: (hidden(n_tiles)(pictures)[0],
-                             numpy.ones((len(pictures), n_tiles), bool))
+def _boxes_in_pixels(config):
+    """Boxes around points, or boxes that are in pixels of a picture already."""
+    ratio = config.data.part_ratio
+
+    def boxes(locations, visible, size):
+        if locations.shape[1] == 2:
+            return point_boxes(locations, visible, size, ratio)
+        return with_hidden(frame_boxes(locations, size, 0, 'crop'), visible, size, ratio)
+    return boxes
 
 
 class Table:
@@ -99,7 +84,7 @@ class Table:
     """Parts from a CSV file with the columns image, part, x, y and perhaps width and height.
 
     ``image`` is a picture's path, relative to the file's folder; ``part`` the name of a part; x, y
-    a point or, with width and height, the left upper corner of a box, in pixels of the picture as
+    a point or, with width and height, the top-left corner of a box, in pixels of the picture as
     it is stored. A part without a line is hidden.
 
     Args:

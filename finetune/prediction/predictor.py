@@ -12,8 +12,9 @@ from finetune.compute.threads import one_thread
 from finetune.data import transforms
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.records import Record
-from finetune.parts import pictures
-from finetune.parts.pictures import Picture
+from finetune.errors import InputError
+from finetune.parts.kind import parts_of
+from finetune.parts.pictures import detected, listed, Picture, unknown
 from finetune.prediction import evidence
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_model, read_settings
@@ -46,35 +47,23 @@ class Predictor:
     """A trained classifier, made by :func:`finetune.load`.
 
     Attributes:
-        data_set (finetune.data.records.DataSet): Names of classes and of the P parts.
+        class_names (list of str): Names of the classes.
+        part_names (list of str): Names of the P parts.
         stream (str): ``'both'``, or ``'global'`` if there is no way to get the parts that the
             model was trained with: then the whole image alone is classified.
         upright (bool): Whether pictures are turned as their EXIF data say.
 
     """
 
-    def __init__(self, run, source):
-        self.model, self.config, self.data_set, self.device = run
+    def __init__(self, run, parts):
+        self.model, self.config, data_set, self.device = run
         self.batch_size = self.config.training.batch_size
-        self.stream = 'global' if source is None else 'both'
-        self.upright = source is None or source.upright
-        if source is not None:
-            self.data_set.part_names = source.part_names
-        self._find = pictures.hidden(len(self.part_names)) if source is None else source.find
-        # Found boxes are in pixels of the picture, and in no random order.
-        self._settings = replace(self.config.data, box_frame=0, order='ordered')
-        if source is None:
-            self._settings.missing = 'zero'
-
-    @property
-    def class_names(self):
-        """Names of the classes."""
-        return self.data_set.class_names
-
-    @property
-    def part_names(self):
-        """Names of the P parts."""
-        return self.data_set.part_names
+        self.class_names = data_set.class_names
+        self.stream = 'global' if parts is None else 'both'
+        self._settings = replace(self.config.data, order='ordered')
+        if parts is None:
+            parts, self._settings.missing = unknown(self.config, data_set.part_names), 'zero'
+        self._parts, self.part_names, self.upright = parts, parts.part_names, parts.upright
 
     def predict(self, images, batch_size=None):
         """Classifies images of any size.
@@ -112,7 +101,7 @@ class Predictor:
     def examine(self, pictures):
         """Finds the parts of Pictures; returns them :class:`Examined`."""
         with one_thread():
-            return Examined(pictures, *self._find(pictures), self._settings)
+            return Examined(pictures, self._parts, self._settings)
 
     def classify(self, examined):
         """The :class:`Prediction` for one batch."""
@@ -137,16 +126,15 @@ class Examined(PartDataset):
 
     Args:
         pictures (list of Picture): n pictures.
-        locations (numpy.ndarray): Of the parts, (n, P, 2 or 4), in pixels of each picture.
-        visible (numpy.ndarray): (n, P), bool.
+        parts (finetune.parts.pictures.PictureParts): Their parts.
         settings (finetune.config.settings.Data): Sizes of the network's input.
 
     """
 
-    def __init__(self, pictures, locations, visible, settings):
+    def __init__(self, pictures, parts, settings):
         records = [Record(picture.name, picture.name, 0, *found)
-                   for picture, *found in zip(pictures, locations, visible)]
-        super().__init__(records, settings, train=False, seed=0)
+                   for picture, *found in zip(pictures, *parts.find(pictures))]
+        super().__init__(records, parts, settings, train=False, seed=0)
         self._pictures = pictures
 
     def read_image(self, i):
@@ -157,9 +145,29 @@ def load(run, gpu=-1, part_file=None, detector=None):
     """Loads the model of a finished run: see :func:`finetune.load`."""
     folder = RunFolder(run)
     opened = open_model(folder, read_settings(folder, gpu))
-    source = pictures.choose(folder, opened.config, opened.data_set.part_names, opened.device,
-                             part_file, detector)
-    return Predictor(opened, source)
+    return Predictor(opened, _parts(folder, opened, part_file, detector))
+
+
+def _parts(folder, run, table, detector_run):
+    """Parts from a file, by another run's detector, or as the model was trained with them.
+
+    ``None`` if there is no way to get them; then only the global stream can predict.
+    """
+    config, part_names = run.config, run.data_set.part_names
+    if table and detector_run:
+        raise InputError('--parts and --detector are two ways to the same parts; give one of them.')
+    if (table or detector_run) and not config.data.has_parts:
+        raise InputError(f'{folder}: the model has no part stream (data.parts '
+                         f'{config.data.parts}); leave out --{"parts" if table else "detector"}.')
+    if table:
+        return listed(table, config, part_names)
+    if detector_run:
+        found_by = RunFolder(detector_run).detector
+        if not found_by.is_dir():
+            raise InputError(f'{detector_run}: has no detector; name a run that found its parts '
+                             'itself (data.parts CS_PARTS and detector.cnn).')
+        return detected(found_by, config, part_names, run.device)
+    return parts_of(config).in_pictures(part_names, folder.detector, run.device)
 
 
 def batches(items, size):

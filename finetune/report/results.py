@@ -7,7 +7,7 @@ import numpy
 from finetune.config.config import differences, read_config
 from finetune.config.project import find, TRAIN
 from finetune.config.schema import read_yaml
-from finetune.config.settings import WITHOUT_EFFECT
+from finetune.config.settings import NO_EFFECT_ON_RESULTS
 from finetune.errors import InputError
 from finetune.report import published
 from finetune.runs.folder import REPORTED, RunFolder
@@ -93,7 +93,7 @@ class Results:
 
     def _read_finished(self, folder, expected):
         config = folder.read_config()
-        changed = differences(config, expected, (*WITHOUT_EFFECT, 'training.seed'))
+        changed = differences(config, expected, (*NO_EFFECT_ON_RESULTS, 'training.seed'))
         if changed:
             self.left_out.append(f'{folder}: has another {", ".join(changed)} than its config')
         elif folder.state != REPORTED:

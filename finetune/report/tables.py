@@ -6,7 +6,7 @@ import numpy
 from finetune.config.catalogue import DATA_SETS
 from finetune.config.config import active_names, fingerprint, get
 from finetune.config.project import TRAIN
-from finetune.config.settings import WITHOUT_EFFECT
+from finetune.config.settings import NO_EFFECT_ON_RESULTS
 from finetune.report.claims import against_bases, compare
 from finetune.report.document import bullets, commands, table
 from finetune.report.published import reference
@@ -175,7 +175,8 @@ def runs(results):
         accuracy, last = result.evaluation['accuracy'], (result.log or [{}])[-1]
         numbers = [100 * accuracy[stream] if stream in accuracy else None
                    for stream in ('both', 'global', 'parts')] + [last.get(key) for key in MIXTURE]
-        yield [str(result.folder), fingerprint(result.config, ('training.seed', *WITHOUT_EFFECT)),
+        settings = fingerprint(result.config, ('training.seed', *NO_EFFECT_ON_RESULTS))
+        yield [str(result.folder), settings,
                *('' if number is None else f'{number:.4g}' for number in numbers)]
 
 
@@ -195,7 +196,7 @@ def settings(results, dataset):
     values = {setting: [str(get(config, setting)) if setting in active[name] else ''
                         for name, config in configs.items()]
               for setting in dict.fromkeys(sum(active.values(), []))
-              if setting not in ('training.seed', *WITHOUT_EFFECT)}
+              if setting not in ('training.seed', *NO_EFFECT_ON_RESULTS)}
     differing = [setting for setting, column in values.items() if len(set(column)) > 1]
     rows = [[f'`{name}`', *(values[setting][i] for setting in differing)]
             for i, name in enumerate(configs)]

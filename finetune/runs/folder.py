@@ -15,7 +15,7 @@ import yaml
 from finetune import files
 from finetune.compute import onednn
 from finetune.config.config import differences, dump, restore_config
-from finetune.config.settings import Config, WITHOUT_EFFECT
+from finetune.config.settings import Config, NO_EFFECT_ON_RESULTS
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
@@ -130,7 +130,7 @@ class RunFolder:
 
     def differences(self, config: Config) -> list[str]:
         """Settings, but for those without effect, that are not those of the run in the folder."""
-        return differences(self.read_config(), config, WITHOUT_EFFECT)
+        return differences(self.read_config(), config, NO_EFFECT_ON_RESULTS)
 
     def check(self, config: Config) -> None:
         """Raises an error if the folder holds a run with other settings, or something else.

@@ -11,11 +11,12 @@ from finetune.compute.gpu_errors import explained
 from finetune.config.catalogue import ENCODINGS
 from finetune.config.config import change
 from finetune.config.settings import Config
-from finetune.data import readers
+from finetune.data.layout import find_layout
 from finetune.data.records import DataSet
 from finetune.errors import InputError
-from finetune.models.part_classifier import build_classifier, PartClassifier
-from finetune.weights.pretrained import load_classifier
+from finetune.models.part_classifier import PartClassifier
+from finetune.parts import kind
+from finetune.weights.pretrained import load_trained
 
 
 # Settings that an evaluation of a finished run may change.
@@ -76,13 +77,14 @@ def read_settings(folder, gpu=-1, overrides=()):
     return config
 
 
-def open_run(folder, config=None):
+def open_run(folder, config=None, data_set=None):
     """Opens the folder of a finished run, and the data set of its settings or of others.
 
     Args:
         folder (finetune.runs.folder.RunFolder): The folder.
         config (finetune.config.settings.Config or None): See :func:`read_settings`; ``None``: its
             own, on the CPU.
+        data_set (finetune.data.records.DataSet or None): The data set if it has been read.
 
     Returns:
         FinishedRun: Its classifier, settings, data set and device.
@@ -93,7 +95,8 @@ def open_run(folder, config=None):
 
     """
     config = config or read_settings(folder)
-    data_set, names, where = readers.load(config.data), _names(folder), readers.folder(config.data)
+    data_set, names = data_set or kind.load(config), _names(folder)
+    where = find_layout(config).parts
     _check_same(where, 'class', data_set.class_names, names.class_names)
     if config.data.has_parts and ENCODINGS[config.model.encoding].needs_all_parts:
         _check_same(where, 'part', data_set.part_names, names.part_names)
@@ -103,13 +106,14 @@ def open_run(folder, config=None):
 def open_model(folder, config, names=None):
     """:func:`open_run` without images: the data set has the names of classes and parts alone."""
     names, device = names or _names(folder), open_device(config.training.gpu)
-    return FinishedRun(load_model(folder, config, names, device), config, names, device)
+    model = load_trained(folder.model, config, names, device)
+    return FinishedRun(model, config, names, device)
 
 
 def _names(folder):
     """Names of classes and parts, which runs of version 0.2 do not have: of their data set."""
     names = folder.read_names()
-    return readers.load(folder.read_config().data) if names is None else names
+    return kind.load(folder.read_config()) if names is None else names
 
 
 def _check_same(where, what, names, of_run):
@@ -120,11 +124,3 @@ def _check_same(where, what, names, of_run):
             raise InputError(f'{where}: {what} {i} is {name}, but {other} in the run; set '
                              f'data.root to a data set with the {what} names of the run, in their '
                              'order.')
-
-
-def load_model(folder, config, data_set, device):
-    """The trained classifier of a finished run."""
-    model = build_classifier(config, data_set)
-    load_classifier(model, folder.model)
-    model.to_device(device)
-    return model

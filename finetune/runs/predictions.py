@@ -74,7 +74,7 @@ def iterate_test_images(config, data_set, hide=0., share=(0, 1)):
 
     """
     rank, n_ranks = share
-    dataset = PartDataset(data_set.test[rank::n_ranks], config.data, train=False,
+    dataset = PartDataset(data_set.test[rank::n_ranks], data_set.parts, config.data, train=False,
                           seed=config.training.seed, hide=hide)
     return iterate(dataset, config.training.batch_size, config.training.workers)
 

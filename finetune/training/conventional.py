@@ -8,9 +8,9 @@ from sklearn.svm import LinearSVC
 from finetune import files
 from finetune.config.config import active_names, differences
 from finetune.errors import InputError
-from finetune.runs.opening import load_model
 from finetune.runs.predictions import Predictions
 from finetune.training.features import Extractor, Store
+from finetune.weights.pretrained import load_trained
 from fve_layer import fisher_vector
 from fve_layer.fisher_vector import l2_normalize, power_normalize
 
@@ -41,8 +41,9 @@ class ConventionalPipeline:
         self.config, self.data_set = config, data_set
         cnn_config = start.read_config()
         _check(config, cnn_config, start)
-        self.model = load_model(start, cnn_config, data_set, device)
-        extractor = Extractor(self.model, config, cnn_config.training.batch_size, device)
+        self.model = load_trained(start.model, cnn_config, data_set, device)
+        extractor = Extractor(self.model, config, data_set.parts, cnn_config.training.batch_size,
+                              device)
         without_filter = [] if config.model.norm_filter else ['all']
         whitened = ['whitened'] if config.model.pca_whiten else []
         self.store = Store(start.features(config.data.missing, str(config.model.pca_size),

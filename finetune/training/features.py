@@ -108,14 +108,16 @@ class Extractor:
     Args:
         model (finetune.models.part_classifier.PartClassifier): The classifier, fine-tuned.
         config (finetune.config.settings.Config): Settings of the pipeline.
+        parts (finetune.parts.kind.Parts): Where the boxes of the parts are.
         batch_size (int): Images per batch.
         device: Where to compute.
 
     """
 
-    def __init__(self, model, config, batch_size, device):
+    def __init__(self, model, config, parts, batch_size, device):
         self.model = model
         self.config = config
+        self.parts = parts
         self.batch_size = batch_size
         self.device = device
         self.pca = None
@@ -168,7 +170,7 @@ class Extractor:
     def _raw(self, records):
         """Yields arrays as in :class:`Features`, but (n, T, C) local features, batch by batch."""
         settings, training = self.config.data, self.config.training
-        dataset = PartDataset(records, settings, train=False, seed=training.seed)
+        dataset = PartDataset(records, self.parts, settings, train=False, seed=training.seed)
         with iterate(dataset, self.batch_size, training.workers) as iterator, \
                 chainer.using_config('train', False), chainer.no_backprop_mode():
             for batch in iterator:

@@ -105,8 +105,8 @@ class JointLearning:
         folder.save_model(self.model)
 
     def _save_names(self, folder):
-        dataset = PartDataset(self.data_set.train, self.config.data, train=False,
-                              seed=self.config.training.seed)
+        dataset = PartDataset(self.data_set.train, self.data_set.parts, self.config.data,
+                              train=False, seed=self.config.training.seed)
         n_classes = len(self.data_set.class_names)
         folder.write_names(self.data_set, thumbnails.of_classes(dataset, n_classes))
 

@@ -28,7 +28,8 @@ def build_updater(model, config, data_set, device, comm=None):
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
     if settings.dtype == 'mixed16':
         optimizer.loss_scaling()
-    dataset = PartDataset(data_set.train, config.data, train=True, seed=settings.seed)
+    dataset = PartDataset(data_set.train, data_set.parts, config.data, train=True,
+                          seed=settings.seed)
     iterator = iterate(dataset, settings.update_size, settings.workers,
                        EpochOrder(len(dataset), settings.seed), _share(comm))
 

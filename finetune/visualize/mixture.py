@@ -65,7 +65,8 @@ def make(out, n_images, gpu=-1):
         encodings = ' or '.join(name for name, row in ENCODINGS.items() if row.has_mixture)
         raise InputError(f'{out}: the model has no mixture to inspect; give the results of a run '
                          f'with parts and model.encoding {encodings}.')
-    dataset = PartDataset(data_set.test, config.data, train=False, seed=config.training.seed)
+    dataset = PartDataset(data_set.test, data_set.parts, config.data, train=False,
+                          seed=config.training.seed)
     views = [sheet.look_at(dataset, i, data_set)
              for i in sheet.evenly_spaced(n_images, len(dataset))]
     owners = [look(model, dataset[view.index], device) for view in views]

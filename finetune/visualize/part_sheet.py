@@ -5,11 +5,9 @@ from matplotlib import colormaps
 import numpy
 
 from finetune.config.config import read_config
-from finetune.config.settings import BOXES
-from finetune.data import readers
 from finetune.data.dataset import PartDataset
 from finetune.data.transforms import test_transform
-from finetune.parts.cs_parts import detection, detector
+from finetune.parts import kind
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_device
 from finetune.visualize import sheet
@@ -34,20 +32,21 @@ def make(config_path, overrides, split, n_images, out=None):
     config = read_config(config_path, overrides)
     seed = config.training.seed
     folder = RunFolder.of(config_path, seed).path.parent if out is None else Path(out)
-    data_set = readers.load(config.data)
-    dataset = PartDataset(getattr(data_set, split), config.data, train=split == 'train', seed=seed)
+    data_set = kind.load(config)
+    dataset = PartDataset(getattr(data_set, split), data_set.parts, config.data,
+                          train=split == 'train', seed=seed)
     views = [sheet.look_at(dataset, i, data_set)
              for i in sheet.evenly_spaced(n_images, len(dataset))]
-    figure = sheet.draw(views, _title(config.data, split), pictures=_pictures(config))
+    figure = sheet.draw(views, _title(config.data, split),
+                        pictures=_pictures(config, data_set.parts))
     sheet.save(figure, folder / f'parts_{split}.png')
 
 
-def _pictures(config):
+def _pictures(config, parts):
     """Function of a view that gives what is shown beside an image."""
-    folder = readers.boxes_folder(config.data) / detection.DETECTOR
-    if not BOXES.holds(config) or not folder.is_dir():
+    found_by = parts.load_detector(open_device(config.training.gpu))
+    if found_by is None:
         return sheet.global_input
-    found_by = detector.load(folder, open_device(config.training.gpu))
 
     def pictures(view):
         img = test_transform(view.image.transpose(2, 0, 1), found_by.settings.input_size)

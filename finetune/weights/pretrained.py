@@ -5,6 +5,7 @@ import numpy
 from finetune import files
 from finetune.config.catalogue import WEIGHTS
 from finetune.errors import InputError, shortened
+from finetune.models.part_classifier import build_classifier
 from finetune.weights import original_classifier, tf_slim
 
 # Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
@@ -64,6 +65,14 @@ def load_classifier(classifier, path):
         arrays = original_classifier.convert(arrays, classifier.settings,
                                              classifier.n_classes, path)
     _load(classifier, arrays, path)
+
+
+def load_trained(path, config, data_set, device):
+    """The trained classifier of a run, whose weights are in a file, on a device."""
+    model = build_classifier(config, data_set)
+    load_classifier(model, path)
+    model.to_device(device)
+    return model
 
 
 def read_weights(path):

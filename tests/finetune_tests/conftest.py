@@ -12,7 +12,27 @@ from finetune.config.config import active_names
 from finetune.config.schema import check, fill
 from finetune.config.settings import Config
 from finetune.data.minibirds import drawing
+from finetune.data.dataset import PartDataset
+from finetune.data.own_pictures import NO_PARTS
 from finetune.errors import InputError
+from finetune.parts import kind
+
+def load(data):
+    """The data set of the settings ``data`` with its parts."""
+    return kind.load(Config(data=data))
+
+
+def parts_of(data):
+    """Its parts alone."""
+    return kind.parts_of(Config(data=data))
+
+
+def examples(records, data, **options):
+    """A :class:`PartDataset` of records of that data set."""
+    if not data.has_parts:
+        records = records.with_parts(*NO_PARTS)
+    return PartDataset(records, parts_of(data), data, **options)
+
 
 SETTINGS = {
     'data': {'dataset': 'cub200', 'parts': 'GT', 'missing': 'mask', 'input_size': 32,

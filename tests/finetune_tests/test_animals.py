@@ -7,9 +7,10 @@ import numpy
 from PIL import Image
 import pytest
 
+import conftest
 from finetune import cli
 from finetune.config.settings import Data
-from finetune.data import animals, readers
+from finetune.data import animals
 from finetune.errors import InputError
 
 N = 40      # photographs in a picture
@@ -49,7 +50,7 @@ def here(tmp_path, monkeypatch):
 
 
 def load(**settings):
-    return readers.load(Data(dataset='animals', parts='GLOBAL', **settings))
+    return conftest.load(Data(dataset='animals', parts='GLOBAL', **settings))
 
 
 @pytest.mark.parametrize('split, names', [
@@ -84,7 +85,7 @@ def test_the_seed_chooses(here):
 def test_no_part_is_annotated(here):
     write_package()
     with pytest.raises(InputError, match='part_locs.txt: there is no such file.*GLOBAL'):
-        readers.load(Data(dataset='animals', parts='GT'))
+        conftest.load(Data(dataset='animals', parts='GT'))
 
 
 def test_missing_package(here):

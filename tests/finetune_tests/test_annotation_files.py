@@ -1,8 +1,9 @@
 import numpy
 import pytest
 
+from conftest import load
 from finetune.config.settings import Data
-from finetune.data import readers, annotation_files
+from finetune.data import annotation_files
 from finetune.errors import InputError
 
 FILES = {
@@ -86,7 +87,7 @@ def test_bad_line(root, name, old, new, line, problem):
 def test_missing_file(root, name):
     (root / name).unlink()
     with pytest.raises(InputError, match=f'{name}: there is no such file; get it from .*caltech'):
-        readers.load(Data(root=str(root)))
+        load(Data(root=str(root)))
 
 
 def test_not_utf8(root):

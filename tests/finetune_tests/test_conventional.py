@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 import yaml
 
-from conftest import run
+from conftest import load, run
 from finetune import files
 from finetune.config.catalogue import ARCHITECTURES
 from finetune.config.config import read_config
@@ -79,14 +79,15 @@ def stored(split, name):
 
 def open_pipeline(path):
     config = read_config(path)
-    return ConventionalPipeline(config, readers.load(config.data), CPU, RunFolder(CNN))
+    return ConventionalPipeline(config, load(config.data), CPU, RunFolder(CNN))
 
 
 def raw_features(split):
     """Local features of a split by the CNN itself, one image at a time, and which of them count."""
     settings = read_config('separate.yml')
     model, _, data_set, device = open_run(RunFolder(CNN))
-    dataset = PartDataset(getattr(data_set, split), settings.data, train=False, seed=0)
+    dataset = PartDataset(getattr(data_set, split), data_set.parts, settings.data, train=False,
+                          seed=0)
     for i in range(len(dataset)):
         img, crops, visible, _ = collate([dataset[i]], device)
         with chainer.using_config('train', False), chainer.no_backprop_mode():
@@ -155,7 +156,7 @@ def test_prediction_is_that_of_naive_fisher_vectors(separate):
         image /= numpy.linalg.norm(image, axis=1, keepdims=True)
         inputs[split] = {'both': numpy.concatenate([fv, image], axis=1), 'global': image,
                          'parts': fv}
-    data_set = readers.load(read_config(separate).data)
+    data_set = load(read_config(separate).data)
     rows = list(csv.DictReader(open(OUT / 'predictions.csv', newline='')))
     evaluation = yaml.safe_load((OUT / 'evaluation.yml').read_text())
     assert list(rows[0]) == ['image', 'n_visible', 'label', 'both', 'global', 'parts']

@@ -2,10 +2,12 @@ import chainer
 import numpy
 import pytest
 
+from conftest import examples
 from finetune.config.settings import Data
 from finetune.data import annotation_files, cropping, transforms
 from finetune.data import dataset as dataset_module
-from finetune.data.dataset import collate, EpochOrder, PartDataset
+from finetune.data.dataset import collate, EpochOrder
+from finetune.parts.points import point_boxes
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +24,7 @@ def equal(one, other):
 
 
 def test_example(records):
-    dataset = PartDataset(records, settings(), train=True, seed=0)
+    dataset = examples(records, settings(), train=True, seed=0)
     assert len(dataset) == len(records) == 12
     img, crops, visible, label = dataset[5]
     assert img.shape == (3, 32, 32) and img.dtype == numpy.float32
@@ -33,17 +35,17 @@ def test_example(records):
 
 
 def test_iteration_ends_after_one_epoch(records):
-    dataset = PartDataset(records, settings(), train=True, seed=0)
-    examples = list(dataset)
-    assert len(examples) == 12
-    assert all(equal(one, dataset[i]) for i, one in enumerate(examples))
+    dataset = examples(records, settings(), train=True, seed=0)
+    of_epoch = list(dataset)
+    assert len(of_epoch) == 12
+    assert all(equal(one, dataset[i]) for i, one in enumerate(of_epoch))
 
 
 def test_crops_without_augmentation_are_cut_around_the_points(records):
-    img, crops, visible, _ = PartDataset(records, settings(), train=False, seed=0)[3]
+    img, crops, visible, _ = examples(records, settings(), train=False, seed=0)[3]
     image = transforms.read_image(records[3].path)
     assert (img == transforms.test_transform(image, 32)).all()
-    boxes = cropping.point_boxes(
+    boxes = point_boxes(
         records[3].locations, records[3].visible, image.shape[1:], settings().part_ratio)
     for one, box in zip(crops, boxes[visible]):
         assert (one == transforms.test_transform(cropping.crop(image, box), 24)).all()
@@ -58,25 +60,25 @@ def test_images_are_kept_if_all_of_them_fit_into_memory(records, train, room, n_
     monkeypatch.setattr(transforms, 'read_image', lambda path, upright: paths.append(path) or read(
         path, upright))
     monkeypatch.setattr(cropping, 'crop', lambda image, box: boxes.append(box) or crop(image, box))
-    dataset = PartDataset(records, settings(order='shuffled'), train=train, seed=0)
+    dataset = examples(records, settings(order='shuffled'), train=train, seed=0)
     indices = [*range(len(records)), *range(12 * (1 if train else 0), 12 * (2 if train else 1))]
-    examples = [dataset[i] for i in indices]
+    made = [dataset[i] for i in indices]
     assert sorted(paths) == sorted(n_times * [record.path for record in records])
     assert len(boxes) == n_times * sum(record.visible.sum() for record in records)
-    fresh = PartDataset(records, settings(order='shuffled'), train=train, seed=0)
+    fresh = examples(records, settings(order='shuffled'), train=train, seed=0)
     monkeypatch.setattr(dataset_module, 'KEPT_BYTES', 0)
-    assert all(equal(one, fresh[i]) for i, one in zip(indices, examples))
+    assert all(equal(one, fresh[i]) for i, one in zip(indices, made))
 
 
 def test_no_parts(records):
-    img, crops, visible, _ = PartDataset(
+    img, crops, visible, _ = examples(
         records, settings(parts='GLOBAL'), train=True, seed=0)[0]
     assert crops.shape == (0, 3, 24, 24) and visible.shape == (0,)
 
 
 def test_hidden_parts_are_cropped_at_the_centre_on_request(records):
     hidden = next(i for i, record in enumerate(records) if not record.visible.all())
-    _, crops, visible, _ = PartDataset(
+    _, crops, visible, _ = examples(
         records, settings(missing='centre'), train=False, seed=0)[hidden]
     assert visible.all() and len(crops) == 15
     first, second = numpy.flatnonzero(~records[hidden].visible)[[0, -1]]
@@ -85,12 +87,12 @@ def test_hidden_parts_are_cropped_at_the_centre_on_request(records):
 
 def test_augmentation_is_a_function_of_seed_epoch_and_image(records):
     n = len(records)
-    first, again = (PartDataset(records, settings(), train=True, seed=0) for _ in range(2))
+    first, again = (examples(records, settings(), train=True, seed=0) for _ in range(2))
     later = again[n + 3]
     again[0]        # whatever is read before
     assert equal(first[3], again[3]) and equal(first[n + 3], later)
     assert not equal(first[3], later)
-    assert not equal(first[3], PartDataset(records, settings(), train=True, seed=1)[3])
+    assert not equal(first[3], examples(records, settings(), train=True, seed=1)[3])
 
 
 @pytest.mark.parametrize('order, n_orders', [('shuffled', 3), ('shuffled_once', 1)])
@@ -98,8 +100,8 @@ def test_parts_are_shuffled_in_every_epoch_or_once(records, order, n_orders):
     points = numpy.arange(30, dtype='f').reshape(15, 2) + 9
     marked = [record._replace(locations=points, visible=numpy.ones(15, dtype=bool))
               for record in records]
-    ordered = PartDataset(marked, settings(), train=False, seed=0)
-    shuffled = PartDataset(marked, settings(order=order), train=False, seed=0)
+    ordered = examples(marked, settings(), train=False, seed=0)
+    shuffled = examples(marked, settings(order=order), train=False, seed=0)
     orders = []
     for i in range(4):
         crops = {part.tobytes(): p for p, part in enumerate(ordered[i][1])}
@@ -114,8 +116,8 @@ def test_parts_are_shuffled_in_every_epoch_or_once(records, order, n_orders):
 
 
 def test_visibility_is_shuffled_with_the_parts(records):
-    shuffled = PartDataset(records, settings(order='shuffled'), train=False, seed=0)
-    ordered = PartDataset(records, settings(), train=False, seed=0)
+    shuffled = examples(records, settings(order='shuffled'), train=False, seed=0)
+    ordered = examples(records, settings(), train=False, seed=0)
     hidden = next(i for i, record in enumerate(records) if not record.visible.all())
     assert (shuffled[hidden][2] != ordered[hidden][2]).any()
     assert sorted(part.tobytes() for part in shuffled[hidden][1]) == sorted(
@@ -123,7 +125,7 @@ def test_visibility_is_shuffled_with_the_parts(records):
 
 
 def test_collate(records):
-    dataset = PartDataset(records, settings(), train=False, seed=0)
+    dataset = examples(records, settings(), train=False, seed=0)
     batch = [dataset[i] for i in range(3)]
     img, crops, visible, label = collate(batch, chainer.get_device('@numpy'))
     assert img.shape == (3, 3, 32, 32) and visible.shape == (3, 15)
@@ -145,7 +147,7 @@ def test_epoch_order_visits_every_image_once_per_epoch_in_ever_new_orders():
 
 
 def test_iterator_with_epoch_order_goes_on_where_it_was(records):
-    dataset = PartDataset(records, settings(), train=True, seed=0)
+    dataset = examples(records, settings(), train=True, seed=0)
 
     def iterator():
         return chainer.iterators.SerialIterator(
@@ -166,7 +168,7 @@ def test_iterator_with_epoch_order_goes_on_where_it_was(records):
 def test_more_and_more_parts_are_hidden(records):
     before = numpy.array([record.visible for record in records])
     for hide in (.25, .5, .75, 1.):
-        dataset = PartDataset(records, settings(), train=False, seed=0, hide=hide)
+        dataset = examples(records, settings(), train=False, seed=0, hide=hide)
         visible = numpy.array([dataset[i][2] for i in range(len(records))])
         assert (visible <= before).all() and (visible == before).mean() < 1
         assert [len(dataset[i][1]) for i in range(len(records))] == visible.sum(axis=1).tolist()
@@ -176,13 +178,13 @@ def test_more_and_more_parts_are_hidden(records):
 
 def test_about_so_many_parts_are_hidden_as_asked_for(records):
     n_visible = sum(record.visible.sum() for record in records)
-    dataset = PartDataset(100 * list(records), settings(), train=False, seed=0, hide=.3)
+    dataset = examples(100 * list(records), settings(), train=False, seed=0, hide=.3)
     share = sum(dataset._visible(i).sum() for i in range(len(dataset))) / (100 * n_visible)
     assert abs(share - .7) < 4 * numpy.sqrt(.3 * .7 / (100 * n_visible))
 
 
 def test_hiding_parts_changes_nothing_else(records):
-    one, other = (PartDataset(records, settings(order='shuffled'), train=False, seed=0, hide=hide)
+    one, other = (examples(records, settings(order='shuffled'), train=False, seed=0, hide=hide)
                   for hide in (0., .5))
     for i in range(len(records)):
         img, crops, visible, label = one[i]

@@ -14,11 +14,11 @@ import yaml
 
 import chainer
 from chainer.testing import attr
-from conftest import settings
+from conftest import load, settings
 from finetune import cli, files
 from finetune.config.settings import Data
-from finetune.data import cropping, readers, transforms
-from finetune.parts.cs_parts import detection, detector
+from finetune.data import transforms
+from finetune.parts.cs_parts import detector, search
 from finetune.runs.folder import RunFolder
 
 WHOLE = {'data': {'parts': 'GLOBAL', 'root': 'birds'}, 'model': {'encoding': 'gap'},
@@ -88,13 +88,13 @@ def test_parts_are_found_when_they_are_needed(here, capsys):
 def test_boxes_of_the_file_are_those_of_the_detector(found):
     folder, boxes = found
     data = Data(**BOXES)
-    data_set = readers.load(data)
+    data_set = load(data)
     records = data_set.train + data_set.test
     images = [transforms.read_image(record.path) for record in records]
     locations, visible = detector.load(folder.detector, chainer.get_device('@numpy')).find(images)
     for record, image, box, is_visible in zip(records, images, locations, visible):
-        assert_array_equal(cropping.part_boxes(record.locations, record.visible, image.shape[1:],
-                                               data), box)
+        assert_array_equal(data_set.parts.boxes(record.locations, record.visible, image.shape[1:]),
+                           box)
         assert_array_equal(record.visible, is_visible)
 
 
@@ -114,7 +114,7 @@ def test_images_in_which_nothing_is_found_have_hidden_parts(here, capsys):
     printed = capsys.readouterr().out
     assert '0.0 of 96 features are selected for a class' in printed
     assert '4 parts in each of 18 images, but none in 18 of them' in printed
-    data_set = readers.load(Data(**BOXES))
+    data_set = load(Data(**BOXES))
     assert not any(record.visible.any() for record in data_set.train + data_set.test)
 
 
@@ -146,7 +146,7 @@ def test_an_interrupted_search_is_resumed(n_files, found, monkeypatch):
     before = content(boxes)
     shutil.rmtree(boxes)
     monkeypatch.setattr(detection, 'SHARD_BATCHES', 1)
-    atomic, n_written = detection.atomic, []
+    atomic, n_written = search.atomic, []
 
     def interrupted(path):
         n_written.append(path)
@@ -171,7 +171,7 @@ def test_unfinished_work_of_another_search_is_refused(change, found, monkeypatch
     boxes = Path('birds/CS_parts')
     shutil.rmtree(boxes)
     with monkeypatch.context() as patch:
-        patch.setattr(detection.selection, 'fit_svm', lambda *arguments: 1 / 0)
+        patch.setattr(search.selection, 'fit_svm', lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             cli.main(['train', write(), '--output', 'new'])
     path = boxes / '.work/features_00001.npz'

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from finetune.data import digits, annotation_files, cropping
 from finetune.errors import InputError
+from finetune.parts.points import point_boxes
 
 
 @pytest.fixture(scope='module')
@@ -39,7 +40,7 @@ def test_hidden_share_and_place(data_set):
     assert numpy.abs(visible.mean(axis=0) - 0.9).max() < 0.025
     for record in data_set.test[:200]:
         img = read(record).transpose(2, 0, 1)
-        boxes = cropping.point_boxes(numpy.float32([(16, 16), (16, 48), (48, 16), (48, 48)]),
+        boxes = point_boxes(numpy.float32([(16, 16), (16, 48), (48, 16), (48, 48)]),
                                   numpy.ones(4, bool), (64, 64), 0.5)
         grey = [bool((cropping.crop(img, box) == 128).all()) for box in boxes]
         assert grey == (~record.visible).tolist()

@@ -12,10 +12,11 @@ import pytest
 
 from chainer.testing import attr
 
+from conftest import load
 from finetune import cli
 from finetune.config import config
 from finetune.config.settings import Data
-from finetune.data import readers, annotation_files
+from finetune.data import annotation_files
 
 import layouts
 
@@ -38,7 +39,7 @@ def roots(drawn_birds, tmp_path_factory):
     for dataset, write in layouts.WRITERS.items():
         root = found[dataset, 'points'] = folder / dataset
         write(data_set, drawn_birds, root)
-        there = readers.load(Data(dataset=dataset, root=str(root)))
+        there = load(Data(dataset=dataset, root=str(root)))
         random = numpy.random.RandomState(0)
         boxes = {record.image_id: random.randint(60, 200, size=(N_BOXES, 4))
                  for record in there.train + there.test}

@@ -199,7 +199,7 @@ def test_exported_run_predicts_what_its_evaluation_does(copy_of, finished_run, c
     classes = json.loads(metadata['classes'])
     assert classes == data_set.class_names and json.loads(metadata['parts']) == data_set.part_names
     assert 'encoding: fve' in metadata['settings']
-    dataset = PartDataset(data_set.test, config.data, train=False, seed=0)
+    dataset = PartDataset(data_set.test, data_set.parts, config.data, train=False, seed=0)
     predicted = []
     for img, parts, visible, _ in (dataset[i] for i in range(len(dataset))):
         crops = numpy.zeros((1, len(visible), *parts.shape[1:]), 'f')

@@ -12,9 +12,9 @@ import numpy
 import pytest
 import yaml
 
+from conftest import load
 from finetune import cli
 from finetune.config.config import read_config
-from finetune.data import readers
 from finetune.errors import InputError
 from finetune.files import atomic, locked
 from finetune.models.part_classifier import build_classifier
@@ -286,7 +286,7 @@ def test_snapshot_of_version_0_1_is_not_resumed(finished_run, tmp_path, write_co
     folder.path.mkdir()
     with open(folder.path / 'snapshot_iter_4', 'wb') as file:
         numpy.savez(file, **arrays)
-    data_set = readers.load(config.data)
+    data_set = load(config.data)
     trainer = build_trainer(build_classifier(config, data_set), config, data_set,
                             chainer.get_device('@numpy'), folder)
     with pytest.raises(InputError, match='snapshot_iter_4: is of version 0.1; finish'):

@@ -12,6 +12,7 @@ import chainer
 import numpy
 import pytest
 
+from conftest import examples, parts_of
 from finetune import cli
 from finetune.config.settings import Data
 from finetune.data import annotation_files, iterators
@@ -27,7 +28,7 @@ def records(drawn_birds):
 
 def make_dataset(records, train=True, **changes):
     settings = Data(**{'input_size': 24, 'part_input_size': 16, **changes})
-    return PartDataset(records, settings, train=train, seed=0)
+    return examples(records, settings, train=train, seed=0)
 
 
 def assert_same(batch, other):
@@ -98,7 +99,7 @@ class Dying(PartDataset):
 
 
 def test_workers_that_die_are_noticed(records):
-    dataset = Dying(records, Data(), train=True, seed=0)
+    dataset = Dying(records, parts_of(Data()), Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
         with pytest.raises(InputError, match='images died; perhaps it ran out of memory'):
             iterator.next()
@@ -113,7 +114,7 @@ class Sleeping(PartDataset):
 
 def test_workers_that_are_stuck_are_not_waited_for_for_ever(records, monkeypatch):
     monkeypatch.setattr(iterators, 'TIMEOUT_SECONDS', 2)
-    dataset = Sleeping(records, Data(), train=True, seed=0)
+    dataset = Sleeping(records, parts_of(Data()), Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
         with pytest.raises(InputError, match='sent no image for 2 s; perhaps the disk is'):
             iterator.next()
@@ -146,12 +147,14 @@ def test_killed_worker_is_noticed(number, is_idle, records):
 ENDLESS = """import sys, fve_layer
 from multiprocessing import forkserver
 from pathlib import Path
-from finetune.config.settings import Data
+from finetune.config.settings import Config
 from finetune.data.annotation_files import read_cub
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
+from finetune.parts.kind import parts_of
 if __name__ == '__main__':
-    dataset = PartDataset(read_cub(sys.argv[1]).train, Data(), train=True, seed=0)
+    records, config = read_cub(sys.argv[1]).train, Config()
+    dataset = PartDataset(records, parts_of(config), config.data, train=True, seed=0)
     iterator = iterate(dataset, 4, 2, EpochOrder(len(dataset), 0))
     iterator.next()
     server = forkserver._forkserver._forkserver_pid

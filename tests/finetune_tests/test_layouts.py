@@ -10,11 +10,13 @@ import numpy
 from PIL import Image
 import pytest
 
+from conftest import examples, load
 from finetune import cli
-from finetune.config.settings import Data
-from finetune.data import cropping, readers, annotation_files, transforms
-from finetune.data.dataset import PartDataset
+from finetune.config.settings import Config, Data
+from finetune.data import annotation_files, transforms
+from finetune.data.layout import find_layout
 from finetune.errors import InputError
+from finetune.parts.groups import GROUPS
 
 import layouts
 
@@ -71,7 +73,7 @@ def regrouped(data_set, root):
         return [record._replace(locations=points, visible=visible) for record in records]
 
     layouts.write_authors(dataclasses.replace(
-        data_set, part_names=list(cropping.GROUPS), train=regroup(data_set.train),
+        data_set, part_names=list(GROUPS), train=regroup(data_set.train),
         test=regroup(data_set.test)), root / 'GT_regrouped')
 
 
@@ -113,7 +115,7 @@ def as_distributed(dataset, beneath=None):
         if root != cub:
             layouts.WRITERS[dataset](annotation_files.read_cub(cub), cub, root)
         if beneath:
-            data_set = readers.load(Data(dataset=dataset, root=str(root)))
+            data_set = load(Data(dataset=dataset, root=str(root)))
             beneath(data_set, root)
     return dataset, build
 
@@ -159,11 +161,11 @@ FIRST = {'GT': ('beak', 'bill'), 'GT2': ('head', 'part 1'),
 
 def first_boxes(settings):
     """Box of the beak, the head or the first CS-Part in every image, as the program crops it."""
-    data_set = readers.load(settings)
+    data_set = load(settings)
     part = next(i for i, name in enumerate(data_set.part_names) if name in FIRST[settings.parts])
     boxes = []
     for records in (data_set.train, data_set.test):
-        dataset = PartDataset(records, settings, train=False, seed=0)
+        dataset = examples(records, settings, train=False, seed=0)
         for i, record in enumerate(records):
             size = transforms.read_image(record.path).shape[1:]
             _, part_boxes, visible = dataset.part_boxes(i, size)
@@ -185,9 +187,9 @@ def test_boxes_are_those_worked_out_by_hand(layout, kind, cub, tmp_path):
     build(cub, root)
     settings = Data(dataset=dataset, root=str(root), parts=kind)
     assert first_boxes(settings) == 6 * [expected[kind]]
-    folder = readers.folder(settings)     # naming it gives the same
+    folder = find_layout(Config(data=settings)).parts     # naming it gives the same
     assert first_boxes(dataclasses.replace(settings, root=str(folder))) == 6 * [expected[kind]]
-    whole, main = (classes_and_splits(readers.load(dataclasses.replace(settings, parts=parts)))
+    whole, main = (classes_and_splits(load(dataclasses.replace(settings, parts=parts)))
                    for parts in (kind, 'GLOBAL'))
     assert whole == main and len(main) == 6
 
@@ -206,7 +208,7 @@ def test_part_ids_are_matched_in_the_order_of_numbers(cub):
     layouts.write_authors(data_set, root, {record.image_id: boxes
                                         for record in data_set.train + data_set.test})
     layouts.write_lines(root / 'parts/parts.txt', (f'{i} Part_{i}' for i in range(12)))
-    read = readers.load(Data(root=str(cub), parts='CS_PARTS'))
+    read = load(Data(root=str(cub), parts='CS_PARTS'))
     assert read.part_names == [f'Part_{i}' for i in range(12)]
     assert read.test[0].locations[:, 1].tolist() == list(range(1, 13))
 
@@ -218,7 +220,7 @@ def test_another_number_of_parts(names, problem, cub):
     cs_parts(annotation_files.read_cub(cub), cub)
     layouts.write_lines(cub / 'CS_parts/parts/parts.txt', (f'{i} Part_{i}' for i in names))
     with pytest.raises(InputError, match=problem):
-        readers.load(Data(root=str(cub), parts='CS_PARTS'))
+        load(Data(root=str(cub), parts='CS_PARTS'))
 
 
 def test_lines_of_other_images_only(cub):
@@ -226,7 +228,7 @@ def test_lines_of_other_images_only(cub):
     path = cub / 'CS_parts/parts/part_locs.txt'
     path.write_text(path.read_text().replace('u', 'v'))
     with pytest.raises(InputError, match='has no line for an image of images.txt; get both'):
-        readers.load(Data(root=str(cub), parts='CS_PARTS'))
+        load(Data(root=str(cub), parts='CS_PARTS'))
 
 
 @pytest.mark.parametrize('missing, address', [
@@ -239,7 +241,7 @@ def test_missing_files_and_where_to_get_them(missing, address, cub):
         cs_parts(annotation_files.read_cub(cub), cub)
     (cub / missing).unlink()
     with pytest.raises(InputError, match=f'{missing}: there is no such file; get it .*{address}'):
-        readers.load(Data(root=str(cub), parts='CS_PARTS'))
+        load(Data(root=str(cub), parts='CS_PARTS'))
 
 
 def test_points_alone_have_no_boxes(cub):
@@ -247,7 +249,7 @@ def test_points_alone_have_no_boxes(cub):
                        'detector.cnn to the config of a run whose CNN finds parts when training '
                        "starts, or put the authors' folder CS_parts of "
                        'https.*dataset_annotations.zip .* into .*data/cub200'):
-        readers.load(Data(root=str(cub), parts='CS_PARTS'))
+        load(Data(root=str(cub), parts='CS_PARTS'))
 
 
 def doctor(write_config, capsys, cub):

@@ -6,11 +6,13 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 import pytest
 
+import conftest
+from conftest import examples
 from finetune import cli
 from finetune.config.settings import Data
-from finetune.data import cropping, readers, transforms
-from finetune.data.dataset import PartDataset
+from finetune.data import transforms
 from finetune.errors import InputError
+from finetune.parts.tiles import tiles
 
 NAMES = ['Blaumeise', 'Kohlmeise', 'Weißstorch groß']
 
@@ -30,7 +32,7 @@ def classes(root, n=10, names=NAMES):
 
 
 def load(root, **settings):
-    return readers.load(Data(dataset='folder', root=str(root), parts='GLOBAL', **settings))
+    return conftest.load(Data(dataset='folder', root=str(root), parts='GLOBAL', **settings))
 
 
 def ids(records):
@@ -166,14 +168,14 @@ def test_pictures_are_turned_upright(tmp_path):
     record, = (record for record in data_set.train + data_set.test if record.path == turned)
     data = Data(dataset='folder', parts='GRID', grid=[1, 1], input_size=24, part_input_size=24)
     tiled = record._replace(locations=numpy.zeros((1, 4), 'f'), visible=numpy.ones(1, bool))
-    img, parts, *_ = PartDataset([tiled], data, train=False, seed=0)[0]
+    img, parts, *_ = examples([tiled], data, train=False, seed=0)[0]
     assert_array_equal(img, transforms.test_transform(upright, 24))
     assert_array_equal(parts[0], img)
 
 
 @pytest.mark.parametrize('size, grid', [((40, 30), (2, 2)), ((41, 31), (3, 4)), ((5, 7), (1, 1))])
 def test_tiles_cover_an_image_without_overlap(size, grid):
-    boxes = cropping.tiles(size, *grid)
+    boxes = tiles(size, *grid)
     times = numpy.zeros(size, int)
     for y_min, x_min, y_max, x_max in boxes:
         times[y_min:y_max, x_min:x_max] += 1
@@ -183,12 +185,12 @@ def test_tiles_cover_an_image_without_overlap(size, grid):
 
 
 def test_tiles_of_a_tiny_image_have_pixels():
-    boxes = cropping.tiles((1, 2), 3, 3)
+    boxes = tiles((1, 2), 3, 3)
     assert (boxes[:, :2] < boxes[:, 2:]).all() and (boxes[:, :2] < (1, 2)).all()
 
 
 def test_tiles_are_parts_of_every_data_set(birds):
-    data_set = readers.load(Data(root=str(birds), parts='GRID', grid=[1, 3]))
+    data_set = conftest.load(Data(root=str(birds), parts='GRID', grid=[1, 3]))
     assert data_set.part_names == ['tile 1,1', 'tile 1,2', 'tile 1,3']
     assert all(record.visible.all() for record in data_set.train + data_set.test)
 

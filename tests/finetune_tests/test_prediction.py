@@ -14,9 +14,8 @@ import yaml
 
 import chainer
 from chainer.testing import attr
-from conftest import fails, finish, run, settings
+from conftest import fails, finish, load, run, settings
 import finetune
-from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
 from finetune.runs.folder import RunFolder
@@ -65,7 +64,7 @@ def own_folder(tmp_path, monkeypatch):
 
 def test_images(folder):
     """Records of a run's test images."""
-    return readers.load(RunFolder(folder).read_config().data).test
+    return load(RunFolder(folder).read_config().data).test
 
 
 test_images.__test__ = False
@@ -73,7 +72,7 @@ test_images.__test__ = False
 
 def write_parts(path, folder, with_size=False):
     """Writes the annotated parts of a run's test images as a table."""
-    data_set = readers.load(RunFolder(folder).read_config().data)
+    data_set = load(RunFolder(folder).read_config().data)
     with open(path, 'w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(['image', 'part', 'x', 'y', *(['width', 'height'] if with_size else [])])
@@ -114,7 +113,7 @@ def test_predictions_with_found_parts_are_those_of_the_evaluation(detected):
 def scores_of_evaluation(folder):
     """Scores of a run's test images by stream, and the data set."""
     model, config, data_set, _ = open_run(RunFolder(folder))
-    dataset = PartDataset(data_set.test, config.data, train=False, seed=0)
+    dataset = PartDataset(data_set.test, data_set.parts, config.data, train=False, seed=0)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         img, parts, visible, _ = collate(list(dataset))
         return {stream: scores.array for stream, scores in
@@ -366,7 +365,7 @@ def test_gpu_finds_parts(detected):
 
 def test_examples_are_of_the_class(runs):
     folder = RunFolder(runs('points'))
-    data_set = readers.load(folder.read_config().data)
+    data_set = load(folder.read_config().data)
     examples = folder.read_examples()
     for label in range(len(data_set.class_names)):
         first = [record.path for record in data_set.train if record.label == label][:2]

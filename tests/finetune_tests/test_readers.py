@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy
 import pytest
 
+from conftest import examples, load, parts_of
 from finetune import cli
-from finetune.config.settings import Data
-from finetune.data import readers, annotation_files, cropping, transforms
-from finetune.data.dataset import PartDataset
+from finetune.config.settings import Config, Data
+from finetune.data import annotation_files, transforms
+from finetune.data.layout import find_layout
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
+from finetune.parts.boxes import frame_boxes
 
 import layouts
 
@@ -27,7 +29,7 @@ def roots(data_set, drawn_birds, tmp_path):
     """Writes a miniature as it is distributed and in the authors' layout; returns both folders."""
     def write(dataset, kind='GT'):
         layouts.WRITERS[dataset](data_set, drawn_birds, tmp_path / dataset)
-        there = readers.load(Data(dataset=dataset, root=str(tmp_path / dataset)))
+        there = load(Data(dataset=dataset, root=str(tmp_path / dataset)))
         boxes = None
         if kind == 'CS_PARTS':
             random = numpy.random.RandomState(0)
@@ -45,7 +47,7 @@ def by_path(records):
 
 @pytest.mark.parametrize('dataset', DATA_SETS)
 def test_both_layouts_give_the_same_records(dataset, roots):
-    one, other = (readers.load(Data(dataset=dataset, root=str(root)))
+    one, other = (load(Data(dataset=dataset, root=str(root)))
                   for root in roots(dataset))
     assert one.part_names == other.part_names and len(one.class_names) == 3
     for records, twins in ((one.train, other.train), (one.test, other.test)):
@@ -61,7 +63,7 @@ def test_both_layouts_give_the_same_records(dataset, roots):
 @pytest.mark.parametrize('dataset', DATA_SETS)
 def test_records_are_those_that_were_written(dataset, roots, data_set):
     distributed, _ = roots(dataset)
-    read = readers.load(Data(dataset=dataset, root=str(distributed)))
+    read = load(Data(dataset=dataset, root=str(distributed)))
     names = layouts.NABIRDS_PARTS if dataset == 'nabirds' else {
         name: name.replace('_', ' ') for name in read.part_names}
     assert len(read.part_names) == {'cub200': 15, 'nabirds': 11, 'birdsnap': 17}[dataset]
@@ -82,16 +84,16 @@ def test_records_are_those_that_were_written(dataset, roots, data_set):
 
 def test_nabirds_leaves_out_classes_that_are_ancestors(roots):
     distributed, _ = roots('nabirds')
-    read = readers.load(Data(dataset='nabirds', root=str(distributed)))
+    read = load(Data(dataset='nabirds', root=str(distributed)))
     assert read.class_names == ['Snow Goose (White morph)', 'Wren', 'Jay']
     with pytest.raises(InputError, match=r'classes.txt, line 1: class 0 \(Birds\) has no image'):
-        readers.load(Data(dataset='cub200', root=str(distributed)))
+        load(Data(dataset='cub200', root=str(distributed)))
 
 
 @pytest.mark.parametrize('folder', ['images', 'download/images'])
 def test_birdsnap_counts_missing_downloads(folder, data_set, drawn_birds, tmp_path):
     layouts.write_birdsnap(data_set, drawn_birds, tmp_path / 'b', folder, missing=(0, 5, 13))
-    read = readers.load(Data(dataset='birdsnap', root=str(tmp_path / 'b')))
+    read = load(Data(dataset='birdsnap', root=str(tmp_path / 'b')))
     assert read.n_missing == 3
     assert (len(read.train), len(read.test)) == (10, 5)
     assert all(record.path.exists() for record in read.train + read.test)
@@ -103,12 +105,12 @@ def test_folder_of_annotations_goes_by_the_kind_of_parts(tmp_path, data_set):
     layouts.write_authors(data_set, tmp_path / 'CS_parts', boxes)
     settings = {kind: Data(root=str(tmp_path), parts=kind)
                 for kind in ('GLOBAL', 'GT', 'GT2', 'CS_PARTS')}
-    assert {kind: readers.folder(one).name for kind, one in settings.items()} == {
+    assert {kind: find_layout(Config(data=one)).parts.name for kind, one in settings.items()} == {
         'GLOBAL': 'ORIGINAL', 'GT': 'ORIGINAL', 'GT2': 'ORIGINAL', 'CS_PARTS': 'CS_parts'}
-    assert readers.load(settings['CS_PARTS']).part_names == ['part 1']
-    assert readers.load(settings['GT2']).part_names == ['head', 'body', 'tail', 'legs']
+    assert load(settings['CS_PARTS']).part_names == ['part 1']
+    assert load(settings['GT2']).part_names == ['head', 'body', 'tail', 'legs']
     (tmp_path / 'GT_regrouped').mkdir()
-    assert readers.folder(settings['GT2']).name == 'GT_regrouped'
+    assert find_layout(Config(data=settings['GT2'])).parts.name == 'GT_regrouped'
 
 
 MEMBERS = {     # by hand, from the names
@@ -127,7 +129,7 @@ MEMBERS = {     # by hand, from the names
 def test_gt2_is_the_mean_of_the_visible_parts_of_a_group(dataset, roots):
     distributed, authors = roots(dataset)
     for root in (distributed, authors):
-        before, after = (readers.load(Data(dataset=dataset, root=str(root), parts=kind))
+        before, after = (load(Data(dataset=dataset, root=str(root), parts=kind))
                          for kind in ('GT', 'GT2'))
         assert after.part_names == list(MEMBERS[dataset])
         names = [name.replace(' ', '_') for name in before.part_names]
@@ -146,29 +148,28 @@ def test_gt2_needs_birds(tmp_path, data_set):
     data_set.part_names[3] = 'wheel'
     layouts.write_authors(data_set, tmp_path / 'cars')
     with pytest.raises(InputError, match="GT2 groups the parts of birds, but there is 'wheel'"):
-        readers.load(Data(root=str(tmp_path / 'cars'), parts='GT2'))
+        load(Data(root=str(tmp_path / 'cars'), parts='GT2'))
 
 
 def test_boxes_of_the_authors_frame():
     """(x, y, width, height) = (10, 20, 100, 90) of 427 in 200 x 150 is (28, 7, 35, 31)."""
     box = numpy.array([(20, 10, 110, 110)], 'f')
-    assert cropping.frame_boxes(box, (150, 200), 427, 'crop').tolist() == [[7, 28, 38, 63]]
+    assert frame_boxes(box, (150, 200), 427, 'crop').tolist() == [[7, 28, 38, 63]]
     # squashed: x and width times 200 / 427, y and height times 150 / 427
-    assert cropping.frame_boxes(box, (150, 200), 427, 'squash').tolist() == [[7, 4, 38, 50]]
-    assert cropping.frame_boxes(box, (150, 200), 0, 'crop').tolist() == [[20, 10, 110, 110]]
-    assert cropping.frame_boxes(box[:0], (150, 200), 427, 'crop').shape == (0, 4)
+    assert frame_boxes(box, (150, 200), 427, 'squash').tolist() == [[7, 4, 38, 50]]
+    assert frame_boxes(box, (150, 200), 0, 'crop').tolist() == [[20, 10, 110, 110]]
+    assert frame_boxes(box[:0], (150, 200), 427, 'crop').shape == (0, 4)
 
 
 def test_hidden_boxes(tmp_path, data_set):
     boxes = {record.image_id: [(-1, -1, -1, -1), (1.5, 2, 30, 40)]
              for record in data_set.train + data_set.test}
     layouts.write_authors(data_set, tmp_path / 'cs', boxes)
-    read = readers.load(Data(root=str(tmp_path / 'cs'), parts='CS_PARTS'))
+    read = load(Data(root=str(tmp_path / 'cs'), parts='CS_PARTS'))
     record = read.train[0]
     assert record.visible.tolist() == [False, True]
     assert record.locations[1].tolist() == [2, 1.5, 42, 31.5]
-    made = cropping.part_boxes(record.locations, record.visible, (100, 200),
-                               Data(box_frame=0))
+    made = parts_of(Data(parts='CS_PARTS', box_frame=0)).boxes(record.locations, record.visible, (100, 200))
     assert made.tolist() == [[35, 69, 66, 131], [2, 1, 42, 31]]     # 0.31 of the image, centred
 
 
@@ -177,8 +178,8 @@ def test_crops_of_boxes_are_cut_from_the_image_as_it_is_on_disk(tmp_path, data_s
              for record in data_set.train + data_set.test}
     layouts.write_authors(data_set, tmp_path / 'cs', boxes)
     settings = Data(root=str(tmp_path / 'cs'), parts='CS_PARTS', part_input_size=32)
-    records = readers.load(settings).train
-    _, crops, visible, _ = PartDataset(records, settings, train=False, seed=0)[2]
+    records = load(settings).train
+    _, crops, visible, _ = examples(records, settings, train=False, seed=0)[2]
     image = transforms.read_image(records[2].path)
     assert image.shape == (3, 48, 48) and visible.tolist() == [False, True]
     # times 48 / 427: x 11.2, y 5.6, width 22.5, height 16.9
@@ -206,23 +207,23 @@ def test_trains_through_the_command_line(dataset, kind, roots, write_config):
 def test_parts_of_another_kind(kind, other, has, roots):
     _, authors = roots('cub200', other)
     with pytest.raises(InputError, match=f'part_locs.txt: has {has}, but data.parts {kind} needs'):
-        readers.load(Data(root=str(authors), parts=kind))
+        load(Data(root=str(authors), parts=kind))
 
 
 def test_no_parts_at_all(roots):
     _, authors = roots('cub200')
     for name in ('parts.txt', 'part_locs.txt'):
         (authors / 'parts' / name).unlink()
-    assert readers.load(Data(root=str(authors), parts='GLOBAL')).part_names == []
+    assert load(Data(root=str(authors), parts='GLOBAL')).part_names == []
     with pytest.raises(InputError, match='part_locs.txt: there is no such file; set data.root'):
-        readers.load(Data(root=str(authors), parts='GT'))
+        load(Data(root=str(authors), parts='GT'))
 
 
 @pytest.mark.parametrize('dataset, source', [
     ('cub200', 'caltech'), ('nabirds', 'allaboutbirds'), ('birdsnap', 'thomasberg')])
 def test_missing_root_says_where_to_get_the_data(dataset, source, tmp_path):
     with pytest.raises(InputError, match=f'nowhere: there is no such folder; get it .*{source}'):
-        readers.load(Data(dataset=dataset, root=str(tmp_path / 'nowhere')))
+        load(Data(dataset=dataset, root=str(tmp_path / 'nowhere')))
 
 
 BROKEN_AUTHORS = [
@@ -258,7 +259,7 @@ def test_broken_authors_layout(name, change, problem, roots):
     path = authors / name
     path.write_text(change(path.read_text()))
     with pytest.raises(InputError) as error:
-        readers.load(Data(root=str(authors)))
+        load(Data(root=str(authors)))
     assert problem in str(error.value) and name in str(error.value) and '; ' in str(error.value)
 
 
@@ -273,7 +274,7 @@ def test_broken_boxes(box, problem, roots):
     else:
         path.write_text(f'u0 1 {box}\n{rest}')
     with pytest.raises(InputError) as error:
-        readers.load(Data(root=str(authors), parts='CS_PARTS'))
+        load(Data(root=str(authors), parts='CS_PARTS'))
     assert problem in str(error.value) and 'part_locs.txt' in str(error.value)
 
 
@@ -285,7 +286,7 @@ def test_broken_birdsnap(name, old, new, problem, roots):
     assert old in text
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(InputError) as error:
-        readers.load(Data(dataset='birdsnap', root=str(distributed)))
+        load(Data(dataset='birdsnap', root=str(distributed)))
     assert problem in str(error.value) and name in str(error.value) and '; ' in str(error.value)
 
 
@@ -293,7 +294,7 @@ def test_birdsnap_without_images(roots):
     distributed, _ = roots('birdsnap')
     (distributed / 'download').rename(distributed / 'elsewhere')
     with pytest.raises(InputError, match='neither images/ nor download/images/; run get_birdsnap'):
-        readers.load(Data(dataset='birdsnap', root=str(distributed)))
+        load(Data(dataset='birdsnap', root=str(distributed)))
 
 
 def test_birdsnap_coordinate_that_is_no_number(roots):
@@ -305,14 +306,14 @@ def test_birdsnap_coordinate_that_is_no_number(roots):
     fields[place] = 'here'
     path.write_text('\n'.join((header, '\t'.join(fields), rest)))
     with pytest.raises(InputError, match="images.txt, line 2: 'here' is not a number"):
-        readers.load(Data(dataset='birdsnap', root=str(distributed)))
+        load(Data(dataset='birdsnap', root=str(distributed)))
 
 
 def test_validation_split_looks_at_no_test_image(tmp_path):
     drawing.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
     settings = Data(dataset='cub200', root=str(tmp_path / 'birds'))
-    whole = readers.load(settings)
-    validation = readers.load(dataclasses.replace(settings, split='validation'))
+    whole = load(settings)
+    validation = load(dataclasses.replace(settings, split='validation'))
     ids = [[record.image_id for record in records]
            for records in (whole.train, validation.train, validation.test)]
     assert sorted(ids[1] + ids[2]) == sorted(ids[0])
@@ -323,42 +324,42 @@ def test_validation_split_looks_at_no_test_image(tmp_path):
 def test_first_training_images_of_each_class(split, n_all, tmp_path):
     drawing.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
     settings = Data(dataset='cub200', root=str(tmp_path / 'birds'), split=split)
-    whole = readers.load(settings)
-    first = readers.load(dataclasses.replace(settings, train_per_class=4))
+    whole = load(settings)
+    first = load(dataclasses.replace(settings, train_per_class=4))
     names, labels = whole.train.image_ids, whole.train.labels
     assert first.train.image_ids == [name for i in range(3) for name in [
         name for name, label in zip(names, labels) if label == i][:4]]
     assert first.test.image_ids == whole.test.image_ids
-    more = readers.load(dataclasses.replace(settings, train_per_class=99))
+    more = load(dataclasses.replace(settings, train_per_class=99))
     assert len(more.train) == 3 * n_all
 
 
 @pytest.mark.parametrize('parts', ['GT', 'GRID'])
 def test_first_parts(parts, drawn_birds):
     settings = Data(dataset='cub200', root=str(drawn_birds), parts=parts)
-    whole = readers.load(settings)
-    first = readers.load(dataclasses.replace(settings, n_parts=3))
+    whole = load(settings)
+    first = load(dataclasses.replace(settings, n_parts=3))
     assert first.part_names == whole.part_names[:3] and len(whole.part_names) > 3
     for few, many in ((first.train, whole.train), (first.test, whole.test)):
         assert (few.locations == many.locations[:, :3]).all() and len(few) == len(many)
         assert (few.visible == many.visible[:, :3]).all()
-    more = readers.load(dataclasses.replace(settings, n_parts=99))
+    more = load(dataclasses.replace(settings, n_parts=99))
     assert more.part_names == whole.part_names
 
 
 def test_too_few_images_for_a_validation_split(drawn_birds):
     with pytest.raises(InputError, match='no class has 5 training images'):
-        readers.load(Data(dataset='cub200', root=str(drawn_birds), split='validation'))
+        load(Data(dataset='cub200', root=str(drawn_birds), split='validation'))
 
 
 def test_drawn_data_has_its_own_annotations_alone(tmp_path):
     root, drawing_options = tmp_path / 'birds', {'n_species': 2, 'n_train': 3, 'n_test': 1}
     settings = Data(dataset='minibirds', root=str(root), drawing=drawing_options,
                            parts='GT2')
-    names = readers.load(settings).part_names
+    names = load(settings).part_names
     (root / 'GT_regrouped').mkdir()
-    assert readers.load(settings).part_names == names
+    assert load(settings).part_names == names
     for problem in ('has points, but .* needs boxes', 'there is no such file'):
-        with pytest.raises(InputError, match=f'{problem}; set detector.cnn to .*starts.$'):
-            readers.load(dataclasses.replace(settings, parts='CS_PARTS'))
+        with pytest.raises(InputError, match=f'{problem}; set detector.cnn to .*starts'):
+            load(dataclasses.replace(settings, parts='CS_PARTS'))
         (root / 'CS_parts').mkdir(exist_ok=True)

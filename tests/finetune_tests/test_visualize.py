@@ -8,11 +8,12 @@ import pytest
 from sklearn.metrics import confusion_matrix
 import yaml
 
+from conftest import examples
 from finetune import cli
 from finetune.config.config import read_config
 from finetune.config.settings import Data, Model
 from finetune.data import annotation_files
-from finetune.data.dataset import collate, PartDataset
+from finetune.data.dataset import collate
 from finetune.models.part_classifier import PartClassifier
 from finetune.runs.folder import RunFolder
 from finetune.visualize import confusion, mixture, mixture_pictures, sheet
@@ -31,7 +32,7 @@ def run(*arguments):
 
 def make_dataset(data_set, **changes):
     settings = Data(input_size=32, part_input_size=32, **changes)
-    return PartDataset(data_set.test, settings, train=False, seed=0)
+    return examples(data_set.test, settings, train=False, seed=0)
 
 
 def make_model(dataset, **changes):

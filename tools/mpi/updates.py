@@ -8,7 +8,6 @@ Rank 0 saves the arrays of the model after all updates, and what was reported in
 import sys
 
 from finetune.config.config import read_config
-from finetune.data import readers
 from finetune.data.dataset import collate
 from finetune.models.part_classifier import build_classifier
 from finetune.ranks import batch_statistics
@@ -16,6 +15,7 @@ from finetune.ranks import processes
 from finetune.runs.folder import arrays_of
 from finetune.runs.opening import seed_generators
 from finetune.training.trainer import build_updater
+from finetune.parts.kind import load
 import chainer
 import fve_layer
 import numpy
@@ -31,7 +31,7 @@ def main(path, out, n_updates, *options):
     n = processes.size()
     whole = read_config(path)
     config = read_config(path, [f'training.batch_size={whole.training.update_size // n}'])
-    data_set, device = readers.load(config.data), chainer.get_device('@numpy')
+    data_set, device = load(config), chainer.get_device('@numpy')
     seed_generators(config.training.seed, device)
     model, comm = build_classifier(config, data_set), None
     if n > 1:

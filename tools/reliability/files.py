@@ -14,12 +14,12 @@ from common import (
     command, CONFIG, CONFIGS, damaged, problem_of, RESULTS, RUN, SETTINGS, tried)
 from finetune import files as npz
 from finetune.config.config import read_config
-from finetune.data import readers
 from finetune.models.part_classifier import build_classifier
 from finetune.runs import snapshot
 from finetune.runs.folder import RunFolder
 from finetune.training.trainer import build_trainer
 from finetune.weights import pretrained
+from finetune.parts import kind
 
 CS_RUN, SEPARATE = RESULTS / 'cs_fve/seed0', RESULTS / 'separate/seed0'
 BOXES = Path('birds') / SETTINGS['data'].get('boxes', 'CS_parts')
@@ -40,7 +40,7 @@ READERS = {
 def archives(random):
     """Damaged weights and snapshots: refused, or the same arrays."""
     config = read_config(CONFIG)
-    data_set = readers.load(config.data)
+    data_set = kind.load(config)
     model, path = build_classifier(config, data_set), Path('damaged.npz')
     expected = npz.read_arrays(RUN / 'model.npz')
 

@@ -4,7 +4,7 @@ import time
 
 from common import command, CONFIG, damaged, problem_of, SETTINGS, tried
 from finetune.config.config import read_config
-from finetune.data import readers
+from finetune.parts.kind import load
 
 SCALARS = ['2020-13-45', '!!int abc', '!!bool x', '!!timestamp x', '0x_', '9' * 6000, '[' * 3000,
            '&a [*a]', '{? [a]: 1}', '1e999', '.nan', '~', '""', '-1', '[-1]', '{a: 1}', '\\0', '*b',
@@ -31,7 +31,7 @@ def settings(random):
 
 def annotations(random):
     """Damaged annotation files and images: doctor says whether training starts."""
-    images = [record.path for record in readers.load(read_config(CONFIG).data).train]
+    images = [record.path for record in load(read_config(CONFIG)).train]
     paths = [path for path in sorted(Path('birds').rglob('*')) if path.suffix == '.txt']
     for i in range(200):
         path = paths[random.randint(len(paths))] if i % 2 else images[random.randint(len(images))]

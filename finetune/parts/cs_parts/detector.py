@@ -18,9 +18,10 @@ from finetune.compute.threads import one_thread
 from finetune.config.catalogue import ARCHITECTURES
 from finetune.config.schema import check, fill, read_yaml
 from finetune.config.settings import Detector as Settings
-from finetune.data import cropping, transforms
+from finetune.data import transforms
 from finetune.errors import InputError
 from finetune.files import write_text
+from finetune.parts.boxes import frame_boxes
 from finetune.parts.cs_parts import boxes, clusters, saliency
 from finetune.parts.cs_parts.selection import feature_weights
 from finetune.weights import pretrained
@@ -83,8 +84,8 @@ class Detector:
         inputs = [transforms.test_transform(image, self.settings.input_size) for image in images]
         found = [parts for i in range(0, len(inputs), BATCH_SIZE)
                  for parts in self.look(inputs[i:i + BATCH_SIZE])]
-        in_image = [cropping.frame_boxes(parts.boxes, image.shape[1:], self.settings.input_size,
-                                         'crop') for parts, image in zip(found, images)]
+        in_image = [frame_boxes(parts.boxes, image.shape[1:], self.settings.input_size,
+                                'crop') for parts, image in zip(found, images)]
         return (numpy.array(in_image, numpy.float32).reshape(-1, self.n_parts, 4),
                 numpy.array([parts.visible for parts in found]).reshape(-1, self.n_parts))
 

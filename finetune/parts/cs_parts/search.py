@@ -13,86 +13,55 @@ import yaml
 from finetune import files
 from finetune.compute.threads import one_thread
 from finetune.config.schema import read_yaml
-from finetune.config.settings import BOXES, DETECTED
-from finetune.data import readers
 from finetune.data.annotation_files import LOCATIONS
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.iterators import iterate
+from finetune.data.layout import find_layout
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
 from finetune.parts.cs_parts import detector, selection
-from finetune.parts.cs_parts.detector import BATCH_SIZE, count_parts, Detector
+from finetune.parts.cs_parts.detector import BATCH_SIZE, Detector
 from finetune.progress import progress_bar
-from finetune.runs.opening import load_model
+from finetune.weights.pretrained import load_trained
 
 SHARD_BATCHES = 16                  # batches per file of unfinished work
 DETECTOR, WORK, ORIGIN = 'detector', '.work', 'origin.yml'
 HIDDEN = -1, -1, -1, -1
 
 
-def find_parts(config, source, device):
+def find_parts(config, data_set, folder, source, device, is_to_be_done):
     """Finds the parts of all images, training and test, and writes their boxes.
 
-    The result is the folder ``data.boxes`` beside the images, in the layout of the authors' tools:
-    ``parts/parts.txt`` and ``parts/part_locs.txt`` with lines ``image part x y width height`` in
-    pixels of the detector's square input. Parts are numbered from 1, the one with the highest peak
-    first. An image in which nothing is found has hidden parts, ``-1 -1 -1 -1``. Beside them are
-    the detector and ``origin.yml``, which says what they were made from.
+    The result is in the layout of the authors' tools: ``parts/parts.txt`` and
+    ``parts/part_locs.txt`` with lines ``image part x y width height`` in pixels of the detector's
+    square input. Parts are numbered from 1, the one with the highest peak first. An image in which
+    nothing is found has hidden parts, ``-1 -1 -1 -1``. Beside them are the detector and
+    ``origin.yml``, which says what they were made from.
 
     An interrupted search is resumed. Its results depend neither on that nor on the number of
     processes that load images.
 
     Args:
         config (finetune.config.settings.Config): Settings of detector and data set.
+        data_set (finetune.data.records.DataSet): The images, without parts.
+        folder (pathlib.Path): Folder for the result.
         source (finetune.runs.folder.RunFolder): Run whose detector is used, or if it has none, a
             finished run whose CNN of whole images becomes one.
         device (chainer.backend.Device): Where to compute.
+        is_to_be_done (callable): Whether another process has not done it meanwhile.
 
     """
-    data_set = readers.load(_without_parts(config.data))     # draws the data set if it is drawn
-    folder = readers.boxes_folder(config.data)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / '.lock', lambda: print(
             f'{folder}: waiting for another process that finds parts', flush=True)), one_thread():
-        if not readers.has_boxes(config.data):
+        if is_to_be_done():
             _Search(config, data_set, folder).run(source, device)
 
 
-def load(config):
-    """The data set of an experiment whose parts may not have been found yet.
-
-    Returns:
-        tuple: :class:`~finetune.data.records.DataSet`, and whether its boxes are there; else
-        every part has the whole square as its box.
-
-    """
-    if not DETECTED.holds(config) or readers.has_boxes(config.data):
-        return readers.load(config.data), True
-    data_set = readers.load(_without_parts(config.data))
-    n_parts, size = count_parts(config.detector), config.detector.input_size
-    whole = numpy.tile(numpy.float32([0, 0, size, size]), (n_parts, 1))
-    visible = numpy.ones(n_parts, bool)
-    return replace(data_set, part_names=part_names(n_parts),
-                   train=data_set.train.with_parts(whole, visible),
-                   test=data_set.test.with_parts(whole, visible)), False
-
-
-def check(config):
+def check_origin(folder, config, data_set):
     """Raises an error if boxes were found with other settings, or in other images."""
-    path = readers.boxes_folder(config.data) / ORIGIN
-    if path.exists() and config.detector.cnn:       # else they are used as they are
-        data_set = readers.load(_without_parts(config.data))
-        _check_origin(path, _origin(config, data_set))
-
-
-def copy_detector(config, folder):
-    """Copies the detector of a data set's boxes, if there is one, into the folder of a run."""
-    source = readers.boxes_folder(config.data) / DETECTOR
-    if BOXES.holds(config) and source.is_dir():
-        folder.detector.mkdir(exist_ok=True)
-        for path in source.iterdir():
-            with atomic(folder.detector / path.name) as unfinished:
-                shutil.copyfile(path, unfinished)
+    if (folder / ORIGIN).exists():
+        _check_origin(folder / ORIGIN, _origin(config, data_set))
 
 
 class _Search:
@@ -127,11 +96,10 @@ class _Search:
     def _make_detector(self, cnn, device):
         """The detector of a CNN, by the sparse SVM of its features of the training images."""
         settings, records, cnn_config = self.config.detector, self.data_set.train, cnn.read_config()
-        model = load_model(cnn, cnn_config, self.data_set, device).global_cnn
+        model = load_trained(cnn.model, cnn_config, cnn.read_names(), device).global_cnn
         if len(set(records.labels.tolist())) < 2:
-            raise InputError(f'{readers.folder(_without_parts(self.config.data))}: has training '
-                             'images of one class, but parts are what tells classes apart; add '
-                             'another class.')
+            raise InputError(f'{find_layout(self.config).main}: has training images of one class, '
+                             'but parts are what tells classes apart; add another class.')
 
         def compute(img):
             with chainer.no_backprop_mode():
@@ -164,9 +132,8 @@ class _Search:
         return numpy.concatenate(shards)
 
     def _inputs(self, records):
-        data = replace(_without_parts(self.config.data),
-                       input_size=self.config.detector.input_size)
-        dataset = PartDataset(records, data, train=False, seed=0)
+        settings = replace(self.config.data, input_size=self.config.detector.input_size)
+        dataset = PartDataset(records, self.data_set.parts, settings, train=False, seed=0)
         with iterate(dataset, BATCH_SIZE, self.config.training.workers) as iterator:
             for batch in iterator:
                 yield collate(batch)[0]
@@ -175,10 +142,6 @@ class _Search:
 def part_names(n_parts):
     """Names of parts that have none of their own."""
     return [f'part_{i}' for i in range(1, n_parts + 1)]
-
-
-def _without_parts(data):
-    return replace(data, parts='GLOBAL')
 
 
 def _to_file(parts):
