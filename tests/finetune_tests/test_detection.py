@@ -145,7 +145,7 @@ def test_an_interrupted_search_is_resumed(n_files, found, monkeypatch):
     _, boxes = found
     before = content(boxes)
     shutil.rmtree(boxes)
-    monkeypatch.setattr(detection, 'SHARD_BATCHES', 1)
+    monkeypatch.setattr(search, 'SHARD_BATCHES', 1)
     atomic, n_written = search.atomic, []
 
     def interrupted(path):
@@ -166,8 +166,8 @@ def test_an_interrupted_search_is_resumed(n_files, found, monkeypatch):
     lambda rows: {'other': rows}, lambda rows: {'rows': rows[:-1]},
     lambda rows: {'rows': rows[:, :1]}, lambda rows: {'rows': numpy.float32(1)}])
 def test_unfinished_work_of_another_search_is_refused(change, found, monkeypatch, capsys):
-    monkeypatch.setattr(detection, 'SHARD_BATCHES', 1)
-    monkeypatch.setattr(detection, 'BATCH_SIZE', 8)
+    monkeypatch.setattr(search, 'SHARD_BATCHES', 1)
+    monkeypatch.setattr(search, 'BATCH_SIZE', 8)
     boxes = Path('birds/CS_parts')
     shutil.rmtree(boxes)
     with monkeypatch.context() as patch:
