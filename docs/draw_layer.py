@@ -8,14 +8,14 @@ from matplotlib import pyplot
 from matplotlib.patches import Ellipse, FancyArrow, Rectangle
 import numpy
 
-from finetune.data import file_lists, cropping, transforms
+from finetune.data import annotation_files, cropping, transforms
 
 COLOURS = ['#0072B2', '#E69F00', '#009E73']     # Okabe-Ito
 IMAGE = 2
 
 
 def main():
-    record = file_lists.read_cub('data/minibirds').train[IMAGE]
+    record = annotation_files.read_cub('data/minibirds').train[IMAGE]
     image = transforms.read_image(record.path)
     figure, axes = pyplot.subplots(1, 4, figsize=(12, 3.1), width_ratios=[1, .9, 1.1, 1.3])
     draw_parts(axes[0], image, record)

@@ -7,19 +7,19 @@ import fve_layer    # noqa: F401  (before Chainer)
 from matplotlib import pyplot
 from matplotlib.patches import Rectangle
 
-from finetune.data import file_lists, cropping, transforms
+from finetune.data import annotation_files, cropping, transforms
 
 SPECIES, N_IMAGES = [0, 1, 2], 7
 
 
 def main():
-    lists = file_lists.read_cub('data/minibirds')
+    data_set = annotation_files.read_cub('data/minibirds')
     figure, axes = pyplot.subplots(len(SPECIES), N_IMAGES, figsize=(12, 5.9))
     for row, label in zip(axes, SPECIES):
-        records = [record for record in lists.train if record.label == label]
+        records = [record for record in data_set.train if record.label == label]
         for axis, record in zip(row, records):
             draw(axis, record)
-        name = lists.class_names[label].split('.')[1].replace('_', ' ')
+        name = data_set.class_names[label].split('.')[1].replace('_', ' ')
         row[0].set_title(name, loc='left', fontsize=12)
     figure.subplots_adjust(left=.004, right=.996, bottom=.004, top=.95, wspace=.03, hspace=.18)
     figure.savefig('docs/minibirds.jpg', dpi=90, pil_kwargs={'quality': 88})

@@ -13,8 +13,7 @@ import numpy
 
 from compare_experiments import accuracies, compare
 from draw_components import WORDS
-from finetune import published
-from finetune.report import claims, document
+from finetune.report import claims, document, published
 
 DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / 'README.md', *(DOCS / f'{name}.md' for name in

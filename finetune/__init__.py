@@ -14,7 +14,7 @@ def load(run, gpu=-1, part_file=None, detector=None):
         run (str or pathlib.Path): Folder of the run.
         gpu (int): GPU to compute on; -1: CPU.
         part_file (str or None): CSV file of the pictures' parts, for a model that was trained with
-            annotated ones: see :class:`finetune.prediction.parts.Table`.
+            annotated ones: see :class:`finetune.parts.pictures.Table`.
         detector (str or None): Folder of another run whose detector finds the parts.
 
     Returns:

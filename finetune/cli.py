@@ -5,9 +5,10 @@ import os
 import sys
 
 import fve_layer
-from finetune import commands, interruption, original_variables, ranks
-from finetune import options as shared
+from finetune.commands import commands, interruption, original_variables
+from finetune.commands import options as shared
 from finetune.errors import InputError
+from finetune.ranks import processes
 
 DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.'
 
@@ -17,8 +18,8 @@ def main(arguments=None):
 
     On another rank than 0 of ``mpiexec``: helps with it.
     """
-    work = ranks.help if ranks.is_helper() else functools.partial(_run, arguments)
-    return ranks.ended(lambda: _exit_code(work))
+    work = processes.help if processes.is_helper() else functools.partial(_run, arguments)
+    return processes.ended(lambda: _exit_code(work))
 
 
 def _run(arguments):

@@ -6,9 +6,11 @@ import shlex
 
 import pytest
 
-from finetune import catalogue, cli, options as shared
-from finetune.config import read_config
-from finetune.suite import plan
+from finetune import cli
+from finetune.commands import options as shared
+from finetune.config import catalogue
+from finetune.config.config import read_config
+from finetune.experiments import plan
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [PROJECT / 'README.md', PROJECT / 'CONTRIBUTING.md', *sorted(PROJECT.glob('docs/**/*.md'))]
@@ -81,7 +83,7 @@ def test_pages_have_commands():
 @pytest.mark.parametrize('command', OURS)
 def test_command_parses_and_its_config_loads(command, monkeypatch):
     monkeypatch.chdir(PROJECT)
-    monkeypatch.setattr('finetune.models.pretrained.read_weights', lambda path: {})     # LOAD's
+    monkeypatch.setattr('finetune.weights.pretrained.read_weights', lambda path: {})     # LOAD's
     variables, arguments = split(command)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -21,26 +21,24 @@ LIBRARY = {
 }
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
-    {'errors', 'interruption', 'progress', 'threads', 'catalogue'},
-    {'files', 'projects', 'gpu_errors', 'ranks'},
-    {'published'},
-    {'archives', 'schema'},
-    {'settings'},
+    {'errors', 'progress'},
+    {'files'},
     {'config'},
-    {'data', 'models'},
+    {'compute', 'ranks', 'data'},
+    {'models'},
+    {'weights'},
     {'runs'},
-    {'training', 'conventional', 'cs_parts', 'requirements'},
-    {'experiment'},
-    {'checks', 'visualize', 'plane', 'report', 'suite'},
-    {'prediction', 'export'},
-    {'original_variables'},
-    {'options'},
+    {'parts'},
+    {'training'},
+    {'experiments'},
+    {'report', 'export', 'prediction'},
+    {'checks', 'visualize'},
     {'commands'},
     {'cli'},
 ]
-ONLY_IN = {'matplotlib': {'visualize', 'plane', 'report', 'training'},
-           'sklearn': {'conventional', 'cs_parts', 'plane', 'data', 'visualize'},
-           'argparse': {'options', 'cli'}, 'subprocess': {'suite', 'plane'}}
+ONLY_IN = {'matplotlib': {'visualize', 'report', 'training'},
+           'sklearn': {'training', 'parts', 'data', 'visualize'},
+           'argparse': {'commands', 'cli'}, 'subprocess': {'experiments', 'visualize'}}
 
 
 def modules(package):

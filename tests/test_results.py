@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from finetune.config import read_config
-from finetune.options import DEFAULT_CONFIG
+from finetune.commands.options import DEFAULT_CONFIG
+from finetune.config.config import read_config
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / 'README.md'

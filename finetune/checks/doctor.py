@@ -8,16 +8,17 @@ import platform
 import numpy
 from PIL import Image
 
-from finetune.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.checks import gpu, pictures
-from finetune.config import is_config, read_config
-from finetune.cs_parts import detection
-from finetune.data import cropping, data_sets, transforms
+from finetune.compute import onednn
+from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
+from finetune.config.config import is_config, read_config
+from finetune.data import cropping, readers, transforms
 from finetune.errors import InputError
-from finetune.models import onednn, pretrained
 from finetune.models.part_classifier import build_classifier, PartClassifier
-from finetune.runs import memory
+from finetune.parts.cs_parts import detection
 from finetune.runs.opening import open_device
+from finetune.training import memory
+from finetune.weights import pretrained
 
 PACKAGES = ('chainer', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
             'Markdown', 'Pillow')
@@ -80,21 +81,21 @@ def _data(config):
     if settings.split == 'validation':
         settings = replace(settings, split='')      # the test images must be there, too
     yield from _sources(settings)
-    lists, has_boxes = detection.load(replace(config, data=settings))
+    data_set, has_boxes = detection.load(replace(config, data=settings))
     if not has_boxes:
         read_config(config.detector.cnn)
-        yield 'ok', (f'{data_sets.boxes_folder(settings)}: is not there; parts are found when '
+        yield 'ok', (f'{readers.boxes_folder(settings)}: is not there; parts are found when '
                      f'training starts, by the CNN of {config.detector.cnn}')
-    yield from _counts(settings, lists)
-    yield from _agreement(settings, lists)
-    records = lists.train + lists.test
+    yield from _counts(settings, data_set)
+    yield from _agreement(settings, data_set)
+    records = data_set.train + data_set.test
     if settings.upright:
-        yield from pictures.check(lists)
+        yield from pictures.check(data_set)
     yield from _images(records, settings)
     if settings.has_parts:
         hidden = len(records) - int(records.visible.any(axis=1).sum())
         share = records.visible.mean()
-        yield 'ok', (f'{len(lists.part_names)} parts, {100 * share:.0f} % of them visible; '
+        yield 'ok', (f'{len(data_set.part_names)} parts, {100 * share:.0f} % of them visible; '
                      f'{hidden} images without a visible part')
 
 
@@ -102,18 +103,18 @@ def _sources(settings):
     source = DATA_SETS[settings.dataset].source
     if source:
         yield 'ok', f'{DATA_SETS[settings.dataset].title} is at {source}'
-        kind = data_sets.name_of_kind(settings)
+        kind = readers.name_of_kind(settings)
         if kind:
             yield 'ok', f"the authors' folder {kind} is in {ANNOTATIONS}"
 
 
-def _agreement(settings, lists):
+def _agreement(settings, data_set):
     """Whether a folder of annotations has the classes and the split of the data set's own lists."""
     main = replace(settings, parts='GLOBAL')
-    folder, main_folder = data_sets.folder(settings), data_sets.folder(main)
+    folder, main_folder = readers.folder(settings), readers.folder(main)
     if folder == main_folder or not (main_folder / 'images.txt').exists():
         return
-    images, others = _classes_and_splits(lists), _classes_and_splits(data_sets.load(main))
+    images, others = _classes_and_splits(data_set), _classes_and_splits(readers.load(main))
     differing = [path for path in images if images[path] != others.get(path, images[path])]
     if differing:
         yield 'warning', (f'{len(differing)} images have another class or split in {folder} than '
@@ -121,34 +122,33 @@ def _agreement(settings, lists):
                           'of one of them in both')
 
 
-def _classes_and_splits(lists):
+def _classes_and_splits(data_set):
     """By the end of an image's path, which all layouts share."""
     return {record.path.parts[-2:]: (record.label, split)
-            for split in ('train', 'test') for record in getattr(lists, split)}
+            for split in ('train', 'test') for record in getattr(data_set, split)}
 
 
-def _counts(settings, lists):
+def _counts(settings, data_set):
     """Classes, images and parts, compared with the published counts."""
-    folder, data_set = data_sets.folder(settings), DATA_SETS[settings.dataset]
-    known = data_set.counts
-    counts = len(lists.class_names), len(lists.train), len(lists.test)
+    folder, known = readers.folder(settings), DATA_SETS[settings.dataset].counts
+    counts = len(data_set.class_names), len(data_set.train), len(data_set.test)
     text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
-    if lists.n_missing:
-        text += f'; {lists.n_missing} listed images do not exist and are left out'
-    if lists.n_ignored:
-        text += (f'; {lists.n_ignored} other files are ignored' if settings.upright else
-                 f'; {lists.n_ignored} lines of part_locs.txt are for other images and ignored')
+    if data_set.n_missing:
+        text += f'; {data_set.n_missing} listed images do not exist and are left out'
+    if data_set.n_ignored:
+        text += (f'; {data_set.n_ignored} other files are ignored' if settings.upright else
+                 f'; {data_set.n_ignored} lines of part_locs.txt are for other images and ignored')
     if known is None or counts == known[:3]:
         yield 'ok', text
-    elif data_set.is_complete:
+    elif DATA_SETS[settings.dataset].is_complete:
         yield 'error', (f'{text} instead of {known.n_classes}, {known.n_train} and '
                         f'{known.n_test}; get the complete data set')
     else:
         yield 'warning', (f'{text}, of {known.n_classes}, {known.n_train} and {known.n_test}; '
                           'many of its links are dead, accuracies differ from those on other '
                           'downloads')
-    if known and settings.parts == 'GT' and len(lists.part_names) != known.n_parts:
-        yield 'error', (f'{folder}: {len(lists.part_names)} parts instead of {known.n_parts}; '
+    if known and settings.parts == 'GT' and len(data_set.part_names) != known.n_parts:
+        yield 'error', (f'{folder}: {len(data_set.part_names)} parts instead of {known.n_parts}; '
                         'get the complete annotations')
 
 
@@ -233,16 +233,16 @@ def _weights(config):
 
 def _memory(config, device):
     """Whether a training step fits, by the image with the most visible parts."""
-    free, (lists, _) = memory.free(device), detection.load(config)
+    free, (data_set, _) = memory.free(device), detection.load(config)
     n_parts = 0
     if config.data.has_parts:
-        visible = lists.train.visible
+        visible = data_set.train.visible
         n_parts = (visible.shape[1] if config.data.missing == 'centre'
                    else int(visible.sum(axis=1).max()))
     per_image = memory.of_image(config, n_parts)
     if free is None or per_image is None:
         return
-    weights = memory.of_weights(config, build_classifier(config, lists).count_params())
+    weights = memory.of_weights(config, build_classifier(config, data_set).count_params())
     n_images = config.training.batch_size
     needed = n_images * per_image + weights
     text = (f'a training step of {n_images} images needs up to {needed / 1e9:.1f} GB, '

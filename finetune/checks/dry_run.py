@@ -4,12 +4,12 @@ import tempfile
 
 import chainer
 
-from finetune.catalogue import ENCODINGS
-from finetune.config import dump, read_config
-from finetune.cs_parts import detection
-from finetune.data import data_sets
+from finetune.config.catalogue import ENCODINGS
+from finetune.config.config import dump, read_config
+from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import build_classifier
+from finetune.parts.cs_parts import detection
 
 
 def describe(config_path, overrides=()):
@@ -23,17 +23,17 @@ def describe(config_path, overrides=()):
     config = read_config(config_path, overrides)
     print(f'# {config_path}\n{dump(config)}')
     with tempfile.TemporaryDirectory() as folder:
-        if data_sets.is_to_be_drawn(config.data):       # elsewhere, as nothing is to be kept
+        if readers.is_to_be_drawn(config.data):       # elsewhere, as nothing is to be kept
             config.data.root = str(Path(folder, 'drawn'))
         _describe(config)
 
 
 def _describe(config):
-    lists, _ = detection.load(config)
-    print(f'classes {len(lists.class_names)}, training images {len(lists.train)}, '
-          f'test images {len(lists.test)}, parts {len(lists.part_names)}')
-    model = build_classifier(config, lists)
-    dataset = PartDataset(lists.train, config.data, train=False, seed=config.training.seed)
+    data_set, _ = detection.load(config)
+    print(f'classes {len(data_set.class_names)}, training images {len(data_set.train)}, '
+          f'test images {len(data_set.test)}, parts {len(data_set.part_names)}')
+    model = build_classifier(config, data_set)
+    dataset = PartDataset(data_set.train, config.data, train=False, seed=config.training.seed)
     batch = collate([dataset[i] for i in range(min(2, len(dataset)))])
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         for name, shape in _shapes(model, *batch, config):

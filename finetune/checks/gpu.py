@@ -6,10 +6,10 @@ import re
 from chainer.backends import cuda
 import numpy
 
+from finetune.compute import cudnn
+from finetune.compute.convolution import convolution_2d
+from finetune.compute.gpu_errors import explained
 from finetune.errors import shortened
-from finetune.gpu_errors import explained
-from finetune.models import cudnn
-from finetune.models.convolution import convolution_2d
 
 TOLERANCE = 1e-3        # relative; a GPU may round to TF32
 

@@ -9,19 +9,19 @@ from finetune.errors import InputError
 from finetune.progress import progress_bar
 
 
-def check(lists):
+def check(data_set):
     """Findings about pictures: those that cannot be read, copies, classes with a single one.
 
     Args:
-        lists (finetune.data.records.FileLists): The pictures.
+        data_set (finetune.data.records.DataSet): The pictures.
 
     Yields:
         tuple of str: Level and text.
 
     """
     unreadable, copies = [], collections.defaultdict(list)
-    records = lists.train + lists.test
-    splits = ['training'] * len(lists.train) + ['test'] * len(lists.test)
+    records = data_set.train + data_set.test
+    splits = ['training'] * len(data_set.train) + ['test'] * len(data_set.test)
     for split, record in progress_bar(zip(splits, records), len(records), 'Reading all pictures'):
         try:
             transforms.read_image(record.path, upright=True)
@@ -34,7 +34,7 @@ def check(lists):
         yield 'error', (f'{len(unreadable)} pictures cannot be read, the first is '
                         f'{unreadable[0].path}; repair them or take them away')
     yield from _copies([group for group in copies.values() if len(group) > 1])
-    single = [lists.class_names[label]
+    single = [data_set.class_names[label]
               for label in numpy.flatnonzero(numpy.bincount(records.labels) == 1)]
     if single:
         yield 'warning', (f'{len(single)} classes have a single picture, the first is {single[0]}; '

@@ -8,13 +8,13 @@ from chainer.backends import cuda
 import numpy
 
 from fve_layer.function import FisherVector, FisherVectorGrad
-from finetune import published
-from finetune.config import read_config
-from finetune.cs_parts import detection
+from finetune.compute.threads import N_THREADS, one_thread
+from finetune.config.config import read_config
 from finetune.models.part_classifier import build_classifier
+from finetune.parts.cs_parts import detection
 from finetune.progress import progress_bar
+from finetune.report import published
 from finetune.runs.opening import open_device, seed_generators
-from finetune.threads import N_THREADS, one_thread
 from finetune.training.trainer import build_updater
 
 WARM_UP = 3     # steps: the first one seeds the mixture, libraries choose their algorithms
@@ -137,13 +137,13 @@ def measure(config_path, overrides, n_steps):
     """
     config = read_config(config_path, overrides)
     config.training = replace(config.training, update_size=config.training.batch_size)
-    lists, _ = detection.load(config)
+    data_set, _ = detection.load(config)
     device = open_device(config.training.gpu)
     seed_generators(config.training.seed, device)
-    model = build_classifier(config, lists)
+    model = build_classifier(config, data_set)
     model.to_device(device)
     stopwatch = Stopwatch(device)
-    updater = build_updater(model, config, lists, device)
+    updater = build_updater(model, config, data_set, device)
     n_total = WARM_UP + n_steps
     try:
         with one_thread():

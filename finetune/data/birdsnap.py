@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy
 
+from finetune.data.lines import convert, named_rows, number, path_inside
 from finetune.data.records import Record, split_records
-from finetune.data.tables import convert, named_rows, number, path_inside
 from finetune.errors import InputError
 
 SPECIES_COLUMNS = ['id', 'common']
@@ -23,7 +23,7 @@ def read_birdsnap(root):
             in ``download/images/``.
 
     Returns:
-        finetune.data.records.FileLists: Labels are species in the order of ``species.txt``,
+        finetune.data.records.DataSet: Labels are species in the order of ``species.txt``,
         parts in the order of the columns of ``images.txt``; a part without coordinates is hidden.
 
     Raises:
@@ -56,10 +56,10 @@ def read_birdsnap(root):
         raise InputError(f'{root / "test_images.txt"}: there is no image {unknown[0]} in '
                          'images.txt; get both files from the same place.')
     existing = [record for record in records if record.path.exists()]
-    lists = split_records(existing, [record.image_id not in test for record in existing],
+    data_set = split_records(existing, [record.image_id not in test for record in existing],
                           species.values(), part_names, root / 'test_images.txt')
-    lists.n_missing = len(records) - len(existing)
-    return lists
+    data_set.n_missing = len(records) - len(existing)
+    return data_set
 
 
 def _read_species(path):

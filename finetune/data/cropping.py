@@ -55,8 +55,8 @@ def part_boxes(locations, visible, size, settings):
         locations (numpy.ndarray): Points (P, 2) or boxes (P, 4).
         visible (numpy.ndarray): (P,) bool; hidden parts have their box at the image's centre.
         size (tuple of int): Height and width of the image in pixels.
-        settings (finetune.settings.Data): Size of boxes around points, and the square of given
-            boxes.
+        settings (finetune.config.settings.Data): Size of boxes around points, and the square of
+            given boxes.
 
     """
     if settings.parts == 'GRID':

@@ -8,10 +8,10 @@ import numpy
 from PIL import Image
 import yaml
 
+from finetune.config.schema import check, fill
 from finetune.errors import InputError
 from finetune.files import locked
 from finetune.progress import progress_bar
-from finetune.schema import check, fill
 
 
 class AnnotatedImage(NamedTuple):

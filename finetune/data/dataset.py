@@ -32,7 +32,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     Args:
         records (sequence of finetune.data.records.Record): The images.
-        settings (finetune.settings.Data): Their parts, sizes and augmentation.
+        settings (finetune.config.settings.Data): Their parts, sizes and augmentation.
         train (bool): Whether to augment.
         seed (int): Seed of augmentation, part order and hiding.
         hide (float): Probability that a visible part is hidden. Parts hidden with one probability

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import numpy
 from PIL import Image
 
+from finetune.config.schema import setting
 from finetune.data import cub_writer
-from finetune.schema import setting
 
 PART_NAMES = ['upper left', 'upper right', 'lower left', 'lower right']
 CLASS_NAMES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']

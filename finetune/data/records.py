@@ -113,7 +113,7 @@ def _bytes(texts):
 
 
 @dataclass
-class FileLists:
+class DataSet:
     """A data set: the names of its classes and parts and its two splits, in the files' order."""
 
     class_names: list[str]
@@ -139,4 +139,4 @@ def split_records(records, in_train, class_names, part_names, path):
     for mask, what in ((in_train, 'training'), (~in_train, 'test')):
         if not mask.any():
             raise InputError(f'{path}: there is no {what} image; get the complete file.')
-    return FileLists(list(class_names), list(part_names), records[in_train], records[~in_train])
+    return DataSet(list(class_names), list(part_names), records[in_train], records[~in_train])

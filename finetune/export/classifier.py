@@ -19,7 +19,7 @@ def classifier_graph(model, config):
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): The classifier, on the CPU.
-        config (finetune.settings.Config): Its settings.
+        config (finetune.config.settings.Config): Its settings.
 
     Returns:
         finetune.export.graph.Graph: The graph.

@@ -1,6 +1,6 @@
 """Encodings: the layers that turn the ConvMaps of an image's parts into one vector.
 
-A row of :data:`finetune.catalogue.ENCODINGS` names two functions of this module or another.
+A row of :data:`finetune.config.catalogue.ENCODINGS` names two functions of this module or another.
 ``layer(settings, n_features, n_parts, seed)`` makes a link for the settings of the model, the
 number C of channels, the number of parts and a seed; ``input(conv_map, visible, missing)`` makes
 its arguments. The link gives vectors (N, out_size) and has two attributes: ``out_size``, and
@@ -12,7 +12,7 @@ import chainer
 import chainer.functions as F
 
 from fve_layer import FVELayer, GradientFVELayer
-from finetune.catalogue import ABLATIONS
+from finetune.config.catalogue import ABLATIONS
 
 
 class GAP(chainer.Link):

@@ -3,8 +3,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from finetune.models.layers import average_pool, ConvBN, max_pool
-from finetune.models.recompute import run_steps
+from finetune.compute.layers import average_pool, ConvBN, max_pool
+from finetune.compute.recompute import run_steps
 
 # TF-Slim's. The authors' code has Chainer's 2e-5, which is not what the weights were trained with.
 BATCH_NORM = {'use_gamma': False, 'eps': 1e-3}
@@ -164,7 +164,7 @@ class InceptionV3(chainer.Chain):
     Differs from the authors' code: see :class:`OriginalInceptionV3`.
 
     Args:
-        recompute (bool): See :func:`finetune.models.recompute.run_steps`; the steps are the
+        recompute (bool): See :func:`finetune.compute.recompute.run_steps`; the steps are the
             convolutions before the first block, which are the largest, and the blocks.
 
     """

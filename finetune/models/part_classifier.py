@@ -6,7 +6,7 @@ import chainer.functions as F
 import chainer.links as L
 import numpy
 
-from finetune.catalogue import ARCHITECTURES, ENCODINGS
+from finetune.config.catalogue import ARCHITECTURES, ENCODINGS
 from finetune.models.scaling import Scaling
 
 # Terms of the loss: both streams together, and each alone. The part stream's includes that of its
@@ -29,7 +29,7 @@ class PartClassifier(chainer.Chain):
     average-pooled ConvMaps of the parts, which has its share in the loss only.
 
     Args:
-        settings (finetune.settings.Model): Architecture and encoding.
+        settings (finetune.config.settings.Model): Architecture and encoding.
         n_classes (int): Number of classes.
         n_parts (int): Number of part crops per image, P; 0: the whole image only, whose ConvMap is
             encoded unless the encoding is ``'gap'``.
@@ -195,10 +195,10 @@ class PartClassifier(chainer.Chain):
         return loss
 
 
-def build_classifier(config, lists):
+def build_classifier(config, data_set):
     """Classifier with random weights for an experiment and its data set."""
-    n_parts = len(lists.part_names) if config.data.has_parts else 0
-    return PartClassifier(config.model, len(lists.class_names), n_parts,
+    n_parts = len(data_set.part_names) if config.data.has_parts else 0
+    return PartClassifier(config.model, len(data_set.class_names), n_parts,
                           missing=config.data.missing, seed=config.training.seed,
                           mixed=config.training.dtype == 'mixed16',
                           recompute=config.training.recompute,

@@ -1,8 +1,8 @@
 """A small CNN for small images, fast enough to train on a CPU."""
 import chainer
 
-from finetune.models.layers import ConvBN
-from finetune.models.recompute import run_steps
+from finetune.compute.layers import ConvBN
+from finetune.compute.recompute import run_steps
 
 # (in channels, out channels, kernel size, stride, padding)
 LAYERS = [(3, 24, 5, 2, 2), (24, 48, 3, 2, 1), (48, 96, 3, 2, 1), (96, 96, 3, 1, 1)]
@@ -13,7 +13,7 @@ class SmallCNN(chainer.Chain):
     """Four convolutions with batch normalisation; ConvMaps an eighth of the input's size.
 
     Args:
-        recompute (bool): See :func:`finetune.models.recompute.run_steps`; a step is a layer.
+        recompute (bool): See :func:`finetune.compute.recompute.run_steps`; a step is a layer.
 
     """
 

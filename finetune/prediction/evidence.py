@@ -5,7 +5,7 @@ import chainer
 from chainer.backends import cuda
 import numpy
 
-from finetune.catalogue import ENCODINGS
+from finetune.config.catalogue import ENCODINGS
 from finetune.data.dataset import collate
 from fve_layer import fisher_vector, masking
 from fve_layer.fisher_vector import count_normalizer

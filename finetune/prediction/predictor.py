@@ -8,14 +8,15 @@ import chainer.functions as F
 from chainer.backends import cuda
 import numpy
 
+from finetune.compute.threads import one_thread
 from finetune.data import transforms
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.records import Record
-from finetune.prediction import evidence, parts
-from finetune.prediction.parts import Picture
+from finetune.parts import pictures
+from finetune.parts.pictures import Picture
+from finetune.prediction import evidence
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_model, read_settings
-from finetune.threads import one_thread
 
 
 class Prediction(NamedTuple):
@@ -45,7 +46,7 @@ class Predictor:
     """A trained classifier, made by :func:`finetune.load`.
 
     Attributes:
-        lists (finetune.data.records.FileLists): Names of classes and of the P parts.
+        data_set (finetune.data.records.DataSet): Names of classes and of the P parts.
         stream (str): ``'both'``, or ``'global'`` if there is no way to get the parts that the
             model was trained with: then the whole image alone is classified.
         upright (bool): Whether pictures are turned as their EXIF data say.
@@ -53,13 +54,13 @@ class Predictor:
     """
 
     def __init__(self, run, source):
-        self.model, self.config, self.lists, self.device = run
+        self.model, self.config, self.data_set, self.device = run
         self.batch_size = self.config.training.batch_size
         self.stream = 'global' if source is None else 'both'
         self.upright = source is None or source.upright
         if source is not None:
-            self.lists.part_names = source.part_names
-        self._find = parts.hidden(len(self.part_names)) if source is None else source.find
+            self.data_set.part_names = source.part_names
+        self._find = pictures.hidden(len(self.part_names)) if source is None else source.find
         # Found boxes are in pixels of the picture, and in no random order.
         self._settings = replace(self.config.data, box_frame=0, order='ordered')
         if source is None:
@@ -68,12 +69,12 @@ class Predictor:
     @property
     def class_names(self):
         """Names of the classes."""
-        return self.lists.class_names
+        return self.data_set.class_names
 
     @property
     def part_names(self):
         """Names of the P parts."""
-        return self.lists.part_names
+        return self.data_set.part_names
 
     def predict(self, images, batch_size=None):
         """Classifies images of any size.
@@ -138,7 +139,7 @@ class Examined(PartDataset):
         pictures (list of Picture): n pictures.
         locations (numpy.ndarray): Of the parts, (n, P, 2 or 4), in pixels of each picture.
         visible (numpy.ndarray): (n, P), bool.
-        settings (finetune.settings.Data): Sizes of the network's input.
+        settings (finetune.config.settings.Data): Sizes of the network's input.
 
     """
 
@@ -156,8 +157,8 @@ def load(run, gpu=-1, part_file=None, detector=None):
     """Loads the model of a finished run: see :func:`finetune.load`."""
     folder = RunFolder(run)
     opened = open_model(folder, read_settings(folder, gpu))
-    source = parts.choose(folder, opened.config, opened.lists.part_names, opened.device, part_file,
-                          detector)
+    source = pictures.choose(folder, opened.config, opened.data_set.part_names, opened.device,
+                             part_file, detector)
     return Predictor(opened, source)
 
 

@@ -138,7 +138,8 @@ def compare(results, numbers, dataset):
 
     Args:
         results (finetune.report.results.Results): Our results.
-        numbers (finetune.published.Published): The experiments of the paper's tables and figures.
+        numbers (finetune.report.published.Published): The experiments of the paper's tables and
+            figures.
         dataset (str): The data set.
 
     Returns:

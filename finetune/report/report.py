@@ -2,12 +2,12 @@
 import csv
 from pathlib import Path
 
-from finetune import published
-from finetune.catalogue import DATA_SETS
+from finetune.config.catalogue import DATA_SETS
+from finetune.config.project import TRAIN
 from finetune.errors import InputError
 from finetune.files import atomic, write_text
-from finetune.projects import TRAIN
-from finetune.report import plots, tables
+from finetune.report import figures, tables
+from finetune.report import published
 from finetune.report.claims import CLAIMS, compare, MARGIN, SIGNIFICANT
 from finetune.report.document import bullets, commands, picture, to_html
 from finetune.report.results import Results
@@ -92,7 +92,7 @@ def _data_set(results, numbers, dataset, output):
     if any(results.of(dataset, name) for names in lines for name in names.values()):
         yield f'### {numbers.figure["title"]} ({numbers.figure["source"]})'
         name = f'{dataset}_components.png'
-        plots.components(numbers.figure, results, dataset, output / name)
+        figures.components(numbers.figure, results, dataset, output / name)
         yield picture(name, 'Test accuracy over the number of mixture components.')
         yield from tables.components(numbers.figure, results, dataset)
     yield from _claims(results, numbers, dataset)
@@ -111,16 +111,16 @@ def _claims(results, numbers, dataset):
 
 def _details(results, dataset, names, output):
     """Details beyond the paper's tables."""
-    colours = plots.colours_of(names)
+    colours = figures.colours_of(names)
     with_parts = {name: colour for name, colour in colours.items()
                   if results.of(dataset, name)[0].config.data.has_parts}
     pictures = [
-        ('learning_curves', plots.learning_curves, colours, 'Learning curves',
+        ('learning_curves', figures.learning_curves, colours, 'Learning curves',
          'Test accuracy after the epochs with an evaluation, mean and standard deviation over '
          'seeds.', None),
-        ('robustness', plots.robustness, with_parts, 'Fewer parts at test time',
+        ('robustness', figures.robustness, with_parts, 'Fewer parts at test time',
          'Test accuracy as more and more of the visible parts are hidden.', tables.robustness),
-        ('visible_parts', plots.visible_parts, with_parts, 'Accuracy and visible parts',
+        ('visible_parts', figures.visible_parts, with_parts, 'Accuracy and visible parts',
          'Test accuracy over the number of visible parts, for up to six groups of about equally '
          'many test images.', None)]
     for file, draw, shown, title, description, tabulate in pictures:

@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from finetune import published
-from finetune.config import differences, read_config
+from finetune.config.config import differences, read_config
+from finetune.config.project import find, TRAIN
+from finetune.config.schema import read_yaml
+from finetune.config.settings import WITHOUT_EFFECT
 from finetune.errors import InputError
-from finetune.projects import find, TRAIN
+from finetune.report import published
 from finetune.runs.folder import REPORTED, RunFolder
-from finetune.schema import read_yaml
-from finetune.settings import WITHOUT_EFFECT
 
 
 ROUNDING = 1e-6         # of an accuracy
@@ -22,7 +22,7 @@ class Result(NamedTuple):
 
     folder: RunFolder
     seed: int
-    config: Any             # finetune.settings.Config
+    config: Any             # finetune.config.settings.Config
     evaluation: dict        # accuracies by stream, and more
     predictions: dict       # names of classes (n,) by stream, and of labels; n_visible (n,)
     log: list               # an entry per epoch; empty for the conventional pipeline

@@ -3,14 +3,14 @@ import collections
 
 import numpy
 
-from finetune.catalogue import DATA_SETS
-from finetune.config import active_names, fingerprint, get
-from finetune.projects import TRAIN
-from finetune.published import reference
+from finetune.config.catalogue import DATA_SETS
+from finetune.config.config import active_names, fingerprint, get
+from finetune.config.project import TRAIN
+from finetune.config.settings import WITHOUT_EFFECT
 from finetune.report.claims import against_bases, compare
 from finetune.report.document import bullets, commands, table
+from finetune.report.published import reference
 from finetune.report.results import mean_and_deviation, STREAMS
-from finetune.settings import WITHOUT_EFFECT
 
 N_HARDEST = 10          # classes in the table of classes
 # Entries of the log.

@@ -12,16 +12,16 @@ from chainer import serializers
 import numpy
 import yaml
 
-from finetune import archives
-from finetune.config import differences, dump, restore_config
-from finetune.data.records import FileLists
+from finetune import files
+from finetune.compute import onednn
+from finetune.config.config import differences, dump, restore_config
+from finetune.config.settings import Config, WITHOUT_EFFECT
+from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
-from finetune.models import onednn
-from finetune.runs import records, snapshot
-from finetune.runs.examples import Examples
+from finetune.runs import saved_files, snapshot
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
-from finetune.settings import Config, WITHOUT_EFFECT
+from finetune.runs.thumbnails import Examples
 
 
 NEW, BEGUN, FINISHED, REPORTED = 'new', 'begun', 'finished', 'reported'
@@ -200,33 +200,33 @@ class RunFolder:
 
     def read_log(self) -> list[dict]:
         """Entries of the log, one per epoch; none for the conventional pipeline."""
-        return records.read_log(self.path / self.LOG)
+        return saved_files.read_log(self.path / self.LOG)
 
     def save_model(self, model: Union[chainer.Link, dict], path: Optional[Path] = None) -> None:
         """Saves weights, by default the final ones: a link, or arrays by name."""
-        archives.write(path or self.model,
+        files.write_arrays(path or self.model,
                        arrays_of(model) if isinstance(model, chainer.Link) else model)
 
-    def write_names(self, lists: FileLists, examples: Examples) -> None:
+    def write_names(self, data_set: DataSet, examples: Examples) -> None:
         """Saves what a prediction needs of the data set: names, and pictures of the classes."""
-        archives.write(self._examples, examples._asdict())
-        names = {'classes': lists.class_names, 'parts': lists.part_names}
+        files.write_arrays(self._examples, examples._asdict())
+        names = {'classes': data_set.class_names, 'parts': data_set.part_names}
         write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
 
-    def read_names(self) -> Optional[FileLists]:
+    def read_names(self) -> Optional[DataSet]:
         """Names of classes and parts, without images; ``None``: 0.2 or older did not save them."""
         if not self._names.exists():
             return None
-        return FileLists(*records.read_names(self._names))
+        return DataSet(*saved_files.read_names(self._names))
 
     def read_examples(self) -> Optional[Examples]:
         """Pictures of the classes; ``None`` if there are none."""
         if not self._examples.exists():
             return None
-        arrays = archives.read(self._examples, 'file of examples', records.COPY_AGAIN)
+        arrays = files.read_arrays(self._examples, 'file of examples', saved_files.COPY_AGAIN)
         if arrays.keys() != set(Examples._fields):
             raise InputError(f'{self._examples}: has other arrays than examples of classes; '
-                             f'{records.COPY_AGAIN}.')
+                             f'{saved_files.COPY_AGAIN}.')
         return Examples(**arrays)
 
     def write_results(self, evaluation: dict, predictions: Predictions, image_ids: list[str],
@@ -238,7 +238,7 @@ class RunFolder:
 
     def read_evaluation(self) -> dict:
         """Accuracies by stream and other numbers of the evaluation."""
-        return records.read_evaluation(self._evaluation)
+        return saved_files.read_evaluation(self._evaluation)
 
     def read_predictions(self) -> dict[str, numpy.ndarray]:
         """Columns of the table of predictions."""

@@ -7,15 +7,15 @@ import chainer
 from chainer.backends import cuda
 import numpy
 
-from finetune.catalogue import ENCODINGS
-from finetune.config import change
-from finetune.data import data_sets
-from finetune.data.records import FileLists
+from finetune.compute.gpu_errors import explained
+from finetune.config.catalogue import ENCODINGS
+from finetune.config.config import change
+from finetune.config.settings import Config
+from finetune.data import readers
+from finetune.data.records import DataSet
 from finetune.errors import InputError
-from finetune.gpu_errors import explained
 from finetune.models.part_classifier import build_classifier, PartClassifier
-from finetune.models.pretrained import load_classifier
-from finetune.settings import Config
+from finetune.weights.pretrained import load_classifier
 
 
 # Settings that an evaluation of a finished run may change.
@@ -29,7 +29,7 @@ class FinishedRun(NamedTuple):
 
     model: PartClassifier
     config: Config
-    lists: FileLists
+    data_set: DataSet
     device: Any
 
 
@@ -63,7 +63,7 @@ def read_settings(folder, gpu=-1, overrides=()):
         overrides (iterable of str): ``section.name=value``, settings of :data:`OF_EVALUATION`.
 
     Returns:
-        finetune.settings.Config: The settings.
+        finetune.config.settings.Config: The settings.
 
     """
     folder.require_finished()
@@ -81,8 +81,8 @@ def open_run(folder, config=None):
 
     Args:
         folder (finetune.runs.folder.RunFolder): The folder.
-        config (finetune.settings.Config or None): See :func:`read_settings`; ``None``: its own, on
-            the CPU.
+        config (finetune.config.settings.Config or None): See :func:`read_settings`; ``None``: its
+            own, on the CPU.
 
     Returns:
         FinishedRun: Its classifier, settings, data set and device.
@@ -93,11 +93,11 @@ def open_run(folder, config=None):
 
     """
     config = config or read_settings(folder)
-    lists, names, where = data_sets.load(config.data), _names(folder), data_sets.folder(config.data)
-    _check_same(where, 'class', lists.class_names, names.class_names)
+    data_set, names, where = readers.load(config.data), _names(folder), readers.folder(config.data)
+    _check_same(where, 'class', data_set.class_names, names.class_names)
     if config.data.has_parts and ENCODINGS[config.model.encoding].needs_all_parts:
-        _check_same(where, 'part', lists.part_names, names.part_names)
-    return open_model(folder, config, names)._replace(lists=lists)
+        _check_same(where, 'part', data_set.part_names, names.part_names)
+    return open_model(folder, config, names)._replace(data_set=data_set)
 
 
 def open_model(folder, config, names=None):
@@ -109,7 +109,7 @@ def open_model(folder, config, names=None):
 def _names(folder):
     """Names of classes and parts, which runs of version 0.2 do not have: of their data set."""
     names = folder.read_names()
-    return data_sets.load(folder.read_config().data) if names is None else names
+    return readers.load(folder.read_config().data) if names is None else names
 
 
 def _check_same(where, what, names, of_run):
@@ -122,9 +122,9 @@ def _check_same(where, what, names, of_run):
                              'order.')
 
 
-def load_model(folder, config, lists, device):
+def load_model(folder, config, data_set, device):
     """The trained classifier of a finished run."""
-    model = build_classifier(config, lists)
+    model = build_classifier(config, data_set)
     load_classifier(model, folder.model)
     model.to_device(device)
     return model

@@ -9,7 +9,7 @@ import chainer.functions as F
 import numpy
 
 from finetune.data.dataset import collate, PartDataset
-from finetune.data.loading import iterate
+from finetune.data.iterators import iterate
 from finetune.errors import InputError
 
 
@@ -60,12 +60,12 @@ def predict(model, batches, device):
     return Predictions(label, n_visible, arrays, float(loss) / len(label))
 
 
-def iterate_test_images(config, lists, hide=0., share=(0, 1)):
+def iterate_test_images(config, data_set, hide=0., share=(0, 1)):
     """One pass over the test images.
 
     Args:
-        config (finetune.settings.Config): Settings of the run.
-        lists (finetune.data.records.FileLists): The data set.
+        config (finetune.config.settings.Config): Settings of the run.
+        data_set (finetune.data.records.DataSet): The data set.
         hide (float): See :class:`~finetune.data.dataset.PartDataset`.
         share (tuple of int): Rank and number of ranks, which have a share of the images each.
 
@@ -74,7 +74,7 @@ def iterate_test_images(config, lists, hide=0., share=(0, 1)):
 
     """
     rank, n_ranks = share
-    dataset = PartDataset(lists.test[rank::n_ranks], config.data, train=False,
+    dataset = PartDataset(data_set.test[rank::n_ranks], config.data, train=False,
                           seed=config.training.seed, hide=hide)
     return iterate(dataset, config.training.batch_size, config.training.workers)
 

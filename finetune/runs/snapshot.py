@@ -2,7 +2,7 @@
 from chainer import serializers
 import numpy
 
-from finetune import archives
+from finetune import files
 from finetune.errors import InputError, shortened
 
 START_AGAIN = 'move it away to start the run again'
@@ -20,7 +20,7 @@ def load(path, trainer):
         finetune.errors.InputError: If the snapshot is damaged, or of another run or version.
 
     """
-    arrays = archives.read(path, 'snapshot', START_AGAIN, archives.NUMBERS + archives.TEXT)
+    arrays = files.read_arrays(path, 'snapshot', START_AGAIN, files.NUMBERS + files.TEXT)
     try:
         _check_optimizer(arrays)
         _Deserializer(arrays).load(trainer)

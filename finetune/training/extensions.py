@@ -7,9 +7,9 @@ from chainer.training import extension, extensions
 import numpy
 
 from finetune.errors import InputError
-from finetune.models import multi_node
+from finetune.ranks import batch_statistics
 from finetune.runs.predictions import predict
-from finetune.runs.records import TEST_ACCURACY
+from finetune.runs.saved_files import TEST_ACCURACY
 
 # Entries of the log that are shown, and how.
 SHOWN = {'epoch': 'epoch {:3d}', 'main/loss': 'loss {:.4f}',
@@ -56,7 +56,7 @@ def average_batch_norm(comm):
     """
     @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_WRITER + 2)
     def average(trainer):
-        multi_node.average_batch_norm(trainer.updater.get_optimizer('main').target, comm)
+        batch_statistics.average_batch_norm(trainer.updater.get_optimizer('main').target, comm)
     return average
 
 

@@ -3,29 +3,31 @@ from dataclasses import replace
 
 from chainer import serializers
 
-from finetune import ranks
+from finetune.compute.threads import one_thread
 from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 from finetune.files import named
-from finetune.models import multi_node, pretrained
 from finetune.models.part_classifier import build_classifier
-from finetune.runs import examples, memory
+from finetune.ranks import batch_statistics
+from finetune.ranks import processes
+from finetune.runs import thumbnails
 from finetune.runs.folder import arrays_of, NEW, RunFolder
 from finetune.runs.opening import open_device, seed_generators
 from finetune.runs.predictions import iterate_test_images, predict
-from finetune.threads import one_thread
+from finetune.training import memory
 from finetune.training.trainer import build_trainer
+from finetune.weights import pretrained
 
 HIDE = .25, .5, .75, 1.     # shares of the visible parts that are hidden after training
 
 
-def _trainer(model, config, lists, device, folder):
+def _trainer(model, config, data_set, device, folder):
     """The trainer of this rank, which goes on from the newest snapshot if there is one."""
     comm = None
-    if ranks.size() > 1:
-        comm = ranks.communicator(config.training.gpu >= 0)
-        multi_node.connect(model, comm, config.training.sync_batch_norm)
-    trainer = build_trainer(model, config, lists, device, folder, comm)
+    if processes.size() > 1:
+        comm = processes.communicator(config.training.gpu >= 0)
+        batch_statistics.connect(model, comm, config.training.sync_batch_norm)
+    trainer = build_trainer(model, config, data_set, device, folder, comm)
     # Not by the extension's autoload, which comes after all other extensions' initialisation.
     folder.load_newest_snapshot(trainer)
     if comm is not None:        # no snapshot may be written before all have read theirs
@@ -33,27 +35,28 @@ def _trainer(model, config, lists, device, folder):
     return trainer
 
 
-def _help(config, lists, path, weights):
+def _help(config, data_set, path, weights):
     """Trains along on another rank than 0, with the same model."""
-    comm = ranks.communicator(config.training.gpu >= 0)
+    comm = processes.communicator(config.training.gpu >= 0)
     gpu = config.training.gpu
     device = open_device(gpu if gpu < 0 else gpu + comm.intra_rank)
-    model = build_classifier(config, lists)
+    model = build_classifier(config, data_set)
     serializers.NpzDeserializer(weights).load(model)
     model.to_device(device)
-    trainer = _trainer(model, config, lists, device, RunFolder(path))
+    trainer = _trainer(model, config, data_set, device, RunFolder(path))
     with one_thread(), named(path):
         trainer.run(show_loop_exception_msg=False)
 
 
-def check_ranks(config, lists):
+def check_ranks(config, data_set):
     """Raises an error if the images cannot be divided among the ranks."""
-    n = ranks.size()
+    n = processes.size()
     if config.training.update_size % n:
         raise InputError(f'training.update_size is {config.training.update_size}, which {n} ranks '
                          f'cannot share evenly; use a multiple of {n}.')
-    if len(lists.test) < n:
-        raise InputError(f'there are {len(lists.test)} test images for {n} ranks; use fewer ranks.')
+    n_test = len(data_set.test)
+    if n_test < n:
+        raise InputError(f'there are {n_test} test images for {n} ranks; use fewer ranks.')
 
 
 class JointLearning:
@@ -61,8 +64,8 @@ class JointLearning:
     """CNNs, mixture and linear layers learn together.
 
     Args:
-        config (finetune.settings.Config): Settings of the run.
-        lists (finetune.data.records.FileLists): The data set.
+        config (finetune.config.settings.Config): Settings of the run.
+        data_set (finetune.data.records.DataSet): The data set.
         device (chainer.backend.Device): Where to compute.
         start (finetune.runs.folder.RunFolder, str or None): What the classifier goes on from if
             there is a ``model.classifier``, its file; else what the CNNs start from: the run of
@@ -70,11 +73,11 @@ class JointLearning:
 
     """
 
-    def __init__(self, config, lists, device, start):
-        check_ranks(config, lists)
-        self.config, self.lists, self.device = config, lists, device
+    def __init__(self, config, data_set, device, start):
+        check_ranks(config, data_set)
+        self.config, self.data_set, self.device = config, data_set, device
         seed_generators(config.training.seed, device)
-        self.model = build_classifier(config, lists)
+        self.model = build_classifier(config, data_set)
         if start is None:
             return
         weights = start.model if isinstance(start, RunFolder) else start
@@ -102,14 +105,15 @@ class JointLearning:
         folder.save_model(self.model)
 
     def _save_names(self, folder):
-        dataset = PartDataset(self.lists.train, self.config.data, train=False,
+        dataset = PartDataset(self.data_set.train, self.config.data, train=False,
                               seed=self.config.training.seed)
-        folder.write_names(self.lists, examples.of_classes(dataset, len(self.lists.class_names)))
+        n_classes = len(self.data_set.class_names)
+        folder.write_names(self.data_set, thumbnails.of_classes(dataset, n_classes))
 
     def _train(self, folder):
-        if ranks.size() > 1:
-            ranks.share(_help, self.config, self.lists, folder.path, arrays_of(self.model))
-        trainer = _trainer(self.model, self.config, self.lists, self.device, folder)
+        if processes.size() > 1:
+            processes.share(_help, self.config, self.data_set, folder.path, arrays_of(self.model))
+        trainer = _trainer(self.model, self.config, self.data_set, self.device, folder)
         folder.write_settings(self.config)
         try:
             with named(folder):
@@ -135,7 +139,7 @@ class JointLearning:
         return predictions, numbers
 
     def _predict(self, config, hide=0.):
-        with iterate_test_images(config, self.lists, hide) as iterator:
+        with iterate_test_images(config, self.data_set, hide) as iterator:
             return predict(self.model, iterator, self.device)
 
     def _robustness(self):

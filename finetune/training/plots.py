@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from finetune.files import atomic
-from finetune.runs.records import TEST_ACCURACY
+from finetune.runs.saved_files import TEST_ACCURACY
 
 # Name of a picture: entries of the log by what they are called in it.
 PLOTS = {

@@ -3,11 +3,10 @@ import chainer
 from chainer.training import extensions, triggers
 
 from finetune.data.dataset import EpochOrder, PartDataset
-from finetune.data.loading import iterate
+from finetune.data.iterators import iterate
 from finetune.runs.predictions import iterate_test_images
-from finetune.training.extensions import (
-    average_batch_norm, Evaluator, keep_best, memory, show_progress, stop_on_non_number,
-    tensorboard)
+from finetune.training.extensions import average_batch_norm, Evaluator, keep_best, memory
+from finetune.training.extensions import show_progress, stop_on_non_number, tensorboard
 from finetune.training.plots import plots
 from finetune.training.schedules import cosine, Schedule, steps, warmed_up
 from finetune.training.updater import AccumulatingUpdater
@@ -20,7 +19,7 @@ OPTIMIZERS = {
     'sgd': lambda settings: chainer.optimizers.MomentumSGD(settings.learning_rate, momentum=.9)}
 
 
-def build_updater(model, config, lists, device, comm=None):
+def build_updater(model, config, data_set, device, comm=None):
     """Updater with the training images, or this rank's share, and the optimiser."""
     settings = config.training
     optimizer = OPTIMIZERS[settings.optimizer](settings).setup(model)
@@ -29,7 +28,7 @@ def build_updater(model, config, lists, device, comm=None):
     optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
     if settings.dtype == 'mixed16':
         optimizer.loss_scaling()
-    dataset = PartDataset(lists.train, config.data, train=True, seed=settings.seed)
+    dataset = PartDataset(data_set.train, config.data, train=True, seed=settings.seed)
     iterator = iterate(dataset, settings.update_size, settings.workers,
                        EpochOrder(len(dataset), settings.seed), _share(comm))
 
@@ -43,13 +42,13 @@ def _share(comm):
     return (0, 1) if comm is None else (comm.rank, comm.size)
 
 
-def build_trainer(model, config, lists, device, folder, comm=None):
+def build_trainer(model, config, data_set, device, folder, comm=None):
     """Trainer with all extensions: evaluation, log, plots, snapshots; rank 0 writes."""
     settings = config.training
-    updater = build_updater(model, config, lists, device, comm)
+    updater = build_updater(model, config, data_set, device, comm)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
-    rate = _learning_rate(settings, len(lists.train))
+    rate = _learning_rate(settings, len(data_set.train))
     trainer.extend(Schedule([updater.get_optimizer('main')], attribute, rate), name='lr_schedule')
     if settings.cnn_lr_factor not in (0, 1):
         of_cnns = [param.update_rule.hyperparam for param in model.cnn_params()]
@@ -61,8 +60,8 @@ def build_trainer(model, config, lists, device, folder, comm=None):
             config.model.aux_lambda, config.model.aux_rate, every)), name='aux_schedule')
     if comm is not None and not settings.sync_batch_norm:
         trainer.extend(average_batch_norm(comm))
-    trainer.extend(Evaluator(iterate_test_images(config, lists, share=_share(comm)), model, device,
-                             comm), trigger=_evaluation(settings))
+    test_images = iterate_test_images(config, data_set, share=_share(comm))
+    trainer.extend(Evaluator(test_images, model, device, comm), trigger=_evaluation(settings))
     if comm is None or comm.rank == 0:
         _extend_with_output(trainer, settings, attribute, folder)
     return trainer

@@ -34,9 +34,9 @@ def make(out, gpu=-1):
 
     """
     folder = RunFolder(out)
-    model, config, lists, device = open_run(folder, read_settings(folder, gpu))
-    with iterate_test_images(config, lists) as iterator:
-        n_batches = math.ceil(len(lists.test) / iterator.batch_size)
+    model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
+    with iterate_test_images(config, data_set) as iterator:
+        n_batches = math.ceil(len(data_set.test) / iterator.batch_size)
         batches = progress_bar(iterator, n_batches, 'Classifying the test images')
         predictions = predict(model, batches, device)
     label, predicted = predictions.label, predictions.classes['both']
@@ -45,7 +45,7 @@ def make(out, gpu=-1):
     title = f'{out}: {n_wrong} of {len(label)} test images are misclassified'
     print(title, flush=True)
     if pairs:
-        sheet.save(draw(pairs, lists, title), folder.picture('confusion'))
+        sheet.save(draw(pairs, data_set, title), folder.picture('confusion'))
 
 
 def most_confused(label, predicted, n_pairs=N_PAIRS):
@@ -68,12 +68,12 @@ def most_confused(label, predicted, n_pairs=N_PAIRS):
             for pair in pairs[worst]]
 
 
-def draw(pairs, lists, title):
+def draw(pairs, data_set, title):
     """Draws a line per pair: training images of both classes outside, mistakes between them.
 
     Args:
         pairs (list of Pair): The pairs.
-        lists (finetune.data.records.FileLists): The data set.
+        data_set (finetune.data.records.DataSet): The data set.
         title (str): Title of the picture.
 
     Returns:
@@ -86,7 +86,7 @@ def draw(pairs, lists, title):
     height = figure.get_figheight()
     for line, pair in enumerate(pairs):
         bottom, left = top * height - (line + 1) * LINE_INCHES, .1
-        for n_tiles, (text, records) in zip(widths, _groups(pair, lists)):
+        for n_tiles, (text, records) in zip(widths, _groups(pair, data_set)):
             figure.text(left / width, (bottom + TILE_INCHES + .06) / height,
                         sheet.wrapped(text, n_tiles * TILE_INCHES, fontsize=8), fontsize=8)
             for i, record in enumerate(records[:n_tiles]):
@@ -98,13 +98,13 @@ def draw(pairs, lists, title):
     return figure
 
 
-def _groups(pair, lists):
+def _groups(pair, data_set):
     """Titles and records of the four groups of pictures of a line."""
     names, examples, n_test = zip(*(
-        (lists.class_names[label].replace('_', ' '),
-         lists.train[lists.train.labels == label],
-         (lists.test.labels == label).sum()) for label in pair.labels))
-    mistakes = [[lists.test[i] for i in indices] for indices in pair.mistakes]
+        (data_set.class_names[label].replace('_', ' '),
+         data_set.train[data_set.train.labels == label],
+         (data_set.test.labels == label).sum()) for label in pair.labels))
+    mistakes = [[data_set.test[i] for i in indices] for indices in pair.mistakes]
     yield names[0], examples[0]
     for side, other in enumerate(('right', 'left')):
         yield (f'{len(mistakes[side])} of {n_test[side]} are mistaken for those on the {other}',

@@ -8,7 +8,7 @@ import numpy
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
-from finetune.catalogue import ENCODINGS
+from finetune.config.catalogue import ENCODINGS
 from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
 from finetune.progress import progress_bar
@@ -60,13 +60,13 @@ def make(out, n_images, gpu=-1):
 
     """
     folder = RunFolder(out)
-    model, config, lists, device = open_run(folder, read_settings(folder, gpu))
+    model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
     if not config.data.has_parts or not ENCODINGS[config.model.encoding].has_mixture:
         encodings = ' or '.join(name for name, row in ENCODINGS.items() if row.has_mixture)
         raise InputError(f'{out}: the model has no mixture to inspect; give the results of a run '
                          f'with parts and model.encoding {encodings}.')
-    dataset = PartDataset(lists.test, config.data, train=False, seed=config.training.seed)
-    views = [sheet.look_at(dataset, i, lists)
+    dataset = PartDataset(data_set.test, config.data, train=False, seed=config.training.seed)
+    views = [sheet.look_at(dataset, i, data_set)
              for i in sheet.evenly_spaced(n_images, len(dataset))]
     owners = [look(model, dataset[view.index], device) for view in views]
     title = summary(out, model)
@@ -76,7 +76,7 @@ def make(out, n_images, gpu=-1):
     title += '\n' + information(inspection.shares, inspection.classes)
     _, _, weight = model.encoder.mixture
     figure = mixture_pictures.components(
-        inspection, cuda.to_cpu(weight), lists.part_names, title)
+        inspection, cuda.to_cpu(weight), data_set.part_names, title)
     sheet.save(figure, folder.picture('mixture_components'))
     print(title, flush=True)
 

@@ -31,13 +31,13 @@ class View(NamedTuple):
     is_annotated: Any   # (P,) bool: whether the part is annotated as visible
 
 
-def look_at(dataset, index, lists):
+def look_at(dataset, index, data_set):
     """Collects what a sheet shows of an image.
 
     Args:
         dataset (finetune.data.dataset.PartDataset): The data set.
         index (int): Index of the image.
-        lists (finetune.data.records.FileLists): Names of classes and parts.
+        data_set (finetune.data.records.DataSet): Names of classes and parts.
 
     Returns:
         View: The image and its crops as the data set transforms them.
@@ -47,8 +47,8 @@ def look_at(dataset, index, lists):
     image = dataset.read_image(index)
     img, crops, _, label = dataset[index]
     numbers, bbox, visible = dataset.part_boxes(index, image.shape[1:])
-    names = [f'{i + 1} {lists.part_names[number]}' for i, number in enumerate(numbers)]
-    caption = f'image {record.image_id}: {lists.class_names[label]}'.replace('_', ' ')
+    names = [f'{i + 1} {data_set.part_names[number]}' for i, number in enumerate(numbers)]
+    caption = f'image {record.image_id}: {data_set.class_names[label]}'.replace('_', ' ')
     return View(index, caption, image.transpose(1, 2, 0),
                 displayed(img), names, bbox, visible, displayed(crops), record.visible[numbers])
 

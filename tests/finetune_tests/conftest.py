@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from finetune import cli
-from finetune.config import active_names
-from finetune.settings import Config
+from finetune.config.config import active_names
+from finetune.config.schema import check, fill
+from finetune.config.settings import Config
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
-from finetune.schema import check, fill
 
 SETTINGS = {
     'data': {'dataset': 'cub200', 'parts': 'GT', 'missing': 'mask', 'input_size': 32,

@@ -16,13 +16,13 @@ def write_lines(path, lines):
     path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
 
 
-def write_cub200(lists, birds, root):
+def write_cub200(data_set, birds, root):
     shutil.copytree(birds, root)
 
 
-def write_nabirds(lists, birds, root):
+def write_nabirds(data_set, birds, root):
     """NA-Birds: UUIDs, sparse class ids with ancestors, part ids from 0, whole numbers."""
-    records = lists.train + lists.test
+    records = data_set.train + data_set.test
     ids = {record.image_id: str(uuid.UUID(int=int(record.image_id))) for record in records}
     paths = {record.image_id: f'{SPARSE[record.label]:04d}/{ids[record.image_id].replace("-", "")}'
                               f'{record.path.suffix}' for record in records}
@@ -38,22 +38,23 @@ def write_nabirds(lists, birds, root):
     write_lines(root / 'classes.txt', (f'{key} {name}' for key, name in names.items()))
     write_lines(root / 'hierarchy.txt', ['1 0', '295 1', '817 1', '1010 0'])
     write_lines(root / 'train_test_split.txt',
-                (f'{ids[r.image_id]} {int(i < len(lists.train))}' for i, r in enumerate(records)))
+                (f'{ids[r.image_id]} {int(i < len(data_set.train))}'
+                 for i, r in enumerate(records)))
     write_lines(root / 'parts/parts.txt',
                 (f'{i} {name}' for i, name in enumerate(NABIRDS_PARTS)))
     lines = []
     for record in records:
         for i, name in enumerate(NABIRDS_PARTS.values()):
-            part = lists.part_names.index(name)
+            part = data_set.part_names.index(name)
             y, x = record.locations[part].astype(int)
             lines.append(f'{ids[record.image_id]} {i} {x} {y} 1' if record.visible[part]
                          else f'{ids[record.image_id]} {i} 0 0 0')
     write_lines(root / 'parts/part_locs.txt', lines)
 
 
-def write_birdsnap(lists, birds, root, folder='download/images', missing=()):
+def write_birdsnap(data_set, birds, root, folder='download/images', missing=()):
     """Birdsnap 1.1: tables with tabs; images whose position is in ``missing`` are not there."""
-    records = lists.train + lists.test
+    records = data_set.train + data_set.test
     columns = [f'{name}_{axis}' for name in BIRDSNAP_PARTS for axis in 'xy']
     lines = ['\t'.join(['url', 'md5', 'path', 'species_id', 'bb_x1', 'bb_y1', 'bb_x2', 'bb_y2']
                        + columns)]
@@ -66,7 +67,8 @@ def write_birdsnap(lists, birds, root, folder='download/images', missing=()):
                   '1', '2', '40', '45']
         for part_name in BIRDSNAP_PARTS:
             part_name = part_name.replace('_', ' ')
-            part = (lists.part_names.index(part_name) if part_name in lists.part_names else None)
+            names = data_set.part_names
+            part = names.index(part_name) if part_name in names else None
             if part is None or not record.visible[part]:
                 fields += ['null', 'null'] if i % 2 else ['', '']
             else:
@@ -76,15 +78,15 @@ def write_birdsnap(lists, birds, root, folder='download/images', missing=()):
     write_lines(root / 'images.txt', lines)
     write_lines(root / 'species.txt', ['id\tcommon\tscientific\tdir'] + [
         f'{i}\tSpecies {i}\tAvis {i}\tSpecies_{i}' for i in (1, 2, 3)])
-    n_train = len(lists.train)
+    n_train = len(data_set.train)
     write_lines(root / 'test_images.txt', ['path'] + [
-        f'Species_{r.label + 1}/{n_train + i}{r.path.suffix}' for i, r in enumerate(lists.test)])
+        f'Species_{r.label + 1}/{n_train + i}{r.path.suffix}' for i, r in enumerate(data_set.test)])
 
 
-def write_authors(lists, root, boxes=None):
+def write_authors(data_set, root, boxes=None):
     """The authors' own layout of a data set; boxes[image_id] are (x, y, width, height)."""
-    records = sorted(lists.train + lists.test, key=lambda record: record.image_id)
-    test = {record.image_id for record in lists.test}
+    records = sorted(data_set.train + data_set.test, key=lambda record: record.image_id)
+    test = {record.image_id for record in data_set.test}
     images = next(path for path in records[0].path.parents if path.name == 'images')
     root.mkdir(parents=True)
     (root / 'images').symlink_to(images)
@@ -95,7 +97,7 @@ def write_authors(lists, root, boxes=None):
     write_lines(root / 'tr_ID.txt', (0 if r.image_id in test else 1 for r in records))
     if boxes is None:
         write_lines(root / 'parts/parts.txt',
-                    (f'{i} {name}' for i, name in enumerate(lists.part_names, 1)))
+                    (f'{i} {name}' for i, name in enumerate(data_set.part_names, 1)))
         lines = [f'{ids[r.image_id]} {i} {float(x)!r} {float(y)!r} {int(visible)}' for r in records
                  for i, ((y, x), visible) in enumerate(zip(r.locations, r.visible), 1)]
     else:

@@ -5,7 +5,7 @@ import numpy
 import pytest
 
 from conftest import fails, run
-from finetune.catalogue import ABLATIONS
+from finetune.config.catalogue import ABLATIONS
 from finetune.models import ablations
 from fve_layer import FVELayer, gmm
 

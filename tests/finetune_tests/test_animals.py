@@ -8,9 +8,9 @@ from PIL import Image
 import pytest
 
 from finetune import cli
-from finetune.data import animals, data_sets
+from finetune.config.settings import Data
+from finetune.data import animals, readers
 from finetune.errors import InputError
-from finetune.settings import Data
 
 N = 40      # photographs in a picture
 
@@ -49,18 +49,18 @@ def here(tmp_path, monkeypatch):
 
 
 def load(**settings):
-    return data_sets.load(Data(dataset='animals', parts='GLOBAL', **settings))
+    return readers.load(Data(dataset='animals', parts='GLOBAL', **settings))
 
 
 @pytest.mark.parametrize('split, names', [
     ('', ['bird', 'cat', 'deer', 'dog', 'frog', 'horse']), ('pretraining', animals.VEHICLES)])
 def test_photographs_are_those_of_the_package(split, names, here):
     write_package()
-    lists = load(split=split, drawing={'n_train': 15, 'n_test': 2})
-    assert [name.split('.')[1] for name in lists.class_names] == list(names)
-    assert not lists.part_names
+    data_set = load(split=split, drawing={'n_train': 15, 'n_test': 2})
+    assert [name.split('.')[1] for name in data_set.class_names] == list(names)
+    assert not data_set.part_names
     for records, first, n, of_class in (
-            (lists.train, 0, 5 * N, 15), (lists.test, 1000, N, 2)):
+            (data_set.train, 0, 5 * N, 15), (data_set.test, 1000, N, 2)):
         assert numpy.bincount(records.labels).tolist() == len(names) * [of_class]
         seen = set()
         for record in records:
@@ -84,7 +84,7 @@ def test_the_seed_chooses(here):
 def test_no_part_is_annotated(here):
     write_package()
     with pytest.raises(InputError, match='part_locs.txt: there is no such file.*GLOBAL'):
-        data_sets.load(Data(dataset='animals', parts='GT'))
+        readers.load(Data(dataset='animals', parts='GT'))
 
 
 def test_missing_package(here):

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from finetune import cli
-from finetune.data import file_lists
+from finetune.data import annotation_files
 from finetune.models.inception_v3 import InceptionV3
 
 import layouts
@@ -59,11 +59,11 @@ class World:
         (out / 'config.yml').write_text(yaml.safe_dump(config))
         return out
 
-    def lists(self):
-        return file_lists.read_cub(self.birds)
+    def data_set(self):
+        return annotation_files.read_cub(self.birds)
 
     def authors(self, change=None, boxes=None, parts='GT'):
-        records = self.lists()
+        records = self.data_set()
         if boxes:
             boxes = {r.image_id: boxes for r in records.train + records.test}
         layouts.write_authors(records, Path('authors'), boxes)
@@ -73,7 +73,7 @@ class World:
         return self.train(data={'root': 'authors', 'parts': parts})
 
     def birdsnap(self, change):
-        layouts.write_birdsnap(self.lists(), self.birds, Path('birdsnap'))
+        layouts.write_birdsnap(self.data_set(), self.birds, Path('birdsnap'))
         change(Path('birdsnap'))
         return self.train(data={'root': 'birdsnap', 'dataset': 'birdsnap'})
 
@@ -88,7 +88,7 @@ class World:
 
     def predict(self, *options, table=None):
         """The finished run predicts a picture whose parts are in a table."""
-        shutil.copy(self.lists().test[0].path, 'bird.png')
+        shutil.copy(self.data_set().test[0].path, 'bird.png')
         if table is not None:
             Path('parts.csv').write_text(table)
             options = '--parts', 'parts.csv', *options

@@ -7,11 +7,10 @@ from numpy.testing import assert_allclose
 import pytest
 
 from conftest import run
-from finetune import archives
-from finetune.catalogue import ARCHITECTURES
-from finetune.models import pretrained
-from finetune.models.chainer_cnns import (
-    as_caffe, RESNET_MEAN, ResNet50, VGG16, VGG_MEAN)
+from finetune import files
+from finetune.config.catalogue import ARCHITECTURES
+from finetune.models.chainer_cnns import as_caffe, RESNET_MEAN, ResNet50, VGG16, VGG_MEAN
+from finetune.weights import pretrained
 
 CNNS = {'resnet50': (ResNet50, L.ResNet50Layers, resnet.prepare, 'res5'),
         'vgg16': (VGG16, L.VGG16Layers, vgg.prepare, 'pool5')}
@@ -67,7 +66,7 @@ def test_run_with_resnet50_is_exported(write_config, capsys):
     config = write_config(model={'architecture': 'resnet50'},
                           training={'epochs': 0})
     assert run('train', config) == 0
-    keys = archives.read('results/config/seed0/model.npz').keys()
+    keys = files.read_arrays('results/config/seed0/model.npz').keys()
     assert 'part_cnn/res2/a/conv1/W' in keys and not any('fc6' in key for key in keys)
     assert run('export', 'results/config/seed0', 'model.onnx') == 0
     assert 'equal to Chainer' in capsys.readouterr().out

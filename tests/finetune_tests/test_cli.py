@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from conftest import fails, run
-from finetune.config import read_config
-from finetune.data import file_lists
+from finetune.compute.threads import N_THREADS
+from finetune.config.config import read_config
+from finetune.data import annotation_files
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
 from finetune.training import joint, plots
-from finetune.threads import N_THREADS
 from finetune.training.extensions import Evaluator
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -56,12 +56,12 @@ def test_predictions_agree_with_the_accuracies(finished_run, drawn_birds):
     evaluation = yaml.safe_load((finished_run / 'evaluation.yml').read_text())
     with open(finished_run / 'predictions.csv', newline='') as file:
         rows = list(csv.DictReader(file))
-    lists = file_lists.read_cub(drawn_birds)
-    assert [row['image'] for row in rows] == [record.image_id for record in lists.test]
-    assert [row['label'] for row in rows] == [lists.class_names[record.label]
-                                              for record in lists.test]
+    data_set = annotation_files.read_cub(drawn_birds)
+    assert [row['image'] for row in rows] == [record.image_id for record in data_set.test]
+    assert [row['label'] for row in rows] == [data_set.class_names[record.label]
+                                              for record in data_set.test]
     assert [int(row['n_visible']) for row in rows] == [record.visible.sum()
-                                                       for record in lists.test]
+                                                       for record in data_set.test]
     for stream in ('both', 'global', 'parts'):
         correct = [row[stream] == row['label'] for row in rows]
         assert evaluation['accuracy'][stream] == pytest.approx(numpy.mean(correct))
@@ -69,12 +69,12 @@ def test_predictions_agree_with_the_accuracies(finished_run, drawn_birds):
 
 def test_robustness_is_that_of_other_test_images(finished_run):
     """Hiding all parts is what hiding them in the annotation files does."""
-    model, config, lists, device = open_run(RunFolder(finished_run))
+    model, config, data_set, device = open_run(RunFolder(finished_run))
     robustness = yaml.safe_load((finished_run / 'evaluation.yml').read_text())['robustness']
     assert set(robustness) == {'hidden', 'shuffled'}
     assert list(robustness['hidden']) == [.25, .5, .75, 1.]
-    hidden = [record._replace(visible=numpy.zeros_like(record.visible)) for record in lists.test]
-    with iterate_test_images(config, dataclasses.replace(lists, test=hidden)) as iterator:
+    hidden = [record._replace(visible=numpy.zeros_like(record.visible)) for record in data_set.test]
+    with iterate_test_images(config, dataclasses.replace(data_set, test=hidden)) as iterator:
         accuracies = predict(model, iterator, device).accuracies
     assert robustness['hidden'][1.] == pytest.approx(accuracies)
     # A Fisher vector does not know the order of the parts.
@@ -248,7 +248,8 @@ def python_m_finetune(folder, *arguments, **options):
 
 def test_scikit_learn_is_imported_by_what_needs_it():
     """It takes as long as all the rest."""
-    code = 'import sys, finetune.experiment, finetune.prediction.command; print(*sys.modules)'
+    code = ('import sys, finetune.experiments.experiment, finetune.commands.predict; '
+            'print(*sys.modules)')
     process = subprocess.run([sys.executable, '-c', code], check=True, text=True,
                              stdout=subprocess.PIPE)
     names = process.stdout.split()

@@ -1,4 +1,4 @@
-"""Runs as jobs of Slurm, whose commands are stand-ins here; tests/slurm.py has a real one."""
+"""Runs as jobs of Slurm, whose commands are stand-ins here; tools/slurm.py has a real one."""
 import os
 from pathlib import Path
 import pickle
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import fails, run
-from finetune.suite import cluster
+from finetune.experiments import cluster
 
 pytest.importorskip('submitit')
 # The arguments of each call go to a file; squeue prints a file, sbatch fails if there is one.

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from finetune import config
-from finetune.catalogue import ENCODINGS
+from finetune.commands.options import DEFAULT_CONFIG
+from finetune.config import config
+from finetune.config.catalogue import ENCODINGS
+from finetune.config.settings import Config, Model
 from finetune.data import animals, digits
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
-from finetune.options import DEFAULT_CONFIG
-from finetune.settings import Config, Model
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(PROJECT.glob('configs/*/*.yml'))

@@ -11,16 +11,16 @@ from sklearn.svm import LinearSVC
 import yaml
 
 from conftest import run
-from finetune import archives
-from finetune.catalogue import ARCHITECTURES
-from finetune.config import read_config
-from finetune.conventional import features, pipeline
-from finetune.conventional.pipeline import ConventionalPipeline
-from finetune.data import data_sets
+from finetune import files
+from finetune.config.catalogue import ARCHITECTURES
+from finetune.config.config import read_config
+from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.small_cnn import SmallCNN
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
+from finetune.training import features, conventional
+from finetune.training.conventional import ConventionalPipeline
 from finetune.training.joint import JointLearning
 
 K, SIZE = 3, 8
@@ -60,8 +60,8 @@ def separate(finished_pipeline, tmp_path, monkeypatch):
 @pytest.fixture
 def n_reads(monkeypatch):
     """A list with an entry for every time that a data set is read."""
-    entries, load = [], data_sets.load
-    monkeypatch.setattr(data_sets, 'load', lambda *arguments: (
+    entries, load = [], readers.load
+    monkeypatch.setattr(readers, 'load', lambda *arguments: (
         entries.append(arguments), load(*arguments))[1])
     return entries
 
@@ -79,14 +79,14 @@ def stored(split, name):
 
 def open_pipeline(path):
     config = read_config(path)
-    return ConventionalPipeline(config, data_sets.load(config.data), CPU, RunFolder(CNN))
+    return ConventionalPipeline(config, readers.load(config.data), CPU, RunFolder(CNN))
 
 
 def raw_features(split):
     """Local features of a split by the CNN itself, one image at a time, and which of them count."""
     settings = read_config('separate.yml')
-    model, _, lists, device = open_run(RunFolder(CNN))
-    dataset = PartDataset(getattr(lists, split), settings.data, train=False, seed=0)
+    model, _, data_set, device = open_run(RunFolder(CNN))
+    dataset = PartDataset(getattr(data_set, split), settings.data, train=False, seed=0)
     for i in range(len(dataset)):
         img, crops, visible, _ = collate([dataset[i]], device)
         with chainer.using_config('train', False), chainer.no_backprop_mode():
@@ -155,17 +155,17 @@ def test_prediction_is_that_of_naive_fisher_vectors(separate):
         image /= numpy.linalg.norm(image, axis=1, keepdims=True)
         inputs[split] = {'both': numpy.concatenate([fv, image], axis=1), 'global': image,
                          'parts': fv}
-    lists = data_sets.load(read_config(separate).data)
+    data_set = readers.load(read_config(separate).data)
     rows = list(csv.DictReader(open(OUT / 'predictions.csv', newline='')))
     evaluation = yaml.safe_load((OUT / 'evaluation.yml').read_text())
     assert list(rows[0]) == ['image', 'n_visible', 'label', 'both', 'global', 'parts']
     assert set(evaluation) == {'accuracy', 'n_parameters'}
     for stream in ('both', 'global', 'parts'):
         svm = LinearSVC(C=1, dual=True, max_iter=10000, random_state=0)
-        svm.fit(inputs['train'][stream], [record.label for record in lists.train])
+        svm.fit(inputs['train'][stream], [record.label for record in data_set.train])
         numpy.testing.assert_allclose(svm.coef_, model[f'{stream}/W'], atol=2e-3)
         assert [row[stream] for row in rows] == [
-            lists.class_names[i] for i in svm.predict(inputs['test'][stream])]
+            data_set.class_names[i] for i in svm.predict(inputs['test'][stream])]
         assert evaluation['accuracy'][stream] == pytest.approx(
             numpy.mean([row[stream] == row['label'] for row in rows]))
 
@@ -175,7 +175,7 @@ def test_mixture_is_that_of_scikit_learn(separate):
     x = stored('train', 'x')[stored('train', 'counts')]
     store = open_pipeline(separate).store
     store.fill()
-    sample = pipeline._sample(store, 0)
+    sample = conventional._sample(store, 0)
     assert sorted(map(tuple, sample)) == sorted(map(tuple, x))
     model = numpy.load(OUT / 'model.npz')
     options = dict(covariance_type='diag', reg_covar=1e-3, max_iter=200)
@@ -375,15 +375,15 @@ def test_joint_run_reads_its_data_set_once(write_config, n_reads):
 
 def test_memory_does_not_grow_with_the_data_set(separate, monkeypatch):
     """No more than a file's images are held while features are extracted."""
-    held, save = [], archives.write
-    monkeypatch.setattr(archives, 'write', lambda path, arrays: (
+    held, save = [], files.write_arrays
+    monkeypatch.setattr(files, 'write_arrays', lambda path, arrays: (
         held.append(len(arrays.get('x', []))), save(path, arrays)))
     shutil.rmtree(folder_of_features())
     store = open_pipeline(separate).store
     store.fill()
     assert held == [0, 4, 4, 4, 4, 2]       # PCA, training images, test images
-    monkeypatch.setattr(pipeline, 'MIXTURE_SAMPLE', 30)
-    assert len(pipeline._sample(store, 0)) == 30
+    monkeypatch.setattr(conventional, 'MIXTURE_SAMPLE', 30)
+    assert len(conventional._sample(store, 0)) == 30
 
 
 WRONG_FEATURES = {

@@ -8,8 +8,8 @@ import numpy
 import pytest
 from threadpoolctl import threadpool_info
 
-from finetune import threads
-from finetune.models import convolution
+from finetune.compute import convolution
+from finetune.compute import threads
 
 # channels in and out, kernel, stride, padding; images' height and width
 CASES = [

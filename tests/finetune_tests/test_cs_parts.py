@@ -11,10 +11,10 @@ from scipy.ndimage import gaussian_filter
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 
-from finetune.cs_parts import boxes, clusters, detector, saliency, selection
-from finetune.cs_parts.detector import Detector
+from finetune.config.settings import Detector as Settings
 from finetune.errors import InputError
-from finetune.settings import Detector as Settings
+from finetune.parts.cs_parts import boxes, clusters, detector, saliency, selection
+from finetune.parts.cs_parts.detector import Detector
 
 CPU = chainer.get_device('@numpy')
 COLOURS = {'red': (1, -1, -1), 'green': (-1, 1, -1), 'blue': (-1, -1, 1),

@@ -1,7 +1,7 @@
 """Convolutions by cuDNN's graphs beside Chainer's.
 
 Where the frontend is not installed, a stand-in computes its graphs: it shows that shapes, memory
-and options are those of the convolution, not that cuDNN works. ``tests/cudnn_plans.py`` asks cuDNN
+and options are those of the convolution, not that cuDNN works. ``tools/cudnn_plans.py`` asks cuDNN
 itself for its plans.
 """
 import types
@@ -13,8 +13,8 @@ from chainer.testing import attr
 import numpy
 import pytest
 
-from finetune.models import convolution, cudnn
-from finetune.models.convolution import Convolution2D
+from finetune.compute import convolution, cudnn
+from finetune.compute.convolution import Convolution2D
 from finetune.models.small_cnn import SmallCNN
 
 TYPES = {'HALF': 'float16', 'FLOAT': 'float32', 'DOUBLE': 'float64'}

@@ -2,15 +2,15 @@ import chainer
 import numpy
 import pytest
 
-from finetune.settings import Data
+from finetune.config.settings import Data
+from finetune.data import annotation_files, cropping, transforms
 from finetune.data import dataset as dataset_module
-from finetune.data import file_lists, cropping, transforms
 from finetune.data.dataset import collate, EpochOrder, PartDataset
 
 
 @pytest.fixture(scope='module')
 def records(drawn_birds):
-    return file_lists.read_cub(drawn_birds).train
+    return annotation_files.read_cub(drawn_birds).train
 
 
 def settings(**changes):

@@ -15,11 +15,11 @@ import yaml
 import chainer
 from chainer.testing import attr
 from conftest import settings
-from finetune import archives, cli
-from finetune.cs_parts import detection, detector
-from finetune.data import cropping, data_sets, transforms
+from finetune import cli, files
+from finetune.config.settings import Data
+from finetune.data import cropping, readers, transforms
+from finetune.parts.cs_parts import detection, detector
 from finetune.runs.folder import RunFolder
-from finetune.settings import Data
 
 WHOLE = {'data': {'parts': 'GLOBAL', 'root': 'birds'}, 'model': {'encoding': 'gap'},
          'training': {'epochs': 1}}
@@ -88,8 +88,8 @@ def test_parts_are_found_when_they_are_needed(here, capsys):
 def test_boxes_of_the_file_are_those_of_the_detector(found):
     folder, boxes = found
     data = Data(**BOXES)
-    lists = data_sets.load(data)
-    records = lists.train + lists.test
+    data_set = readers.load(data)
+    records = data_set.train + data_set.test
     images = [transforms.read_image(record.path) for record in records]
     locations, visible = detector.load(folder.detector, chainer.get_device('@numpy')).find(images)
     for record, image, box, is_visible in zip(records, images, locations, visible):
@@ -114,8 +114,8 @@ def test_images_in_which_nothing_is_found_have_hidden_parts(here, capsys):
     printed = capsys.readouterr().out
     assert '0.0 of 96 features are selected for a class' in printed
     assert '4 parts in each of 18 images, but none in 18 of them' in printed
-    lists = data_sets.load(Data(**BOXES))
-    assert not any(record.visible.any() for record in lists.train + lists.test)
+    data_set = readers.load(Data(**BOXES))
+    assert not any(record.visible.any() for record in data_set.train + data_set.test)
 
 
 def test_a_runs_own_detector_finds_its_parts_again(found):
@@ -155,7 +155,7 @@ def test_an_interrupted_search_is_resumed(n_files, found, monkeypatch):
         return atomic(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(archives, 'atomic', interrupted)
+        patch.setattr(files, 'atomic', interrupted)
         assert cli.main(['train', 'cs.yml', '--seed', '1']) == 130
     assert not (boxes / 'parts/part_locs.txt').exists()
     assert cli.main(['train', 'cs.yml', '--seed', '1']) == 0
@@ -175,7 +175,7 @@ def test_unfinished_work_of_another_search_is_refused(change, found, monkeypatch
         with pytest.raises(ZeroDivisionError):
             cli.main(['train', write(), '--output', 'new'])
     path = boxes / '.work/features_00001.npz'
-    archives.write(path, change(archives.read(path)['rows']))
+    files.write_arrays(path, change(files.read_arrays(path)['rows']))
     assert cli.main(['train', write(), '--output', 'new']) == 2
     assert 'has files of another search for parts; remove' in capsys.readouterr().err
 

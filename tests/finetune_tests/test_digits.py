@@ -5,7 +5,7 @@ from PIL import Image
 import pytest
 from sklearn.datasets import load_digits
 
-from finetune.data import digits, file_lists, cropping
+from finetune.data import digits, annotation_files, cropping
 from finetune.errors import InputError
 
 
@@ -17,27 +17,27 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def lists(root):
-    return file_lists.read_cub(root)
+def data_set(root):
+    return annotation_files.read_cub(root)
 
 
 def read(record):
     return numpy.asarray(Image.open(record.path))
 
 
-def test_split_is_stratified(lists):
-    assert len(lists.train) + len(lists.test) == 1797
+def test_split_is_stratified(data_set):
+    assert len(data_set.train) + len(data_set.test) == 1797
     counts = numpy.bincount(load_digits().target)
-    train = numpy.bincount([r.label for r in lists.train])
+    train = numpy.bincount([r.label for r in data_set.train])
     assert numpy.abs(train - counts * 2 / 3).max() <= 0.5
-    assert {r.image_id for r in lists.train}.isdisjoint(r.image_id for r in lists.test)
+    assert {r.image_id for r in data_set.train}.isdisjoint(r.image_id for r in data_set.test)
 
 
-def test_hidden_share_and_place(lists):
-    visible = numpy.array([r.visible for r in lists.train + lists.test])
+def test_hidden_share_and_place(data_set):
+    visible = numpy.array([r.visible for r in data_set.train + data_set.test])
     assert visible.shape == (1797, 4)
     assert numpy.abs(visible.mean(axis=0) - 0.9).max() < 0.025
-    for record in lists.test[:200]:
+    for record in data_set.test[:200]:
         img = read(record).transpose(2, 0, 1)
         boxes = cropping.point_boxes(numpy.float32([(16, 16), (16, 48), (48, 16), (48, 48)]),
                                   numpy.ones(4, bool), (64, 64), 0.5)
@@ -45,9 +45,9 @@ def test_hidden_share_and_place(lists):
         assert grey == (~record.visible).tolist()
 
 
-def test_images_are_the_digits(lists):
+def test_images_are_the_digits(data_set):
     digits_of = load_digits()
-    for record in lists.train[:50]:
+    for record in data_set.train[:50]:
         i = int(record.image_id) - 1
         assert record.label == digits_of.target[i]
         if record.visible.all():
@@ -57,9 +57,9 @@ def test_images_are_the_digits(lists):
 
 def test_nothing_hidden(tmp_path):
     digits.prepare(tmp_path / 'digits', hide=0, size=16)
-    lists = file_lists.read_cub(tmp_path / 'digits')
-    assert all(r.visible.all() for r in lists.train + lists.test)
-    assert read(lists.train[0]).shape == (16, 16, 3)
+    data_set = annotation_files.read_cub(tmp_path / 'digits')
+    assert all(r.visible.all() for r in data_set.train + data_set.test)
+    assert read(data_set.train[0]).shape == (16, 16, 3)
 
 
 def test_deterministic_and_seeded(root, tmp_path):

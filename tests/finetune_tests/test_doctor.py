@@ -6,8 +6,8 @@ from PIL import Image
 import pytest
 
 from finetune import cli
-from finetune.catalogue import Counts, DATA_SETS
-from finetune.data import file_lists
+from finetune.config.catalogue import Counts, DATA_SETS
+from finetune.data import annotation_files
 
 import layouts
 
@@ -57,9 +57,9 @@ def test_number_of_images_that_is_not_the_published_one(write_config, capsys):
 ])
 def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_path, write_config,
                                       capsys, monkeypatch):
-    lists = file_lists.read_cub(drawn_birds)
+    data_set = annotation_files.read_cub(drawn_birds)
     options = {'missing': (1, 2)} if dataset == 'birdsnap' else {}
-    layouts.WRITERS[dataset](lists, drawn_birds, tmp_path / 'small', **options)
+    layouts.WRITERS[dataset](data_set, drawn_birds, tmp_path / 'small', **options)
     config = write_config(data={'dataset': dataset, 'root': 'small'})
     assert_finding(doctor(capsys, config), code, finding)
     row, n_parts = DATA_SETS[dataset], DATA_SETS[dataset].counts.n_parts
@@ -78,10 +78,10 @@ def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_p
     ((900, 10, 50, 50), 2, '1 images have parts whose crops are empty or wholly outside'),
 ])
 def test_boxes(box, code, finding, drawn_birds, tmp_path, write_config, capsys):
-    lists = file_lists.read_cub(drawn_birds)
-    boxes = {record.image_id: [(10, 10, 200, 200)] for record in lists.train + lists.test}
+    data_set = annotation_files.read_cub(drawn_birds)
+    boxes = {record.image_id: [(10, 10, 200, 200)] for record in data_set.train + data_set.test}
     boxes['1'] = [box]
-    layouts.write_authors(lists, tmp_path / 'cs', boxes)
+    layouts.write_authors(data_set, tmp_path / 'cs', boxes)
     # of Birdsnap the number of images does not matter
     config = write_config(data={'root': 'cs', 'parts': 'CS_PARTS', 'dataset': 'birdsnap'})
     assert_finding(doctor(capsys, config), code, finding)

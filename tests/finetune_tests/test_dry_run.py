@@ -12,9 +12,10 @@ import pytest
 
 from chainer.testing import attr
 
-from finetune import cli, config
-from finetune.data import data_sets, file_lists
-from finetune.settings import Data
+from finetune import cli
+from finetune.config import config
+from finetune.config.settings import Data
+from finetune.data import readers, annotation_files
 
 import layouts
 
@@ -32,12 +33,12 @@ N_FEATURES = 2048       # of InceptionV3, 8 x 8 of them in a crop
 def roots(drawn_birds, tmp_path_factory):
     """Folders of the miniatures, as distributed and with CS-Parts in the authors' layout."""
     folder = tmp_path_factory.mktemp('miniatures')
-    lists = file_lists.read_cub(drawn_birds)
+    data_set = annotation_files.read_cub(drawn_birds)
     found = {}
     for dataset, write in layouts.WRITERS.items():
         root = found[dataset, 'points'] = folder / dataset
-        write(lists, drawn_birds, root)
-        there = data_sets.load(Data(dataset=dataset, root=str(root)))
+        write(data_set, drawn_birds, root)
+        there = readers.load(Data(dataset=dataset, root=str(root)))
         random = numpy.random.RandomState(0)
         boxes = {record.image_id: random.randint(60, 200, size=(N_BOXES, 4))
                  for record in there.train + there.test}

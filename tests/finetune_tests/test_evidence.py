@@ -6,10 +6,10 @@ from numpy.testing import assert_allclose
 import pytest
 
 import chainer
+from finetune.config.settings import Model
 from finetune.data.dataset import collate
 from finetune.models.part_classifier import PartClassifier
 from finetune.prediction import evidence
-from finetune.settings import Model
 from fve_layer import masking
 
 N_CLASSES, N_PARTS = 4, 3

@@ -12,8 +12,8 @@ import pytest
 
 from conftest import fails, run
 import fve_layer
-from finetune import catalogue
-from finetune.config import Config
+from finetune.config import catalogue
+from finetune.config.config import Config
 from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 from finetune.export import classifier, cnn
@@ -193,13 +193,13 @@ def test_exported_run_predicts_what_its_evaluation_does(copy_of, finished_run, c
     folder = copy_of(finished_run)
     assert run('export', folder, 'model.onnx') == 0
     assert 'equal to Chainer to' in capsys.readouterr().out
-    _, config, lists, _ = open_run(RunFolder(folder))
+    _, config, data_set, _ = open_run(RunFolder(folder))
     session = onnxruntime.InferenceSession('model.onnx', providers=['CPUExecutionProvider'])
     metadata = session.get_modelmeta().custom_metadata_map
     classes = json.loads(metadata['classes'])
-    assert classes == lists.class_names and json.loads(metadata['parts']) == lists.part_names
+    assert classes == data_set.class_names and json.loads(metadata['parts']) == data_set.part_names
     assert 'encoding: fve' in metadata['settings']
-    dataset = PartDataset(lists.test, config.data, train=False, seed=0)
+    dataset = PartDataset(data_set.test, config.data, train=False, seed=0)
     predicted = []
     for img, parts, visible, _ in (dataset[i] for i in range(len(dataset))):
         crops = numpy.zeros((1, len(visible), *parts.shape[1:]), 'f')

@@ -6,8 +6,9 @@ import sys
 import pytest
 import yaml
 
-from finetune import catalogue, cli
-from finetune.data import file_lists
+from finetune import cli
+from finetune.config import catalogue
+from finetune.data import annotation_files
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs/extending.md'
 SECTIONS = dict(re.findall(r'^## (.*?)\n(.*?)(?=^## |\Z)', PAGE.read_text(encoding='utf-8'),
@@ -69,9 +70,9 @@ def test_encoding(add, write_config, capsys):
 
 def test_data_set(add, write_config, birds, capsys):
     name = add('A data set')
-    lists = file_lists.read_cub(birds)
-    lines = [f'{record.path.relative_to(birds)} {lists.class_names[record.label]} {split}'
-             for split, records in (('train', lists.train), ('test', lists.test))
+    data_set = annotation_files.read_cub(birds)
+    lines = [f'{record.path.relative_to(birds)} {data_set.class_names[record.label]} {split}'
+             for split, records in (('train', data_set.train), ('test', data_set.test))
              for record in records]
     (birds / 'list.txt').write_text('\n'.join(lines))
     config = write_config(data={'dataset': name, 'parts': 'GLOBAL'}, model={'encoding': 'gap'},

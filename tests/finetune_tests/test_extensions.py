@@ -6,8 +6,8 @@ import chainer.links as L
 import numpy
 import pytest
 
-from finetune.config import read_config
-from finetune.data import file_lists
+from finetune.config.config import read_config
+from finetune.data import annotation_files
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.predictions import iterate_test_images, predict
@@ -54,9 +54,9 @@ def test_loss_that_is_not_finite_stops():
     ({'data': {'parts': 'GLOBAL'}, 'model': {'encoding': 'gap'}}, {'both'})])
 def test_evaluator_observes_what_is_predicted(sections, streams, drawn_birds, write_config):
     """Six images in batches of four: a mean of batches would not be that of images."""
-    config, lists = read_config(write_config(**sections)), file_lists.read_cub(drawn_birds)
-    model, device = build_classifier(config, lists), chainer.get_device('@numpy')
-    with iterate_test_images(config, lists) as iterator:
+    config, data_set = read_config(write_config(**sections)), annotation_files.read_cub(drawn_birds)
+    model, device = build_classifier(config, data_set), chainer.get_device('@numpy')
+    with iterate_test_images(config, data_set) as iterator:
         predictions = predict(model, iterator, device)
         evaluator = Evaluator(iterator, model, device)
         evaluator.name = 'validation'

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from finetune import cli
-from finetune.config import read_config
-from finetune.data import data_sets
+from finetune.config.config import read_config
+from finetune.data import readers
 from finetune.errors import InputError
 from finetune.files import atomic, locked
 from finetune.models.part_classifier import build_classifier
@@ -286,8 +286,8 @@ def test_snapshot_of_version_0_1_is_not_resumed(finished_run, tmp_path, write_co
     folder.path.mkdir()
     with open(folder.path / 'snapshot_iter_4', 'wb') as file:
         numpy.savez(file, **arrays)
-    lists = data_sets.load(config.data)
-    trainer = build_trainer(build_classifier(config, lists), config, lists,
+    data_set = readers.load(config.data)
+    trainer = build_trainer(build_classifier(config, data_set), config, data_set,
                             chainer.get_device('@numpy'), folder)
     with pytest.raises(InputError, match='snapshot_iter_4: is of version 0.1; finish'):
         folder.load_newest_snapshot(trainer)

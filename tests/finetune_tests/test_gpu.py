@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 import pytest
 
 from conftest import fails, run
-from finetune import archives
+from finetune import files
 from finetune.runs.folder import RunFolder
 
 PATHS = {
@@ -41,7 +41,7 @@ def test_training_is_that_of_the_cpu(name, write_config):
     assert run('train', config, '--output', 'cpu') == 0
     assert run('train', config, '--gpu', 0, '--output', 'gpu') == 0
     assert_allclose(losses(Path('gpu')), losses(Path('cpu')), rtol=1e-3)
-    of_cpu, of_gpu = (archives.read(f'{where}/model.npz') for where in ('cpu', 'gpu'))
+    of_cpu, of_gpu = (files.read_arrays(f'{where}/model.npz') for where in ('cpu', 'gpu'))
     assert of_gpu.keys() == of_cpu.keys()
     for key, array in of_cpu.items():
         assert_allclose(of_gpu[key], array, atol=3e-3 * max(abs(array).max(), 1), err_msg=key)
@@ -50,7 +50,7 @@ def test_training_is_that_of_the_cpu(name, write_config):
 @attr.gpu
 def test_mixed_precision(write_config):
     assert run('train', write_config(training={'dtype': 'mixed16'}), '--gpu', 0) == 0
-    arrays = archives.read('results/config/seed0/model.npz')
+    arrays = files.read_arrays('results/config/seed0/model.npz')
     assert all(numpy.isfinite(array).all() for array in arrays.values())
 
 

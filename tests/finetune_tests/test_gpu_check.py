@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from finetune.checks import gpu
-from finetune.gpu_errors import explained
+from finetune.compute.gpu_errors import explained
 
 
 @pytest.fixture

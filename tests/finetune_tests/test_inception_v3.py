@@ -7,9 +7,9 @@ import numpy
 import pytest
 import yaml
 
-from finetune.settings import Model
-from finetune.models.inception_v3 import (
-    average_pool, BATCH_NORM, ConvBN, InceptionV3, max_pool, OriginalInceptionV3)
+from finetune.config.settings import Model
+from finetune.models.inception_v3 import average_pool, BATCH_NORM, ConvBN, InceptionV3, max_pool
+from finetune.models.inception_v3 import OriginalInceptionV3
 from finetune.models.part_classifier import PartClassifier
 
 FILTERS = yaml.safe_load((Path(__file__).parent / 'inception_v3_filters.yml').read_text())

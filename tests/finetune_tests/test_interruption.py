@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from finetune import interruption
+from finetune.commands import interruption
 
 
 class Thing:

@@ -11,8 +11,8 @@ from PIL import Image
 import pytest
 
 from finetune import cli
-from finetune.settings import Data
-from finetune.data import cropping, data_sets, file_lists, transforms
+from finetune.config.settings import Data
+from finetune.data import cropping, readers, annotation_files, transforms
 from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 
@@ -41,7 +41,7 @@ def cub(tmp_path):
         path.parent.mkdir(exist_ok=True)
         Image.new('RGB', (200, 150), (40 * i, 0, 0)).save(path)
     points = {name: f'{x}.0 {y}.0 1' for name, (x, y) in POINTS.items()}
-    lists = {
+    data_set = {
         'images.txt': (f'{i} {(i + 1) // 2:03d}.Bird/{i}.png' for i in ids),
         'image_class_labels.txt': (f'{i} {(i + 1) // 2}' for i in ids),
         'train_test_split.txt': (f'{i} {i % 2}' for i in ids),
@@ -49,20 +49,20 @@ def cub(tmp_path):
         'parts/parts.txt': (f'{i} {name}' for i, name in enumerate(NAMES, 1)),
         'parts/part_locs.txt': (f'{i} {part} {points.get(name, "0.0 0.0 0")}' for i in ids
                                 for part, name in enumerate(NAMES, 1))}
-    for name, lines in lists.items():
+    for name, lines in data_set.items():
         layouts.write_lines(root / name, lines)
     return root
 
 
-def cs_parts(lists, root, first=0):
+def cs_parts(data_set, root, first=0):
     """CS_parts of the authors, parts.txt numbered from ``first``; every part has the same box."""
-    layouts.write_authors(lists, root / 'CS_parts', {
-        record.image_id: 4 * [(10, 20, 100, 90)] for record in lists.train + lists.test})
+    layouts.write_authors(data_set, root / 'CS_parts', {
+        record.image_id: 4 * [(10, 20, 100, 90)] for record in data_set.train + data_set.test})
     layouts.write_lines(root / 'CS_parts/parts/parts.txt',
                         (f'{i} Part_{i}' for i in range(first, first + 4)))
 
 
-def regrouped(lists, root):
+def regrouped(data_set, root):
     """GT_regrouped of the authors: the head is at (130, 70), the tail visible, too."""
     points = numpy.array([(70, 130), (0, 0), (110, 30), (0, 0)], 'f')
     visible = numpy.array([True, False, True, False])
@@ -71,50 +71,50 @@ def regrouped(lists, root):
         return [record._replace(locations=points, visible=visible) for record in records]
 
     layouts.write_authors(dataclasses.replace(
-        lists, part_names=list(cropping.GROUPS), train=regroup(lists.train),
-        test=regroup(lists.test)), root / 'GT_regrouped')
+        data_set, part_names=list(cropping.GROUPS), train=regroup(data_set.train),
+        test=regroup(data_set.test)), root / 'GT_regrouped')
 
 
-def surplus(lists, root):
+def surplus(data_set, root):
     """Lines of an image that the lists of the folder do not have."""
-    cs_parts(lists, root)
+    cs_parts(data_set, root)
     with open(root / 'CS_parts/parts/part_locs.txt', 'a') as file:
         file.write('none 1 10 20 100 90\nnone 7 10 20 100 90\n')
 
 
-def without_images(lists, root):
-    cs_parts(lists, root)
-    regrouped(lists, root)
+def without_images(data_set, root):
+    cs_parts(data_set, root)
+    regrouped(data_set, root)
     (root / 'CS_parts/images').unlink()
     (root / 'GT_regrouped/images').unlink()
     (root / 'GT_regrouped/images').symlink_to('not/here')
     (root / 'GT_regrouped/parts/parts.txt').unlink()
 
 
-def images_above(lists, root):
-    without_images(lists, root)
+def images_above(data_set, root):
+    without_images(data_set, root)
     (root / 'ORIGINAL/images').rename(root / 'images')
 
 
-def parts_only(lists, root):
+def parts_only(data_set, root):
     """Boxes and nothing else, for the images of the folder above and for another one."""
-    ids = [record.image_id for record in lists.train + lists.test] + ['none']
+    ids = [record.image_id for record in data_set.train + data_set.test] + ['none']
     layouts.write_lines(root / 'CS_parts/parts/part_locs.txt', (
         f'{image_id} {part} 10 20 100 90' for image_id in ids for part in (1, 2, 3, 4)))
 
 
-def both(lists, root):
-    cs_parts(lists, root)
-    regrouped(lists, root)
+def both(data_set, root):
+    cs_parts(data_set, root)
+    regrouped(data_set, root)
 
 
 def as_distributed(dataset, beneath=None):
     def build(cub, root):
         if root != cub:
-            layouts.WRITERS[dataset](file_lists.read_cub(cub), cub, root)
+            layouts.WRITERS[dataset](annotation_files.read_cub(cub), cub, root)
         if beneath:
-            lists = data_sets.load(Data(dataset=dataset, root=str(root)))
-            beneath(lists, root)
+            data_set = readers.load(Data(dataset=dataset, root=str(root)))
+            beneath(data_set, root)
     return dataset, build
 
 
@@ -122,11 +122,11 @@ def by_the_authors(main, beneath):
     """No lists and no images in the folder itself, all in the folders of annotations."""
     def build(cub, root):
         images = shutil.move(cub, cub.with_name('elsewhere')) / 'images'
-        lists = file_lists.read_cub(images.parent)
-        layouts.write_authors(lists, root / main)
+        data_set = annotation_files.read_cub(images.parent)
+        layouts.write_authors(data_set, root / main)
         (root / main / 'images').unlink()
         shutil.copytree(images, root / main / 'images')
-        beneath(lists, root)
+        beneath(data_set, root)
     return 'cub200', build
 
 
@@ -138,7 +138,8 @@ LAYOUTS = {
     'CUB, parts only': (as_distributed('cub200', parts_only),
                         {'GT': BEAK, 'GT2': HEAD, 'CS_PARTS': CS_PARTS}),
     'CUB, parts numbered from 1': (as_distributed(
-        'cub200', lambda lists, root: cs_parts(lists, root, first=1)), {'CS_PARTS': CS_PARTS}),
+        'cub200', lambda data_set, root: cs_parts(data_set, root, first=1)),
+        {'CS_PARTS': CS_PARTS}),
     'CUB, surplus lines': (as_distributed('cub200', surplus), {'CS_PARTS': CS_PARTS}),
     'NA-Birds': (as_distributed('nabirds'), {'GT': BEAK, 'GT2': HEAD}),
     'NA-Birds, annotations': (as_distributed('nabirds', both), ALL),
@@ -158,10 +159,10 @@ FIRST = {'GT': ('beak', 'bill'), 'GT2': ('head', 'part 1'),
 
 def first_boxes(settings):
     """Box of the beak, the head or the first CS-Part in every image, as the program crops it."""
-    lists = data_sets.load(settings)
-    part = next(i for i, name in enumerate(lists.part_names) if name in FIRST[settings.parts])
+    data_set = readers.load(settings)
+    part = next(i for i, name in enumerate(data_set.part_names) if name in FIRST[settings.parts])
     boxes = []
-    for records in (lists.train, lists.test):
+    for records in (data_set.train, data_set.test):
         dataset = PartDataset(records, settings, train=False, seed=0)
         for i, record in enumerate(records):
             size = transforms.read_image(record.path).shape[1:]
@@ -171,9 +172,9 @@ def first_boxes(settings):
     return boxes
 
 
-def classes_and_splits(lists):
+def classes_and_splits(data_set):
     return {record.path.name: (record.label, split) for split in ('train', 'test')
-            for record in getattr(lists, split)}
+            for record in getattr(data_set, split)}
 
 
 @pytest.mark.parametrize('layout, kind', [
@@ -184,15 +185,15 @@ def test_boxes_are_those_worked_out_by_hand(layout, kind, cub, tmp_path):
     build(cub, root)
     settings = Data(dataset=dataset, root=str(root), parts=kind)
     assert first_boxes(settings) == 6 * [expected[kind]]
-    folder = data_sets.folder(settings)     # naming it gives the same
+    folder = readers.folder(settings)     # naming it gives the same
     assert first_boxes(dataclasses.replace(settings, root=str(folder))) == 6 * [expected[kind]]
-    whole, main = (classes_and_splits(data_sets.load(dataclasses.replace(settings, parts=parts)))
+    whole, main = (classes_and_splits(readers.load(dataclasses.replace(settings, parts=parts)))
                    for parts in (kind, 'GLOBAL'))
     assert whole == main and len(main) == 6
 
 
 def test_default_folder(cub, tmp_path, monkeypatch):
-    both(file_lists.read_cub(cub), cub)
+    both(annotation_files.read_cub(cub), cub)
     monkeypatch.chdir(tmp_path)
     for kind, box in ALL.items():
         assert first_boxes(Data(parts=kind)) == 6 * [box]
@@ -200,12 +201,12 @@ def test_default_folder(cub, tmp_path, monkeypatch):
 
 def test_part_ids_are_matched_in_the_order_of_numbers(cub):
     """Twelve parts, numbered from 0 in parts.txt; as text, 10 would come before 2."""
-    lists, root = file_lists.read_cub(cub), cub / 'CS_parts'
+    data_set, root = annotation_files.read_cub(cub), cub / 'CS_parts'
     boxes = [(part, 2, 3, 4) for part in range(1, 13)]
-    layouts.write_authors(lists, root, {record.image_id: boxes
-                                        for record in lists.train + lists.test})
+    layouts.write_authors(data_set, root, {record.image_id: boxes
+                                        for record in data_set.train + data_set.test})
     layouts.write_lines(root / 'parts/parts.txt', (f'{i} Part_{i}' for i in range(12)))
-    read = data_sets.load(Data(root=str(cub), parts='CS_PARTS'))
+    read = readers.load(Data(root=str(cub), parts='CS_PARTS'))
     assert read.part_names == [f'Part_{i}' for i in range(12)]
     assert read.test[0].locations[:, 1].tolist() == list(range(1, 13))
 
@@ -214,31 +215,31 @@ def test_part_ids_are_matched_in_the_order_of_numbers(cub):
     (range(5), 'part 0 of image u0 is missing; add a line'),
     (range(1, 4), 'line 4: there is no part 4 in parts.txt')])
 def test_another_number_of_parts(names, problem, cub):
-    cs_parts(file_lists.read_cub(cub), cub)
+    cs_parts(annotation_files.read_cub(cub), cub)
     layouts.write_lines(cub / 'CS_parts/parts/parts.txt', (f'{i} Part_{i}' for i in names))
     with pytest.raises(InputError, match=problem):
-        data_sets.load(Data(root=str(cub), parts='CS_PARTS'))
+        readers.load(Data(root=str(cub), parts='CS_PARTS'))
 
 
 def test_lines_of_other_images_only(cub):
-    cs_parts(file_lists.read_cub(cub), cub)
+    cs_parts(annotation_files.read_cub(cub), cub)
     path = cub / 'CS_parts/parts/part_locs.txt'
     path.write_text(path.read_text().replace('u', 'v'))
     with pytest.raises(InputError, match='has no line for an image of images.txt; get both'):
-        data_sets.load(Data(root=str(cub), parts='CS_PARTS'))
+        readers.load(Data(root=str(cub), parts='CS_PARTS'))
 
 
 @pytest.mark.parametrize('missing, address', [
     ('CS_parts/labels.txt', 'dataset_annotations.zip'),
     ('classes.txt', 'caltech.edu')])
 def test_missing_files_and_where_to_get_them(missing, address, cub):
-    parts_only(file_lists.read_cub(cub), cub)
+    parts_only(annotation_files.read_cub(cub), cub)
     if missing == 'CS_parts/labels.txt':
         shutil.rmtree(cub / 'CS_parts')
-        cs_parts(file_lists.read_cub(cub), cub)
+        cs_parts(annotation_files.read_cub(cub), cub)
     (cub / missing).unlink()
     with pytest.raises(InputError, match=f'{missing}: there is no such file; get it .*{address}'):
-        data_sets.load(Data(root=str(cub), parts='CS_PARTS'))
+        readers.load(Data(root=str(cub), parts='CS_PARTS'))
 
 
 def test_points_alone_have_no_boxes(cub):
@@ -246,7 +247,7 @@ def test_points_alone_have_no_boxes(cub):
                        'detector.cnn to the config of a run whose CNN finds parts when training '
                        "starts, or put the authors' folder CS_parts of "
                        'https.*dataset_annotations.zip .* into .*data/cub200'):
-        data_sets.load(Data(root=str(cub), parts='CS_PARTS'))
+        readers.load(Data(root=str(cub), parts='CS_PARTS'))
 
 
 def doctor(write_config, capsys, cub):
@@ -257,7 +258,7 @@ def doctor(write_config, capsys, cub):
 
 
 def test_doctor_names_sources_and_ignored_lines(cub, write_config, capsys):
-    surplus(file_lists.read_cub(cub), cub)
+    surplus(annotation_files.read_cub(cub), cub)
     printed = doctor(write_config, capsys, cub)
     assert '2 lines of part_locs.txt are for other images and ignored' in printed
     assert 'CUB-200-2011 is at https://data.caltech.edu' in printed
@@ -267,7 +268,7 @@ def test_doctor_names_sources_and_ignored_lines(cub, write_config, capsys):
 
 @pytest.mark.parametrize('name, other', [('tr_ID.txt', 0), ('labels.txt', 3)])
 def test_doctor_compares_classes_and_splits(name, other, cub, write_config, capsys):
-    cs_parts(file_lists.read_cub(cub), cub)
+    cs_parts(annotation_files.read_cub(cub), cub)
     folder = cub / 'CS_parts'
     lines = (folder / name).read_text().split()
     lines[1], lines[other] = lines[other], lines[1]

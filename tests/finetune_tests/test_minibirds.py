@@ -10,9 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from finetune.data import cub_writer, file_lists
-from finetune.data.minibirds.species import make_species, PATTERNS, Species
+from finetune.data import cub_writer, annotation_files
 from finetune.data.minibirds import drawing
+from finetune.data.minibirds.species import make_species, PATTERNS, Species
 from finetune.errors import InputError
 
 CUB_PARTS = ['back', 'beak', 'belly', 'breast', 'crown', 'forehead', 'left eye', 'left leg',
@@ -28,8 +28,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def lists(root):
-    return file_lists.read_cub(root)
+def data_set(root):
+    return annotation_files.read_cub(root)
 
 
 def contents(root):
@@ -37,22 +37,22 @@ def contents(root):
             for path in root.rglob('*') if path.is_file()}
 
 
-def test_layout(root, lists):
-    assert lists.part_names == CUB_PARTS
-    assert len(lists.class_names) == 10 and len(set(lists.class_names)) == 10
-    assert numpy.bincount([r.label for r in lists.train]).tolist() == [20] * 10
-    assert numpy.bincount([r.label for r in lists.test]).tolist() == [10] * 10
-    for record in lists.train + lists.test:
-        assert record.path.parent.name == lists.class_names[record.label]
+def test_layout(root, data_set):
+    assert data_set.part_names == CUB_PARTS
+    assert len(data_set.class_names) == 10 and len(set(data_set.class_names)) == 10
+    assert numpy.bincount([r.label for r in data_set.train]).tolist() == [20] * 10
+    assert numpy.bincount([r.label for r in data_set.test]).tolist() == [10] * 10
+    for record in data_set.train + data_set.test:
+        assert record.path.parent.name == data_set.class_names[record.label]
         with Image.open(record.path) as image:
             assert image.mode == 'RGB' and image.size == (64, 64)
     assert len(list(root.glob('images/*/*'))) == 300
 
 
-def test_points_lie_in_box_and_image(root, lists):
+def test_points_lie_in_box_and_image(root, data_set):
     boxes = {line.split()[0]: numpy.array(line.split()[1:], float)
              for line in (root / 'bounding_boxes.txt').read_text().splitlines()}
-    for record in lists.train:
+    for record in data_set.train:
         x, y, width, height = boxes[record.image_id]
         points = record.locations[record.visible]
         assert (points >= (y - 1, x - 1)).all()
@@ -61,8 +61,8 @@ def test_points_lie_in_box_and_image(root, lists):
         assert not record.locations[~record.visible].any()
 
 
-def test_parts_get_hidden(lists):
-    visible = numpy.array([r.visible for r in lists.train + lists.test])
+def test_parts_get_hidden(data_set):
+    visible = numpy.array([r.visible for r in data_set.train + data_set.test])
     share = dict(zip(CUB_PARTS, visible.mean(axis=0)))
     assert all(0.25 < share[part] < 0.99 for part in CUB_PARTS)
     assert 0.55 < visible.mean() < 0.9
@@ -154,15 +154,15 @@ def test_changes_stay_local():
     assert max(shares) < 0.02 and numpy.median(shares) > 0
 
 
-def test_global_colour_tells_little(lists):
+def test_global_colour_tells_little(data_set):
     def features(records):
         pixels = numpy.stack([numpy.asarray(Image.open(r.path)) for r in records])
         bins = (pixels // 64).reshape(len(records), -1, 3) @ [16, 4, 1]
         histogram = numpy.stack([numpy.bincount(row, minlength=64) for row in bins]) ** .5
         means = pixels.reshape(len(records), -1, 3).mean(axis=1)
         return histogram, means, numpy.array([r.label for r in records])
-    *train, y_train = features(lists.train)
-    *test, y_test = features(lists.test)
+    *train, y_train = features(data_set.train)
+    *test, y_test = features(data_set.test)
     for x_train, x_test in zip(train, test):
         classifier = make_pipeline(StandardScaler(), LinearSVC(C=.01, random_state=0))
         assert classifier.fit(x_train, y_train).score(x_test, y_test) < 3 / 10

@@ -9,8 +9,8 @@ import numpy
 import pytest
 
 from conftest import fails, run
-from finetune.models import nsfwjs, pretrained, tf_slim
 from finetune.models.inception_v3 import InceptionV3
+from finetune.weights import nsfwjs, pretrained, tf_slim
 from test_tf_slim import shapes
 
 LOW, SCALE = -.0625, .0009765625     # of every array, exact in binary

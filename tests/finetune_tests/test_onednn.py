@@ -4,10 +4,10 @@ import chainer.functions as F
 import numpy
 import pytest
 
-from finetune.models import onednn
-from finetune.models.convolution import Convolution2D
+from finetune.compute import onednn
+from finetune.compute.convolution import Convolution2D
+from finetune.compute.layers import average_pool, ConvBN, max_pool
 from finetune.models.inception_v3 import InceptionV3
-from finetune.models.layers import average_pool, ConvBN, max_pool
 from finetune.models.small_cnn import SmallCNN
 
 pytestmark = pytest.mark.skipif(onednn.library() is None, reason='needs oneDNN')

@@ -9,17 +9,17 @@ from scipy.special import expit, log_softmax, softmax
 import yaml
 
 from finetune import cli
-from finetune.catalogue import Architecture, ARCHITECTURES
+from finetune.config.catalogue import Architecture, ARCHITECTURES
+from finetune.config.settings import Model
 from finetune.data.dataset import collate
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
-from finetune.models import original_classifier, pretrained
 from finetune.models.inception_v3 import BATCH_NORM, ConvBN
 from finetune.models.part_classifier import PartClassifier
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
 from finetune.runs.predictions import iterate_test_images
-from finetune.settings import Model
+from finetune.weights import original_classifier, pretrained
 
 FILTERS = yaml.safe_load((Path(__file__).parent / 'inception_v3_filters.yml').read_text())
 N, P, CLASSES, C = 2, 4, 2, 2048
@@ -318,16 +318,16 @@ def test_evaluated_and_gone_on_from_by_the_originals_variables(in_birds, monkeyp
     printed = capsys.readouterr().out
     assert 'clf_final.npz: goes on from this classifier' in printed and 'epoch ' not in printed
     folder = RunFolder('loaded')
-    model, settings, lists, device = open_run(folder)
+    model, settings, data_set, device = open_run(folder)
     assert settings.model.architecture == 'inception_v3_original'
     assert settings.data.missing == 'centre' and settings.model.aux_lambda == .25
-    with iterate_test_images(settings, lists) as images:
+    with iterate_test_images(settings, data_set) as images:
         img, parts, visible, label = collate(next(images))
     assert visible.all()
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         maps = model.global_cnn(img).array, model.part_cnn(parts).array
     scores = sum(log_softmax(score, axis=1) for score in original_scores(in_birds, *maps))
-    expected = [lists.class_names[i] for i in scores.argmax(axis=1)]
+    expected = [data_set.class_names[i] for i in scores.argmax(axis=1)]
     assert list(folder.read_predictions()['both']) == expected
     assert cli.main(['evaluate', 'loaded']) == 0
     assert list(folder.read_predictions()['both']) == expected

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy
 import pytest
 
-from finetune import cli, config, original_variables
+from finetune import cli
 from finetune.checks import dry_run
+from finetune.commands import original_variables
+from finetune.commands.options import DEFAULT_CONFIG
+from finetune.config import config
 from finetune.errors import InputError
-from finetune.options import DEFAULT_CONFIG
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = PROJECT / 'docs/original_variables.md'
@@ -217,7 +219,7 @@ def page():
 @pytest.fixture
 def classifier_at_hand(monkeypatch, tmp_path):
     """A file of the authors' code for LOAD, and one for WEIGHTS, whose content does not matter."""
-    from finetune.models import pretrained
+    from finetune.weights import pretrained
     mean = numpy.zeros((4, 3))
     arrays = {f'fve_layer/{name}': array for name, array in {
         'mu': mean, 'sig': mean, 'w': mean[0], 'alpha': .99, 't': 7, 'eps': .01}.items()}

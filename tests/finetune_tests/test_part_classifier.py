@@ -5,9 +5,9 @@ import pytest
 from scipy.special import log_softmax
 
 from fve_layer import fisher_vector
-from finetune.settings import Model
+from finetune.config.catalogue import ARCHITECTURES
+from finetune.config.settings import Model
 from finetune.models import part_classifier
-from finetune.catalogue import ARCHITECTURES
 from finetune.models.encodings import local_features
 from finetune.models.part_classifier import PartClassifier, stream_loss
 

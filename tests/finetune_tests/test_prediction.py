@@ -16,7 +16,7 @@ import chainer
 from chainer.testing import attr
 from conftest import fails, finish, run, settings
 import finetune
-from finetune.data import data_sets
+from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
 from finetune.runs.folder import RunFolder
@@ -65,7 +65,7 @@ def own_folder(tmp_path, monkeypatch):
 
 def test_images(folder):
     """Records of a run's test images."""
-    return data_sets.load(RunFolder(folder).read_config().data).test
+    return readers.load(RunFolder(folder).read_config().data).test
 
 
 test_images.__test__ = False
@@ -73,12 +73,12 @@ test_images.__test__ = False
 
 def write_parts(path, folder, with_size=False):
     """Writes the annotated parts of a run's test images as a table."""
-    lists = data_sets.load(RunFolder(folder).read_config().data)
+    data_set = readers.load(RunFolder(folder).read_config().data)
     with open(path, 'w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(['image', 'part', 'x', 'y', *(['width', 'height'] if with_size else [])])
-        for record in lists.test:
-            for name, (y, x, *_), visible in zip(lists.part_names, record.locations,
+        for record in data_set.test:
+            for name, (y, x, *_), visible in zip(data_set.part_names, record.locations,
                                                  record.visible):
                 if visible:
                     box = [math.floor(x - 6.5), math.floor(y - 6.5), 14, 14]    # 0.31 of 48 pixels
@@ -113,8 +113,8 @@ def test_predictions_with_found_parts_are_those_of_the_evaluation(detected):
 
 def scores_of_evaluation(folder):
     """Scores of a run's test images by stream, and the data set."""
-    model, config, lists, _ = open_run(RunFolder(folder))
-    dataset = PartDataset(lists.test, config.data, train=False, seed=0)
+    model, config, data_set, _ = open_run(RunFolder(folder))
+    dataset = PartDataset(data_set.test, config.data, train=False, seed=0)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         img, parts, visible, _ = collate(list(dataset))
         return {stream: scores.array for stream, scores in
@@ -366,10 +366,10 @@ def test_gpu_finds_parts(detected):
 
 def test_examples_are_of_the_class(runs):
     folder = RunFolder(runs('points'))
-    lists = data_sets.load(folder.read_config().data)
+    data_set = readers.load(folder.read_config().data)
     examples = folder.read_examples()
-    for label in range(len(lists.class_names)):
-        first = [record.path for record in lists.train if record.label == label][:2]
+    for label in range(len(data_set.class_names)):
+        first = [record.path for record in data_set.train if record.label == label][:2]
         for example, path in zip(examples.of(label), first):
             image = numpy.asarray(Image.open(path).convert('RGB').resize((32, 32)), float)
             assert numpy.abs(example - image).mean() < 8

@@ -6,12 +6,12 @@ import numpy
 import pytest
 from scipy.special import log_softmax
 
-from finetune.config import read_config
-from finetune.data import file_lists
+from finetune.config.config import read_config
+from finetune.data import annotation_files
 from finetune.data.dataset import collate
 from finetune.models.part_classifier import build_classifier
-from finetune.runs.predictions import (
-    iterate_test_images, predict, Predictions, read_predictions, write_predictions)
+from finetune.runs.predictions import iterate_test_images, predict, Predictions, read_predictions
+from finetune.runs.predictions import write_predictions
 
 CPU = chainer.get_device('@numpy')
 
@@ -20,9 +20,9 @@ CPU = chainer.get_device('@numpy')
     ({}, ['both', 'global', 'parts']),
     ({'data': {'parts': 'GLOBAL'}, 'model': {'encoding': 'gap'}}, ['both'])])
 def test_predictions_are_those_of_single_images(sections, streams, drawn_birds, write_config):
-    config, lists = read_config(write_config(**sections)), file_lists.read_cub(drawn_birds)
-    model = build_classifier(config, lists)
-    with iterate_test_images(config, lists) as iterator:
+    config, data_set = read_config(write_config(**sections)), annotation_files.read_cub(drawn_birds)
+    model = build_classifier(config, data_set)
+    with iterate_test_images(config, data_set) as iterator:
         examples = list(iterator.dataset)
         predictions = predict(model, iterator, CPU)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
@@ -35,7 +35,7 @@ def test_predictions_are_those_of_single_images(sections, streams, drawn_birds, 
     assert list(predictions.classes) == streams
     for stream in streams:
         assert predictions.classes[stream].tolist() == scores[stream].argmax(axis=1).tolist()
-    label = numpy.array([record.label for record in lists.test])
+    label = numpy.array([record.label for record in data_set.test])
     assert predictions.label.tolist() == label.tolist()
     assert predictions.n_visible.tolist() == [visible.sum() for _, _, visible, _ in examples]
     losses = -log_softmax(scores['both'], axis=1)[numpy.arange(len(label)), label]

@@ -4,11 +4,11 @@ from chainer import serializers
 import numpy
 import pytest
 
-from finetune.settings import Model
+from finetune.config.settings import Model
 from finetune.errors import InputError
-from finetune.models import pretrained
 from finetune.models.part_classifier import PartClassifier
 from finetune.models.small_cnn import SmallCNN
+from finetune.weights import pretrained
 
 SETTINGS = Model(architecture='small_cnn', n_components=2)
 

@@ -13,9 +13,9 @@ import chainer
 import numpy
 import pytest
 
-from finetune import ranks
-from finetune.data.loading import iterate
+from finetune.data.iterators import iterate
 from finetune.errors import InputError
+from finetune.ranks import processes
 
 PROJECT = Path(__file__).parents[2]
 needs_mpi = pytest.mark.skipif(
@@ -60,7 +60,7 @@ def arrays(path):
 
 def updates(n, config, name):
     """Arrays after 20 updates in float64 on n ranks, and what was reported in each."""
-    process = mpiexec(n, PROJECT / 'tests/mpi/updates.py', config, f'{name}.npz', 20)
+    process = mpiexec(n, PROJECT / 'tools/mpi/updates.py', config, f'{name}.npz', 20)
     _, error = finished(process)
     assert process.returncode == 0, error
     return arrays(f'{name}.npz')
@@ -208,23 +208,23 @@ def test_without_mpi4py(write_config, tmp_path):
 
 
 def test_versions_of_all_ranks_are_the_same():
-    ranks._check_versions(ranks._versions())
+    processes._check_versions(processes._versions())
     with pytest.raises(InputError, match='rank 0 has numpy .*, but rank 0 1.0; install the same'):
-        ranks._check_versions({**ranks._versions(), 'numpy': '1.0'})
+        processes._check_versions({**processes._versions(), 'numpy': '1.0'})
 
 
 def test_ranks_are_those_of_either_mpi(monkeypatch):
-    for names in ranks.SIZES, ranks.RANKS:
+    for names in processes.SIZES, processes.RANKS:
         for name in names:
             monkeypatch.delenv(name, raising=False)
-    assert ranks.size() == 1 and not ranks.is_helper()
-    for size, rank in zip(ranks.SIZES, ranks.RANKS):
+    assert processes.size() == 1 and not processes.is_helper()
+    for size, rank in zip(processes.SIZES, processes.RANKS):
         with monkeypatch.context() as patch:
             patch.setenv(size, '4')
             patch.setenv(rank, '3')
-            assert ranks.size() == 4 and ranks.is_helper()
+            assert processes.size() == 4 and processes.is_helper()
             patch.setenv(rank, '0')
-            assert not ranks.is_helper()
+            assert not processes.is_helper()
 
 
 def test_shares_are_the_whole_batch():
@@ -252,12 +252,12 @@ def test_shares_are_the_whole_batch():
 def test_error_of_a_gpu_communicator(monkeypatch):
     """Without NCCL; ChainerMN's own sentence is kept."""
     chainermn = pytest.importorskip('chainermn')
-    monkeypatch.setattr(ranks, '_world', lambda: None)
+    monkeypatch.setattr(processes, '_world', lambda: None)
 
     def no_nccl(name):
         raise RuntimeError('NCCL is not available.')
 
     monkeypatch.setattr(chainermn, 'create_communicator', no_nccl)
-    ranks.communicator.cache_clear()
+    processes.communicator.cache_clear()
     with pytest.raises(InputError, match='GPUs cannot communicate .NCCL is not available'):
-        ranks.communicator(True)
+        processes.communicator(True)

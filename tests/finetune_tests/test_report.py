@@ -13,9 +13,10 @@ import pytest
 from scipy.special import stdtr
 import yaml
 
-from finetune import cli, published
-from finetune.config import dump, read_config
-from finetune.report import claims, document, plots, tables
+from finetune import cli
+from finetune.config.config import dump, read_config
+from finetune.report import claims, document, figures, tables
+from finetune.report import published
 from finetune.report.claims import Comparison
 from finetune.report.results import Results
 
@@ -346,7 +347,7 @@ def test_classes_and_visible_parts_by_hand(results):
 
 def test_groups_hold_all_values_and_never_part_equal_ones():
     values = numpy.array([0] * 50 + [1] * 3 + [2] * 9 + [7] * 30 + [8] * 2)
-    groups = plots._groups(values)
+    groups = figures._groups(values)
     assert (numpy.sum(groups, axis=0) == 1).all()
     for value in set(values):
         assert sum(group[values == value].any() for group in groups) == 1
@@ -410,7 +411,7 @@ def test_plot_of_visible_parts_has_all_images(lines):
                 n_visible.append(int(image['n_visible']))
                 correct.append(image['both'] == image['label'])
     n_visible, correct = numpy.array(n_visible), numpy.array(correct)
-    groups = plots._groups(n_visible)
+    groups = figures._groups(n_visible)
     assert len(n_visible) == 2 * N_IMAGES and len(groups) > 3
     numpy.testing.assert_allclose(
         lines['minibirds_visible_parts.png']['gt_fve'],

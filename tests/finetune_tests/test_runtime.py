@@ -8,9 +8,10 @@ import chainer
 from chainer.testing import attr
 import pytest
 
-from finetune import cli, published
+from finetune import cli
 from finetune.checks import runtime
 from finetune.data.dataset import PartDataset
+from finetune.report import published
 from fve_layer import function, gmm
 
 

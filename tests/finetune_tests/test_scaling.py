@@ -3,8 +3,8 @@ import chainer
 import numpy
 import pytest
 
-from finetune.settings import Model
-from finetune.catalogue import ENCODINGS
+from finetune.config.catalogue import ENCODINGS
+from finetune.config.settings import Model
 from finetune.models.part_classifier import PartClassifier
 from finetune.models.scaling import Scaling
 

@@ -2,7 +2,7 @@ import chainer.functions as F
 import numpy
 import pytest
 
-from finetune.catalogue import ARCHITECTURES
+from finetune.config.catalogue import ARCHITECTURES
 from finetune.models.small_cnn import SmallCNN
 
 

@@ -8,8 +8,8 @@ import numpy
 import pytest
 
 from conftest import fails, run
-from finetune import experiment
-from finetune.config import read_config
+from finetune.config.config import read_config
+from finetune.experiments import experiment
 from finetune.runs.folder import RunFolder
 from finetune.training.extensions import Evaluator
 

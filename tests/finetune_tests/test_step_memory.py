@@ -7,10 +7,10 @@ import chainer
 import pytest
 
 from finetune import cli
-from finetune.catalogue import ARCHITECTURES, DATA_SETS
-from finetune.config import read_config
-from finetune.data import file_lists
-from finetune.runs import memory
+from finetune.config.catalogue import ARCHITECTURES, DATA_SETS
+from finetune.config.config import read_config
+from finetune.data import annotation_files
+from finetune.training import memory
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path for dataset, row in DATA_SETS.items() if row.in_paper
@@ -59,7 +59,7 @@ def test_doctor_says_what_fits(write_config, birds, capsys, monkeypatch):
     line = doctor(capsys, path)
     free = float(re.search(r'step of 4 images needs up to 0.0 GB, ([\d.]+) GB are free$', line)[1])
     assert line.startswith('ok') and free > 0
-    n_parts = max(record.visible.sum() for record in file_lists.read_cub(birds).train)
+    n_parts = max(record.visible.sum() for record in annotation_files.read_cub(birds).train)
     image = (1 + n_parts) * 32 ** 2         # pixels
     monkeypatch.setitem(ARCHITECTURES, 'small_cnn', ARCHITECTURES['small_cnn']._replace(
         bytes_per_pixel=GB / image, bytes_recomputing=.5 * GB / image))

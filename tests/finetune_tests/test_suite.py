@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from finetune import cli
+from finetune.experiments import local, plan
 from finetune.progress import duration
 from finetune.runs.folder import RunFolder
-from finetune.suite import local, plan
 
 
 def run(*arguments):

@@ -7,12 +7,12 @@ import numpy
 import pytest
 
 from finetune import cli
-from finetune.settings import Model
+from finetune.compute.recompute import run_steps
+from finetune.config.settings import Model
 from finetune.errors import InputError
-from finetune.models import pretrained, tf_slim
 from finetune.models.inception_v3 import InceptionV3
 from finetune.models.part_classifier import PartClassifier
-from finetune.models.recompute import run_steps
+from finetune.weights import pretrained, tf_slim
 
 import tf_slim_reference as reference
 

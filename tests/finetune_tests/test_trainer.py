@@ -5,8 +5,8 @@ import chainer
 import numpy
 import pytest
 
-from finetune.config import read_config
-from finetune.data import file_lists
+from finetune.config.config import read_config
+from finetune.data import annotation_files
 from finetune.data.dataset import collate
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.folder import RunFolder
@@ -16,9 +16,9 @@ from finetune.training.trainer import build_trainer, build_updater, OPTIMIZERS
 CPU = chainer.get_device('@numpy')
 
 
-def make(config, lists):
+def make(config, data_set):
     seed_generators(config.training.seed, CPU)
-    return build_classifier(config, lists)
+    return build_classifier(config, data_set)
 
 
 def test_first_update_by_hand(write_config, drawn_birds):
@@ -26,17 +26,17 @@ def test_first_update_by_hand(write_config, drawn_birds):
     config = read_config(write_config(training={
         'optimizer': 'sgd', 'learning_rate': .01, 'weight_decay': .3, 'label_smoothing': .2,
         'update_size': 6, 'batch_size': 6}))
-    lists = file_lists.read_cub(drawn_birds)
-    model, other = make(config, lists), make(config, lists)
+    data_set = annotation_files.read_cub(drawn_birds)
+    model, other = make(config, data_set), make(config, data_set)
     before = {name: param.array.copy() for name, param in other.namedparams()}
-    images = build_updater(other, config, lists, CPU).get_iterator('main').next()
+    images = build_updater(other, config, data_set, CPU).get_iterator('main').next()
     assert len(images) == 6
     other.cleargrads()
     other(*collate(images), label_smoothing=.2).backward()
     reporter = chainer.Reporter()
     reporter.add_observer('main', model)
     with reporter:
-        build_updater(model, config, lists, CPU).update()
+        build_updater(model, config, data_set, CPU).update()
     gradients = {name: param.grad for name, param in other.namedparams()}
     for name, param in model.namedparams():
         expected = before[name] - .01 * (gradients[name] + .3 * before[name])
@@ -48,8 +48,9 @@ def test_first_update_by_hand(write_config, drawn_birds):
 def test_learning_rate_of_every_optimizer(name, rate, write_config, drawn_birds, tmp_path):
     assert set(OPTIMIZERS) == {'rmsprop', 'adam', 'sgd'}
     config = read_config(write_config(training={'optimizer': name, 'learning_rate': .125}))
-    lists = file_lists.read_cub(drawn_birds)
-    trainer = build_trainer(make(config, lists), config, lists, CPU, RunFolder(tmp_path / 'run'))
+    data_set = annotation_files.read_cub(drawn_birds)
+    trainer = build_trainer(make(config, data_set), config, data_set, CPU,
+                            RunFolder(tmp_path / 'run'))
     optimizer = trainer.updater.get_optimizer('main')
     assert getattr(optimizer, rate) == .125
     trainer.updater.finalize()
@@ -58,14 +59,14 @@ def test_learning_rate_of_every_optimizer(name, rate, write_config, drawn_birds,
 @pytest.mark.parametrize('name', ['rmsprop', 'adam', 'sgd'])
 def test_learning_rate_of_the_cnns(name, write_config, drawn_birds, tmp_path):
     """The first steps of the CNNs are an eighth of what they are without the factor."""
-    lists, changes = file_lists.read_cub(drawn_birds), []
+    data_set, changes = annotation_files.read_cub(drawn_birds), []
     for factor in 1, .125:
         config = read_config(write_config(training={
             'optimizer': name, 'learning_rate': .25, 'lr_epochs': [1], 'lr_factor': .5,
             'cnn_lr_factor': factor, 'update_size': 12, 'batch_size': 12, 'weight_decay': 0}))
-        model = make(config, lists)
+        model = make(config, data_set)
         before = {name: param.array.copy() for name, param in model.namedparams()}
-        trainer = build_trainer(model, config, lists, CPU, RunFolder(tmp_path / f'run{factor}'))
+        trainer = build_trainer(model, config, data_set, CPU, RunFolder(tmp_path / f'run{factor}'))
         for extension in ('lr_schedule', *(['cnn_lr_schedule'] if factor != 1 else [])):
             trainer.get_extension(extension).initialize(trainer)
         with trainer.reporter:
@@ -91,20 +92,20 @@ def arrays_of(link):
 
 @pytest.mark.parametrize('name', ['rmsprop', 'adam', 'sgd'])
 def test_cnns_without_a_learning_rate_stay_as_they_are(name, write_config, drawn_birds, tmp_path):
-    lists = file_lists.read_cub(drawn_birds)
+    data_set = annotation_files.read_cub(drawn_birds)
     config = read_config(write_config(training={
         'optimizer': name, 'cnn_lr_factor': 0, 'weight_decay': .1, 'epochs': 1}))
-    model = make(config, lists)
+    model = make(config, data_set)
     before = arrays_of(model)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         img, parts, visible, _ = collate([build_updater(
-            model, config, lists, CPU).get_iterator('main').next()[0]])
+            model, config, data_set, CPU).get_iterator('main').next()[0]])
         expected = model.conv_maps(model.part_cnn, parts).array
     in_training = model.conv_maps(model.part_cnn, parts)
     assert (in_training.array == expected).all() and in_training.creator is None
     with chainer.using_config('train', False):      # what spoke for a class needs gradients
         assert model.conv_maps(model.part_cnn, parts).creator is not None
-    trainer = build_trainer(model, config, lists, CPU, RunFolder(tmp_path / 'run'))
+    trainer = build_trainer(model, config, data_set, CPU, RunFolder(tmp_path / 'run'))
     trainer.run()
     trainer.updater.finalize()
     changed = {name for name, array in arrays_of(model).items() if (array != before[name]).any()}
@@ -120,17 +121,17 @@ def test_cnns_without_a_learning_rate_stay_as_they_are(name, write_config, drawn
     ({'optimizer': 'adam', 'epsilon': .125}, {'eps': .125})])
 def test_optimizers_have_their_settings(settings, expected, write_config, drawn_birds):
     config = read_config(write_config(training=settings))
-    lists = file_lists.read_cub(drawn_birds)
-    optimizer = build_updater(make(config, lists), config, lists, CPU).get_optimizer('main')
+    data_set = annotation_files.read_cub(drawn_birds)
+    optimizer = build_updater(make(config, data_set), config, data_set, CPU).get_optimizer('main')
     assert {name: getattr(optimizer, name) for name in expected} == expected
 
 
 def test_auxiliary_head_loses_its_weight_step_by_step(write_config, drawn_birds, tmp_path):
     config = read_config(write_config(
         model={'aux_lambda': .8, 'aux_rate': .25, 'aux_step': 2}, training={'epochs': 5}))
-    lists = file_lists.read_cub(drawn_birds)
-    model, folder = make(config, lists), RunFolder(tmp_path / 'run')
-    trainer, weights = build_trainer(model, config, lists, CPU, folder), []
+    data_set = annotation_files.read_cub(drawn_birds)
+    model, folder = make(config, data_set), RunFolder(tmp_path / 'run')
+    trainer, weights = build_trainer(model, config, data_set, CPU, folder), []
     schedule = trainer.get_extension('aux_schedule')
     for epoch in range(5):
         schedule(SimpleNamespace(updater=SimpleNamespace(epoch_detail=epoch)))

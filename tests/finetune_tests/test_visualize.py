@@ -9,9 +9,9 @@ from sklearn.metrics import confusion_matrix
 import yaml
 
 from finetune import cli
-from finetune.config import read_config
-from finetune.settings import Data, Model
-from finetune.data import file_lists
+from finetune.config.config import read_config
+from finetune.config.settings import Data, Model
+from finetune.data import annotation_files
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import PartClassifier
 from finetune.runs.folder import RunFolder
@@ -21,17 +21,17 @@ CPU = chainer.get_device('@numpy')
 
 
 @pytest.fixture
-def lists(drawn_birds):
-    return file_lists.read_cub(drawn_birds)
+def data_set(drawn_birds):
+    return annotation_files.read_cub(drawn_birds)
 
 
 def run(*arguments):
     return cli.main(['visualize', *map(str, arguments)])
 
 
-def make_dataset(lists, **changes):
+def make_dataset(data_set, **changes):
     settings = Data(input_size=32, part_input_size=32, **changes)
-    return PartDataset(lists.test, settings, train=False, seed=0)
+    return PartDataset(data_set.test, settings, train=False, seed=0)
 
 
 def make_model(dataset, **changes):
@@ -56,10 +56,10 @@ def assert_nothing_is_cut_off(figure):
 
 @pytest.mark.parametrize('order', ['ordered', 'shuffled'])
 @pytest.mark.parametrize('missing', ['zero', 'mask', 'centre'])
-def test_view_shows_what_the_network_gets(lists, order, missing):
-    dataset = make_dataset(lists, order=order, missing=missing)
-    index = next(i for i, record in enumerate(lists.test) if not record.visible.all())
-    view = sheet.look_at(dataset, index, lists)
+def test_view_shows_what_the_network_gets(data_set, order, missing):
+    dataset = make_dataset(data_set, order=order, missing=missing)
+    index = next(i for i, record in enumerate(data_set.test) if not record.visible.all())
+    view = sheet.look_at(dataset, index, data_set)
     img, crops, visible, _ = dataset[index]
     assert (view.visible == visible).all()
     numpy.testing.assert_allclose(2 * view.img.transpose(2, 0, 1) - 1, img, atol=1e-6)
@@ -67,10 +67,10 @@ def test_view_shows_what_the_network_gets(lists, order, missing):
     for i in numpy.flatnonzero(visible):
         numpy.testing.assert_allclose(
             2 * sheet.crop(view, i).transpose(2, 0, 1) - 1, next(rows), atol=1e-6)
-    record = lists.test[index]
+    record = data_set.test[index]
     for i, name in enumerate(view.names):
         place, part = name.split(' ', 1)
-        number = lists.part_names.index(part)
+        number = data_set.part_names.index(part)
         assert int(place) == i + 1 and view.is_annotated[i] == record.visible[number]
         if view.is_annotated[i]:
             centre = view.bbox[i].reshape(2, 2).mean(axis=0)
@@ -78,9 +78,9 @@ def test_view_shows_what_the_network_gets(lists, order, missing):
 
 
 @pytest.mark.parametrize('parts, with_input', [('GT', True), ('GT', False), ('GLOBAL', True)])
-def test_contact_sheet_is_complete(lists, parts, with_input):
-    dataset = make_dataset(lists, parts=parts)
-    views = [sheet.look_at(dataset, i, lists) for i in (0, 3)]
+def test_contact_sheet_is_complete(data_set, parts, with_input):
+    dataset = make_dataset(data_set, parts=parts)
+    views = [sheet.look_at(dataset, i, data_set) for i in (0, 3)]
     figure = sheet.draw(views, 'A heading that is much longer than one line ' * 6,
                         pictures=None if with_input else lambda view: [])
     n_parts = 0 if parts == 'GLOBAL' else 15
@@ -106,10 +106,10 @@ def test_parts_through_the_command_line(write_config, capsys):
 
 @pytest.mark.parametrize('missing', ['zero', 'mask'])
 @pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
-def test_responsibilities_are_those_of_the_encoding(lists, missing, encoding):
-    dataset = make_dataset(lists, missing=missing)
+def test_responsibilities_are_those_of_the_encoding(data_set, missing, encoding):
+    dataset = make_dataset(data_set, missing=missing)
     model = make_model(dataset, encoding=encoding)
-    index = next(i for i, record in enumerate(lists.test) if not record.visible.all())
+    index = next(i for i, record in enumerate(data_set.test) if not record.visible.all())
     owners = mixture.look(model, dataset[index], CPU)
     _, parts, visible, _ = collate([dataset[index]])
     with chainer.using_config('train', False):
@@ -127,8 +127,8 @@ def test_responsibilities_are_those_of_the_encoding(lists, missing, encoding):
                                   atol=1e-4)
 
 
-def test_inspection_of_all_images(lists):
-    dataset = make_dataset(lists, order='shuffled', missing='mask')
+def test_inspection_of_all_images(data_set):
+    dataset = make_dataset(data_set, order='shuffled', missing='mask')
     model = make_model(dataset)
     inspection = mixture.inspect(model, dataset, CPU)
     n_counting = numpy.zeros((15, 4, 4))
@@ -218,17 +218,17 @@ def test_cells_have_the_colour_of_their_owner():
 
 
 @pytest.mark.parametrize('n_components', [1, 9])
-def test_pictures_of_the_mixture_are_complete(lists, n_components, monkeypatch):
+def test_pictures_of_the_mixture_are_complete(data_set, n_components, monkeypatch):
     monkeypatch.setattr(mixture_pictures, 'MAX_COMPONENTS', 7)
-    dataset = make_dataset(lists, missing='mask')
+    dataset = make_dataset(data_set, missing='mask')
     model = make_model(dataset, n_components=n_components)
-    views = [sheet.look_at(dataset, i, lists) for i in (0, 5)]
+    views = [sheet.look_at(dataset, i, data_set) for i in (0, 5)]
     owners = [mixture.look(model, dataset[view.index], CPU) for view in views]
     inspection = mixture.inspect(model, dataset, CPU)
     title = mixture.summary('results/name', model)
     _, _, weight = model.encoder.mixture
     for figure in (mixture_pictures.overlay(views, owners, title),
-                   mixture_pictures.components(inspection, weight, lists.part_names, title)):
+                   mixture_pictures.components(inspection, weight, data_set.part_names, title)):
         assert_nothing_is_cut_off(figure)
         pyplot.close(figure)
     said = {text.get_text() for text in figure.findobj(Text)}
@@ -274,11 +274,11 @@ def test_most_confused_pairs():
     assert confusion.most_confused(label, label) == []
 
 
-def test_picture_of_the_confusion_is_complete(lists):
-    lists.class_names[0] = '001.A_species_with_a_very_long_name_indeed_that_needs_lines'
-    label = numpy.array([record.label for record in lists.test])
+def test_picture_of_the_confusion_is_complete(data_set):
+    data_set.class_names[0] = '001.A_species_with_a_very_long_name_indeed_that_needs_lines'
+    label = numpy.array([record.label for record in data_set.test])
     pairs = confusion.most_confused(label, (label + 1) % 3)
-    figure = confusion.draw(pairs, lists, 'results/name: all wrong')
+    figure = confusion.draw(pairs, data_set, 'results/name: all wrong')
     assert len(figure.axes) == 3 * (2 * confusion.N_EXAMPLES + 2)
     assert_nothing_is_cut_off(figure)
     pyplot.close(figure)

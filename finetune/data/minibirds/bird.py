@@ -3,8 +3,8 @@ from typing import NamedTuple
 
 import numpy
 
-from finetune.data.minibirds.canvas import (
-    BEAK, BODY, ellipse, EYE, FAR_LEG, FAR_WING, Frame, HEAD, LEG, mix, smooth, stroke, TAIL, WING)
+from finetune.data.minibirds.canvas import BEAK, BODY, ellipse, EYE, FAR_LEG, FAR_WING, Frame, HEAD
+from finetune.data.minibirds.canvas import LEG, mix, smooth, stroke, TAIL, WING
 from finetune.data.minibirds.species import COLOURS, PATTERNS
 
 TRUNK = (BODY, HEAD)

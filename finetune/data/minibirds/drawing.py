@@ -3,14 +3,14 @@ from dataclasses import dataclass
 
 import numpy
 
+from finetune.config.schema import setting
 from finetune.data import cub_writer
-from finetune.data.minibirds.bird import (
-    draw_bird, draw_plumage, draw_pose, leg_lines, make_frames, PART_NAMES)
+from finetune.data.minibirds.bird import draw_bird, draw_plumage, draw_pose, leg_lines, make_frames
+from finetune.data.minibirds.bird import PART_NAMES
 from finetune.data.minibirds.canvas import Canvas, SUPERSAMPLING
-from finetune.data.minibirds.scene import (
-    draw_background, draw_clutter, draw_occluders, draw_perch, light)
+from finetune.data.minibirds.scene import draw_background, draw_clutter, draw_occluders, draw_perch
+from finetune.data.minibirds.scene import light
 from finetune.data.minibirds.species import make_species
-from finetune.schema import setting
 
 
 @dataclass

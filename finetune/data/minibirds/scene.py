@@ -2,8 +2,8 @@
 import numpy
 from PIL import Image, ImageDraw, ImageFilter
 
-from finetune.data.minibirds.canvas import (
-    ellipse, IN_FRONT, leaf, mix, SCENE, stroke, SUPERSAMPLING)
+from finetune.data.minibirds.canvas import ellipse, IN_FRONT, leaf, mix, SCENE, stroke
+from finetune.data.minibirds.canvas import SUPERSAMPLING
 from finetune.data.minibirds.species import COLOURS
 
 GREENS = [(58, 92, 40), (96, 128, 52), (128, 150, 70), (70, 84, 58), (150, 140, 60)]

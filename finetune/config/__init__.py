@@ -1,0 +1,1 @@
+"""Settings of an experiment: their names, their values, and where their files are."""

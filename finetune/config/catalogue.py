@@ -1,0 +1,143 @@
+"""Data sets, encodings and architectures that a config can name, as plain tables.
+
+Code is named as ``'module:function'`` and imported when it is used, so reading these tables
+imports nothing. ``docs/extending.md`` shows how to add a row.
+"""
+from typing import NamedTuple, Optional
+
+
+class Counts(NamedTuple):
+    """Sizes of a data set, as published with it."""
+
+    n_classes: int
+    n_train: int
+    n_test: int
+    n_parts: int
+
+
+class Source(NamedTuple):
+    """Where to get files, and on which terms as far as we know."""
+
+    address: str
+    terms: str
+
+    def __str__(self):
+        return f'{self.address} ({self.terms})'
+
+
+class KnownDataSet(NamedTuple):
+    """A data set."""
+
+    title: str                          # in reports
+    variable: str                       # its value of the original's variable DATASET, if any
+    read: str                           # function of a folder that gives DataSet
+    source: Optional[Source] = None
+    counts: Optional[Counts] = None     # None: they depend on the drawing's options
+    is_complete: bool = True            # False: some images can no longer be downloaded
+    in_paper: bool = True               # False: reports compare it with CUB-200-2011
+    prepare: str = ''                   # function of a folder and options that draws it
+    has_pretraining: bool = False       # whether it comes with other classes for pre-training
+    settings: tuple[str, ...] = ()      # settings of the section ``data`` that ``read`` takes
+    upright: bool = False               # whether pictures are turned as their EXIF data say
+
+
+class Encoding(NamedTuple):
+    """A method to encode the local features of an image's parts as one vector."""
+
+    layer: str                          # functions that make the layer and its input: see
+    input: str                          # models/encodings.py
+    settings: tuple[str, ...] = ()      # settings of the section ``model`` that it reads
+    has_mixture: bool = False           # whether the layer has an attribute ``mixture``
+    needs_all_parts: bool = False       # whether every part has its place in the vector
+
+
+class Architecture(NamedTuple):
+    """A CNN."""
+
+    cnn: str                # link that turns images (N, 3, H, W) into ConvMaps (N, C, h, w)
+    n_features: int         # C, channels of the ConvMaps
+    smallest_input: int     # pixels
+    # Memory that training needs per pixel of an image, float32; see benchmarks/memory.py.
+    bytes_per_pixel: Optional[float] = None     # None: not known
+    bytes_recomputing: Optional[float] = None   # with training.recompute; None: it cannot
+
+
+NO_LICENCE = 'no licence known to us'
+RELEASE = 'https://github.com/cvjena/fve_experiments/releases/download/gcpr2021_submission/'
+
+# The authors' folders ORIGINAL, RESIZED, GT_regrouped and CS_parts.
+ANNOTATIONS = Source(f'{RELEASE}dataset_annotations.zip', NO_LICENCE)
+
+# Of InceptionV3, by file.
+WEIGHTS = {
+    'model.inat.ckpt.npz': Source(f'{RELEASE}inception_weights.zip', NO_LICENCE),
+    'inception_v3_iNat_299.ckpt': Source(
+        'https://github.com/richardaecn/cvpr18-inaturalist-transfer', NO_LICENCE),
+    'inception_v3.ckpt': Source(
+        'http://download.tensorflow.org/models/inception_v3_2016_08_28.tar.gz',
+        "the licence of TF-Slim's code is Apache 2.0"),
+}
+
+DATA_SETS: dict[str, KnownDataSet] = {
+    'cub200': KnownDataSet(
+        'CUB-200-2011', 'CUB200', 'finetune.data.annotation_files:read_cub',
+        Source('https://data.caltech.edu/records/65de6-vp158', NO_LICENCE),
+        Counts(200, 5994, 5794, 15)),
+    'nabirds': KnownDataSet(
+        'NA-Birds', 'NAB', 'finetune.data.annotation_files:read_nabirds',
+        Source('https://dl.allaboutbirds.org/nabirds', 'for non-commercial research'),
+        Counts(555, 23929, 24633, 11)),
+    'birdsnap': KnownDataSet(
+        'Birdsnap', 'BIRDSNAP', 'finetune.data.birdsnap:read_birdsnap',
+        Source('https://thomasberg.org/datasets/birdsnap/1.1/birdsnap.tgz',
+               'links to photographs on Flickr, each with a licence of its own'),
+        Counts(500, 47386, 2443, 17), is_complete=False),
+    'minibirds': KnownDataSet(
+        'minibirds', 'MINIBIRDS', 'finetune.data.annotation_files:read_cub', in_paper=False,
+        prepare='finetune.data.minibirds.drawing:prepare', has_pretraining=True),
+    'digits': KnownDataSet(
+        'digits', 'DIGITS', 'finetune.data.annotation_files:read_cub',
+        counts=Counts(10, 1198, 599, 4), in_paper=False, prepare='finetune.data.digits:prepare'),
+    'animals': KnownDataSet(
+        'animals', '', 'finetune.data.annotation_files:read_cub', in_paper=False,
+        prepare='finetune.data.animals:prepare', has_pretraining=True),
+    'folder': KnownDataSet(
+        'pictures of your own', '', 'finetune.data.own_pictures:read_folder', in_paper=False,
+        settings=('test_share', 'split_seed'), upright=True),
+}
+
+LOCAL_FEATURES = 'finetune.models.encodings:local_features'
+FISHER_VECTOR = ('n_components', 'norm_filter', 'normalization', 'l2_normalize', 'scaling',
+                 'only_mean', 'var_floor', 'comp_size', 'post_fve_size', 'aux_lambda')
+
+ENCODINGS: dict[str, Encoding] = {
+    'gap': Encoding('finetune.models.encodings:gap', 'finetune.models.encodings:conv_maps',
+                    needs_all_parts=True),
+    'fve': Encoding('finetune.models.encodings:fve', LOCAL_FEATURES,
+                    (*FISHER_VECTOR, 'ema_decay', 'init', 'resp_gradient', 'ablation'),
+                    has_mixture=True),
+    'gradient_fve': Encoding('finetune.models.encodings:gradient_fve', LOCAL_FEATURES,
+                             FISHER_VECTOR, has_mixture=True),
+}
+
+# Fisher vector layers that do without something.
+ABLATIONS = {
+    'frozen': 'finetune.models.ablations:Frozen',
+    'unit_variances': 'finetune.models.ablations:UnitVariances',
+    'sigma_part': 'finetune.models.ablations:SigmaPart',
+    'weak_sigma_part': 'finetune.models.ablations:WeakSigmaPart',
+    'last_batch_em': 'finetune.models.ablations:LastBatchEM',
+    'hard_assignment': 'finetune.models.ablations:HardAssignment',
+}
+
+ARCHITECTURES: dict[str, Architecture] = {
+    'inception_v3': Architecture('finetune.models.inception_v3:InceptionV3', 2048, 75,
+                                 bytes_per_pixel=1310, bytes_recomputing=625),
+    'inception_v3_original': Architecture(
+        'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
+        bytes_per_pixel=1310, bytes_recomputing=625),
+    'resnet50': Architecture('finetune.models.chainer_cnns:ResNet50', 2048, 32),
+    'vgg16': Architecture('finetune.models.chainer_cnns:VGG16', 512, 32),
+    'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16,
+                              bytes_per_pixel=110, bytes_recomputing=70),
+}

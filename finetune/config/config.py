@@ -1,0 +1,200 @@
+"""Configs: read from YAML, checked, compared and written."""
+import dataclasses
+import functools
+import hashlib
+import json
+
+import yaml
+
+from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
+from finetune.config.project import find
+from finetune.config.schema import check, dotted_names, fill, fill_override, read_yaml
+from finetune.config.settings import Config, DETECTED, GRID, WITHOUT_EFFECT
+from finetune.errors import InputError, shortened
+
+MAX_TILES = 16      # of a grid, in a row or column
+EXPECTED = 'expect', 'expect_of_seeds', 'expect_elsewhere'
+
+
+def read_config(path, overrides=()):
+    """Reads a YAML file; ``overrides`` win.
+
+    Args:
+        path (str or pathlib.Path): YAML with the sections of :class:`Config`, and perhaps a
+            ``base``: another config, of which it changes some settings.
+        overrides (iterable of str): ``section.name=value``.
+
+    Returns:
+        Config: All settings, checked.
+
+    Raises:
+        finetune.errors.InputError: For an unknown setting (names the nearest one), one that
+            nothing would read, or a value that does not fit.
+
+    """
+    config = Config()
+    in_file = _fill(config, str(path))
+    check(config, str(path))
+    _check_active(config, in_file, str(path))
+    overridden = []
+    for override in overrides:
+        names = fill_override(config, override)
+        overridden.append((names, f'{path}, --set {shortened(override)}'))
+        if set(names) - {'training.seed', *WITHOUT_EFFECT}:
+            forget_expected(config)         # as it holds for the file's settings
+    check(config, str(path))
+    for names, where in overridden:
+        _check_active(config, names, where)
+    _check_combinations(config, str(path))
+    return config
+
+
+def _fill(config, path, above=()):
+    """Sets what a config and its base say; gives the settings of the config itself."""
+    tree = read_yaml(find(path))
+    if isinstance(tree, dict) and 'base' in tree:
+        base = tree.pop('base')
+        if not isinstance(base, str) or not is_config(base) or base in (path, *above):
+            raise InputError(f'{path}: base is {shortened(repr(base))}, but must be the YAML of '
+                             'another experiment, whose base this one is not.')
+        _fill(config, base, (path, *above))
+        forget_expected(config)
+    return fill(config, tree, path)
+
+
+def restore_config(path):
+    """Reads the settings of a run as :func:`dump` wrote them.
+
+    Settings without effect are allowed: version 0.1 wrote them, too. What version 0.2 did not name
+    is what it did.
+    """
+    config = Config()
+    config.training.epsilon, config.training.rmsprop_alpha = 1e-8, .99      # Chainer's
+    config.model.scaling = config.model.pca_whiten = False
+    tree = read_yaml(path)
+    if not tree:
+        raise InputError(f'{path}: has no settings; copy the folder of the run again, or move it '
+                         'away to run it again.')
+    in_file = fill(config, tree, str(path))
+    is_newer = {'training.lr_target', 'model.pca_whiten'} & set(in_file)
+    if config.data.order == 'shuffled' and not is_newer:
+        config.data.order = 'shuffled_once'
+    check(config, str(path))
+    return config
+
+
+def change(config, overrides, allowed):
+    """Changes some settings of a run, of which the others belong to its model.
+
+    Args:
+        config (Config): Settings of the run, changed in place.
+        overrides (iterable of str): ``section.name=value``.
+        allowed (iterable of str): Dotted names of the settings that may change.
+
+    Raises:
+        finetune.errors.InputError: As :func:`read_config`, and for a setting that may not change.
+
+    """
+    for override in overrides:
+        names, where = fill_override(config, override), f'--set {shortened(override)}'
+        for name in set(names) - set(allowed):
+            raise InputError(f'{where}: {name} belongs to the trained model; only '
+                             f'{", ".join(allowed)} can be set.')
+        check(config, where)
+        _check_active(config, names, where)
+        _check_combinations(config, where)
+
+
+def _check_active(config, names, where):
+    for name in names:
+        needs = _metadata(name).get('needs')
+        if needs and not needs.holds(config):
+            raise InputError(f'{where}: {name} has no effect without {needs.text}; leave it out.')
+
+
+@functools.cache
+def _metadata(name):
+    """Metadata of a setting: see :func:`finetune.config.schema.setting`."""
+    settings = Config
+    for part in name.split('.'):
+        field, = (row for row in dataclasses.fields(settings) if row.name == part)
+        settings = field.type
+    return field.metadata
+
+
+def _check_combinations(config, path):
+    data, model, training = config.data, config.model, config.training
+    if ENCODINGS[model.encoding].needs_all_parts and data.missing == 'mask' and data.has_parts:
+        raise InputError(f'{path}: data.missing is mask, but {model.encoding} needs one slot for '
+                         'every part; use zero or centre, or the encoding fve.')
+    if not data.has_parts and model.aux_lambda:
+        raise InputError(f'{path}: model.aux_lambda is {model.aux_lambda}, but without parts '
+                         '(data.parts GLOBAL) there is no part stream; leave it out.')
+    if GRID.holds(config) and not (len(data.grid) == 2 and 1 <= min(data.grid) <= max(data.grid)
+                                   <= MAX_TILES):
+        raise InputError(f'{path}: data.grid is {data.grid}, but must be two numbers between 1 and '
+                         f'{MAX_TILES}, rows and columns.')
+    if DETECTED.holds(config) and (data.box_frame, data.box_frame_fit) != (
+            config.detector.input_size, 'crop'):
+        raise InputError(f'{path}: the detector writes boxes in pixels of a square of '
+                         f'detector.input_size, {config.detector.input_size}, in which images are '
+                         'cropped; set data.box_frame to that, and data.box_frame_fit to crop.')
+    smallest = ARCHITECTURES[model.architecture].smallest_input
+    for name in active_names(config):
+        if name in ('data.input_size', 'data.part_input_size') and get(config, name) < smallest:
+            raise InputError(f'{path}: {name} is {get(config, name)}, but {model.architecture} '
+                             f'needs at least {smallest}.')
+    if data.split == 'pretraining' and not DATA_SETS[data.dataset].has_pretraining:
+        available = [name for name, row in DATA_SETS.items() if row.has_pretraining]
+        raise InputError(f'{path}: data.split pretraining exists for {", ".join(available)} only.')
+    if not training.joint and (model.encoding != 'fve' or not is_config(model.pretrained)):
+        raise InputError(f'{path}: training.joint is false, which needs model.encoding fve and, as '
+                         'model.pretrained, the YAML of the run that fine-tunes the CNN.')
+    if 'pretraining' in data.drawing:
+        raise InputError(f'{path}: data.drawing has no option pretraining; use data.split.')
+
+
+def is_config(path):
+    """Whether the path of ``model.pretrained`` or ``classifier`` is that of a config."""
+    return path.endswith(('.yml', '.yaml'))
+
+
+def differences(config, other, ignored=()):
+    """Dotted names of the settings with an effect in which two configs differ."""
+    active = {*active_names(config), *active_names(other)} - set(ignored)
+    return [name for name in dotted_names(Config)
+            if name in active and get(config, name) != get(other, name)]
+
+
+def active_names(config):
+    """Dotted names of the settings that have an effect in a config."""
+    names = ((name, _metadata(name)['needs']) for name in dotted_names(Config))
+    return [name for name, needs in names if needs is None or needs.holds(config)]
+
+
+def fingerprint(config, ignored=()):
+    """Hash of the settings with an effect, twelve hexadecimal digits."""
+    values = {name: get(config, name) for name in active_names(config) if name not in ignored}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def get(config, name):
+    """Value of a setting by its dotted name."""
+    section, key = name.split('.')
+    return getattr(getattr(config, section), key)
+
+
+def dump(config):
+    """All settings that have an effect as YAML text."""
+    tree = {}
+    for name in active_names(config):
+        section, key = name.split('.')
+        tree.setdefault(section, {})[key] = get(config, name)
+    expected = {name: getattr(config, name) for name in EXPECTED}
+    return yaml.safe_dump({**tree, **expected}, sort_keys=False, default_flow_style=None)
+
+
+def forget_expected(config):
+    """Takes the expected results out of a config whose settings are no longer the file's."""
+    for name in EXPECTED:
+        setattr(config, name, getattr(Config(), name))

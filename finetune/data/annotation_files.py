@@ -1,0 +1,214 @@
+"""Reads annotation files, which have a line for each image or part."""
+from dataclasses import replace
+from pathlib import Path
+import sys
+
+import numpy
+
+from finetune.data.lines import check_id, flag, n_columns, name, number, path_inside
+from finetune.data.lines import read_in_order, read_per_image, read_table, rows
+from finetune.data.records import Records, split_records
+from finetune.errors import InputError
+
+
+LOCATIONS = Path('parts', 'part_locs.txt')
+N_BOX_COLUMNS = 6       # of LOCATIONS: image, part, x, y, width, height; points have five
+
+
+def read_cub(root, unused_classes=False):
+    """Reads the annotation files of CUB-200-2011 as distributed, or of data sets in its layout.
+
+    Args:
+        root (str or pathlib.Path): Folder with ``images.txt``, ``image_class_labels.txt``,
+            ``train_test_split.txt``, ``classes.txt``, ``parts/parts.txt``,
+            ``parts/part_locs.txt`` and ``images/``. Without a folder ``parts/`` there are none.
+        unused_classes (bool): Whether classes without images are left out rather than errors.
+
+    Returns:
+        DataSet: Labels are classes in the order of ``classes.txt``, parts in the order of
+        ``parts.txt``.
+
+    Raises:
+        finetune.errors.InputError: Names the file and the line.
+        FileNotFoundError: Names a file that is missing.
+
+    """
+    root = Path(root)
+    images = read_table(root / 'images.txt', path_inside)
+    index = _index(images)
+    class_names = read_table(root / 'classes.txt', name)
+    classes = read_per_image(root / 'image_class_labels.txt', sys.intern, index)
+    if unused_classes:
+        used = set(classes)
+        class_names = {key: value for key, value in class_names.items() if key in used}
+    labels = _to_labels(root, classes, class_names)
+    in_train = read_per_image(root / 'train_test_split.txt', flag, index)
+    part_names, path = {}, root / LOCATIONS
+    locations, visible = numpy.zeros((len(images), 0, 2)), numpy.zeros((len(images), 0))
+    if path.parent.is_dir():
+        part_names = read_table(path.with_name('parts.txt'), name)
+        locations, visible = _locations(path, _location_rows(path), index, part_names)
+    return split_records(
+        Records(images, images.values(), labels, locations, visible, root / 'images'), in_train,
+        class_names.values(), part_names.values(), root / 'train_test_split.txt')
+
+
+def read_nabirds(root):
+    """Reads NA-Birds as distributed: :func:`read_cub`, but the higher levels of the hierarchy of
+    classes, which have no images, are left out."""
+    return read_cub(root, unused_classes=True)
+
+
+def read_authors(root, image_folder=None):
+    """Reads the annotation files of the authors of the paper.
+
+    Args:
+        root (str or pathlib.Path): Folder with ``images.txt``, ``labels.txt`` and ``tr_ID.txt``
+            (one number per image; 0: test image), and perhaps ``parts/``: see :func:`with_parts`.
+        image_folder (pathlib.Path or None): Folder of the images; ``None``: ``images/``.
+
+    Returns:
+        DataSet: Labels are the sorted numbers of ``labels.txt``; a class is named after the
+        folder of its first image.
+
+    Raises:
+        finetune.errors.InputError: Names the file and the line.
+        FileNotFoundError: Names a file that is missing.
+
+    """
+    root = Path(root)
+    image_folder = image_folder or root / 'images'
+    images = read_table(root / 'images.txt', path_inside)
+    numbers = read_in_order(root / 'labels.txt', int, images)
+    in_train = read_in_order(root / 'tr_ID.txt', int, images)
+    class_names = {}
+    for path, value in zip(images.values(), numbers):
+        class_names.setdefault(value, Path(path).parent.name or value)
+    label_of = _index(sorted(class_names))
+    n = len(images)
+    data_set = split_records(
+        Records(images, images.values(), [label_of[value] for value in numbers],
+                numpy.zeros((n, 0, 2)), numpy.zeros((n, 0)), image_folder),
+        [fold != 0 for fold in in_train],
+        [str(class_names[value]) for value in sorted(class_names)], [], root / 'tr_ID.txt')
+    return with_parts(data_set, root) if (root / LOCATIONS).exists() else data_set
+
+
+def with_parts(data_set, root):
+    """The same images with the parts of a folder in the authors' layout.
+
+    Lines for images that are not listed are ignored, as the authors' reader does.
+
+    Args:
+        data_set (DataSet): The images.
+        root (pathlib.Path): Folder with ``parts/part_locs.txt``, which holds points (``image part
+            x y visible``) or boxes (``image part x y width height``), and perhaps
+            ``parts/parts.txt``. The authors' tools number CS-Parts from 1 in the former and from
+            0 in the latter: numbers that differ are matched in their order if they are as many.
+
+    Returns:
+        DataSet: Parts are in the order of ``parts.txt``, or in that of their numbers.
+
+    Raises:
+        finetune.errors.InputError: Names the file and the line.
+
+    """
+    index = _index(data_set.train.image_ids + data_set.test.image_ids)
+    path = root / LOCATIONS
+    lines = list(_location_rows(path))
+    listed = [line for line in lines if line[1][0] in index]
+    if not listed:
+        raise InputError(f'{path}: has no line for an image of images.txt; get both files from '
+                         'the same place.')
+    part_names = _part_names(path.with_name('parts.txt'), {columns[1] for _, columns in listed})
+    locations, visible = _locations(path, listed, index, part_names)
+    n = len(data_set.train)
+    return replace(data_set, part_names=list(part_names.values()),
+                   train=data_set.train.with_parts(locations[:n], visible[:n]),
+                   test=data_set.test.with_parts(locations[n:], visible[n:]),
+                   n_ignored=len(lines) - len(listed))
+
+
+def _index(keys):
+    """Places of the keys by key."""
+    return {key: i for i, key in enumerate(keys)}
+
+
+def _to_labels(root, classes, class_names):
+    """Class ids to 0 ... n - 1; every class must have an image."""
+    label_of = _index(class_names)
+    path = root / 'image_class_labels.txt'
+    for line_no, (_, class_id) in rows(path, (str, str)):
+        if class_id not in label_of:
+            raise InputError(f'{path}, line {line_no}: there is no class {class_id} in '
+                             'classes.txt; correct the line or add the class.')
+    path, used = root / 'classes.txt', set(classes)
+    for line_no, (class_id, class_name) in rows(path, (str, name)):
+        if class_id in label_of and class_id not in used:
+            raise InputError(f'{path}, line {line_no}: class {class_id} ({class_name}) has no '
+                             'image; remove the line.')
+    return [label_of[class_id] for class_id in classes]
+
+
+def _part_names(path, part_ids):
+    """Names of the parts by their ids in part_locs.txt; ``path`` is parts.txt, if there is one."""
+    in_order = sorted(part_ids, key=_numeric)
+    if not path.exists():
+        return {part_id: f'part {part_id}' for part_id in in_order}
+    part_names = read_table(path, name)
+    if part_names.keys() != part_ids and len(part_names) == len(part_ids):
+        return {part_id: part_names[key]
+                for part_id, key in zip(in_order, sorted(part_names, key=_numeric))}
+    return part_names
+
+
+def _numeric(part_id):
+    """Sorts numbers by their value."""
+    return len(part_id), part_id
+
+
+def _location_rows(path):
+    """Rows of part_locs.txt: image, part and two or four numbers.
+
+    The number of columns tells points, which end with a flag for visibility, from boxes.
+    """
+    return rows(path, (str, str) + (
+        (number,) * 4 if n_columns(path) == N_BOX_COLUMNS else (number, number, flag)))
+
+
+def _locations(path, lines, index, part_names):
+    """Part points (N, P, 2) or boxes (N, P, 4), and visibility (N, P), one line per part.
+
+    The files have x before y; hidden boxes are -1 -1 -1 -1.
+    """
+    are_boxes = n_columns(path) == N_BOX_COLUMNS
+    part_index = _index(part_names)
+    shape = len(index), len(part_names)
+    locations = numpy.zeros(shape + (4 if are_boxes else 2,), numpy.float32)
+    visible, seen = numpy.zeros(shape, bool), numpy.zeros(shape, bool)
+    for line_no, (image_id, part_id, *values) in lines:
+        check_id(path, line_no, image_id, index)
+        if part_id not in part_index:
+            raise InputError(f'{path}, line {line_no}: there is no part {part_id} in parts.txt; '
+                             'correct the line or add the part.')
+        key = index[image_id], part_index[part_id]
+        if seen[key]:
+            raise InputError(f'{path}, line {line_no}: part {part_id} of image {image_id} is '
+                             'listed twice; remove one of the lines.')
+        seen[key] = True
+        locations[key], visible[key] = (_box(path, line_no, *values) if are_boxes
+                                        else (values[1::-1], values[2]))
+    for i, j in numpy.argwhere(~seen)[:1]:
+        raise InputError(f'{path}: part {list(part_names)[j]} of image {list(index)[i]} is '
+                         'missing; add a line for it (0 0 0 if it is hidden).')
+    return locations, visible
+
+
+def _box(path, line_no, x, y, width, height):
+    """A box (y_min, x_min, y_max, x_max), and whether there is one."""
+    if (x, y, width, height) == (-1, -1, -1, -1):
+        return (0, 0, 0, 0), False
+    if width <= 0 or height <= 0:
+        raise InputError(f'{path}, line {line_no}: the box is {width:g} x {height:g} pixels; '
+                         'correct the line, or mark the part as hidden by -1 -1 -1 -1.')
+    return (y, x, y + height, x + width), True

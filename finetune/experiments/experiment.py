@@ -1,0 +1,175 @@
+"""A run from its settings to its results, step by step."""
+from pathlib import Path
+from typing import Any, Optional, Union
+from collections.abc import Iterable
+
+import numpy
+
+from finetune.compute.threads import one_thread
+from finetune.config.config import forget_expected, read_config
+from finetune.config.settings import BOXES, Config
+from finetune.data import readers
+from finetune.experiments import prerequisites
+from finetune.files import require_empty
+from finetune.parts.cs_parts import detection
+from finetune.runs.folder import REPORTED, RunFolder
+from finetune.runs.opening import open_device, open_run, read_settings
+from finetune.runs.predictions import iterate_test_images, predict
+from finetune.training.joint import JointLearning
+
+
+def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
+        out: Optional[Union[str, Path]] = None) -> RunFolder:
+    """Runs an experiment, or resumes it if it was interrupted.
+
+    If ``model.pretrained``, ``model.classifier`` or ``detector.cnn`` names a run that is needed and
+    not finished, that run comes first. A finished run is only evaluated again.
+
+    Args:
+        config_path (str or pathlib.Path): YAML file of the experiment.
+        overrides (iterable of str): ``section.name=value`` settings that win over the file.
+        out (str, pathlib.Path or None): Folder for the results; ``None``: the default one.
+
+    Returns:
+        RunFolder: Folder of the results.
+
+    Raises:
+        finetune.errors.InputError: For anything that the user has to fix.
+
+    """
+    config = read_config(config_path, overrides)
+    prerequisites.check_circle(config_path, config)
+    folder = RunFolder.of(config_path, config.training.seed) if out is None else RunFolder(out)
+    folder.check(config)
+    _run(config, folder)
+    return folder
+
+
+def evaluate(out: Union[str, Path], gpu: int = -1, overrides: Iterable[str] = (),
+             output: Optional[Union[str, Path]] = None) -> None:
+    """Evaluates the model of a finished run again, and prints and saves the results.
+
+    Args:
+        out (str or pathlib.Path): Folder of the run.
+        gpu (int): GPU to compute on; -1: CPU.
+        overrides (iterable of str): Settings of :data:`finetune.runs.opening.OF_EVALUATION`; with
+            some, the run's own results stay what they are.
+        output (str, pathlib.Path or None): Folder for the results, which no run may be in;
+            ``None``: the run's folder, or none at all if there are overrides.
+
+    """
+    folder = RunFolder(out)
+    folder.require_finished()
+    if overrides or output is not None:
+        _evaluate_apart(folder, gpu, overrides, output)
+        return
+    config = folder.read_config()
+    config.training.gpu = gpu
+    _run(config, folder, may_train=False)
+
+
+def _evaluate_apart(folder, gpu, overrides, output):
+    """Evaluates a model without touching the results in its run's folder."""
+    if output is not None:
+        require_empty(output, '--output')
+    config = read_settings(folder, gpu, overrides)
+    if BOXES.holds(config):
+        _require_parts(config, folder, open_device(gpu), may_train=False)
+    model, _, data_set, device = open_run(folder, config)
+    with one_thread(), iterate_test_images(config, data_set) as iterator:
+        predictions = predict(model, iterator, device)
+    if output is not None:
+        Path(output).mkdir(parents=True, exist_ok=True)
+        RunFolder(output).write_results(
+            {'run': str(folder), 'settings': list(overrides), 'accuracy': predictions.accuracies,
+             'loss': predictions.loss}, predictions, data_set.test.image_ids, data_set.class_names)
+    forget_expected(config)     # as it holds for the run's own test images
+    _print_accuracies(folder, predictions.accuracies, config)
+
+
+def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
+    """Trains or loads the model, and evaluates it."""
+    device = open_device(config.training.gpu)
+    if BOXES.holds(config):
+        _require_parts(config, folder, device, may_train)
+    data_set = readers.load(config.data)
+    method = JointLearning if config.training.joint else _conventional_pipeline()
+    start = _find_start(config, may_train) if method.needs_start(folder) else None
+    with one_thread():
+        learner = method(config, data_set, device, start)
+        with folder.opened(config):
+            if folder.is_finished:
+                learner.load(folder)
+            else:
+                detection.copy_detector(config, folder)
+                learner.learn(folder)
+            predictions, numbers = learner.predict()
+            folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
+                                 data_set.test.image_ids, data_set.class_names)
+    _print_accuracies(folder, predictions.accuracies, config)
+
+
+def _conventional_pipeline():
+    from finetune.training.conventional import ConventionalPipeline     # imports scikit-learn,
+    return ConventionalPipeline         # which takes a second that the other method does without
+
+
+def _require_parts(config: Config, folder: RunFolder, device: Any, may_train: bool) -> None:
+    """Finds the parts of the data set if the config says how, unless their boxes are there."""
+    if prerequisites.has_parts_to_find(config):
+        source = folder if folder.detector.is_dir() else _finished(
+            prerequisites.finder(config), config, may_train)
+        detection.find_parts(config, source, device)
+    detection.check(config)
+
+
+def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, str]]:
+    """What a run starts from: the folder of a finished run, weights, or nothing."""
+    required = prerequisites.start(config)
+    if required is None:
+        return config.model.classifier or config.model.pretrained or None
+    return _finished(required, config, may_train)
+
+
+def _finished(required: prerequisites.Required, config: Config, may_train: bool) -> RunFolder:
+    """The folder of a run that another one needs, finished: trained first if it may be."""
+    folder = required.folder
+    if not may_train:
+        folder.require_finished()
+    elif config.training.joint or not folder.is_finished:   # else the pipeline checks the data
+        folder.check(required.config)
+    if may_train and folder.state != REPORTED:
+        print(f'{required.stage}: {required.path}', flush=True)
+        _run(required.config, folder)
+        print(f'{required.stage} is done.', flush=True)
+    return folder
+
+
+def _print_accuracies(folder, accuracies, config):
+    streams = ''.join(f', {_in_words(stream)} {100 * accuracy:.1f} %'
+                      for stream, accuracy in accuracies.items() if stream != config.headline)
+    print(f'{folder}: test accuracy {100 * accuracies[config.headline]:.1f} %{streams}', flush=True)
+    if config.expect:
+        print(f'Expected: {config.expect}', flush=True)
+    verdict = _verdict(config, 100 * accuracies[config.headline])
+    if verdict:
+        print(verdict, flush=True)
+
+
+def _verdict(config, accuracy):
+    """What a result says beside those of the same settings elsewhere, all in per cent."""
+    seed, expected = config.training.seed, config.expect_of_seeds.get(str(config.training.seed))
+    known = [*config.expect_of_seeds.values(), *config.expect_elsewhere.values()]
+    if expected is None or len(known) < 2:
+        return ''
+    if abs(accuracy - expected) < .05:
+        return f'As expected: {expected:.1f} % is the result of seed {seed}.'
+    usual = abs(accuracy - numpy.mean(known)) <= 2 * numpy.std(known, ddof=1)
+    text = (f'seed {seed} had {expected:.1f} % on the CPU of the reports; on others, which round '
+            f'differently, and with other seeds it was {min(known):.1f} to {max(known):.1f} %')
+    return f'As expected: {text}.' if usual else (
+        f'Not as expected: {text}. Check the installation by tests/run.sh.')
+
+
+def _in_words(stream):
+    return 'with the whole image' if stream == 'both' else f'{stream} stream alone'

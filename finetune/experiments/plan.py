@@ -1,0 +1,106 @@
+"""What there is to run: each run behind the runs that it needs."""
+from pathlib import Path
+import sys
+from typing import NamedTuple
+
+from finetune.config.config import read_config
+from finetune.config.project import find
+from finetune.config.schema import fill_override
+from finetune.config.settings import Config
+from finetune.errors import InputError
+from finetune.experiments import prerequisites
+from finetune.runs.folder import REPORTED, RunFolder
+
+
+class Job(NamedTuple):
+    """One experiment with one seed."""
+
+    config: str         # path
+    overrides: tuple    # of the config
+    folder: RunFolder
+    n_epochs: int       # 0 for the conventional pipeline
+    needs: tuple        # folders, as text, of the runs that come first and are not finished
+
+    @property
+    def name(self):
+        """Its folder below results/, without the seed."""
+        return str(self.folder.path.parent.relative_to('results'))
+
+    @property
+    def command(self):
+        """The run in a process of its own."""
+        settings = [word for override in self.overrides for word in ('--set', override)]
+        return [sys.executable, '-m', 'finetune', 'train', self.config, *settings]
+
+    def __str__(self):
+        return f'{self.name} {self.folder.path.name.replace("seed", "seed ")}'
+
+
+def plan(experiments, seeds):
+    """What there is to do for :func:`finetune.experiments.suite.run_all`.
+
+    Returns:
+        tuple of lists of Job: Runs that are left, each behind those that it needs, which are among
+        them; and runs that were asked for and are finished.
+
+    """
+    asked = {}
+    for seed in seeds:
+        for path, overrides in experiments:
+            _check_seed(overrides, seed)
+            overrides = *overrides, f'training.seed={seed}'
+            config = read_config(path, overrides)
+            prerequisites.check_circle(path, config)
+            asked[str(RunFolder.of(path, seed))] = path, overrides, config
+    jobs, done = {}, []
+    for path, overrides, config in asked.values():
+        folder = RunFolder.of(path, config.training.seed)
+        # Results of other settings are not skipped: the run itself refuses them.
+        if folder.state == REPORTED and not folder.differences(config):
+            done.append(_job(path, overrides, config, ()))
+        else:
+            _add(path, overrides, config, asked, jobs)
+    return list(jobs.values()), done
+
+
+def _add(path, overrides, config, asked, jobs):
+    """Adds a run to ``jobs``, by folder, behind those that it needs; as it was asked for, if so."""
+    needs = []
+    for required in prerequisites.of(config):
+        name = str(required.folder)
+        if required.folder.state != REPORTED:
+            needs.append(name)
+            if name not in jobs:
+                _add(*asked.get(name, (required.path, required.overrides, required.config)),
+                     asked, jobs)
+    job = _job(path, overrides, config, tuple(needs))
+    jobs[str(job.folder)] = job
+
+
+def _job(path, overrides, config, needs):
+    return Job(path, tuple(overrides), RunFolder.of(path, config.training.seed),
+               config.training.epochs if config.training.joint else 0, needs)
+
+
+def _check_seed(overrides, seed):
+    """Raises an error if an override sets another seed, which would win over that of the run."""
+    for override in overrides:
+        config = Config()
+        if ('training.seed' in fill_override(config, override)
+                and config.training.seed != seed):
+            raise InputError(f'--set {override}: the runs have the seeds of --seeds or --seed; '
+                             'leave the seed out.')
+
+
+def expand(configs):
+    """Paths of configs; a folder stands for all configs in it except those of pre-training."""
+    paths = []
+    for config in configs:
+        if not find(config).is_dir():
+            paths.append(config)
+            continue
+        in_folder = [str(Path(config, path.name)) for path in sorted(find(config).glob('*.yml'))]
+        if not in_folder:
+            raise InputError(f'{config}: there is no config in this folder; name another folder.')
+        paths += [path for path in in_folder if read_config(path).data.split != 'pretraining']
+    return list(dict.fromkeys(paths))

@@ -1,0 +1,71 @@
+"""A table of all runs below a folder: how far they are, and what they have reached."""
+from pathlib import Path
+import sys
+import time
+
+import numpy
+
+from finetune.errors import InputError
+from finetune.experiments import cluster
+from finetune.files import is_locked
+from finetune.progress import duration
+from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
+from finetune.runs.saved_files import TEST_ACCURACY
+
+HEADER = 'run', 'state', 'epoch', 'test accuracy', 'time', 'left'
+STATES = {NEW: 'not begun', BEGUN: 'interrupted', FINISHED: 'not evaluated', REPORTED: 'finished'}
+CLEAR_SCREEN = '\033[H\033[2J'
+
+
+def show(results, watch=None):
+    """Prints the table.
+
+    Args:
+        results (str or pathlib.Path): Folder of results, or of one run.
+        watch (float or None): Seconds after which it is printed anew, until the process is
+            interrupted; ``None``: once.
+
+    Raises:
+        finetune.errors.InputError: If there is no such folder.
+
+    """
+    if not Path(results).is_dir():
+        raise InputError(f'{results}: there is no such folder of results; give another.')
+    while True:
+        table = _table(results)
+        print(CLEAR_SCREEN * (watch is not None and sys.stdout.isatty()) + table, flush=True)
+        if watch is None:
+            return
+        time.sleep(watch)
+
+
+def _table(results):
+    folders, queued = RunFolder.all_below(results), cluster.queued()
+    waiting = set(queued) - set(map(str, folders))
+    if not folders and not waiting:
+        return f'{results}: there are no runs.'
+    rows = [HEADER, *(_row(folder, queued) for folder in folders),
+            *([folder, queued[folder], '-', '-', '-', '-'] for folder in sorted(waiting))]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _row(folder, queued):
+    try:
+        config, log = folder.read_config(), folder.read_log()
+        accuracy = (folder.read_evaluation()['accuracy'][config.headline]
+                    if folder.state == REPORTED else
+                    next((entry[TEST_ACCURACY] for entry in reversed(log)
+                          if TEST_ACCURACY in entry), None))
+    except InputError as error:
+        return str(folder), f'damaged: {error}', '', '', '', ''
+    is_running = is_locked(folder.lock)
+    state = 'running' if is_running else queued.get(str(folder), STATES[folder.state])
+    reached = '-' if accuracy is None else f'{100 * accuracy:.1f} %'
+    cells = [str(folder), state, '-', reached, '-', '-']
+    if log:
+        n_epochs, times = config.training.epochs, [0, *(entry['elapsed_time'] for entry in log)]
+        cells[2], cells[4] = f'{log[-1]["epoch"]} of {n_epochs}', duration(times[-1])
+        if is_running:
+            cells[5] = duration(numpy.median(numpy.diff(times)) * (n_epochs - len(log)))
+    return cells

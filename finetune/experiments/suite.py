@@ -1,0 +1,52 @@
+"""Runs experiments with several seeds, here or as jobs of a cluster; skips finished runs."""
+import sys
+
+from finetune.errors import InputError
+from finetune.experiments import cluster
+from finetune.experiments.local import Queue
+from finetune.experiments.plan import plan
+from finetune.ranks import processes
+
+
+def run_all(experiments, seeds, n_jobs=1, resources=None):
+    """Runs every config with every seed; resumes interrupted runs and skips finished ones.
+
+    Args:
+        experiments (list of tuple): YAML files and the lists of their ``section.name=value``
+            overrides.
+        seeds (list of int): Seeds; all configs run with the first seed first.
+        n_jobs (int): Number of runs at a time, which share the CPU's cores.
+        resources (finetune.experiments.cluster.Resources or None): What each run asks Slurm for;
+            ``None``: they run here.
+
+    Returns:
+        int: Exit code: 0, or 1 if a run failed; the other runs go on.
+
+    """
+    if processes.size() > 1:
+        raise InputError(f'mpiexec started {processes.size()} processes, which are for one run; '
+                         'name one config and --seed.')
+    jobs, done = plan(experiments, seeds)
+    n_asked = len(experiments) * len(seeds)
+    n_needed = len(jobs) + len(done) - n_asked
+    print(f'{n_asked} runs, {len(done)} of them finished already'
+          f'{f", and {n_needed} that they need" if n_needed else ""}; output goes to '
+          'results/<config>/seed<k>.txt', flush=True)
+    if resources is not None:
+        return _submit(jobs, resources)
+    queue = Queue(jobs, done, n_jobs)
+    try:
+        queue.work()
+    finally:
+        queue.stop()
+    for job, reason in queue.failures:
+        print(f'Failed: {job}: {reason}; see {job.folder.printed}', file=sys.stderr)
+    return 1 if queue.failures else 0
+
+
+def _submit(jobs, resources):
+    n_new, n_queued = cluster.submit(jobs, resources)
+    print(f'{n_new} runs are submitted, {n_queued} were in the queue already; python -m finetune '
+          'status shows them, squeue and scancel are for their jobs. The same command submits '
+          'again what failed or was cancelled.')
+    return 0

@@ -1,0 +1,129 @@
+"""Writes a trained model as an ONNX file."""
+import importlib.util
+import json
+from pathlib import Path
+
+import chainer
+import fve_layer
+import numpy
+
+from finetune.config.config import dump
+from finetune.errors import InputError
+from finetune.files import atomic, require_new
+from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_model, read_settings
+
+TOLERANCE = 1e-4        # relative to the largest value
+N_CHECKED, N_PARTS_CHECKED, N_FEATURES_CHECKED = 3, 5, 200
+
+
+def export(run, out, layer_only=False):
+    """Writes the classifier of a run, or its layer alone; its data set is not needed.
+
+    If onnxruntime is installed, the file is run beside Chainer on random inputs.
+
+    Args:
+        run (str): Folder of a finished run of joint learning.
+        out (str): ``.onnx`` file to write, which must not exist.
+        layer_only (bool): Local features to Fisher vectors instead of images to scores.
+
+    Raises:
+        finetune.errors.InputError: If there is no such run, or it cannot be exported.
+
+    """
+    if importlib.util.find_spec('onnx') is None:
+        raise InputError("export needs onnx; pip install 'fve_layer[onnx]'.")
+    from finetune.export.classifier import classifier_graph, layer_graph
+    out = Path(out)
+    require_new(out, '.onnx')
+    folder = RunFolder(run)
+    config = read_settings(folder)
+    if config.model.ablation:
+        raise InputError(f'{folder}: its Fisher vectors are those of model.ablation '
+                         f'{config.model.ablation}, which is not exported; export a run without.')
+    model, config, names, _ = open_model(folder, config)
+    if layer_only:
+        if not hasattr(getattr(model, 'encoder', None), 'mixture'):
+            raise InputError(f'{folder}: has no Fisher vector layer; leave out --layer.')
+        graph = layer_graph(model.encoder)
+        compute, inputs = model.encoder, _features(model)
+    else:
+        graph = classifier_graph(model, config)
+        compute, inputs = _scores(model), _images(model, config)
+    content = graph.model('fve_layer', _description(config, layer_only),
+                          _metadata(config, names)).SerializeToString()
+    outcome = _checked(content, compute, inputs)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(out) as unfinished:
+        unfinished.write_bytes(content)
+    print(f'{out}: {len(content) / 1e6:.1f} MB, {outcome}', flush=True)
+
+
+def _checked(content, compute, inputs):
+    """What is said of a comparison with Chainer."""
+    if importlib.util.find_spec('onnxruntime') is None:
+        return 'not compared with Chainer (pip install onnxruntime)'
+    import onnxruntime
+    session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
+    result, = session.run(None, inputs)
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        expected = chainer.as_array(compute(*inputs.values()))
+    difference = abs(result - expected).max() / max(abs(expected).max(), 1e-30)
+    if not difference <= TOLERANCE:
+        raise InputError(f'the graph differs from Chainer by {difference:.1e} of the largest value '
+                         'and is not written; please report this run.')
+    return f'equal to Chainer to {difference:.0e} of the largest value on random inputs'
+
+
+def _scores(model):
+    """Function of the graph's inputs that gives Chainer's scores."""
+    def compute(img, parts=None, visible=None):
+        if parts is None:
+            parts, visible = numpy.zeros((0, 3, 1, 1), 'f'), numpy.zeros((len(img), 0), bool)
+            return model.scores(img, parts, visible)['both']
+        return model.scores(img, parts[visible], visible)['both']
+    return compute
+
+
+def _images(model, config):
+    """Random inputs of the classifier; an image has no visible part."""
+    random, data = numpy.random.RandomState(0), config.data
+    inputs = {'images': random.uniform(-1, 1, (N_CHECKED, 3, data.input_size, data.input_size))}
+    if model.n_parts > 0:
+        n_parts = N_PARTS_CHECKED if hasattr(model.encoder, 'mixture') else model.n_parts
+        size = data.part_input_size
+        inputs['parts'] = random.uniform(-1, 1, (N_CHECKED, n_parts, 3, size, size))
+        visible = random.uniform(size=(N_CHECKED, n_parts)) < .7
+        visible[0] = False
+    inputs = {name: array.astype('f') for name, array in inputs.items()}
+    return {**inputs, 'visible': visible} if model.n_parts > 0 else inputs
+
+
+def _features(model):
+    """Random features about the mixture, and a mask."""
+    random, (mean, var, _) = numpy.random.RandomState(0), model.encoder.mixture
+    mean, var = chainer.as_array(mean), chainer.as_array(var)
+    shape = N_CHECKED, N_FEATURES_CHECKED
+    k = random.randint(len(mean), size=shape)
+    x = mean[k] + numpy.sqrt(var[k]) * random.normal(size=(*shape, mean.shape[1]))
+    return {'features': x.astype('f'), 'visible': random.uniform(size=shape) < .7}
+
+
+def _description(config, layer_only):
+    if layer_only:
+        return ('Local features (N, T, D), float32, and which of them are visible, (N, T), bool, '
+                'to Fisher vectors (N, 2KD).')
+    text = ('Images to scores of classes, of which softmax makes probabilities. An image is RGB, '
+            f'float32, its values divided by 127.5, minus 1; its shorter side is scaled to '
+            f'{config.data.input_size} pixels, bilinear with antialiasing, and its centre cropped.')
+    if config.data.has_parts:
+        text += (f' A part is the crop of its box, prepared in the same way at '
+                 f'{config.data.part_input_size} pixels; crops of parts that are not visible do '
+                 'not matter.')
+    return text
+
+
+def _metadata(config, names):
+    return {'classes': json.dumps(names.class_names, ensure_ascii=False),
+            'parts': json.dumps(names.part_names, ensure_ascii=False),
+            'settings': dump(config), 'version': fve_layer.__version__}

@@ -1,0 +1,1 @@
+"""Kinds of parts: which parts an image has, and where their boxes are."""

@@ -1,0 +1,227 @@
+"""Finds the parts of a data set and writes them in the authors' layout."""
+from dataclasses import asdict, replace
+import hashlib
+from itertools import islice
+import math
+import shutil
+
+import chainer
+from chainer.backends import cuda
+import numpy
+import yaml
+
+from finetune import files
+from finetune.compute.threads import one_thread
+from finetune.config.schema import read_yaml
+from finetune.config.settings import BOXES, DETECTED
+from finetune.data import readers
+from finetune.data.annotation_files import LOCATIONS
+from finetune.data.dataset import collate, PartDataset
+from finetune.data.iterators import iterate
+from finetune.errors import InputError
+from finetune.files import atomic, locked, write_text
+from finetune.parts.cs_parts import detector, selection
+from finetune.parts.cs_parts.detector import BATCH_SIZE, count_parts, Detector
+from finetune.progress import progress_bar
+from finetune.runs.opening import load_model
+
+SHARD_BATCHES = 16                  # batches per file of unfinished work
+DETECTOR, WORK, ORIGIN = 'detector', '.work', 'origin.yml'
+HIDDEN = -1, -1, -1, -1
+
+
+def find_parts(config, source, device):
+    """Finds the parts of all images, training and test, and writes their boxes.
+
+    The result is the folder ``data.boxes`` beside the images, in the layout of the authors' tools:
+    ``parts/parts.txt`` and ``parts/part_locs.txt`` with lines ``image part x y width height`` in
+    pixels of the detector's square input. Parts are numbered from 1, the one with the highest peak
+    first. An image in which nothing is found has hidden parts, ``-1 -1 -1 -1``. Beside them are
+    the detector and ``origin.yml``, which says what they were made from.
+
+    An interrupted search is resumed. Its results depend neither on that nor on the number of
+    processes that load images.
+
+    Args:
+        config (finetune.config.settings.Config): Settings of detector and data set.
+        source (finetune.runs.folder.RunFolder): Run whose detector is used, or if it has none, a
+            finished run whose CNN of whole images becomes one.
+        device (chainer.backend.Device): Where to compute.
+
+    """
+    data_set = readers.load(_without_parts(config.data))     # draws the data set if it is drawn
+    folder = readers.boxes_folder(config.data)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / '.lock', lambda: print(
+            f'{folder}: waiting for another process that finds parts', flush=True)), one_thread():
+        if not readers.has_boxes(config.data):
+            _Search(config, data_set, folder).run(source, device)
+
+
+def load(config):
+    """The data set of an experiment whose parts may not have been found yet.
+
+    Returns:
+        tuple: :class:`~finetune.data.records.DataSet`, and whether its boxes are there; else
+        every part has the whole square as its box.
+
+    """
+    if not DETECTED.holds(config) or readers.has_boxes(config.data):
+        return readers.load(config.data), True
+    data_set = readers.load(_without_parts(config.data))
+    n_parts, size = count_parts(config.detector), config.detector.input_size
+    whole = numpy.tile(numpy.float32([0, 0, size, size]), (n_parts, 1))
+    visible = numpy.ones(n_parts, bool)
+    return replace(data_set, part_names=part_names(n_parts),
+                   train=data_set.train.with_parts(whole, visible),
+                   test=data_set.test.with_parts(whole, visible)), False
+
+
+def check(config):
+    """Raises an error if boxes were found with other settings, or in other images."""
+    path = readers.boxes_folder(config.data) / ORIGIN
+    if path.exists() and config.detector.cnn:       # else they are used as they are
+        data_set = readers.load(_without_parts(config.data))
+        _check_origin(path, _origin(config, data_set))
+
+
+def copy_detector(config, folder):
+    """Copies the detector of a data set's boxes, if there is one, into the folder of a run."""
+    source = readers.boxes_folder(config.data) / DETECTOR
+    if BOXES.holds(config) and source.is_dir():
+        folder.detector.mkdir(exist_ok=True)
+        for path in source.iterdir():
+            with atomic(folder.detector / path.name) as unfinished:
+                shutil.copyfile(path, unfinished)
+
+
+class _Search:
+
+    """Search for parts whose steps are kept in files until all are done."""
+
+    def __init__(self, config, data_set, folder):
+        self.config, self.data_set, self.folder = config, data_set, folder
+        self.work = folder / WORK
+
+    def run(self, source, device):
+        is_made = source.detector.is_dir()
+        weights = source.detector / detector.WEIGHTS if is_made else source.model
+        origin = {**_origin(self.config, self.data_set), 'weights': _sha256(weights.read_bytes())}
+        self.work.mkdir(exist_ok=True)
+        if (self.work / ORIGIN).exists():
+            _check_origin(self.work / ORIGIN, origin)
+        _write_yaml(self.work / ORIGIN, origin)
+        found_by = (detector.load(source.detector, device) if is_made
+                    else self._make_detector(source, device))
+        records = self.data_set.train + self.data_set.test
+        boxes = self._by_batch(records, 'boxes', 'Parts of all images', lambda img: numpy.stack(
+            [_to_file(parts) for parts in found_by.look(img)]))
+        found_by.save(self.folder / DETECTOR)
+        _write_yaml(self.folder / ORIGIN, origin)
+        _write_boxes(self.folder / LOCATIONS, records, boxes)       # last: now all is there
+        shutil.rmtree(self.work)
+        n_empty = int((boxes == HIDDEN).all(axis=(1, 2)).sum())
+        print(f'{self.folder}: {found_by.n_parts} parts in each of {len(records)} images'
+              + (f', but none in {n_empty} of them' if n_empty else ''), flush=True)
+
+    def _make_detector(self, cnn, device):
+        """The detector of a CNN, by the sparse SVM of its features of the training images."""
+        settings, records, cnn_config = self.config.detector, self.data_set.train, cnn.read_config()
+        model = load_model(cnn, cnn_config, self.data_set, device).global_cnn
+        if len(set(records.labels.tolist())) < 2:
+            raise InputError(f'{readers.folder(_without_parts(self.config.data))}: has training '
+                             'images of one class, but parts are what tells classes apart; add '
+                             'another class.')
+
+        def compute(img):
+            with chainer.no_backprop_mode():
+                features, _ = detector.pooled_features(model, img, device)
+            return cuda.to_cpu(features.array)[:len(img)]
+
+        features = self._by_batch(records, 'features', 'Features of the training images', compute)
+        svm = selection.fit_svm(features, records.labels, settings.svm_c, settings.svm_iterations)
+        print(f'{(svm[0] != 0).sum(axis=1).mean():.1f} of {features.shape[1]} features are '
+              'selected for a class, mean over the classes', flush=True)
+        return Detector(settings, cnn_config.model.architecture, model, *svm, device)
+
+    def _by_batch(self, records, name, title, compute):
+        """Rows (n, ...) that ``compute`` makes of the images' inputs, batch by batch."""
+        n_per_file = SHARD_BATCHES * BATCH_SIZE
+        paths = [self.work / f'{name}_{i:05d}.npz'
+                 for i in range(math.ceil(len(records) / n_per_file))]
+        n_done = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
+        if n_done < len(paths):
+            left = records[n_done * n_per_file:]
+            batches = progress_bar(self._inputs(left), math.ceil(len(left) / BATCH_SIZE), title)
+            for path in paths[n_done:]:
+                rows = [compute(img) for img in islice(batches, SHARD_BATCHES)]
+                files.write_arrays(path, {'rows': numpy.concatenate(rows)})
+        shards = [numpy.atleast_1d(files.read_arrays(path).get('rows', [])) for path in paths]
+        if (len({shard.shape[1:] for shard in shards}) > 1
+                or sum(map(len, shards)) != len(records)):
+            raise InputError(f'{self.work}: has files of another search for parts; remove this '
+                             'folder to start the search again.')
+        return numpy.concatenate(shards)
+
+    def _inputs(self, records):
+        data = replace(_without_parts(self.config.data),
+                       input_size=self.config.detector.input_size)
+        dataset = PartDataset(records, data, train=False, seed=0)
+        with iterate(dataset, BATCH_SIZE, self.config.training.workers) as iterator:
+            for batch in iterator:
+                yield collate(batch)[0]
+
+
+def part_names(n_parts):
+    """Names of parts that have none of their own."""
+    return [f'part_{i}' for i in range(1, n_parts + 1)]
+
+
+def _without_parts(data):
+    return replace(data, parts='GLOBAL')
+
+
+def _to_file(parts):
+    """x, y, width and height of each box, or that there is none, (P, 4) int."""
+    low, high = parts.boxes[:, :2], parts.boxes[:, 2:]
+    boxes = numpy.concatenate([low[:, ::-1], (high - low)[:, ::-1]], axis=1)
+    return numpy.where(parts.visible[:, None], boxes, HIDDEN)
+
+
+def _write_boxes(path, records, boxes):
+    path.parent.mkdir(exist_ok=True)
+    write_text(path.with_name('parts.txt'), ''.join(
+        f'{i} {name}\n' for i, name in enumerate(part_names(boxes.shape[1]), 1)))
+    with atomic(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+        for image_id, of_image in zip(records.image_ids, boxes):
+            for i, box in enumerate(of_image, 1):
+                file.write(' '.join(map(str, (image_id, i, *box))) + '\n')
+
+
+def _origin(config, data_set):
+    """What boxes are made from."""
+    images = ''.join(f'{split} {label} {image_id}\n' for split in ('train', 'test') for
+                     label, image_id in zip(*(getattr(getattr(data_set, split), column)
+                                              for column in ('labels', 'image_ids'))))
+    return {'detector': asdict(config.detector), 'images': _sha256(images.encode())}
+
+
+def _sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check_origin(path, origin):
+    there = read_yaml(path)
+    changed = [name for name, value in origin['detector'].items()
+               if (there.get('detector') or {}).get(name) != value]
+    if changed:
+        names = ', '.join(f'detector.{name}' for name in changed)
+        raise InputError(f'{path.parent}: parts were found with a different {names}; set '
+                         'data.boxes to another folder, or move this one away to find them again.')
+    if any(there.get(name) != value for name, value in origin.items()):
+        raise InputError(f'{path.parent}: parts were found in other images or by another CNN; set '
+                         'data.boxes to another folder, or move this one away to find them again.')
+
+
+def _write_yaml(path, tree):
+    write_text(path, yaml.safe_dump(tree, sort_keys=False))

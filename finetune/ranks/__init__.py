@@ -1,0 +1,1 @@
+"""Runs on several devices, with a process for each."""

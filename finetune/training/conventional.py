@@ -1,0 +1,147 @@
+"""From the features of a fine-tuned CNN to a linear SVM on their Fisher vectors."""
+import math
+
+import numpy
+from sklearn.mixture import GaussianMixture
+from sklearn.svm import LinearSVC
+
+from finetune import files
+from finetune.config.config import active_names, differences
+from finetune.errors import InputError
+from finetune.runs.opening import load_model
+from finetune.runs.predictions import Predictions
+from finetune.training.features import Extractor, Store
+from fve_layer import fisher_vector
+from fve_layer.fisher_vector import l2_normalize, power_normalize
+
+MIXTURE_SAMPLE = 200000     # local features that the mixture is fitted on
+# Input of the SVM of a stream: Fisher vectors of local features, which is the paper's pipeline
+# (Sect. 4.4), the averaged ConvMap of the whole image, or both, as joint learning does.
+INPUTS = {'both': ('parts', 'image'), 'global': ('image',), 'parts': ('parts',)}
+MIXTURE = 'mean', 'var', 'weight'
+
+
+class ConventionalPipeline:
+
+    """Mixture, encoding and linear SVM after the CNN is fine-tuned (Sect. 4.4).
+
+    The CNN's local features are extracted once for all numbers of components. The result is the
+    accuracy of an SVM on the Fisher vectors of the parts; further ones classify the whole image,
+    and both.
+
+    Args:
+        config (finetune.config.settings.Config): Settings of the run.
+        data_set (finetune.data.records.DataSet): The data set.
+        device (chainer.backend.Device): Where to compute.
+        start (finetune.runs.folder.RunFolder): Finished run whose CNN was fine-tuned.
+
+    """
+
+    def __init__(self, config, data_set, device, start):
+        self.config, self.data_set = config, data_set
+        cnn_config = start.read_config()
+        _check(config, cnn_config, start)
+        self.model = load_model(start, cnn_config, data_set, device)
+        extractor = Extractor(self.model, config, cnn_config.training.batch_size, device)
+        without_filter = [] if config.model.norm_filter else ['all']
+        whitened = ['whitened'] if config.model.pca_whiten else []
+        self.store = Store(start.features(config.data.missing, str(config.model.pca_size),
+                                          *whitened, *without_filter), extractor, data_set)
+        self.arrays = None      # of the mixture and the SVMs, by name
+
+    @staticmethod
+    def needs_start(folder):
+        """Whether the run needs its CNN: always, for the features."""
+        return True
+
+    def learn(self, folder):
+        """Fits mixture and SVMs, and saves settings and weights."""
+        folder.write_settings(self.config)
+        self.store.fill()
+        mixture = self._fit_mixture()
+        self.arrays = {**mixture, **self._fit_svms(mixture)}
+        folder.save_model(self.arrays)
+
+    def load(self, folder):
+        """Loads mixture and SVMs of a finished run."""
+        self.arrays = files.read_arrays(folder.model)
+        names = {*MIXTURE, *(f'{stream}/{array}' for stream in INPUTS for array in 'Wb')}
+        if names != set(self.arrays):
+            raise InputError(f'{folder.model}: the arrays are not those of this pipeline, perhaps '
+                             f'of version 0.1; move {folder} away to run it again.')
+        self.store.fill()
+
+    def predict(self):
+        """Predictions of the SVMs for the test images, and further numbers for the evaluation."""
+        inputs, n_visible = self._encode('test', self.arrays)
+        classes = {}
+        for stream, names in INPUTS.items():
+            x = numpy.concatenate([inputs[name] for name in names], axis=1)
+            scores = x @ self.arrays[f'{stream}/W'].T + self.arrays[f'{stream}/b']
+            classes[stream] = (scores.argmax(axis=1) if scores.shape[1] > 1
+                               else (scores[:, 0] > 0).astype(int))
+        predictions = Predictions(self.data_set.test.labels, n_visible, classes, loss=float('nan'))
+        return predictions, {'n_parameters': self._n_parameters()}
+
+    def _n_parameters(self):
+        """Number of parameters of the part stream: CNN without its head, PCA, mixture, SVM."""
+        used = [*self.store.extractor.pca.values(),
+                *(self.arrays[name] for name in (*MIXTURE, 'parts/W', 'parts/b'))]
+        return int(sum(array.size for array in used) + self.model.part_cnn.count_params())
+
+    def _fit_mixture(self):
+        """Means, variances and weights of a mixture of the training images' local features."""
+        settings, seed = self.config.model, self.config.training.seed
+        sample = _sample(self.store, seed)
+        if len(sample) < settings.n_components:
+            raise InputError(f'model.n_components is {settings.n_components}, but the training '
+                             f'images have only {len(sample)} local features; lower it.')
+        mixture = GaussianMixture(
+            settings.n_components, covariance_type='diag', reg_covar=settings.var_floor,
+            max_iter=200, random_state=seed).fit(sample.astype(numpy.float64))
+        return {'mean': mixture.means_, 'var': mixture.covariances_, 'weight': mixture.weights_}
+
+    def _fit_svms(self, mixture):
+        """Weights and biases of a linear SVM for every stream."""
+        inputs, _ = self._encode('train', mixture)
+        label = self.data_set.train.labels
+        arrays = {}
+        for stream, names in INPUTS.items():
+            svm = LinearSVC(C=self.config.training.svm_c, dual=True, max_iter=10000,
+                            random_state=self.config.training.seed)
+            svm.fit(numpy.concatenate([inputs[name] for name in names], axis=1), label)
+            arrays.update({f'{stream}/W': svm.coef_, f'{stream}/b': svm.intercept_})
+        return arrays
+
+    def _encode(self, split, mixture):
+        """Inputs of the SVMs, a dict of (n, size) of unit length, and numbers of visible parts."""
+        mixture = [mixture[name].astype(numpy.float32) for name in MIXTURE]
+        parts, image, n_visible = [], [], []
+        for shard in self.store.read(split):
+            fv = fisher_vector(shard.x, *mixture, shard.counts,
+                               normalization=self.config.model.normalization).array
+            parts.append(l2_normalize(power_normalize(fv)))
+            image.append(l2_normalize(shard.image))
+            n_visible.append(shard.n_visible)
+        inputs = {'parts': numpy.concatenate(parts), 'image': numpy.concatenate(image)}
+        return inputs, numpy.concatenate(n_visible)
+
+
+def _sample(store, seed):
+    """Some of the training images' local features that count, (n, d)."""
+    random = numpy.random.RandomState(seed)
+    n_per_shard = math.ceil(MIXTURE_SAMPLE / store.n_shards('train'))
+    features = (shard.x[shard.counts] for shard in store.read('train'))
+    return numpy.concatenate([x[random.permutation(len(x))[:n_per_shard]] for x in features])
+
+
+def _check(config, cnn_config, folder):
+    """Raises an error unless the CNN saw the same images and parts."""
+    ignored = [name for name in {*active_names(config), *active_names(cnn_config)}
+               if not name.startswith('data.') or name in (
+                   'data.missing', 'data.order', 'data.flip', 'data.colour_jitter')]
+    changed = differences(config, cnn_config, ignored)
+    if not cnn_config.data.has_parts or changed:
+        raise InputError(f'{folder}: the CNN was fine-tuned with a different '
+                         f'{", ".join(changed) or "data.parts"}; set model.pretrained to a config '
+                         'with the same data.')

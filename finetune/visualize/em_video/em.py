@@ -1,0 +1,115 @@
+"""The iterative EM algorithm of the layer on points in the plane (Sect. S3), step by step."""
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import chainer
+import numpy
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from sklearn.mixture import GaussianMixture
+
+from finetune.errors import InputError
+from finetune.visualize.em_video.points import draw_points
+from fve_layer import gmm, GMMLayer
+
+# name: (deviation, batch size), the supplement's
+DATA = {'simple': (.1, 128), 'difficult': (.2, 512)}
+N_STARTS = 10       # of the reference
+
+
+@dataclass
+class Settings:
+    """One experiment of Sect. S3; the defaults are the supplement's."""
+
+    name: str = 'simple'
+    n_classes: int = 10
+    n_samples: int = 400            # points per class
+    deviation: float = .1           # of a class
+    batch_size: int = 128           # points per iteration
+    n_iterations: int = 50
+    ema_decay: float = .9           # lambda
+    init: str = 'kmeans'            # or random
+    seed: int = 0                   # of points, batches and seeding
+
+    def __post_init__(self):
+        n_points = self.n_classes * self.n_samples
+        if self.batch_size > n_points:
+            raise InputError(f'--batch-size is {self.batch_size}, but there are only {n_points} '
+                             'points; lower it or raise --samples.')
+
+
+def make_settings(name, deviation=None, batch_size=None, **options):
+    """Settings of the simple or difficult data; ``None``: the supplement's."""
+    default_deviation, default_batch_size = DATA[name]
+    return Settings(
+        name, deviation=default_deviation if deviation is None else deviation,
+        batch_size=default_batch_size if batch_size is None else batch_size, **options)
+
+
+class Iteration(NamedTuple):
+    """The mixture after an iteration, and the points it has just seen."""
+
+    batch: Any              # (B, 2)
+    mean: Any               # (K, 2)
+    var: Any                # (K, 2)
+    weight: Any             # (K,)
+    distances: Any          # (K,): between matched means and centres
+    log_likelihood: float   # mean over all points, in nats
+
+
+def draw(settings):
+    """Points (n, 2) and centres (K, 2) of an experiment."""
+    return draw_points(settings.n_classes, settings.n_samples, settings.deviation,
+                      numpy.random.RandomState(settings.seed))
+
+
+def learn(points, centres, settings):
+    """Trains a :class:`~fve_layer.GMMLayer` batch by batch, one EM step each.
+
+    Args:
+        points (numpy.ndarray): All points, shape (n, 2), float32.
+        centres (numpy.ndarray): Centres of the classes, shape (K, 2).
+        settings (Settings): Settings of the experiment.
+
+    Yields:
+        Iteration: One per batch.
+
+    """
+    layer = GMMLayer(2, settings.n_classes, ema_decay=settings.ema_decay, init=settings.init,
+                     seed=settings.seed)
+    random = numpy.random.RandomState([settings.seed, 1])
+    batches = chainer.iterators.SerialIterator(
+        points, settings.batch_size,
+        order_sampler=lambda order, position: random.permutation(len(points)))
+    for _ in range(settings.n_iterations):
+        batch = numpy.stack(batches.next())
+        layer(batch[None])
+        mixture = layer.mean, layer.var, layer.weight
+        yield Iteration(batch, *mixture, matched_distances(layer.mean, centres),
+                        float(gmm.log_likelihood(points, *mixture).mean()))
+
+
+def matched_distances(mean, centres):
+    """Distances (K,) between means and centres, matched one to one so that their sum is least."""
+    distances = cdist(mean, centres)
+    return distances[linear_sum_assignment(distances)]
+
+
+def fit_reference(points, settings, n_starts=N_STARTS):
+    """scikit-learn's mixture of all points, the best of ``n_starts``, after convergence."""
+    return GaussianMixture(
+        settings.n_classes, covariance_type='diag', n_init=n_starts, max_iter=1000,
+        random_state=settings.seed).fit(points)
+
+
+def n_recovered(iteration, settings):
+    """Number of centres whose mean is within one deviation."""
+    return int((iteration.distances < settings.deviation).sum())
+
+
+def iterations_to_convergence(history, settings):
+    """The first iteration from which on all centres stay recovered; ``None``: there is none."""
+    states = [n_recovered(iteration, settings) == settings.n_classes for iteration in history]
+    if not states[-1]:
+        return None
+    return len(states) - states[::-1].index(False) + 1 if False in states else 1

@@ -1,0 +1,68 @@
+"""Pictures of the network's input: images with part boxes, and the crops."""
+from pathlib import Path
+
+from matplotlib import colormaps
+import numpy
+
+from finetune.config.config import read_config
+from finetune.config.settings import BOXES
+from finetune.data import readers
+from finetune.data.dataset import PartDataset
+from finetune.data.transforms import test_transform
+from finetune.parts.cs_parts import detection, detector
+from finetune.runs.folder import RunFolder
+from finetune.runs.opening import open_device
+from finetune.visualize import sheet
+
+INFERNO, COLOURS = colormaps['inferno'], numpy.array(colormaps['tab10'].colors)
+
+
+def make(config_path, overrides, split, n_images, out=None):
+    """Draws a contact sheet of images, part boxes and part crops.
+
+    If the parts were found by this program, it shows what led to them, too: the saliency, and which
+    pixels belong to which part.
+
+    Args:
+        config_path (str): YAML file of the experiment.
+        overrides (list of str): ``section.name=value`` settings that win over the file.
+        split (str): ``'train'``, augmented as in the first epoch, or ``'test'``.
+        n_images (int): Number of images, evenly spaced over the split.
+        out (str or None): Folder for the picture; ``None``: ``results/<config>``.
+
+    """
+    config = read_config(config_path, overrides)
+    seed = config.training.seed
+    folder = RunFolder.of(config_path, seed).path.parent if out is None else Path(out)
+    data_set = readers.load(config.data)
+    dataset = PartDataset(getattr(data_set, split), config.data, train=split == 'train', seed=seed)
+    views = [sheet.look_at(dataset, i, data_set)
+             for i in sheet.evenly_spaced(n_images, len(dataset))]
+    figure = sheet.draw(views, _title(config.data, split), pictures=_pictures(config))
+    sheet.save(figure, folder / f'parts_{split}.png')
+
+
+def _pictures(config):
+    """Function of a view that gives what is shown beside an image."""
+    folder = readers.boxes_folder(config.data) / detection.DETECTOR
+    if not BOXES.holds(config) or not folder.is_dir():
+        return sheet.global_input
+    found_by = detector.load(folder, open_device(config.training.gpu))
+
+    def pictures(view):
+        img = test_transform(view.image.transpose(2, 0, 1), found_by.settings.input_size)
+        parts, = found_by.look([img])
+        saliency = INFERNO(parts.saliency / max(parts.saliency.max(), 1e-30))[..., :3]
+        grey = sheet.displayed(img).mean(axis=2, keepdims=True).clip(0, 1)
+        painted = (.6 * COLOURS[parts.groups % len(COLOURS)] + .4 * grey).clip(0, 1)
+        pixels = numpy.where(parts.groups[..., None] < 0, grey, painted)
+        return [*sheet.global_input(view), (saliency, 'saliency'), (pixels, 'pixels of each part')]
+    return pictures
+
+
+def _title(data, split):
+    augmentation = ('as in the first epoch, with augmentation' if split == 'train'
+                    else 'no augmentation')
+    size = f'crops of {data.part_input_size} pixels' if data.has_parts else 'no parts'
+    return (f'{data.dataset}, {split} images, {augmentation}: {size}\n'
+            'boxes: what is cropped, dotted where the part is hidden; numbers: the parts')

@@ -1,0 +1,1 @@
+"""Weights from elsewhere, in the formats in which people have them."""

@@ -1,0 +1,94 @@
+"""InceptionV3 of the npm package nsfwjs, which needs no TensorFlow to be read.
+
+Keras's InceptionV3, from ImageNet's weights, whose upper blocks were trained on further five
+classes of photographs (MIT licence). Its weights have 8 bits. It stands in for weights pre-trained
+on iNaturalist where only a package registry can be reached.
+"""
+import base64
+import re
+import tarfile
+import zlib
+
+import numpy
+
+from finetune.errors import InputError, shortened
+from finetune.weights import tf_slim
+
+GET = 'npm pack nsfwjs@4.3.0'
+FOLDER = 'package/dist/models/inception_v3/'
+# An array in the list of the file of the model, which is JavaScript: nothing of it is executed.
+ARRAY = re.compile(r'\{name:"([\w/]+)",shape:\[([\d,]*)\],dtype:"float32",'
+                   r'quantization:\{min:([-.\de]+),scale:([-.\de]+),dtype:"uint8"\}\}')
+SHARD = re.compile(r'="([A-Za-z0-9+/=]{1000,})"')
+# A convolution's variables: TF-Slim's and Keras's.
+VARIABLES = {'weights': 'conv2d_{}/kernel', 'BatchNorm/beta': 'batch_normalization_{}/beta',
+             'BatchNorm/moving_mean': 'batch_normalization_{}/moving_mean',
+             'BatchNorm/moving_variance': 'batch_normalization_{}/moving_variance'}
+
+
+def is_package(path):
+    """Whether a path is that of a package."""
+    return str(path).endswith('.tgz')
+
+
+def read(path):
+    """Variables of the convolutions by TF-Slim's names.
+
+    Args:
+        path (str or pathlib.Path): The package, as ``npm pack`` gets it.
+
+    Raises:
+        finetune.errors.InputError: If it is missing, broken or another package.
+
+    """
+    try:
+        with tarfile.open(path) as package:
+            listing = _text(package, 'model.min.js')
+            n_shards = listing.count('"group1-shard')
+            data = b''.join(_shard(package, i + 1, n_shards) for i in range(n_shards))
+        arrays = _of_centred_images(_arrays(listing, data))
+        # Keras numbers convolutions in the order in which the network is built.
+        layers = [name[:-len('/weights')] for name in tf_slim.names().values()
+                  if name.endswith('/weights')]
+        return {f'{layer}/{variable}': arrays[name.format(i)]
+                for i, layer in enumerate(layers, 1) for variable, name in VARIABLES.items()}
+    except FileNotFoundError:
+        raise InputError(f'{path}: there is no such file; get it by {GET}.')
+    except (OSError, EOFError, KeyError, ValueError, tarfile.TarError, zlib.error) as error:
+        raise InputError(f'{path}: is not the complete package nsfwjs ({shortened(str(error))}); '
+                         f'get it again by {GET}.')
+
+
+def _of_centred_images(arrays):
+    """The same network for images in [-1, 1]; the package's are in [0, 1].
+
+    The first convolution pads nothing and takes the change: w (x + 1) / 2 = w x / 2 + w / 2.
+    """
+    kernel, mean = (VARIABLES[name].format(1) for name in ('weights', 'BatchNorm/moving_mean'))
+    half = arrays[kernel] / 2
+    return {**arrays, kernel: half, mean: arrays[mean] - half.sum(axis=(0, 1, 2))}
+
+
+def _text(package, name):
+    return package.extractfile(FOLDER + name).read().decode('ascii')
+
+
+def _shard(package, i, n):
+    """A piece of the arrays' bytes."""
+    found = SHARD.search(_text(package, f'group1-shard{i}of{n}.min.js'))
+    if found is None:
+        raise ValueError(f'shard {i} has no weights')
+    return base64.b64decode(found[1], validate=True)
+
+
+def _arrays(listing, data):
+    """Arrays by Keras's names, one after the other in the bytes."""
+    arrays, start = {}, 0
+    for name, shape, low, scale in ARRAY.findall(listing):
+        shape = [int(size) for size in shape.split(',')]
+        array = numpy.frombuffer(data, numpy.uint8, numpy.prod(shape), start).reshape(shape)
+        arrays[name] = (array * float(scale) + float(low)).astype(numpy.float32)
+        start += array.size
+    if start != len(data):
+        raise ValueError(f'{len(data)} bytes of weights instead of {start}')
+    return arrays

@@ -1,0 +1,145 @@
+"""Classifiers that the authors' code saved, as classifiers of this program."""
+import numpy
+
+from finetune.errors import InputError
+
+# Prefixes of the names of arrays here, by those of the authors' code.
+PREFIXES = {
+    'model/fc/': 'global_head/', 'model/': 'global_cnn/', 'separate_model/fc/': 'part_head/',
+    'separate_model/': 'part_cnn/', 'pre_fve/': 'compression/', 'post_fve/0/': 'post_fve/',
+    'aux_clf/': 'aux_head/',
+}
+HEADS = 'global_head/', 'part_head/', 'aux_head/'
+
+# Arrays of the mixture that is learned by EM, and of the one learned by back-propagation.
+EM = ('fve_layer/mu', 'fve_layer/sig', 'fve_layer/w', 'fve_layer/alpha', 'fve_layer/t',
+      'fve_layer/eps')
+GRADIENT = 'fve_layer/mu', 'fve_layer/_sig', 'fve_layer/_w', 'fve_layer/eps'
+
+# Settings that change the scores. The others only matter for going on.
+SCORING = ('architecture', 'encoding', 'n_components', 'normalization', 'norm_filter', 'only_mean',
+           'comp_size', 'post_fve_size')
+
+
+def is_original(arrays):
+    """Whether arrays, by name, are those of a classifier of the authors' code."""
+    return any(name.startswith('model/') for name in arrays)
+
+
+def settings_of(arrays, path):
+    """The settings of ``model`` with which such a classifier computes what it computed there.
+
+    Whether Fisher vectors had unit length (``l2_normalize``) is not in the file.
+
+    Args:
+        arrays (dict): Arrays by their names in the authors' code.
+        path (str or pathlib.Path): Their file, for messages.
+
+    Returns:
+        dict: Values by name.
+
+    Raises:
+        finetune.errors.InputError: If there is no such classifier here, or arrays are missing.
+
+    """
+    settings = {'architecture': 'inception_v3_original', 'encoding': 'gap'}
+    if _has(arrays, 'comb_clf/'):
+        raise InputError(f'{path}: predicts by a linear layer over both streams (comb_clf), which '
+                         'there is not here; use a classifier with pred_comb no or sum.')
+    if not _has(arrays, 'fve_layer/'):
+        return settings
+    if not _has(arrays, 'separate_model/'):
+        raise InputError(f'{path}: encodes the whole image, which this program does not; use a '
+                         'classifier with parts.')
+    is_em = 'fve_layer/sig' in arrays
+    head = 'post_fve/0/' if _has(arrays, 'post_fve/') else 'separate_model/fc/'
+    needed = [*(EM if is_em else GRADIENT), 'mask_features', f'{head}W', f'{head}b']
+    missing = [name for name in needed if name not in arrays]
+    if missing:
+        raise InputError(f"{path}: is no complete classifier of the authors' code ({len(missing)} "
+                         f'missing: {", ".join(missing)}); copy it again.')
+    settings.update(
+        encoding='fve' if is_em else 'gradient_fve', normalization='mean', scaling=False,
+        n_components=arrays['fve_layer/w' if is_em else 'fve_layer/_w'].size,
+        norm_filter=bool(arrays['mask_features']), var_floor=arrays['fve_layer/eps'].item(),
+        only_mean=arrays[f'{head}W'].shape[1:] == (arrays['fve_layer/mu'].size,),
+        comp_size=_size(arrays, 'pre_fve/b'), post_fve_size=_size(arrays, 'post_fve/0/b'))
+    if is_em:
+        settings['ema_decay'] = arrays['fve_layer/alpha'].item()
+    if 'aux_lambda' in arrays and _has(arrays, 'aux_clf/'):
+        settings['aux_lambda'] = arrays['aux_lambda'].item()
+    return settings
+
+
+def convert(arrays, settings, n_classes, path):
+    """Arrays of :class:`~finetune.models.part_classifier.PartClassifier`.
+
+    Means and variances (D, K) become (K, D). The authors' mixture counts its updates from 1, this
+    one from 0. An output more than there are classes, which their label_shift of 1 made, is left
+    out; the auxiliary head, too, unless ``aux_lambda`` is above 0.
+
+    Args:
+        arrays (dict): Arrays by their names in the authors' code.
+        settings (finetune.config.settings.Model): Architecture and encoding here.
+        n_classes (int): Number of classes here.
+        path (str or pathlib.Path): Their file, for messages.
+
+    Returns:
+        dict: Arrays by their names here; unknown ones keep theirs.
+
+    Raises:
+        finetune.errors.InputError: If the settings are not those of the classifier.
+
+    """
+    needed = settings_of(arrays, path)
+    wrong = [f'--set model.{name}={needed[name]}'.lower() for name in SCORING
+             if name in needed and getattr(settings, name) not in (needed[name], -1)]
+    if wrong:
+        raise InputError(f"{path}: this classifier of the authors' code has other settings; add "
+                         f'{" ".join(wrong)}')
+    converted = {_name(name): array for name, array in arrays.items()
+                 if not name.startswith('fve_layer/')
+                 and name not in ('aux_lambda', 'mask_features', 'pred_comb')
+                 and (settings.aux_lambda or not name.startswith('aux_clf/'))}
+    if _size(arrays, 'model/fc/b') == n_classes + 1:
+        print(f'{path}: has an output more than there are classes, by label_shift 1; the last is '
+              'left out. If cvdatasets 0.11 or newer read the labels, each class has the output '
+              'of the next, and the first has none: train that again with LABEL_SHIFT=0.',
+              flush=True)
+        converted.update({name: array[:-1] for name, array in converted.items()
+                          if name.startswith(HEADS)})
+    if needed['encoding'] != 'gap':
+        converted.update(_mixture(arrays, settings.var_floor))
+        if settings.scaling:
+            converted['scaling/scale'] = numpy.ones((), numpy.float32)
+    return converted
+
+
+def _mixture(arrays, var_floor):
+    """Arrays of the layer; its seed does not matter any more."""
+    arrays = {name[len('fve_layer/'):]: array for name, array in arrays.items()
+              if name.startswith('fve_layer/')}
+    mixture = {'mean': arrays['mu'].T, 'seed': numpy.int64(0)}
+    if 'sig' in arrays:
+        mixture.update(var=arrays['sig'].T, weight=arrays['w'], n_updates=arrays['t'] - 1)
+    else:
+        var = arrays['eps'] + numpy.exp(arrays['_sig'].T)
+        raw_var = numpy.log(numpy.maximum(var - var_floor, 1e-3 * var_floor))
+        # The softmax of a sigmoid's logarithm is that sigmoid divided by their sum.
+        mixture.update(raw_var=raw_var, raw_weight=-numpy.logaddexp(0, -arrays['_w']),
+                       is_seeded=numpy.array(True))
+    return {f'encoder/{name}': array for name, array in mixture.items()}
+
+
+def _name(name):
+    old = next((prefix for prefix in PREFIXES if name.startswith(prefix)), '')
+    return PREFIXES.get(old, '') + name[len(old):]
+
+
+def _has(arrays, prefix):
+    return any(name.startswith(prefix) for name in arrays)
+
+
+def _size(arrays, name):
+    """Size of an array; 0 if there is none."""
+    return arrays[name].size if name in arrays else 0

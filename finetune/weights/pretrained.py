@@ -1,0 +1,114 @@
+"""Loads weights from .npz files, which are checked before anything is loaded."""
+from chainer import serializers
+import numpy
+
+from finetune import files
+from finetune.config.catalogue import WEIGHTS
+from finetune.errors import InputError, shortened
+from finetune.weights import original_classifier, tf_slim
+
+# Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
+# authors' code.
+CLASSIFIER_BACKBONE = 'global_cnn/', 'model/'
+CLASS_LAYERS = 'fc/', 'fc6/', 'fc7/', 'fc8/'        # InceptionV3's, ResNet50's and VGG16's
+MAX_KEYS = 10       # of each problem in a message
+
+
+def load_backbones(classifier, path):
+    """Loads the same weights into both CNNs of a classifier; class layers keep theirs.
+
+    Args:
+        classifier (finetune.models.part_classifier.PartClassifier): The classifier.
+        path (str or pathlib.Path): .npz of a whole classifier (its global CNN is used), of a CNN
+            alone, or of the variables of TF-Slim's InceptionV3 by their names there.
+
+    Raises:
+        finetune.errors.InputError: If the file cannot be read or does not fit.
+
+    """
+    arrays = _cnn_arrays(path)
+    _load(classifier.global_cnn, arrays, path)
+    if classifier.n_parts > 0:
+        _load(classifier.part_cnn, arrays, path)
+
+
+def load_cnn(cnn, path):
+    """Loads a CNN alone from such a file."""
+    _load(cnn, _cnn_arrays(path), path)
+
+
+def _cnn_arrays(path):
+    arrays = read_weights(path)
+    if tf_slim.is_tf_slim(arrays):
+        arrays, _ = tf_slim.from_tf_slim(arrays, path)
+    elif any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
+        arrays = {key.partition('/')[2]: array for key, array in arrays.items()
+                  if key.startswith(CLASSIFIER_BACKBONE)}
+    return {key: array for key, array in arrays.items() if not key.startswith(CLASS_LAYERS)}
+
+
+def load_classifier(classifier, path):
+    """Loads a whole classifier as :func:`chainer.serializers.save_npz` wrote it, here or there.
+
+    Args:
+        classifier (finetune.models.part_classifier.PartClassifier): The classifier.
+        path (str or pathlib.Path): .npz of this program, or of the authors' code
+            (:func:`finetune.weights.original_classifier.convert`).
+
+    Raises:
+        finetune.errors.InputError: If the file cannot be read or does not fit.
+
+    """
+    arrays = read_weights(path)
+    if original_classifier.is_original(arrays):
+        arrays = original_classifier.convert(arrays, classifier.settings,
+                                             classifier.n_classes, path)
+    _load(classifier, arrays, path)
+
+
+def read_weights(path):
+    """All arrays of a file of weights, by key."""
+    try:
+        return files.read_arrays(path, kinds=files.NUMBERS + files.TEXT)  # the authors' have both
+    except FileNotFoundError:
+        sources = ', '.join(f'{name} from {source}' for name, source in WEIGHTS.items())
+        raise InputError(f'{path}: there is no such weights file; correct its path, or get '
+                         f"one of InceptionV3's (a .ckpt has to be converted): {sources}.")
+
+
+def _load(link, arrays, path):
+    check(link, arrays, path)
+    try:
+        serializers.NpzDeserializer(arrays).load(link)
+    except ValueError as error:     # of a mixture
+        raise InputError(f'{path}: cannot be loaded ({shortened(str(error))}); copy it again.')
+
+
+def check(link, arrays, path):
+    """Raises an error that lists missing, unexpected, misshapen and non-finite keys."""
+    expected = serializers.DictionarySerializer()
+    expected.save(link)
+    expected = expected.target
+    common = expected.keys() & arrays.keys()
+    misshapen = [f'{key} {arrays[key].shape} for {expected[key].shape}' for key in common
+                 if arrays[key].shape != expected[key].shape]
+    of_other_kind = {key for key in common if expected[key].dtype.kind != arrays[key].dtype.kind}
+    infinite = [key for key in common - of_other_kind
+                if not _is_finite(arrays[key], expected[key].dtype)]
+    problems = [(name, sorted(keys)) for name, keys in (
+        ('missing', expected.keys() - arrays.keys()),
+        ('unexpected', arrays.keys() - expected.keys()), ('misshapen', misshapen),
+        ('of another kind', of_other_kind), ('not finite', infinite)) if keys]
+    if problems:
+        lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
+                          + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
+        raise InputError(f'{path}: the weights are not those of {type(link).__name__} ({lists}); '
+                         'use the architecture they were made with.')
+
+
+def _is_finite(array, dtype):
+    """Whether all values of an array are finite in the type they are loaded into."""
+    if numpy.dtype(dtype).kind != 'f':
+        return True
+    with numpy.errstate(over='ignore', invalid='ignore'):
+        return bool(numpy.isfinite(array.astype(dtype)).all())
