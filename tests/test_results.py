@@ -27,6 +27,7 @@ def test_tables_are_what_the_command_gives(results):
         assert results.filled(text) == text, f'{path}: run python docs/make_results.py'
     names = re.findall('<!-- results: (.*) -->', ''.join(texts.values()))
     assert sorted(names) == sorted(results.TABLES)
+    assert ''.join(texts.values()).count('<!-- end of results -->') == len(names)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: f'{path.parent.name}/{path.stem}')
