@@ -13,8 +13,7 @@ from finetune.config.config import read_config
 from finetune.experiments import plan
 
 PROJECT = Path(__file__).resolve().parents[1]
-README = PROJECT / 'README.md'
-PAGES = [README, PROJECT / 'CONTRIBUTING.md', *sorted(PROJECT.glob('docs/**/*.md'))]
+PAGES = [PROJECT / 'README.md', PROJECT / 'CONTRIBUTING.md', *sorted(PROJECT.glob('docs/**/*.md'))]
 TEXTS = {path.relative_to(PROJECT).as_posix(): path.read_text(encoding='utf-8') for path in PAGES}
 
 COMMANDS = [line.strip() for text in TEXTS.values() for line in text.splitlines()
@@ -128,9 +127,3 @@ def test_link_leads_somewhere(page, path, heading):
     *(row.source for row in catalogue.DATA_SETS.values() if row.source)])
 def test_page_of_data_has_every_address_that_the_program_names(source):
     assert source.address in TEXTS['docs/data.md']
-
-
-def test_readme_is_short_and_fits_a_terminal():
-    lines = README.read_text(encoding='utf-8').splitlines()
-    assert len(lines) <= 170
-    assert [line for line in lines if len(line) > 80] == []

@@ -2,7 +2,6 @@
 import ast
 import graphlib
 from pathlib import Path
-import re
 
 import pytest
 
@@ -81,11 +80,6 @@ def rooms_imported(path):
     return {name.split('.')[1] for name in imports(path) if name.startswith('finetune.')}
 
 
-def test_rooms_of_the_program_are_all_listed():
-    listed = [name for floor in FLOORS for name in floor]
-    assert len(listed) == len(set(listed)) and set(map(room, PROGRAM)) == set(listed)
-
-
 @pytest.mark.parametrize('path', PROGRAM, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_program_imports_from_lower_floors(path):
     level = next(i for i, floor in enumerate(FLOORS) if room(path) in floor)
@@ -105,26 +99,3 @@ def test_imports_of_modules_have_no_circle():
                     if other == candidate or other.rpartition('.')[0] == candidate}
              for name, others in graph.items()}
     tuple(graphlib.TopologicalSorter(graph).static_order())      # raises CycleError
-
-
-# What only one module may spell: file names of a run, and how a file takes its place.
-ONE_HOME = {
-    r"'(model\.npz|names\.yml|examples\.npz|config\.yml|evaluation\.yml|predictions\.csv|environment\.yml)'":
-        'finetune/runs/folder.py',
-    r"snapshot_": 'finetune/runs/folder.py',
-    r"LOG = 'log'": 'finetune/runs/folder.py',
-    r"os\.replace\(|fcntl\.": 'finetune/files.py',
-    r"[=!]= 'GLOBAL'": 'finetune/config/settings.py',
-}
-
-
-@pytest.mark.parametrize('pattern', ONE_HOME)
-def test_what_has_one_home_is_nowhere_else(pattern):
-    homes = {path.relative_to(PROJECT).as_posix() for path in PROGRAM
-             if re.search(pattern, path.read_text(encoding='utf-8'))}
-    assert homes == {ONE_HOME[pattern]}
-
-
-def test_modules_are_short():
-    for path in modules('fve_layer') + modules('finetune'):
-        assert len(path.read_text(encoding='utf-8').splitlines()) < 300, path

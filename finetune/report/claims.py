@@ -45,26 +45,21 @@ class Comparison(NamedTuple):
     @property
     def interval(self):
         """95 % interval of the difference."""
-        half = stats.t.ppf(1 - SIGNIFICANT / 2, self.n_pairs - 1) * self._standard_error
-        return self.difference - half, self.difference + half
+        return self._estimate.interval(1 - SIGNIFICANT)
 
     @property
     def p(self):
         """p-value of what is claimed: of a difference, two-sided, or of the equality."""
+        estimate = self._estimate
         if self.equal:
-            return max(self._p_below(-MARGIN), 1 - self._p_below(MARGIN))
-        below = self._p_below(0)
-        return 2 * min(below, 1 - below)
+            return float(max(estimate.cdf(-MARGIN), estimate.sf(MARGIN)))
+        return float(2 * min(estimate.cdf(0), estimate.sf(0)))
 
     @property
-    def _standard_error(self):
-        differences = numpy.subtract(*self.samples)
-        return max(numpy.std(differences, ddof=1) / self.n_pairs ** .5, ROUNDING)
-
-    def _p_below(self, value):
-        """p-value of the hypothesis that the difference is not above a value."""
-        return float(stats.t.sf((self.difference - value) / self._standard_error,
-                                self.n_pairs - 1))
+    def _estimate(self):
+        """Student's t-distribution around the difference; its width has a floor, for equal runs."""
+        error = max(stats.sem(numpy.subtract(*self.samples)), ROUNDING)
+        return stats.t(self.n_pairs - 1, self.difference, error)
 
     @property
     def verdict(self):

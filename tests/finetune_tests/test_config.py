@@ -2,6 +2,7 @@
 import dataclasses
 import os
 from pathlib import Path
+import re
 import time
 
 import pytest
@@ -32,8 +33,15 @@ def write(tmp_path):
                          ids=lambda path: f'{path.parent.name}/{path.stem}')
 def test_every_config_loads_and_says_what_it_is(path):
     config.read_config(path)
-    header = path.read_text().split('data:')[0]
-    assert '# Run:' in header and '# Takes:' in header and '# Expect:' in header
+    header = header_of(path)
+    assert header.startswith('# ') and '# Expect: ' in header
+    while '# Takes: ' not in header:        # then it takes as long as its base
+        path = PROJECT / re.search(r'^base: (.*)$', path.read_text(), re.MULTILINE)[1]
+        header = header_of(path)
+
+
+def header_of(path):
+    return re.match('(#.*\n)*', path.read_text())[0]
 
 
 def test_there_are_configs():
