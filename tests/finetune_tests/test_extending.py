@@ -1,4 +1,6 @@
 """What docs/extending.md adds can be added as it says: a file and a row, and it trains."""
+import importlib
+import json
 from pathlib import Path
 import re
 import sys
@@ -21,7 +23,7 @@ def add(tmp_path, monkeypatch):
     def add_section(title):
         code, = re.findall(r'```python\n(.*?)```', SECTIONS[title], re.DOTALL)
         package, name = re.search(r'This is \*\*finetune/(\w+)/(\w+)\.py', SECTIONS[title]).groups()
-        package = sys.modules[f'finetune.{package}']
+        package = importlib.import_module(f'finetune.{package}')
         table, row = re.search(r'^@@ (\w+) @@\n\+ +(.*)$', SECTIONS[title], re.MULTILINE).groups()
         (tmp_path / 'added').mkdir()
         (tmp_path / 'added' / f'{name}.py').write_text(code)
@@ -66,6 +68,28 @@ def test_encoding(add, write_config, capsys):
     assert cli.main(['visualize', 'mixture', 'results/config/seed0']) == 2
     assert 'no mixture to inspect' in capsys.readouterr().err
     assert cli.main(['visualize', 'confusion', 'results/config/seed0']) == 0
+
+
+def test_kind_of_parts(add, write_config, birds, capsys):
+    name = add('A kind of parts')
+    config = write_config(data={'parts': name}, training={'epochs': 1})
+    accuracies, _ = train(config)
+    assert set(accuracies) == {'both', 'global', 'parts'}
+    assert 'parts 4' in capsys.readouterr().out
+    cli.main(['doctor', config])
+    assert '4 parts, 100 % of them visible' in capsys.readouterr().out
+    assert cli.main(['visualize', 'parts', config, '--images', '2']) == 0
+    assert cli.main(['evaluate', 'results/config/seed0']) == 0
+    capsys.readouterr()
+    picture = next((birds / 'images').rglob('*.png'))
+    command = 'predict', 'results/config/seed0', str(picture), '--output', 'answer.json'
+    assert cli.main(command) == 0
+    answer, = json.loads(Path('answer.json').read_text())['images']
+    assert [part['box'] for part in answer['parts']] == [
+        [0, 0, 24, 24], [0, 24, 24, 48], [24, 0, 48, 24], [24, 24, 48, 48]]
+    assert cli.main(['train', config, '--set', 'data.n_parts=3', '--output', 'three']) == 0
+    assert cli.main(['train', config, '--set', 'data.part_ratio=.5']) == 2
+    assert 'has no effect without boxes around points' in capsys.readouterr().err
 
 
 def test_data_set(add, write_config, birds, capsys):

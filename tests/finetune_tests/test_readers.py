@@ -169,7 +169,8 @@ def test_hidden_boxes(tmp_path, data_set):
     record = read.train[0]
     assert record.visible.tolist() == [False, True]
     assert record.locations[1].tolist() == [2, 1.5, 42, 31.5]
-    made = parts_of(Data(parts='CS_PARTS', box_frame=0)).boxes(record.locations, record.visible, (100, 200))
+    made = parts_of(Data(parts='CS_PARTS', box_frame=0)).boxes(
+        record.locations, record.visible, (100, 200))
     assert made.tolist() == [[35, 69, 66, 131], [2, 1, 42, 31]]     # 0.31 of the image, centred
 
 
