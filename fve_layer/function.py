@@ -8,7 +8,7 @@ from chainer.utils import type_check
 
 from fve_layer import kernels
 from fve_layer.arrays import Array, ArrayOrVariable
-from fve_layer.fisher_vector import encode, encode_vjp
+from fve_layer.encoding import encode, encode_vjp
 from fve_layer.gmm import e_step
 
 NORMALIZATIONS = 'sqrt', 'mean'

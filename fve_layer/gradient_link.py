@@ -6,7 +6,7 @@ import chainer.functions as F
 
 from fve_layer import function
 from fve_layer.arrays import Array, ArrayOrVariable
-from fve_layer.fisher_vector import count_normalizer, weight_normalizer
+from fve_layer.encoding import count_normalizer, weight_normalizer
 from fve_layer.mixture import full, MixtureLayer
 
 
@@ -105,7 +105,7 @@ class GradientFVELayer(MixtureLayer):
         self.is_seeded = True
 
     def _encode(self, x, mask):
-        """The products of :mod:`fve_layer.fisher_vector`, differentiable in the mixture, too."""
+        """The products of :mod:`fve_layer.encoding`, differentiable in the mixture, too."""
         var, weight = self.var, self.weight
         centre = (weight.array @ self.mean.array).astype(x.dtype)
         offset = self.mean - F.broadcast_to(centre, self.mean.shape)

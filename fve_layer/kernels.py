@@ -1,6 +1,6 @@
 """The E-step, the Fisher vector and its vector-Jacobian product on a GPU.
 
-The signatures are those of :func:`fve_layer.gmm.e_step` and of :mod:`fve_layer.fisher_vector`,
+The signatures are those of :func:`fve_layer.gmm.e_step` and of :mod:`fve_layer.encoding`,
 the reference implementation. The kernels, two for the forward and two for the backward pass, are in
 ``kernels.cu``. They compute the differences x - mean_k in registers: the only arrays that grow with
 the number of features are the responsibilities and the gradient, and components far apart cause no
@@ -16,7 +16,7 @@ import numpy
 
 from fve_layer import gmm
 from fve_layer.arrays import Array, ceil_div
-from fve_layer.fisher_vector import count_normalizer, part_normalizers
+from fve_layer.encoding import count_normalizer, part_normalizers
 
 LANES = 32              # threads per warp
 THREADS = 256           # threads per block
@@ -44,7 +44,7 @@ def e_step(x, mean, var, weight, mask=None):
 
 
 def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
-    """:func:`fve_layer.fisher_vector.encode`."""
+    """:func:`fve_layer.encoding.encode`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
     mixture = _mixture(x.dtype, mean, var, weight)
@@ -59,7 +59,7 @@ def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
 
 def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt',
                resp_gradient=True):
-    """:func:`fve_layer.fisher_vector.encode_vjp`."""
+    """:func:`fve_layer.encoding.encode_vjp`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
     resp, mixture = resps

@@ -7,7 +7,7 @@ import chainer
 import chainer.functions as F
 
 from fve_layer import FVELayer, gmm
-from fve_layer.fisher_vector import count_normalizer, part_normalizers
+from fve_layer.encoding import count_normalizer, part_normalizers
 
 
 class Frozen(FVELayer):
@@ -102,7 +102,7 @@ class HardAssignment(FVELayer):
 def _encode(x, resp, mixture, divisor):
     """Fisher vectors (N, 2KD) by responsibilities (N, T, K), zero for features that do not count.
 
-    The products of :mod:`fve_layer.fisher_vector`, with gradients to the features ``x`` alone.
+    The products of :mod:`fve_layer.encoding`, with gradients to the features ``x`` alone.
     """
     mean, var, weight = mixture
     xp = chainer.backend.get_array_module(mean)
