@@ -19,6 +19,7 @@ LIBRARY = {
     'mixture': {'arrays', 'masking', 'seeding'},
     'link': {'arrays', 'communication', 'function', 'gmm', 'mixture'},
     'gradient_link': {'arrays', 'encoding', 'function', 'mixture'},
+    'ablations': {'arrays', 'encoding', 'function', 'gmm', 'link'},
 }
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
