@@ -32,7 +32,8 @@ class _Mixture(NamedTuple):
     constant: Array     # (K,): log(weight_k) - 1/2 sum_d log(2 pi var_kd), float64
 
 
-def e_step(x, mean, var, weight, mask=None):
+def e_step(x: Array, mean: Array, var: Array, weight: Array,
+           mask: Array | None = None) -> gmm.Statistics:
     """:func:`fve_layer.gmm.e_step`, with the mean of each component as its centre."""
     x = _features(x)
     mixture = _mixture(x.dtype, mean, var, weight)
@@ -43,7 +44,8 @@ def e_step(x, mean, var, weight, mask=None):
     return gmm.Statistics(mixture.mean.astype(numpy.float64), s0, s1, s2, log_likelihood.sum() / n)
 
 
-def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
+def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Array | None = None,
+           normalization: str = 'sqrt') -> tuple[Array, tuple[Array, _Mixture]]:
     """:func:`fve_layer.encoding.encode`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
@@ -57,8 +59,9 @@ def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
     return fv.reshape(len(x), 2 * mean.size), (resp, mixture)
 
 
-def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt',
-               resp_gradient=True):
+def encode_vjp(gfv: Array, x: Array, resps: tuple[Array, _Mixture], mean: Array, var: Array,
+               weight: Array, mask: Array | None = None, normalization: str = 'sqrt',
+               resp_gradient: bool = True) -> Array:
     """:func:`fve_layer.encoding.encode_vjp`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
@@ -162,7 +165,7 @@ def _module(char, device):
     return cuda.cupy.RawModule(code=source, options=definitions(char))
 
 
-def definitions(char):
+def definitions(char: str) -> tuple[str, ...]:
     """Compiler options for features of a dtype, ``'f'`` or ``'d'``."""
     real = {'f': 'float', 'd': 'double'}[char]
     return (f'-DReal={real}', f'-DLANES={LANES}', f'-DCOMPONENTS={COMPONENTS}', f'-DROWS={ROWS}')
