@@ -1,4 +1,4 @@
-"""The types in the annotations of this package, and the arithmetic of array sizes."""
+"""Types for annotations, and integer arithmetic for array sizes."""
 import chainer
 import numpy
 

@@ -21,7 +21,7 @@ from packaging.version import Version
 
 from fve_layer import stand_ins
 
-CHAINER, NUMPY = '7.8', '1.23'      # the oldest that are supported
+CHAINER, NUMPY = '7.8', '1.23'      # the oldest supported versions
 
 
 def apply() -> None:
@@ -37,10 +37,10 @@ def apply() -> None:
 
 
 def requirements() -> None:
-    """Versions that pip would not have installed, but was told to, or never asked for.
+    """Checks the versions of Chainer and NumPy, as pip may have been told not to.
 
     Raises:
-        ImportError: With one sentence.
+        ImportError: If one is missing or too old.
 
     """
     try:
@@ -56,7 +56,7 @@ def requirements() -> None:
 
 
 def failed_import() -> None:
-    """An ``import chainer`` that failed before this one leaves modules behind that refer to it."""
+    """A failed ``import chainer`` leaves submodules behind that refer to the failed one."""
     if 'chainer' not in sys.modules:
         for name in [name for name in sys.modules if name.startswith('chainer.')]:
             del sys.modules[name]
@@ -188,7 +188,7 @@ def iterators_at_exit() -> None:
 
 
 def library_warnings() -> None:
-    """CuPy and Chainer warn of libraries that one can do without: NCCL on one GPU, and cuDNN."""
+    """CuPy and Chainer warn if NCCL or cuDNN is missing; both are optional."""
     @contextlib.contextmanager
     def around(module):
         with warnings.catch_warnings():

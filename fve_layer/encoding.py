@@ -19,7 +19,7 @@ VANISHING_WEIGHT = 1e-12
 
 
 class _Whitening(NamedTuple):
-    """Quantities of a mixture in Eqs. 13 and 14."""
+    """The terms of Eqs. 13 and 14 that depend on the mixture alone."""
 
     density: gmm.LogDensity
     inverse: Array      # (K, D): 1 / sigma
@@ -43,7 +43,7 @@ def count_normalizer(n_features: Any, normalization: str) -> Any:
 
 
 def part_normalizers(weight: Array) -> Array:
-    """Factors of the mean and the sigma part in Eqs. 13 and 14 without N_I, shape (2, K, 1)."""
+    """Factors of the mean and the sigma part in Eqs. 13 and 14 except N_I, shape (2, K, 1)."""
     scale = weight_normalizer(weight)
     scale_sigma = scale / numpy.sqrt(2).astype(weight.dtype)
     return backend.get_array_module(weight).stack((scale, scale_sigma))[..., None]
@@ -91,8 +91,8 @@ def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, 
         weight (array): Mixture weights, shape (K,).
         mask (array or None): Features that count, shape (N, T), bool.
         normalization (str): ``'sqrt'`` or ``'mean'``, as for :func:`encode`.
-        resp_gradient (bool): Whether the responsibilities have a gradient; if not, they are
-            constants as well.
+        resp_gradient (bool): Whether gradients flow through the responsibilities; if not, they
+            are constants as well.
 
     Returns:
         array: Gradient, shape (N, T, D); exactly zero for features that do not count.

@@ -18,7 +18,7 @@ NORMALIZATIONS = 'sqrt', 'mean'
 
 
 class Maths(NamedTuple):
-    """The functions that have an implementation for each kind of device."""
+    """The functions with one implementation for CPUs and another for GPUs."""
 
     e_step: Callable
     encode: Callable
@@ -120,11 +120,11 @@ def fisher_vector(x: ArrayOrVariable, mean: Array, var: Array, weight: Array,
         mean, var (array): Means and variances of the mixture, shape (K, D).
         weight (array): Mixture weights, shape (K,), positive, sum one.
         mask (array or None): Features that count, shape (N, T), bool. ``None``: all do.
-        normalization (str): ``'sqrt'`` as above; ``'mean'`` has N_I instead of its square root,
-            as in VLFeat.
-        resp_gradient (bool): Whether gradients flow through the responsibilities, too, the first
-            terms of Eqs. 15 and 16. Without them a feature is drawn within the components it
-            belongs to, not from one to another. With one component there is no difference.
+        normalization (str): ``'sqrt'`` as above; ``'mean'`` divides by N_I, not by its square root,
+            as VLFeat does.
+        resp_gradient (bool): Whether gradients flow through the responsibilities, too: the first
+            terms of Eqs. 15 and 16. Without these terms, no gradient pulls a feature from one
+            component to another. With one component there is no difference.
 
     Returns:
         ~chainer.Variable: Fisher vectors, shape (N, 2KD), dtype of ``x``: the whole mean part,
@@ -171,7 +171,7 @@ def scores(resp: ArrayOrVariable, z: ArrayOrVariable, z2: ArrayOrVariable,
         var (:class:`~chainer.Variable` or array): Variances, shape (K, D).
 
     Returns:
-        tuple of ~chainer.Variable: The mean and the sigma part without their normalizers, each
+        tuple of ~chainer.Variable: The mean and the sigma part without their normalisers, each
         (N, K, D).
 
     """

@@ -22,8 +22,8 @@ from fve_layer.arrays import Array
 NEGLIGIBLE = float(numpy.exp(-36))
 
 # Values in a block of features. The block, its square and the operands of its products fit into a
-# CPU's level 2 cache, which halves the time of the products. Blocks are larger only if there are
-# many components: accumulating the sums would take longer than the products.
+# CPU's level 2 cache, which halves the time of the products. Blocks are larger only if there are so
+# many components that accumulating the sums would take longer than the products.
 BLOCK_SIZE = 2 ** 16
 
 # A component with fewer features than this in a batch keeps its mean and variance.
@@ -92,7 +92,7 @@ def blocks(features: Array, n_components: int, mask: Array | None = None
            ) -> Iterator[tuple[slice | Array, Array]]:
     """Splits the features (T, D) of an image into blocks that fit into a CPU's cache.
 
-    Yields ``(rows, block)``, without the features that do not count.
+    Yields ``(rows, block)`` and leaves out features that do not count.
     """
     step = max(BLOCK_SIZE // features.shape[1], 2 * n_components)
     rows = None if mask is None else mask.nonzero()[0]

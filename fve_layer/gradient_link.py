@@ -37,8 +37,9 @@ class GradientFVELayer(MixtureLayer):
         normalization (str): ``'sqrt'`` or ``'mean'``, see :func:`~fve_layer.fisher_vector`.
         var_floor (float): Smallest variance.
         seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
-        comm: As of :class:`~fve_layer.FVELayer`; the first batches of all ranks seed the mixture
-            together. Gradients are averaged by whoever averages those of the model.
+        comm: Communicator of ``chainermn.create_communicator``, or ``None``: the first batches of
+            all its ranks seed the mixture together. Gradients are averaged by the multi-node
+            optimizer, as those of the rest of the model.
 
     Attributes:
         mean (~chainer.Parameter): Means, shape (K, D).

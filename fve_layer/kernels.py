@@ -1,7 +1,7 @@
 """The E-step, the Fisher vector and its vector-Jacobian product on a GPU.
 
-The signatures are those of :func:`fve_layer.gmm.e_step` and of :mod:`fve_layer.encoding`,
-the reference implementation. The kernels, two for the forward and two for the backward pass, are in
+The signatures are those of the reference implementation, :func:`fve_layer.gmm.e_step` and
+:mod:`fve_layer.encoding`. The kernels, two for the forward and two for the backward pass, are in
 ``kernels.cu``. They compute the differences x - mean_k in registers: the only arrays that grow with
 the number of features are the responsibilities and the gradient, and components far apart cause no
 cancellation. There is no synchronization, and results are reproducible bit for bit.
@@ -34,7 +34,7 @@ class _Mixture(NamedTuple):
 
 def e_step(x: Array, mean: Array, var: Array, weight: Array,
            mask: Array | None = None) -> gmm.Statistics:
-    """:func:`fve_layer.gmm.e_step`, with the mean of each component as its centre."""
+    """As :func:`fve_layer.gmm.e_step`, with the mean of each component as its centre."""
     x = _features(x)
     mixture = _mixture(x.dtype, mean, var, weight)
     resp, log_likelihood = _posterior(x, mixture, mask)
@@ -46,7 +46,7 @@ def e_step(x: Array, mean: Array, var: Array, weight: Array,
 
 def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Array | None = None,
            normalization: str = 'sqrt') -> tuple[Array, tuple[Array, _Mixture]]:
-    """:func:`fve_layer.encoding.encode`."""
+    """As :func:`fve_layer.encoding.encode`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
     mixture = _mixture(x.dtype, mean, var, weight)
@@ -62,7 +62,7 @@ def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Array | None 
 def encode_vjp(gfv: Array, x: Array, resps: tuple[Array, _Mixture], mean: Array, var: Array,
                weight: Array, mask: Array | None = None, normalization: str = 'sqrt',
                resp_gradient: bool = True) -> Array:
-    """:func:`fve_layer.encoding.encode_vjp`."""
+    """As :func:`fve_layer.encoding.encode_vjp`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
     resp, mixture = resps

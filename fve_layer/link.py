@@ -31,12 +31,12 @@ class GMMLayer(MixtureLayer):
     mixture does not change. With one component, mean and variance are the (bias-corrected) running
     statistics of batch normalisation (Sect. 3.3).
 
-    A component with hardly any features in a batch keeps its mean and variance. A batch without
-    features that count does not change the mixture, nor does one with a feature that counts and is
-    not finite, as loss scaling brings about; its ``log_likelihood`` is not finite either.
+    A component with hardly any features in a batch keeps its mean and variance. A batch in which no
+    feature counts leaves the mixture unchanged. So does a batch in which a feature that counts is
+    not finite, which loss scaling may cause; its ``log_likelihood`` is not finite either.
 
     Differs from the authors' code, whose E-step uses the parameters estimated from the last batch
-    alone; on clustered features, mixtures of several components collapse to a single component.
+    alone; there, mixtures on clustered features collapse to a single component.
 
     Args:
         in_size (int): Dimension D of the features.
@@ -46,15 +46,15 @@ class GMMLayer(MixtureLayer):
             count (Sect. 3.4).
         init (str): ``'kmeans'``: k-means++ with restarts on the first training batch;
             ``'random'``: means uniform in [-1, 1], unit variances. With ``'kmeans'``, a mixture
-            assigned before the first batch is not replaced, unless all its means are zero.
+            assigned before the first batch is kept, unless all its means are zero.
         var_floor (float): Smallest variance. A CNN trained through the layer concentrates its
             features around the means, and the variances shrink. If components collapse, set this
             to the order of magnitude of the features' variances.
         seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
-        comm: Communicator of ``chainermn.create_communicator``: the mixture is that of the batches
-            of all its ranks together, which then have to call the layer equally often in training
-            mode. A step sums K (2D + 1) + 1 numbers. ``None``: of the own batches alone. See also
-            :func:`fve_layer.multi_node`.
+        comm: Communicator of ``chainermn.create_communicator``: the batches of all its ranks fit
+            one mixture, so all ranks must call the layer equally often in training mode. Each step
+            sums K (2D + 1) + 1 numbers over the ranks. ``None``: each process fits its own. See
+            also :func:`fve_layer.multi_node`.
 
     Attributes:
         mean (array): Means, shape (K, D). ``mean``, ``var`` and ``weight`` may be assigned, in

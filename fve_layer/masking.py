@@ -1,4 +1,4 @@
-"""Which local features of an image count."""
+"""Selection of the local features that count."""
 from chainer import backend
 from chainer.backends import cuda
 import numpy

@@ -43,7 +43,7 @@ class MixtureLayer(chainer.Link):
         self.add_persistent('seed', numpy.array(seed, numpy.int64))
 
     def copy(self, mode: str = 'share') -> 'MixtureLayer':
-        """As :meth:`chainer.Link.copy`; a copy by ``'init'`` is seeded by a batch of its own."""
+        """As :meth:`chainer.Link.copy`; with ``'init'`` the copy's own first batch seeds it."""
         layer = super().copy(mode)
         if mode == 'init':
             layer._reset()
@@ -53,9 +53,9 @@ class MixtureLayer(chainer.Link):
         """Saves or loads the layer.
 
         Raises:
-            ValueError: If an array that is loaded has another shape, as one of another number of
-                components has (Chainer spreads a single component over all), or is not that of a
-                mixture.
+            ValueError: If a loaded array has the wrong shape, for example because it has another
+                number of components (Chainer would broadcast a single one), or if the loaded
+                arrays are not a mixture.
 
         """
         if isinstance(serializer, chainer.Deserializer):
@@ -106,7 +106,7 @@ class MixtureLayer(chainer.Link):
             if self.comm.rank == 0:
                 try:
                     mixture = self._mixture_of(numpy.concatenate(pieces))
-                except ValueError as error:     # which all raise, or they would wait for ever
+                except ValueError as error:     # all ranks raise it, or they would wait for ever
                     mixture = error
             mixture = self.comm.bcast_obj(mixture)
             if isinstance(mixture, ValueError):
@@ -123,7 +123,7 @@ class MixtureLayer(chainer.Link):
 def multi_node(model: chainer.Link, comm: Any) -> chainer.Link:
     """Gives all mixtures of a model a communicator: all ranks then have the same mixture.
 
-    The sibling of ``chainermn.links.create_mnbn_model``, but for the model itself.
+    Like ``chainermn.links.create_mnbn_model``, but it changes the model itself, not a copy.
 
     Args:
         model (chainer.Link): Contains layers of this package.

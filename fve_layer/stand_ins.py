@@ -1,4 +1,4 @@
-"""Modules in place of those that are missing, with what Chainer and ChainerCV use of them."""
+"""Stand-ins for missing modules, with the names that Chainer and ChainerCV use."""
 import importlib.metadata
 import types
 from typing import Any
@@ -7,14 +7,14 @@ import numpy
 
 
 def module(name: str, **contents: Any) -> types.ModuleType:
-    """A module with these names."""
+    """Makes a module with the given contents."""
     made = types.ModuleType(name)
     vars(made).update(contents)
     return made
 
 
 def pkg_resources(name: str) -> types.ModuleType:
-    """Of setuptools before 82."""
+    """``pkg_resources`` as in setuptools before 82."""
     class ResolutionError(Exception):
         pass
 
@@ -37,7 +37,7 @@ def pkg_resources(name: str) -> types.ModuleType:
 
 
 def distutils_util(name: str) -> types.ModuleType:
-    """Of Python before 3.12."""
+    """``distutils.util`` as in Python before 3.12."""
     def strtobool(text):
         words = {'y': 1, 'yes': 1, 't': 1, 'true': 1, 'on': 1, '1': 1,
                  'n': 0, 'no': 0, 'f': 0, 'false': 0, 'off': 0, '0': 0}
@@ -49,7 +49,7 @@ def distutils_util(name: str) -> types.ModuleType:
 
 
 def nms_gpu_post(name: str) -> types.ModuleType:
-    """ChainerCV's C extension: the end of a non-maximum suppression on a GPU."""
+    """ChainerCV's C extension for the last step of non-maximum suppression on a GPU."""
     def nms(mask, n_bbox, threads_per_block, col_blocks):
         # mask (n_bbox * col_blocks,): bit j of row i says that box i suppresses box j.
         mask = mask.reshape(n_bbox, col_blocks)
