@@ -142,12 +142,12 @@ ENCODINGS: dict[str, Encoding] = {
 
 # Fisher vector layers that do without something.
 ABLATIONS = {
-    'frozen': 'finetune.models.ablations:Frozen',
-    'unit_variances': 'finetune.models.ablations:UnitVariances',
-    'sigma_part': 'finetune.models.ablations:SigmaPart',
-    'weak_sigma_part': 'finetune.models.ablations:WeakSigmaPart',
-    'last_batch_em': 'finetune.models.ablations:LastBatchEM',
-    'hard_assignment': 'finetune.models.ablations:HardAssignment',
+    'frozen': 'fve_layer.ablations:Frozen',
+    'unit_variances': 'fve_layer.ablations:UnitVariances',
+    'sigma_part': 'fve_layer.ablations:SigmaPart',
+    'weak_sigma_part': 'fve_layer.ablations:WeakSigmaPart',
+    'last_batch_em': 'fve_layer.ablations:LastBatchEM',
+    'hard_assignment': 'fve_layer.ablations:HardAssignment',
 }
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -8,7 +8,7 @@ import numpy
 from finetune.config.catalogue import ENCODINGS
 from finetune.data.dataset import collate
 from fve_layer import fisher_vector, masking
-from fve_layer.fisher_vector import count_normalizer
+from fve_layer.encoding import count_normalizer
 
 BLOCK = 2 ** 22     # numbers of Fisher vectors that are computed at a time
 

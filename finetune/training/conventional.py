@@ -12,7 +12,7 @@ from finetune.runs.predictions import Predictions
 from finetune.training.features import Extractor, Store
 from finetune.weights.pretrained import load_trained
 from fve_layer import fisher_vector
-from fve_layer.fisher_vector import l2_normalize, power_normalize
+from fve_layer.encoding import l2_normalize, power_normalize
 
 MIXTURE_SAMPLE = 200000     # local features that the mixture is fitted on
 # Input of the SVM of a stream: Fisher vectors of local features, which is the paper's pipeline
