@@ -93,7 +93,8 @@ def open_run(folder, config=None):
 
     """
     config = config or read_settings(folder)
-    data_set, names, where = readers.load(config.data), _names(folder), readers.folder(config.data)
+    data_set, names = readers.load(config.data), folder.read_names()
+    where = readers.folder(config.data)
     _check_same(where, 'class', data_set.class_names, names.class_names)
     if config.data.has_parts and ENCODINGS[config.model.encoding].needs_all_parts:
         _check_same(where, 'part', data_set.part_names, names.part_names)
@@ -102,14 +103,8 @@ def open_run(folder, config=None):
 
 def open_model(folder, config, names=None):
     """:func:`open_run` without images: the data set has the names of classes and parts alone."""
-    names, device = names or _names(folder), open_device(config.training.gpu)
+    names, device = names or folder.read_names(), open_device(config.training.gpu)
     return FinishedRun(load_model(folder, config, names, device), config, names, device)
-
-
-def _names(folder):
-    """Names of classes and parts, which runs of version 0.2 do not have: of their data set."""
-    names = folder.read_names()
-    return readers.load(folder.read_config().data) if names is None else names
 
 
 def _check_same(where, what, names, of_run):

@@ -111,7 +111,8 @@ def convert(arrays, settings, n_classes, path):
     if needed['encoding'] != 'gap':
         converted.update(_mixture(arrays, settings.var_floor))
         if settings.scaling:
-            converted['scaling/scale'] = numpy.ones((), numpy.float32)
+            converted.update({'scaling/scale': numpy.float32(1),
+                              'scaling/n_seen': numpy.int64(settings.n_components)})
     return converted
 
 
