@@ -49,8 +49,8 @@ def settings_of(arrays, path):
     if not _has(arrays, 'fve_layer/'):
         return settings
     if not _has(arrays, 'separate_model/'):
-        raise InputError(f'{path}: encodes the whole image, which this program does not; use a '
-                         'classifier with parts.')
+        raise InputError(f'{path}: encodes the whole image, and such a classifier cannot be '
+                         'converted; use one with parts.')
     is_em = 'fve_layer/sig' in arrays
     head = 'post_fve/0/' if _has(arrays, 'post_fve/') else 'separate_model/fc/'
     needed = [*(EM if is_em else GRADIENT), 'mask_features', f'{head}W', f'{head}b']
