@@ -54,17 +54,18 @@ class Predictor:
     """
 
     def __init__(self, run, source):
-        self.model, self.config, self.data_set, self.device = run
+        self.model, self.config, data_set, self.device = run
         self.batch_size = self.config.training.batch_size
         self.stream = 'global' if source is None else 'both'
-        self.upright = source is None or source.upright
-        if source is not None:
-            self.data_set.part_names = source.part_names
-        self._find = pictures.hidden(len(self.part_names)) if source is None else source.find
         # Found boxes are in pixels of the picture, and in no random order.
         self._settings = replace(self.config.data, box_frame=0, order='ordered')
         if source is None:
+            self.data_set, self.upright = data_set, True
+            self._find = pictures.hidden(len(self.part_names))
             self._settings.missing = 'zero'
+        else:
+            self.data_set = replace(data_set, part_names=source.part_names)
+            self._find, self.upright = source.find, source.upright
 
     @property
     def class_names(self):
