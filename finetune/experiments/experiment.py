@@ -33,9 +33,6 @@ def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
     Returns:
         RunFolder: Folder of the results.
 
-    Raises:
-        finetune.errors.InputError: For anything that the user has to fix.
-
     """
     config = read_config(config_path, overrides)
     prerequisites.check_circle(config_path, config)

@@ -12,35 +12,20 @@ COPY_AGAIN = 'copy the folder of the run again'
 
 
 def read_log(path):
-    """Entries of a log, one per epoch.
-
-    Raises:
-        finetune.errors.InputError: If it is damaged.
-
-    """
+    """Entries of a log, one per epoch."""
     if not path.exists():       # of a run that has just begun, or the conventional pipeline
         return []
     return _read(path, json.loads, _is_log, 'log', 'remove it, or the folder to run again')
 
 
 def read_evaluation(path):
-    """Accuracies by stream and other numbers.
-
-    Raises:
-        finetune.errors.InputError: If the file is missing or damaged.
-
-    """
+    """Accuracies by stream and other numbers."""
     return _read(path, yaml.safe_load, _is_evaluation, 'evaluation',
                  f'evaluate it again by python -m finetune evaluate {path.parent}')
 
 
 def read_names(path):
-    """Names of classes and of parts, two lists.
-
-    Raises:
-        finetune.errors.InputError: If the file is damaged.
-
-    """
+    """Names of classes and of parts, two lists."""
     names = _read(path, yaml.safe_load, _are_names, 'list of names', f'{COPY_AGAIN}.')
     return names['classes'], names['parts']
 

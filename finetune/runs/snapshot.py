@@ -16,9 +16,6 @@ def load(path, trainer):
         path (pathlib.Path): The snapshot.
         trainer (chainer.training.Trainer): Trainer of the same run.
 
-    Raises:
-        finetune.errors.InputError: If the snapshot is damaged, or of another run.
-
     """
     arrays = files.read_arrays(path, 'snapshot', START_AGAIN, files.NUMBERS + files.TEXT)
     try:

@@ -95,12 +95,7 @@ def keep_best(folder):
 
 
 def tensorboard(folder):
-    """Extension that writes the log's entries for TensorBoard, below the folder of the run.
-
-    Raises:
-        finetune.errors.InputError: If the package is missing.
-
-    """
+    """Extension that writes the log's entries for TensorBoard, below the folder of the run."""
     try:
         from tensorboardX import SummaryWriter
     except ImportError:

@@ -38,9 +38,6 @@ def settings_of(arrays, path):
     Returns:
         dict: Values by name.
 
-    Raises:
-        finetune.errors.InputError: If there is no such classifier here, or arrays are missing.
-
     """
     settings = {'architecture': 'inception_v3_original', 'encoding': 'gap'}
     if _has(arrays, 'comb_clf/'):
@@ -86,9 +83,6 @@ def convert(arrays, settings, n_classes, path):
 
     Returns:
         dict: Arrays by their names here; unknown ones keep theirs.
-
-    Raises:
-        finetune.errors.InputError: If the settings are not those of the classifier.
 
     """
     needed = settings_of(arrays, path)
