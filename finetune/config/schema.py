@@ -71,12 +71,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path):
-    """Reads a file of name: value pairs as a dict.
-
-    Raises:
-        finetune.errors.InputError: Names the file and, if it is not YAML, the line.
-
-    """
+    """Reads a file of name: value pairs as a dict."""
     require_file(path)
     try:
         text = Path(path).read_text(encoding='utf-8')
@@ -114,9 +109,6 @@ def fill(section, tree, where, prefix='', names=None):
 
     Returns:
         list of str: Dotted names of the settings that were set.
-
-    Raises:
-        finetune.errors.InputError: For an unknown name, or a value of another type.
 
     """
     if not isinstance(tree, dict):

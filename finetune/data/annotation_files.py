@@ -29,7 +29,6 @@ def read_cub(root, unused_classes=False):
         ``parts.txt``.
 
     Raises:
-        finetune.errors.InputError: Names the file and the line.
         FileNotFoundError: Names a file that is missing.
 
     """
@@ -72,7 +71,6 @@ def read_authors(root, image_folder=None):
         folder of its first image.
 
     Raises:
-        finetune.errors.InputError: Names the file and the line.
         FileNotFoundError: Names a file that is missing.
 
     """
@@ -108,9 +106,6 @@ def read_parts(data_set, root):
 
     Returns:
         DataSet: Parts are in the order of ``parts.txt``, or in that of their numbers.
-
-    Raises:
-        finetune.errors.InputError: Names the file and the line.
 
     """
     index = _index(data_set.train.image_ids + data_set.test.image_ids)

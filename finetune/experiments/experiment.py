@@ -1,6 +1,6 @@
 """A run from its settings to its results, step by step."""
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol, Union
 from collections.abc import Iterable
 
 import numpy
@@ -15,8 +15,25 @@ from finetune.files import require_empty
 from finetune.parts.kind import parts_of
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
-from finetune.runs.predictions import iterate_test_images, predict
+from finetune.runs.predictions import iterate_test_images, predict, Predictions
 from finetune.training.joint import JointLearning
+
+
+class Method(Protocol):
+    """How a model is trained, made of settings, data set, device and what it starts from."""
+
+    @staticmethod
+    def needs_start(folder: RunFolder) -> bool:
+        """Whether the run in a folder needs that start."""
+
+    def learn(self, folder: RunFolder) -> None:
+        """Trains, from a snapshot if there is one, and saves settings and weights."""
+
+    def load(self, folder: RunFolder) -> None:
+        """Loads the weights of a finished run."""
+
+    def predict(self) -> tuple[Predictions, dict]:
+        """Predictions for the test images, and further numbers for the evaluation."""
 
 
 def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
@@ -33,9 +50,6 @@ def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
 
     Returns:
         RunFolder: Folder of the results.
-
-    Raises:
-        finetune.errors.InputError: For anything that the user has to fix.
 
     """
     config = read_config(config_path, overrides)
@@ -91,7 +105,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     """Trains or loads the model, and evaluates it."""
     device = open_device(config.training.gpu)
     data_set = _load(config, folder, device, may_train)
-    method = JointLearning if config.training.joint else _conventional_pipeline()
+    method = _method(config)
     start = _find_start(config, may_train) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, data_set, device, start)
@@ -107,9 +121,11 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     _print_accuracies(folder, predictions.accuracies, config)
 
 
-def _conventional_pipeline():
-    from finetune.training.conventional import ConventionalPipeline     # imports scikit-learn,
-    return ConventionalPipeline         # which takes a second that the other method does without
+def _method(config: Config) -> type[Method]:
+    if config.training.joint:
+        return JointLearning
+    from finetune.training.conventional import ConventionalPipeline
+    return ConventionalPipeline     # imports scikit-learn, which takes a second
 
 
 def _load(config: Config, folder: RunFolder, device: Any, may_train: bool) -> DataSet:

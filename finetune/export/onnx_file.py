@@ -27,9 +27,6 @@ def export(run, out, layer_only=False):
         out (str): ``.onnx`` file to write, which must not exist.
         layer_only (bool): Local features to Fisher vectors instead of images to scores.
 
-    Raises:
-        finetune.errors.InputError: If there is no such run, or it cannot be exported.
-
     """
     if importlib.util.find_spec('onnx') is None:
         raise InputError("export needs onnx; pip install 'fve_layer[onnx]'.")

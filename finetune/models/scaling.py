@@ -42,14 +42,7 @@ class Scaling(chainer.Link):
         self.n_batches = n_batches
         self.comm = None        # ChainerMN's, if the batches of all ranks count
         self.add_persistent('scale', numpy.zeros((), numpy.float32))
-        self.n_seen = 0
-        if n_batches > 1:
-            self.register_persistent('n_seen')
-
-    def serialize(self, serializer):
-        super().serialize(serializer)
-        if self.n_batches == 1:
-            self.n_seen = int(self.scale > 0)
+        self.add_persistent('n_seen', 0)
 
     def forward(self, fv, conv_map):
         """Scales Fisher vectors; a batch of zeros does not determine the scale.

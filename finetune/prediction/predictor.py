@@ -78,7 +78,6 @@ class Predictor:
 
         Raises:
             ValueError: If there is no image, or an array is not such an image.
-            finetune.errors.InputError: For a picture that cannot be read.
 
         """
         pictures = (self.picture(image, i) for i, image in enumerate(images, 1))

@@ -143,10 +143,7 @@ def hardest_classes(names, class_names, values):
 
 
 def mixtures(results, dataset, names):
-    """What the mixtures are like at the end of training, means over seeds; ``None``: none is known.
-
-    Of the learned mixtures' logs, which version 0.2 did not write.
-    """
+    """What the learned mixtures' logs end with, means over seeds; ``None`` if there is none."""
     rows = []
     for name in names:
         last = [result.log[-1] for result in results.of(dataset, name) if result.log]

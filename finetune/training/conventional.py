@@ -68,8 +68,8 @@ class ConventionalPipeline:
         self.arrays = files.read_arrays(folder.model)
         names = {*MIXTURE, *(f'{stream}/{array}' for stream in INPUTS for array in 'Wb')}
         if names != set(self.arrays):
-            raise InputError(f'{folder.model}: the arrays are not those of this pipeline, perhaps '
-                             f'of version 0.1; move {folder} away to run it again.')
+            raise InputError(f'{folder.model}: the arrays are not those of this pipeline; '
+                             f'move {folder} away to run it again.')
         self.store.fill()
 
     def predict(self):
