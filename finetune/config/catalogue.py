@@ -118,7 +118,7 @@ LOCAL_FEATURES = 'finetune.models.encodings:local_features'
 FISHER_VECTOR = 'n_components', 'norm_filter', 'normalization', 'var_floor'
 
 ENCODINGS: dict[str, Encoding] = {
-    'gap': Encoding('finetune.models.encodings:gap', 'finetune.models.encodings:conv_maps',
+    'gap': Encoding('finetune.models.encodings:GAP', 'finetune.models.encodings:conv_maps',
                     needs_all_parts=True),
     'fve': Encoding('finetune.models.encodings:fve', LOCAL_FEATURES,
                     (*FISHER_VECTOR, 'ema_decay', 'init', 'resp_gradient', 'ablation'),

@@ -23,7 +23,7 @@ class GAP(chainer.Link):
 
     observation = {}
 
-    def __init__(self, n_features, n_parts):
+    def __init__(self, n_features, n_parts, seed=None):
         super().__init__()
         self.out_size = n_parts * n_features
 
@@ -32,11 +32,6 @@ class GAP(chainer.Link):
 
     def add_to(self, graph, conv_map, visible):
         return graph.add('Reshape', graph.pooled(conv_map), graph.integers(-1, self.out_size))
-
-
-def gap(n_features, n_parts, seed):
-    """Global average pooling."""
-    return GAP(n_features, n_parts)
 
 
 def fve(n_features, n_parts, seed, ablation='', **settings):

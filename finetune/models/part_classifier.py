@@ -133,15 +133,9 @@ class PartClassifier(chainer.Chain):
         return vector
 
     def vectors(self, inputs, conv_map):
-        """The encoding (N, out_size), and what each of the steps after it gives, by name.
+        """The encoding (N, out_size) of :meth:`encoder_input`, and what each step makes of it.
 
-        Args:
-            inputs (tuple): See :meth:`encoder_input`.
-            conv_map (chainer.Variable): The ConvMaps that they come from.
-
-        Returns:
-            dict of chainer.Variable: In their order; the last one goes into the class layer.
-
+        They are in a dict by name, in their order; the last one goes into the class layer.
         """
         x = self.encoder(*inputs)
         vectors = {'encoding': x}
