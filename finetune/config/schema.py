@@ -22,6 +22,10 @@ class Needs(typing.NamedTuple):
     text: str
     holds: typing.Callable      # function of the whole config
 
+    def __and__(self, other):
+        return Needs(f'{self.text} and {other.text}',
+                     lambda config: self.holds(config) and other.holds(config))
+
 
 def setting(default, comment, *, choices=None, between=None, needs=None):
     """Declares a setting: a field of a dataclass.

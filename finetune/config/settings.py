@@ -42,25 +42,25 @@ RECOMPUTING = Needs(
     and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
 DETECTED = Needs(f'{BOXES.text} and a detector.cnn',
                  lambda config: BOXES.holds(config) and config.detector.cnn)
-SOFT = Needs('training.joint true and another model.ablation than hard_assignment', lambda config:
-             config.training.joint and config.model.ablation != 'hard_assignment')
+SOFT = JOINT & Needs('another model.ablation than hard_assignment',
+                     lambda config: config.model.ablation != 'hard_assignment')
 SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
 
 
-def of_encoding(name, needs=None):
-    """Needs of a setting of the model that only some encodings read."""
-    encodings = [key for key, encoding in ENCODINGS.items() if name in encoding.settings]
-    text = 'model.encoding ' + ' or '.join(encodings) + (f' and {needs.text}' if needs else '')
-
-    def holds(config):
-        return (name in ENCODINGS[config.model.encoding].settings
-                and (needs is None or needs.holds(config)))
-    return Needs(text, holds)
+def of_encodings(holds):
+    """Needs of a setting that is read with the encodings whose rows a function holds for."""
+    names = [name for name, encoding in ENCODINGS.items() if holds(encoding)]
+    return Needs('model.encoding ' + ' or '.join(names),
+                 lambda config: holds(ENCODINGS[config.model.encoding]))
 
 
-AUXILIARY = of_encoding('aux_lambda', Needs(
-    'training.joint true and model.aux_lambda above 0', lambda config:
-    config.training.joint and config.model.aux_lambda > 0))
+def of_layer(setting):
+    """Needs of a setting that only the layers of some encodings take."""
+    return of_encodings(lambda encoding: setting in encoding.settings)
+
+
+STEP = of_encodings(lambda encoding: encoding.has_steps) & JOINT
+AUXILIARY = STEP & Needs('model.aux_lambda above 0', lambda config: config.model.aux_lambda > 0)
 
 
 @dataclass
@@ -155,42 +155,38 @@ class Model:
     classifier: str = setting('', ".npz of a whole classifier to go on from, of this program or "
                               "of the authors' code, or the YAML of its run", needs=JOINT)
     encoding: str = setting('fve', 'of the parts', choices=ENCODINGS)
-    n_components: int = setting(1, 'K', between=(1, 4096), needs=of_encoding('n_components'))
+    n_components: int = setting(1, 'K', between=(1, 4096), needs=of_layer('n_components'))
     ema_decay: float = setting(.9, 'lambda in Eqs. 6-9', between=(0, 1 - 1e-9),
-                               needs=of_encoding('ema_decay', JOINT))
+                               needs=of_layer('ema_decay') & JOINT)
     norm_filter: bool = setting(True, "only local features with a norm above their image's mean",
-                                needs=of_encoding('norm_filter'))
+                                needs=of_layer('norm_filter'))
     normalization: str = setting('sqrt', 'of the Fisher vector: sqrt (Eqs. 13, 14) or mean '
                                  '(VLFeat)', choices=('sqrt', 'mean'),
-                                 needs=of_encoding('normalization'))
-    l2_normalize: bool = setting(False, 'Fisher vectors to unit length, before scaling',
-                                 needs=of_encoding('l2_normalize', JOINT))
+                                 needs=of_layer('normalization'))
+    l2_normalize: bool = setting(False, 'Fisher vectors to unit length, before scaling', needs=STEP)
     scaling: bool = setting(True, 'Fisher vectors to the size that average-pooled features have in '
-                            'the first K training batches', needs=of_encoding('scaling', JOINT))
+                            'the first K training batches', needs=STEP)
     only_mean: bool = setting(False, 'only the mean part of Fisher vectors, their first K D values',
-                              needs=of_encoding('only_mean', JOINT))
+                              needs=STEP)
     comp_size: int = setting(0, 'channels of a 1 x 1 convolution before the encoding; 0: none; -1: '
-                             'as many as the ConvMaps have', between=(-1, 65536),
-                             needs=of_encoding('comp_size', JOINT))
+                             'as many as the ConvMaps have', between=(-1, 65536), needs=STEP)
     post_fve_size: int = setting(0, 'size of a linear layer and ReLU after the encoding; 0: none; '
-                                 '-1: the size of the encoding', between=(-1, 65536),
-                                 needs=of_encoding('post_fve_size', JOINT))
+                                 '-1: the size of the encoding', between=(-1, 65536), needs=STEP)
     aux_lambda: float = setting(0., "weight of an auxiliary head in the part stream's loss, none "
-                                'in its prediction', between=(0, 1),
-                                needs=of_encoding('aux_lambda', JOINT))
+                                'in its prediction', between=(0, 1), needs=STEP)
     aux_rate: float = setting(.5, 'aux_lambda is multiplied by this ...', between=(0, 1),
                               needs=AUXILIARY)
     aux_step: int = setting(20, '... every so many epochs', between=(1, 100000), needs=AUXILIARY)
     init: str = setting('kmeans', 'of the mixture', choices=('kmeans', 'random'),
-                        needs=of_encoding('init', JOINT))
+                        needs=of_layer('init') & JOINT)
     resp_gradient: bool = setting(True, 'gradients flow through the responsibilities, too (the '
                                   'first terms of Eqs. 15 and 16)',
-                                  needs=of_encoding('resp_gradient', SOFT))
+                                  needs=of_layer('resp_gradient') & SOFT)
     ablation: str = setting('', 'what is changed of the encoding, to measure what it is worth; '
                             'empty: nothing', choices=('', *ABLATIONS),
-                            needs=of_encoding('ablation', JOINT))
+                            needs=of_layer('ablation') & JOINT)
     var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
-                               needs=of_encoding('var_floor'))
+                               needs=of_layer('var_floor'))
     pca_size: int = setting(512, 'dimensions of local features after PCA, at most',
                             between=(1, 4096), needs=SEPARATE)
     pca_whiten: bool = setting(True, 'local features to unit variances after PCA', needs=SEPARATE)

@@ -8,6 +8,7 @@ import numpy
 from finetune.compute.threads import one_thread
 from finetune.config.config import forget_expected, read_config
 from finetune.config.settings import Config
+from finetune.config.streams import BESIDE
 from finetune.data import readers
 from finetune.data.records import DataSet
 from finetune.experiments import prerequisites
@@ -162,7 +163,7 @@ def _finished(required: prerequisites.Required, config: Config, may_train: bool)
 
 
 def _print_accuracies(folder, accuracies, config):
-    streams = ''.join(f', {_in_words(stream)} {100 * accuracy:.1f} %'
+    streams = ''.join(f', {BESIDE[stream]} {100 * accuracy:.1f} %'
                       for stream, accuracy in accuracies.items() if stream != config.headline)
     print(f'{folder}: test accuracy {100 * accuracies[config.headline]:.1f} %{streams}', flush=True)
     if config.expect:
@@ -185,7 +186,3 @@ def _verdict(config, accuracy):
             f'differently, and with other seeds it was {min(known):.1f} to {max(known):.1f} %')
     return f'As expected: {text}.' if usual else (
         f'Not as expected: {text}. Check the installation by tests/run.sh.')
-
-
-def _in_words(stream):
-    return 'with the whole image' if stream == 'both' else f'{stream} stream alone'

@@ -9,7 +9,7 @@ import pytest
 
 from finetune.commands.options import DEFAULT_CONFIG
 from finetune.config import config
-from finetune.config.catalogue import ENCODINGS
+from finetune.config.catalogue import ENCODINGS, STEPS
 from finetune.config.settings import Config, Model
 from finetune.data import animals, digits
 from finetune.data.minibirds import drawing
@@ -311,6 +311,7 @@ def test_encodings_read_settings_that_there_are():
     names = {field.name for field in dataclasses.fields(Model)}
     for name, encoding in ENCODINGS.items():
         assert set(encoding.settings) <= names, name
+    assert {step.setting for step in STEPS.values()} <= names
 
 
 def settings_table(section, prefix=''):
