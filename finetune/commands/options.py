@@ -14,6 +14,16 @@ MAX_SEEDS = 10000
 MAX_IMAGES = 100        # on a sheet: matplotlib's pictures have at most 65,536 lines
 
 
+def add_commands(parser, name, commands):
+    """Adds modules as sub-commands; one that has some of its own has no ``run``."""
+    subparsers = parser.add_subparsers(dest=name, required=True, metavar=name.upper())
+    for command in commands:
+        subparser = subparsers.add_parser(command.__name__.rpartition('.')[2], help=command.HELP,
+                                          description=command.DESCRIPTION)
+        subparser.set_defaults(run=getattr(command, 'run', None))
+        command.add_arguments(subparser)
+
+
 def add_settings(command, default=DEFAULT_CONFIG):
     command.add_argument('config', nargs='?', metavar='CONFIG',
                          help=f'YAML of the experiment (default: {default})')
@@ -24,7 +34,7 @@ def add_settings(command, default=DEFAULT_CONFIG):
 def in_project(options):
     """Context in which the project of the configs or results is the working folder."""
     named = {name: getattr(options, name, None) for name in ('configs', 'config', 'results')}
-    paths = [path for value in named.values() if value and options.in_project
+    paths = [path for value in named.values() if value and getattr(options, 'in_project', False)
              for path in (value if isinstance(value, list) else [value])]
     with project.entered(paths) as before:
         if before != Path.cwd():

@@ -68,7 +68,7 @@ def share(function, *arguments):
         _world().COMM_WORLD.send((_versions(), os.getcwd(), function, arguments), rank, TASK)
 
 
-def help():
+def serve():
     """On other ranks: calls what rank 0 asks for until it has ended; returns the exit code."""
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:     # rank 0 ends all
         signal.signal(number, signal.SIG_IGN)
