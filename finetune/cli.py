@@ -25,7 +25,7 @@ def main(arguments=None):
 
 def _run(arguments):
     given = parser().parse_args(arguments)
-    with interruption.as_exceptions(), options.in_project(given):
+    with interruption.as_exceptions():
         return given.run(given) or 0
 
 

@@ -17,4 +17,4 @@ def run(options):
     if options.config is None and (options.overrides or options.gpu is not None):
         raise InputError('doctor without a config only checks the machine; name a config, too.')
     config, overrides = (None, []) if options.config is None else shared.settings(options)
-    return doctor.check(config, overrides)
+    return doctor.check(config, overrides, options.project)

@@ -16,4 +16,5 @@ def add_arguments(parser):
 
 def run(options):
     from finetune.experiments import experiment
-    experiment.evaluate(options.results, options.gpu, options.overrides, options.output)
+    experiment.evaluate(options.results, options.gpu, options.overrides, options.output,
+                        options.project)

@@ -1,4 +1,6 @@
 """The command ``export``: a trained model as an ONNX file."""
+from finetune.commands import options as shared
+
 HELP = 'write a trained model as an ONNX file'
 DESCRIPTION = """\
 Writes the classifier of a run as an ONNX graph, which runs without Chainer: images and part crops
@@ -11,8 +13,9 @@ def add_arguments(parser):
     parser.add_argument('out', metavar='OUT.onnx', help='file to write')
     parser.add_argument('--layer', action='store_true',
                         help='the Fisher vector layer alone: local features to Fisher vectors')
+    shared.add_project(parser)
 
 
 def run(options):
     from finetune.export import onnx_file
-    onnx_file.export(options.results, options.out, options.layer)
+    onnx_file.export(options.results, options.out, options.layer, options.project)

@@ -32,20 +32,20 @@ def add_arguments(parser):
     add('--detector', metavar='RUN', help='folder of a run whose detector finds the parts')
     add('--batch', type=number('--batch', int, 1, 10000), metavar='N',
         help='pictures at a time (default: as in training)')
-    parser.set_defaults(in_project=False)
 
 
 def run(options):
     from finetune.prediction.predictor import batches, load
     _check_outputs(options.output, options.pictures)
     paths = _find(options.images)
-    predictor = load(options.results, options.gpu, options.parts, options.detector)
+    predictor = load(options.results, options.gpu, options.parts, options.detector,
+                     options.project)
     if predictor.stream == 'global':
         print(f'{options.results}: was trained with parts (data.parts '
               f'{predictor.config.data.parts}), but nothing says where they are in these pictures; '
               'the whole images alone are classified. Use --parts or --detector.', file=sys.stderr)
-    draw = (_drawing(options.results, options.pictures, predictor) if options.pictures
-            else lambda *answer: None)
+    draw = (_drawing(options.project.path(options.results), options.pictures, predictor)
+            if options.pictures else lambda *answer: None)
     write = _Table(paths, predictor.class_names) if options.output is None else lambda answer: None
     answers, unreadable = [], []
     named = paths if options.output is None else progress_bar(paths, len(paths), 'Predicting')

@@ -1,6 +1,4 @@
 """The command ``report``: results beside the published ones."""
-from pathlib import Path
-
 from finetune.commands import options as shared
 
 HELP = 'compare all results with the published ones'
@@ -13,8 +11,9 @@ def add_arguments(parser):
     shared.add_folder(parser, '--results', 'results', 'folder of results')
     parser.add_argument('--output', metavar='DIR',
                         help='folder for the report (default: report in the folder of results)')
+    shared.add_project(parser)
 
 
 def run(options):
     from finetune.report import report
-    report.make(options.results, options.output or Path(options.results, 'report'))
+    report.make(options.results, options.output, options.project)

@@ -16,4 +16,4 @@ def add_arguments(parser):
 
 def run(options):
     from finetune.checks import runtime
-    runtime.measure(*shared.settings(options), options.steps)
+    runtime.measure(*shared.settings(options), options.steps, options.project)

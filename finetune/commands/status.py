@@ -12,8 +12,9 @@ def add_arguments(parser):
     parser.add_argument('--watch', type=shared.number('--watch', float, .1, 86400), nargs='?',
                         const=5, metavar='SECONDS', help='again every so many seconds (5), until '
                         'Ctrl-C')
+    shared.add_project(parser)
 
 
 def run(options):
     from finetune.experiments import status
-    status.show(options.results, options.watch)
+    status.show(options.results, options.watch, options.project)

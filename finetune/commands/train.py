@@ -6,6 +6,7 @@ from finetune.commands import original_variables
 from finetune.commands import options as shared
 from finetune.errors import InputError
 
+MAX_SEEDS = 10000
 HELP = 'train and evaluate experiments'
 DESCRIPTION = """\
 Trains one experiment, evaluates it and writes results/<config>/seed<k>/.
@@ -22,7 +23,7 @@ def add_arguments(parser):
         f'(default: {shared.DEFAULT_CONFIG})')
     shared.add_overrides(parser)
     shared.add_gpu(parser)
-    add('--seeds', type=shared.seeds, metavar='N',
+    add('--seeds', type=seeds, metavar='N',
         help='seeds 0 ... N-1, or a list of seeds: 0,3,7')
     add('--jobs', type=number('--jobs', int, 1, 256), metavar='N',
         help='runs at a time with several configs or --seeds (default: 1)')
@@ -40,12 +41,20 @@ def add_arguments(parser):
         help='print settings, data counts, shapes and parameter count, then stop')
 
 
+def seeds(text):
+    """The list that ``--seeds`` stands for: its numbers, or 0 ... N-1."""
+    numbers = [int(word) for word in text.split(',')]
+    if min(numbers) < (0 if ',' in text else 1) or ',' not in text and numbers[0] > MAX_SEEDS:
+        raise argparse.ArgumentTypeError(f'{text} is neither a number of seeds nor a list of them')
+    return list(dict.fromkeys(numbers)) if ',' in text else list(range(numbers[0]))
+
+
 def run(options):
     from finetune.checks import dry_run
     from finetune.experiments import experiment, plan, suite
     resources = _resources(options)
     experiments, notes = [], []
-    for path in plan.expand(options.configs) or [None]:
+    for path in plan.expand(options.configs, options.project) or [None]:
         options.config = path
         experiments.append(shared.settings(options, notes.append))
     for note in dict.fromkeys(notes):
@@ -53,16 +62,16 @@ def run(options):
     output = options.output or original_variables.output(os.environ)
     if options.dry_run or original_variables.is_dry_run(os.environ):
         for config, overrides in experiments:
-            dry_run.describe(config, overrides)
+            dry_run.describe(config, overrides, options.project)
     elif options.seeds is None and len(experiments) == 1 and options.cluster == 'local':
-        experiment.run(*experiments[0], output)
+        experiment.run(*experiments[0], output, options.project)
     elif output:
         raise InputError('--output is the folder of one run that runs here; leave it out.')
     elif options.seeds and options.seed is not None:
         raise InputError('--seed and --seeds: give one of them.')
     else:
-        seeds = options.seeds or [options.seed or 0]
-        return suite.run_all(experiments, seeds, options.jobs or 1, resources)
+        return suite.run_all(experiments, options.seeds or [options.seed or 0], options.jobs or 1,
+                             resources, options.project)
 
 
 def _resources(options):

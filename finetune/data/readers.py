@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 import numpy
 
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
+from finetune.config.project import HERE
 from finetune.data import cropping
 from finetune.data.annotation_files import LOCATIONS, N_BOX_COLUMNS, read_authors, with_parts
 from finetune.data.lines import n_columns
@@ -18,11 +19,17 @@ VALIDATION_STEP = 5     # every fifth training image of a class is in the valida
 GROUPED, OF_ALL_KINDS = 'GT_regrouped', ('ORIGINAL', 'RESIZED')
 
 
-def load(settings):
+def located(config):
+    """Settings of a data set with its folder as the working directory sees it."""
+    return replace(config.data, root=str(config.project.path(_root(config.data))))
+
+
+def load(settings, project=HERE):
     """Reads a data set; minibirds and digits are drawn on first use.
 
     Args:
         settings (finetune.config.settings.Data): Its name, folder and kind of parts.
+        project (finetune.config.project.Project): What an archive of the data set is below.
 
     Returns:
         finetune.data.records.DataSet: Records of its training and test images.
@@ -34,7 +41,8 @@ def load(settings):
     known = DATA_SETS[settings.dataset]
     if known.prepare:
         options = {'pretraining': True} if settings.split == 'pretraining' else {}
-        resolve_name(known.prepare)(_root(settings), **settings.drawing, **options)
+        archive = [project.path(known.archive)] if known.archive else []
+        resolve_name(known.prepare)(_root(settings), *archive, **settings.drawing, **options)
     root = folder(settings)
     if not root.exists():
         raise InputError(f'{root}: there is no such folder; {_get(root, known)}set data.root to '

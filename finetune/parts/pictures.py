@@ -58,7 +58,8 @@ def choose(folder, config, part_names, device, table=None, detector_run=None):
     if table:
         return Source(Table(table, part_names), part_names, upright=False)
     if detector_run:
-        return _found(RunFolder(detector_run), config, part_names, device)
+        run = RunFolder(config.project.path(detector_run), config.project)
+        return _found(run, config, part_names, device)
     if config.data.parts == 'GRID':
         return Source(_tiles(len(part_names)), part_names)
     if config.data.parts == 'CS_PARTS' and folder.detector.is_dir():

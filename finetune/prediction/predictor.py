@@ -9,6 +9,7 @@ from chainer.backends import cuda
 import numpy
 
 from finetune.compute.threads import one_thread
+from finetune.config.project import HERE
 from finetune.data import transforms
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.records import Record
@@ -153,9 +154,9 @@ class Examined(PartDataset):
         return self._pictures[i].image
 
 
-def load(run, gpu=-1, part_file=None, detector=None):
+def load(run, gpu=-1, part_file=None, detector=None, project=HERE):
     """Loads the model of a finished run: see :func:`finetune.load`."""
-    folder = RunFolder(run)
+    folder = RunFolder(project.path(run), project)
     opened = open_model(folder, read_settings(folder, gpu))
     source = pictures.choose(folder, opened.config, opened.data_set.part_names, opened.device,
                              part_file, detector)

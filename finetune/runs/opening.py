@@ -93,7 +93,8 @@ def open_run(folder, config=None):
 
     """
     config = config or read_settings(folder)
-    data_set, names, where = readers.load(config.data), _names(folder), readers.folder(config.data)
+    data_set = readers.load(readers.located(config), config.project)
+    names, where = _names(folder), readers.folder(readers.located(config))
     _check_same(where, 'class', data_set.class_names, names.class_names)
     if config.data.has_parts and ENCODINGS[config.model.encoding].needs_all_parts:
         _check_same(where, 'part', data_set.part_names, names.part_names)
@@ -109,7 +110,10 @@ def open_model(folder, config, names=None):
 def _names(folder):
     """Names of classes and parts, which runs of version 0.2 do not have: of their data set."""
     names = folder.read_names()
-    return readers.load(folder.read_config().data) if names is None else names
+    if names is None:
+        config = folder.read_config()
+        return readers.load(readers.located(config), config.project)
+    return names
 
 
 def _check_same(where, what, names, of_run):

@@ -67,9 +67,9 @@ class JointLearning:
         config (finetune.config.settings.Config): Settings of the run.
         data_set (finetune.data.records.DataSet): The data set.
         device (chainer.backend.Device): Where to compute.
-        start (finetune.runs.folder.RunFolder, str or None): What the classifier goes on from if
-            there is a ``model.classifier``, its file; else what the CNNs start from: the run of
-            the pre-training, a file of weights, or ``None``, random weights.
+        start (finetune.runs.folder.RunFolder, pathlib.Path or None): What the classifier goes on
+            from if there is a ``model.classifier``, its file; else what the CNNs start from: the
+            run of the pre-training, a file of weights, or ``None``, random weights.
 
     """
 

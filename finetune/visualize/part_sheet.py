@@ -5,6 +5,7 @@ from matplotlib import colormaps
 import numpy
 
 from finetune.config.config import read_config
+from finetune.config.project import HERE
 from finetune.config.settings import BOXES
 from finetune.data import readers
 from finetune.data.dataset import PartDataset
@@ -17,7 +18,7 @@ from finetune.visualize import sheet
 INFERNO, COLOURS = colormaps['inferno'], numpy.array(colormaps['tab10'].colors)
 
 
-def make(config_path, overrides, split, n_images, out=None):
+def make(config_path, overrides, split, n_images, out=None, project=HERE):
     """Draws a contact sheet of images, part boxes and part crops.
 
     If the parts were found by this program, it shows what led to them, too: the saliency, and which
@@ -29,12 +30,13 @@ def make(config_path, overrides, split, n_images, out=None):
         split (str): ``'train'``, augmented as in the first epoch, or ``'test'``.
         n_images (int): Number of images, evenly spaced over the split.
         out (str or None): Folder for the picture; ``None``: ``results/<config>``.
+        project (finetune.config.project.Project): What paths are relative to.
 
     """
-    config = read_config(config_path, overrides)
+    config = read_config(config_path, overrides, project)
     seed = config.training.seed
-    folder = RunFolder.of(config_path, seed).path.parent if out is None else Path(out)
-    data_set = readers.load(config.data)
+    folder = RunFolder.of(config_path, seed, project).path.parent if out is None else Path(out)
+    data_set = readers.load(readers.located(config), project)
     dataset = PartDataset(getattr(data_set, split), config.data, train=split == 'train', seed=seed)
     views = [sheet.look_at(dataset, i, data_set)
              for i in sheet.evenly_spaced(n_images, len(dataset))]
@@ -44,7 +46,7 @@ def make(config_path, overrides, split, n_images, out=None):
 
 def _pictures(config):
     """Function of a view that gives what is shown beside an image."""
-    folder = readers.boxes_folder(config.data) / detection.DETECTOR
+    folder = readers.boxes_folder(readers.located(config)) / detection.DETECTOR
     if not BOXES.holds(config) or not folder.is_dir():
         return sheet.global_input
     found_by = detector.load(folder, open_device(config.training.gpu))

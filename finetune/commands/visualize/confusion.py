@@ -10,4 +10,4 @@ add_arguments = shared.add_results
 
 def run(options):
     from finetune.visualize import confusion
-    confusion.make(options.results, options.gpu)
+    confusion.make(options.results, options.gpu, options.project)

@@ -14,4 +14,4 @@ def add_arguments(parser):
 
 def run(options):
     from finetune.visualize import mixture
-    mixture.make(options.results, options.images, options.gpu)
+    mixture.make(options.results, options.images, options.gpu, options.project)

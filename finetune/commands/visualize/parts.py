@@ -18,4 +18,5 @@ def add_arguments(parser):
 
 def run(options):
     from finetune.visualize import part_sheet
-    part_sheet.make(*shared.settings(options), options.split, options.images, options.output)
+    part_sheet.make(*shared.settings(options), options.split, options.images, options.output,
+                    options.project)

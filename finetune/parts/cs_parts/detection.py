@@ -49,12 +49,12 @@ def find_parts(config, source, device):
         device (chainer.backend.Device): Where to compute.
 
     """
-    data_set = readers.load(_without_parts(config.data))     # draws the data set if it is drawn
-    folder = readers.boxes_folder(config.data)
+    data_set = readers.load(_without_parts(config), config.project)     # draws it if it is drawn
+    folder = readers.boxes_folder(readers.located(config))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / '.lock', lambda: print(
             f'{folder}: waiting for another process that finds parts', flush=True)), one_thread():
-        if not readers.has_boxes(config.data):
+        if not readers.has_boxes(readers.located(config)):
             _Search(config, data_set, folder).run(source, device)
 
 
@@ -66,9 +66,9 @@ def load(config):
         every part has the whole square as its box.
 
     """
-    if not DETECTED.holds(config) or readers.has_boxes(config.data):
-        return readers.load(config.data), True
-    data_set = readers.load(_without_parts(config.data))
+    if not DETECTED.holds(config) or readers.has_boxes(readers.located(config)):
+        return readers.load(readers.located(config), config.project), True
+    data_set = readers.load(_without_parts(config), config.project)
     n_parts, size = count_parts(config.detector), config.detector.input_size
     whole = numpy.tile(numpy.float32([0, 0, size, size]), (n_parts, 1))
     visible = numpy.ones(n_parts, bool)
@@ -79,15 +79,15 @@ def load(config):
 
 def check(config):
     """Raises an error if boxes were found with other settings, or in other images."""
-    path = readers.boxes_folder(config.data) / ORIGIN
+    path = readers.boxes_folder(readers.located(config)) / ORIGIN
     if path.exists() and config.detector.cnn:       # else they are used as they are
-        data_set = readers.load(_without_parts(config.data))
+        data_set = readers.load(_without_parts(config), config.project)
         _check_origin(path, _origin(config, data_set))
 
 
 def copy_detector(config, folder):
     """Copies the detector of a data set's boxes, if there is one, into the folder of a run."""
-    source = readers.boxes_folder(config.data) / DETECTOR
+    source = readers.boxes_folder(readers.located(config)) / DETECTOR
     if BOXES.holds(config) and source.is_dir():
         folder.detector.mkdir(exist_ok=True)
         for path in source.iterdir():
@@ -129,7 +129,7 @@ class _Search:
         settings, records, cnn_config = self.config.detector, self.data_set.train, cnn.read_config()
         model = load_model(cnn, cnn_config, self.data_set, device).global_cnn
         if len(set(records.labels.tolist())) < 2:
-            raise InputError(f'{readers.folder(_without_parts(self.config.data))}: has training '
+            raise InputError(f'{readers.folder(_without_parts(self.config))}: has training '
                              'images of one class, but parts are what tells classes apart; add '
                              'another class.')
 
@@ -164,7 +164,7 @@ class _Search:
         return numpy.concatenate(shards)
 
     def _inputs(self, records):
-        data = replace(_without_parts(self.config.data),
+        data = replace(_without_parts(self.config),
                        input_size=self.config.detector.input_size)
         dataset = PartDataset(records, data, train=False, seed=0)
         with iterate(dataset, BATCH_SIZE, self.config.training.workers) as iterator:
@@ -177,8 +177,8 @@ def part_names(n_parts):
     return [f'part_{i}' for i in range(1, n_parts + 1)]
 
 
-def _without_parts(data):
-    return replace(data, parts='GLOBAL')
+def _without_parts(config):
+    return replace(readers.located(config), parts='GLOBAL')
 
 
 def _to_file(parts):
