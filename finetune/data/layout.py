@@ -36,7 +36,7 @@ def find_layout(config) -> Layout:
     """Finds the files of the data set that an experiment names, which need not be there."""
     settings = config.data
     name = settings.dataset + ('_pretraining' if settings.split == 'pretraining' else '')
-    root = Path(settings.root or Path('data', name))
+    root = config.project.path(settings.root or Path('data', name))
     main = root if DATA_SETS[settings.dataset].prepare else _main_folder(root)
     layout = Layout(root, main, main, main)
     folder = layout.beside(folder_of_kind(settings)) if folder_of_kind(settings) else main

@@ -33,7 +33,9 @@ def load(config) -> DataSet:
     settings, known = config.data, DATA_SETS[config.data.dataset]
     if known.prepare:
         options = {'pretraining': True} if settings.split == 'pretraining' else {}
-        resolve_name(known.prepare)(find_layout(config).root, **settings.drawing, **options)
+        archive = [config.project.path(known.archive)] if known.archive else []
+        resolve_name(known.prepare)(find_layout(config).root, *archive, **settings.drawing,
+                                    **options)
     layout = find_layout(config)
     if not layout.lists.exists():
         needs = ('the folder that has a folder of pictures for each class.' if known.upright else
