@@ -1,7 +1,9 @@
 """The log, the evaluation and the names of a run, which are checked when they are read."""
 import json
 import math
+from pathlib import Path
 import re
+from typing import Any
 
 import yaml
 
@@ -12,7 +14,7 @@ TEST_ACCURACY = 'validation/main/accuracy/both'     # in a log's entry, after an
 COPY_AGAIN = 'copy the folder of the run again'
 
 
-def read_log(path):
+def read_log(path: Path) -> list[dict[str, float]]:
     """Entries of a log, one per epoch; names of version 0.1 are converted.
 
     Raises:
@@ -25,7 +27,7 @@ def read_log(path):
     return [{_name_in_log(name): value for name, value in entry.items()} for entry in entries]
 
 
-def read_evaluation(path):
+def read_evaluation(path: Path) -> dict[str, Any]:
     """Accuracies by stream and other numbers.
 
     Raises:
@@ -42,7 +44,7 @@ def read_evaluation(path):
     return evaluation
 
 
-def read_names(path):
+def read_names(path: Path) -> tuple[list[str], list[str]]:
     """Names of classes and of parts, two lists.
 
     Raises:
