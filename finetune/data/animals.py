@@ -3,10 +3,13 @@
 CIFAR-10 (Krizhevsky, 2009) has 60,000 photographs of 32 x 32 pixels in ten classes. Six of them
 are animals; the four others, vehicles, are for pre-training.
 """
+from __future__ import annotations
+
 from dataclasses import dataclass
 import json
 from pathlib import Path
 import tarfile
+from typing import Any
 import zlib
 
 import numpy
@@ -39,7 +42,7 @@ class Drawing:
     seed: int = setting(0, 'of the choice among all', between=(0, 2 ** 31 - 1))
 
 
-def prepare(root, **options):
+def prepare(root: str | Path, **options: Any) -> None:
     """Writes the photographs unless they are there already.
 
     They come from the file :data:`ARCHIVE`.

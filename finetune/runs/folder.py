@@ -1,11 +1,12 @@
 """The folder of a run: its place, the names of its files, its state, what is read and written."""
+from __future__ import annotations
+
+from collections.abc import Iterator
 import contextlib
 from pathlib import Path
 import platform
 import re
 import shutil
-from typing import Optional, Union
-from collections.abc import Iterator
 
 import chainer
 from chainer import serializers
@@ -63,7 +64,7 @@ class RunFolder:
     LOG = 'log'
     SNAPSHOT = 'snapshot_iter_{.updater.iteration}'
 
-    def __init__(self, path: Union[str, Path]):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         self.model = self.path / 'model.npz'
         self.best = self.path / 'best.npz'
@@ -76,20 +77,20 @@ class RunFolder:
         self._predictions = self.path / 'predictions.csv'
 
     @classmethod
-    def of(cls, config_path: Union[str, Path], seed: int) -> 'RunFolder':
+    def of(cls, config_path: str | Path, seed: int) -> RunFolder:
         """Folder of an experiment with a seed."""
         path, configs = Path(config_path).resolve(), Path('configs').resolve()
         name = path.relative_to(configs) if configs in path.parents else Path(path.name)
         return cls(Path('results') / name.with_suffix('') / f'seed{seed}')
 
     @classmethod
-    def all_of(cls, experiment: Path) -> 'list[RunFolder]':
+    def all_of(cls, experiment: Path) -> list[RunFolder]:
         """Folders of an experiment's runs in the order of their seeds."""
         paths = sorted(experiment.glob('seed*'), key=lambda path: (len(path.name), path))
         return [folder for folder in map(cls, paths) if folder.is_run]
 
     @classmethod
-    def all_below(cls, folder: Union[str, Path]) -> 'list[RunFolder]':
+    def all_below(cls, folder: str | Path) -> list[RunFolder]:
         """Folders of all runs in a folder, whatever their names."""
         return [cls(path.parent) for path in sorted(Path(folder).rglob('environment.yml'))]
 
@@ -202,7 +203,7 @@ class RunFolder:
         """Entries of the log, one per epoch; none for the conventional pipeline."""
         return saved_files.read_log(self.path / self.LOG)
 
-    def save_model(self, model: Union[chainer.Link, dict], path: Optional[Path] = None) -> None:
+    def save_model(self, model: chainer.Link | dict, path: Path | None = None) -> None:
         """Saves weights, by default the final ones: a link, or arrays by name."""
         files.write_arrays(path or self.model,
                        arrays_of(model) if isinstance(model, chainer.Link) else model)
@@ -217,7 +218,7 @@ class RunFolder:
         """Names of classes and parts, without images."""
         return DataSet(*saved_files.read_names(self._names))
 
-    def read_examples(self) -> Optional[Examples]:
+    def read_examples(self) -> Examples | None:
         """Pictures of the classes; ``None`` if there are none."""
         if not self._examples.exists():
             return None
