@@ -8,6 +8,7 @@ import functools
 import json
 from pathlib import Path
 import tarfile
+from typing import Any
 import zlib
 
 import numpy
@@ -40,7 +41,7 @@ class Drawing:
     seed: int = setting(0, 'of the choice among all', between=(0, 2 ** 31 - 1))
 
 
-def prepare(root, archive=ARCHIVE, /, **options):
+def prepare(root: str | Path, archive: Path = ARCHIVE, /, **options: Any) -> None:
     """Writes the photographs unless they are there already.
 
     They come from the file ``archive``.

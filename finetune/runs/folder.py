@@ -1,11 +1,12 @@
 """The folder of a run: its place, the names of its files, its state, what is read and written."""
+from __future__ import annotations
+
+from collections.abc import Iterator
 import contextlib
 from pathlib import Path
 import platform
 import re
 import shutil
-from typing import Optional, Union
-from collections.abc import Iterator
 
 import chainer
 from chainer import serializers
@@ -65,7 +66,7 @@ class RunFolder:
     LOG = 'log'
     SNAPSHOT = 'snapshot_iter_{.updater.iteration}'
 
-    def __init__(self, path: Union[str, Path], project: Project = HERE):
+    def __init__(self, path: str | Path, project: Project = HERE):
         self.path = Path(path)
         self.project = project
         self.model = self.path / 'model.npz'
@@ -79,23 +80,21 @@ class RunFolder:
         self._predictions = self.path / 'predictions.csv'
 
     @classmethod
-    def of(cls, config_path: Union[str, Path], seed: int,
-           project: Project = HERE) -> 'RunFolder':
+    def of(cls, config_path: str | Path, seed: int, project: Project = HERE) -> RunFolder:
         """Folder of an experiment with a seed."""
         path, configs = project.path(config_path).resolve(), project.path('configs').resolve()
         name = path.relative_to(configs) if configs in path.parents else Path(path.name)
         return cls(project.path('results') / name.with_suffix('') / f'seed{seed}', project)
 
     @classmethod
-    def all_of(cls, experiment: Path, project: Project = HERE) -> 'list[RunFolder]':
+    def all_of(cls, experiment: Path, project: Project = HERE) -> list[RunFolder]:
         """Folders of an experiment's runs in the order of their seeds."""
         paths = sorted(experiment.glob('seed*'), key=lambda path: (len(path.name), path))
         folders = [cls(path, project) for path in paths]
         return [folder for folder in folders if folder.is_run]
 
     @classmethod
-    def all_below(cls, folder: Union[str, Path],
-                  project: Project = HERE) -> 'list[RunFolder]':
+    def all_below(cls, folder: str | Path, project: Project = HERE) -> list[RunFolder]:
         """Folders of all runs in a folder, whatever their names."""
         return [cls(path.parent, project)
                 for path in sorted(Path(folder).rglob('environment.yml'))]
@@ -209,7 +208,7 @@ class RunFolder:
         """Entries of the log, one per epoch; none for the conventional pipeline."""
         return saved_files.read_log(self.path / self.LOG)
 
-    def save_model(self, model: Union[chainer.Link, dict], path: Optional[Path] = None) -> None:
+    def save_model(self, model: chainer.Link | dict, path: Path | None = None) -> None:
         """Saves weights, by default the final ones: a link, or arrays by name."""
         files.write_arrays(path or self.model,
                        arrays_of(model) if isinstance(model, chainer.Link) else model)
@@ -224,7 +223,7 @@ class RunFolder:
         """Names of classes and parts, without images."""
         return DataSet(*saved_files.read_names(self._names))
 
-    def read_examples(self) -> Optional[Examples]:
+    def read_examples(self) -> Examples | None:
         """Pictures of the classes; ``None`` if there are none."""
         if not self._examples.exists():
             return None

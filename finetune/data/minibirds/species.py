@@ -35,7 +35,7 @@ class Species(NamedTuple):
     details: dict[str, Detail]
 
 
-def make_species(n_species, pretraining, seed):
+def make_species(n_species: int, pretraining: bool, seed: int) -> list[Species]:
     """Draws species by seed.
 
     All species choose their details from one pool, two for every body part. Sisters differ from
