@@ -10,10 +10,11 @@ fve_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 fve_say() { echo "environment.sh: $*" >&2; }
 
-# Prints the versions of Python and NumPy if fve_layer's environment $1 is complete.
+# Prints the versions of Python and NumPy if environment $1 has the program and what it needs.
 fve_versions() {
-    "$1/bin/python" -I -c 'import sys; from importlib.metadata import version
-for name in "fve_layer", "chainer", "chainercv": version(name)
+    "$1/bin/python" -I -c 'import re, sys; from importlib.metadata import requires, version
+for line in requires("fisher-vector-layer"):
+    if not re.search("extra == (?!.finetune)", line): version(re.match(r"[\w.-]+", line)[0])
 print("%d.%d" % sys.version_info[:2], version("numpy"))' 2>/dev/null
 }
 

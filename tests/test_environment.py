@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from finetune.checks import doctor
 from fve_layer import compat
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -174,6 +175,12 @@ def test_another_numpy_makes_the_venv_anew(world):
     assert not installed(world.source(NUMPY='1.26'))
     assert made_venv(world.source(NUMPY='1.2'))
     assert not installed(world.source())    # not asked for one, any will do
+
+
+def test_distribution_has_one_name():
+    name = doctor.DISTRIBUTION
+    assert f"\nname = '{name}' " in (ROOT / 'pyproject.toml').read_text()
+    assert f'requires("{name}")' in (ROOT / 'environment.sh').read_text()
 
 
 def test_oldest_versions_are_the_same_everywhere():

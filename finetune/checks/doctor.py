@@ -6,6 +6,7 @@ from pathlib import Path
 import platform
 
 import numpy
+from packaging.requirements import Requirement
 from PIL import Image
 
 from finetune.catalogue import ANNOTATIONS, DATA_SETS
@@ -19,8 +20,7 @@ from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.runs import memory
 from finetune.runs.opening import open_device
 
-PACKAGES = ('chainer', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
-            'Markdown', 'Pillow')
+DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
 ORIENTATION = 0x0112    # EXIF tag; 1 is upright,
 SIDEWAYS = 5            # and from 5 on width and height change places
@@ -49,14 +49,25 @@ def check(config_path=None, overrides=()):
 
 def _environment():
     yield 'ok', f'Python {platform.python_version()} on {platform.platform()}'
-    for package in PACKAGES:
-        try:
-            yield 'ok', f'{package} {importlib.metadata.version(package)}'
-        except importlib.metadata.PackageNotFoundError:
-            yield 'error', f'{package} is missing; pip install {package}'
+    yield from _packages()
     if onednn.library() is not None:
         yield 'ok', f'{onednn.library().package} computes the CNNs on a CPU'
     yield from gpu.check()
+
+
+def _packages():
+    try:
+        requirements = map(Requirement, importlib.metadata.requires(DISTRIBUTION))
+    except importlib.metadata.PackageNotFoundError:
+        yield 'warning', (f'{DISTRIBUTION} is not installed, so the packages it needs are not '
+                          "known; pip install -e '.[finetune]' in the clone")
+        return
+    for needed in requirements:
+        if needed.marker is None or needed.marker.evaluate({'extra': 'finetune'}):
+            try:
+                yield 'ok', f'{needed.name} {importlib.metadata.version(needed.name)}'
+            except importlib.metadata.PackageNotFoundError:
+                yield 'error', f'{needed.name} is missing; pip install {needed.name}'
 
 
 def _experiment(config_path, overrides):
