@@ -1,10 +1,9 @@
 # Sourced by train.sh and tests/run.sh: puts a `python` with fve_layer and its dependencies on PATH.
 #
-# That is the active conda or virtual environment if fve_layer is installed there; the active conda
-# environment of environment.yml, whose installation is completed; else .venv beside this file, made
-# with ${PYTHON:-python3} and, if NUMPY is a version such as 1.26, that NumPy. A .venv that is broken,
-# incomplete or of another Python or NumPy than these is recreated, and one older than pyproject.toml
-# is updated.
+# That is the active conda or virtual environment if the program is installed there, as in that of
+# environment.yml; else .venv beside this file, made with ${PYTHON:-python3} and, if NUMPY is a
+# version such as 1.26, that NumPy. A .venv that is broken, incomplete or of another Python or NumPy
+# than these is recreated, and one older than pyproject.toml is updated.
 
 fve_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -112,9 +111,7 @@ fve_use_venv() {
 
 fve_environment() {
     local active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
-    if [ "${CONDA_DEFAULT_ENV:-}" = fve_layer ] && [ -z "${VIRTUAL_ENV:-}" ]; then
-        fve_finished "$active" || fve_install "$active" || return 1
-    elif [ -z "$active" ] || [ "$active" = "$fve_root/.venv" ] || ! fve_usable "$active"; then
+    if [ -z "$active" ] || [ "$active" = "$fve_root/.venv" ] || ! fve_usable "$active"; then
         fve_use_venv
     fi
 }

@@ -1,10 +1,15 @@
 """environment.sh and the scripts that source it, with a stand-in for Python that writes down what
 it is asked for."""
 import pathlib
+import re
 import shutil
 import subprocess
+import venv
 
+from packaging.requirements import Requirement
 import pytest
+from setuptools.config import pyprojecttoml
+import yaml
 
 from finetune.checks import doctor
 from fve_layer import compat
@@ -219,15 +224,36 @@ def test_active_environment_without_the_package_is_left_alone(world):
     assert not (active / 'complete').exists()
 
 
-def test_our_conda_environment_is_finished(world):
-    active = world.python('conda', '3.11').parents[1]
-    variables = dict(CONDA_PREFIX=str(active), CONDA_DEFAULT_ENV='fve_layer',
-                     PATH='%s/bin:/usr/bin:/bin' % active)
-    process = world.source(**variables)
-    assert process.stdout == '%s/bin/python\n' % active
-    assert installed(process) and not made_venv(process)
-    assert not installed(world.source(**variables))
-    assert '\nname: fve_layer\n' in (ROOT / 'environment.yml').read_text()
+def test_conda_environment_is_used_as_it_is(world):
+    """A real Python in it, whose packages are metadata only."""
+    venv.create(world.folder / 'conda')
+    packages, = (world.folder / 'conda').glob('lib/python*/site-packages')
+    required = ['chainer==7.8.1', 'numpy', 'pyyaml; extra == "finetune"', 'onnx; extra == "test"']
+    for name, lines in {'fisher_vector_layer': required, 'chainer': [], 'numpy': [],
+                        'pyyaml': []}.items():
+        folder = packages / f'{name}-1.26.0.dist-info'
+        folder.mkdir()
+        (folder / 'METADATA').write_text('\n'.join([
+            'Metadata-Version: 2.4', f'Name: {name.replace("_", "-")}', 'Version: 1.26.0',
+            *(f'Requires-Dist: {line}' for line in lines)]))
+    prefix = {'CONDA_PREFIX': str(world.folder / 'conda')}
+    process = world.source(PATH='%s/conda/bin:/usr/bin:/bin' % world.folder, **prefix)
+    assert (process.stdout, process.stderr) == ('%s/conda/bin/python\n' % world.folder, '')
+    assert process.log == '' and not world.venv.exists()
+    shutil.rmtree(packages / 'pyyaml-1.26.0.dist-info')
+    assert world.source(**prefix).stdout == '%s/bin/python\n' % world.venv
+
+
+def test_conda_environment_leaves_nothing_to_pip():
+    dependencies = yaml.safe_load((ROOT / 'environment.yml').read_text())['dependencies']
+    assert dependencies[-1] == {'pip': ['-e .[finetune]']}
+    versions = dict(re.match(r'([\w-]+?)(?:-base)?(?:=([\d.]+)|>.*)?$', dependency).groups()
+                    for dependency in dependencies[:-1])
+    project = pyprojecttoml.read_configuration(ROOT / 'pyproject.toml', expand=False)['project']
+    for line in project['dependencies'] + project['optional-dependencies']['finetune']:
+        needed = Requirement(line)
+        version = versions[needed.name.lower()]
+        assert not needed.specifier or needed.specifier.contains(version)
 
 
 @pytest.mark.skipif(shutil.which('flock') is None, reason='the lock is flock')
