@@ -6,4 +6,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source ./environment.sh
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}    # more would wait for each other
-exec python -m pytest tests -n auto --maxprocesses 4 "$@"
+exec python -m pytest -n auto --maxprocesses 4 "$@"

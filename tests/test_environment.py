@@ -287,7 +287,7 @@ def test_failure_does_not_end_the_shell_it_is_sourced_in(world):
 @pytest.mark.parametrize('script, program', [
     ('train.sh', ['-m', 'finetune', 'train']),
     ('visualize.sh', ['-m', 'finetune', 'visualize', 'em']),
-    ('tests/run.sh', ['-m', 'pytest', 'tests', '-n', 'auto', '--maxprocesses', '4'])])
+    ('tests/run.sh', ['-m', 'pytest', '-n', 'auto', '--maxprocesses', '4'])])
 def test_scripts_pass_their_arguments_on(world, script, program):
     process = world.run('"%s/%s" a "b c" --d' % (world.root, script), cwd='/')
     assert process.returncode == 0, process.stderr
