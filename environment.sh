@@ -85,7 +85,8 @@ fve_make_venv() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
     { fve_say "$python is missing or older than Python 3.10: set PYTHON to a newer one."
       return 1; }
-    [ ! -e "$venv" ] || fve_say 'recreating .venv: it is broken, incomplete or of another Python or NumPy'
+    [ ! -e "$venv" ] ||
+        fve_say 'recreating .venv: it is broken, incomplete or of another Python or NumPy'
     # Debian's Python has no ensurepip, but its pip can install one elsewhere.
     "$python" -m venv --clear "$venv" >/dev/null 2>&1 ||
     { "$python" -m venv --clear --without-pip "$venv" &&
