@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 
 import numpy
+from packaging.requirements import Requirement
 from PIL import Image
 
 from finetune.checks import gpu, pictures
@@ -20,8 +21,7 @@ from finetune.runs.opening import open_device
 from finetune.training import memory
 from finetune.weights import pretrained
 
-PACKAGES = ('chainer', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
-            'Markdown', 'Pillow')
+DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
 ORIENTATION = 0x0112    # EXIF tag; 1 is upright,
 SIDEWAYS = 5            # and from 5 on width and height change places
@@ -51,14 +51,25 @@ def check(config_path=None, overrides=(), project=HERE):
 
 def _environment():
     yield 'ok', f'Python {platform.python_version()} on {platform.platform()}'
-    for package in PACKAGES:
-        try:
-            yield 'ok', f'{package} {importlib.metadata.version(package)}'
-        except importlib.metadata.PackageNotFoundError:
-            yield 'error', f'{package} is missing; pip install {package}'
+    yield from _packages()
     if onednn.library() is not None:
         yield 'ok', f'{onednn.library().package} computes the CNNs on a CPU'
     yield from gpu.check()
+
+
+def _packages():
+    try:
+        requirements = map(Requirement, importlib.metadata.requires(DISTRIBUTION))
+    except importlib.metadata.PackageNotFoundError:
+        yield 'warning', (f'{DISTRIBUTION} is not installed, so the packages it needs are not '
+                          "known; pip install -e '.[finetune]' in the clone")
+        return
+    for needed in requirements:
+        if needed.marker is None or needed.marker.evaluate({'extra': 'finetune'}):
+            try:
+                yield 'ok', f'{needed.name} {importlib.metadata.version(needed.name)}'
+            except importlib.metadata.PackageNotFoundError:
+                yield 'error', f'{needed.name} is missing; pip install {needed.name}'
 
 
 def _experiment(config_path, overrides, project):

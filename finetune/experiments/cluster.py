@@ -115,8 +115,7 @@ def _executor(resources, folder):
     try:
         import submitit
     except ImportError:
-        raise InputError('--cluster slurm: the package submitit is missing; pip install the extra '
-                         'cluster.')
+        raise InputError('--cluster slurm: the package submitit is missing; pip install submitit.')
     folder.mkdir(parents=True, exist_ok=True)
     try:
         executor = submitit.AutoExecutor(
@@ -126,7 +125,7 @@ def _executor(resources, folder):
                          'submitted.')
     if resources.n_ranks > 1 and shutil.which('mpiexec') is None:
         raise InputError('--gpus, --nodes: a run in several processes needs mpiexec; pip install '
-                         'the extra mpi.')
+                         'mpi4py mpich.')
     options = {'slurm_partition': resources.partition} if resources.partition else {}
     if resources.gpus:
         options['gpus_per_node'] = resources.gpus

@@ -1,6 +1,6 @@
 """A run from its settings to its results, step by step."""
 from pathlib import Path
-from typing import Any, Optional, Protocol, Union
+from typing import Any, Protocol
 from collections.abc import Iterable
 
 import numpy
@@ -38,8 +38,8 @@ class Method(Protocol):
         """Predictions for the test images, and further numbers for the evaluation."""
 
 
-def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
-        out: Optional[Union[str, Path]] = None, project: Project = HERE) -> RunFolder:
+def run(config_path: str | Path, overrides: Iterable[str] = (),
+        out: str | Path | None = None, project: Project = HERE) -> RunFolder:
     """Runs an experiment, or resumes it if it was interrupted.
 
     If ``model.pretrained``, ``model.classifier`` or ``detector.cnn`` names a run that is needed and
@@ -64,8 +64,8 @@ def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
     return folder
 
 
-def evaluate(out: Union[str, Path], gpu: int = -1, overrides: Iterable[str] = (),
-             output: Optional[Union[str, Path]] = None, project: Project = HERE) -> None:
+def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
+             output: str | Path | None = None, project: Project = HERE) -> None:
     """Evaluates the model of a finished run again, and prints and saves the results.
 
     Args:
@@ -144,7 +144,7 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool) -> Da
     return parts.add_to(data_set)
 
 
-def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, Path]]:
+def _find_start(config: Config, may_train: bool) -> RunFolder | Path | None:
     """What a run starts from: the folder of a finished run, weights, or nothing."""
     required = prerequisites.start(config)
     if required is None:

@@ -1,6 +1,6 @@
 """The runs that a run needs first: pre-training, its CNN or classifier, a CNN that finds parts."""
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple
 from collections.abc import Iterable
 
 import yaml
@@ -26,7 +26,7 @@ class Required(NamedTuple):
     folder: RunFolder
 
 
-def start(config: Config) -> Optional[Required]:
+def start(config: Config) -> Required | None:
     """The run that a run starts from; ``None`` if that is weights, or nothing."""
     source = config.model.classifier or config.model.pretrained
     if not is_config(source):
@@ -61,7 +61,7 @@ def _required(config: Config, source: str, overrides: Iterable[str], stage: str)
                     RunFolder.of(source, required.training.seed, project))
 
 
-def check_circle(config_path: Union[str, Path], config: Config) -> None:
+def check_circle(config_path: str | Path, config: Config) -> None:
     """Raises an error if a run would need itself, perhaps by way of others."""
     _check_circle(config, [config.project.path(config_path).resolve()])
 

@@ -31,7 +31,7 @@ def export(run, out, layer_only=False, project=HERE):
 
     """
     if importlib.util.find_spec('onnx') is None:
-        raise InputError("export needs onnx; pip install 'fve_layer[onnx]'.")
+        raise InputError('export needs onnx; pip install onnx.')
     from finetune.export.classifier import classifier_graph, layer_graph
     out = Path(out)
     require_new(out, '.onnx')

@@ -43,7 +43,7 @@ def _world():
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(f'mpiexec started {size()} processes, but MPI cannot be used '
-                         f'({" ".join(str(error).split())}); pip install the extra mpi.')
+                         f'({" ".join(str(error).split())}); pip install mpi4py mpich.')
     if MPI.COMM_WORLD.size != size():
         raise InputError(f'mpiexec started {size()} processes, but mpi4py is of another MPI, for '
                          f'which there are {MPI.COMM_WORLD.size}; use its mpiexec.')

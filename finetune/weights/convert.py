@@ -34,8 +34,8 @@ def _read(checkpoint):
     try:
         import tensorflow
     except ImportError:
-        raise InputError('convert needs TensorFlow to read checkpoints; install the extra tf '
-                         '(pip install -e .[tf]) into an environment of its own.')
+        raise InputError('convert needs TensorFlow to read checkpoints; pip install tensorflow '
+                         'into an environment of its own.')
     path = str(checkpoint)
     path = path[:-len('.index')] if path.endswith('.index') else path
     try:

@@ -204,7 +204,7 @@ def test_without_mpi4py(write_config, tmp_path):
                                   'PYTHONPATH': f'{tmp_path}:{PROJECT}'})
     assert process.returncode == 2
     assert process.stderr == ('finetune: mpiexec started 2 processes, but MPI cannot be used '
-                              '(there is none); pip install the extra mpi.\n')
+                              '(there is none); pip install mpi4py mpich.\n')
 
 
 def test_versions_of_all_ranks_are_the_same():
