@@ -182,10 +182,10 @@ class Model:
     norm_filter: bool = setting(True, 'whether only local features are encoded whose norm exceeds '
                                 'the mean norm in their image (Sect. 3.4)',
                                 needs=of_encoding('norm_filter'))
-    normalization: str = setting('sqrt', 'normalization of the Fisher vector: sqrt (Eqs. 13, 14) '
+    normalization: str = setting('sqrt', 'normalisation of the Fisher vector: sqrt (Eqs. 13, 14) '
                                  'or mean (as in VLFeat)', choices=('sqrt', 'mean'),
                                  needs=of_encoding('normalization'))
-    l2_normalize: bool = setting(False, 'L2 normalization of Fisher vectors, before scaling',
+    l2_normalize: bool = setting(False, 'L2 normalisation of Fisher vectors, before scaling',
                                  needs=of_encoding('l2_normalize', JOINT))
     scaling: bool = setting(True, 'scaling of Fisher vectors to the size of average-pooled '
                             'features, measured in the first K training batches',
