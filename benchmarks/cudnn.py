@@ -51,7 +51,7 @@ def measure(network, shape, dtype):
 
 
 def main():
-    if not cuda.available or cuda.cudnn_enabled or cudnn.library() is None:
+    if not cuda.available or cuda.cudnn_enabled or cudnn.frontend() is None:
         sys.exit('needs a GPU, the extra cudnn, and a CuPy without cuDNN, as CuPy 14 is')
     lines = ['| | type | Chainer, ms | cuDNN, ms | ratio | Chainer, MiB | cuDNN, MiB |',
              '|---' * 7 + '|']

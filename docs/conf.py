@@ -3,6 +3,9 @@
     pip install -e .[docs]
     python -m sphinx -W --keep-going docs site
 """
+import pkgutil
+
+import finetune
 import fve_layer    # before anything imports Chainer
 
 project = 'fve_layer'
@@ -31,5 +34,16 @@ def skip_tuple_fields(app, what, name, member, skip, options):
     return True if type(member).__name__ == '_tuplegetter' else None
 
 
+def list_modules(app, docname, content):
+    """Adds all modules of the program to its page, which is read anew in every build."""
+    if docname == 'api/finetune':
+        app.env.note_reread()
+        for _, name, _ in pkgutil.walk_packages(finetune.__path__, 'finetune.'):
+            if not name.endswith('__main__'):
+                marks = '-~^'[name.count('.') - 1] * len(name)
+                content[0] += f'{name}\n{marks}\n\n.. automodule:: {name}\n\n'
+
+
 def setup(app):
+    app.connect('source-read', list_modules)
     app.connect('autodoc-skip-member', skip_tuple_fields)

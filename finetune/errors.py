@@ -6,9 +6,9 @@ MAX_SHOWN = 100     # characters of a text in a message
 class InputError(Exception):
     """An input cannot be used.
 
-    The message is one sentence: what is wrong, in which file and line, and what to do.
-    The command line prints it to stderr and exits with code 2; existing
-    files are kept.
+    The message is one sentence: what is wrong, in which file and line, and what to do. The command
+    line prints it to stderr and exits with code 2; existing files are kept. Whatever reads a file,
+    a setting or an option may raise it; docstrings name it only where they say more.
     """
 
 

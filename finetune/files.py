@@ -87,7 +87,6 @@ def read_arrays(path, what='.npz file', to_do='copy it again', kinds=NUMBERS):
             objects, which would have to be unpickled.
 
     Raises:
-        finetune.errors.InputError: If the file is not complete, or has anything else in it.
         FileNotFoundError: If there is none.
 
     """

@@ -3,7 +3,6 @@ import sys
 import time
 
 WIDTH = 30
-CLEAR_LINE = '\r\033[K'     # of a terminal
 
 
 def progress_bar(items, n_items, title):
@@ -35,6 +34,13 @@ def duration(seconds):
     return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
 
 
+def clear_line():
+    """Makes room for a line where a terminal shows progress."""
+    if sys.stderr.isatty():
+        print('\r\033[K', end='', file=sys.stderr, flush=True)
+
+
 def say(text):
     """Prints a line among those of a progress bar; on a terminal it takes the bar's place."""
-    print(CLEAR_LINE * sys.stderr.isatty() + text, file=sys.stderr, flush=True)
+    clear_line()
+    print(text, file=sys.stderr, flush=True)

@@ -1,11 +1,9 @@
-"""The types in the annotations of this package, and the arithmetic of array sizes."""
-from typing import Union
-
+"""Types for annotations, and integer arithmetic for array sizes."""
 import chainer
 import numpy
 
 Array = numpy.ndarray       # or cupy.ndarray
-ArrayOrVariable = Union[numpy.ndarray, chainer.Variable]
+ArrayOrVariable = numpy.ndarray | chainer.Variable
 
 
 def ceil_div(a: int, b: int) -> int:

@@ -10,8 +10,9 @@ from fve_layer.arrays import Array
 def total(arrays: list[Array], comm: Any) -> list[Array]:
     """Sums float64 arrays over all ranks, in one all-reduce.
 
-    All ranks must call it, with arrays of the same shapes; all get the same bits. On a GPU NCCL
-    adds if ``comm`` is a ``pure_nccl`` communicator, without waiting; else the host does.
+    Every rank must call it with arrays of the same shapes; all ranks get the same bits. On a GPU,
+    a ``pure_nccl`` communicator sums with NCCL, without synchronization; any other communicator
+    sums on the host.
 
     Args:
         arrays (list of array): Arrays of any shapes, float64.

@@ -21,10 +21,10 @@ from packaging.version import Version
 
 from fve_layer import stand_ins
 
-CHAINER, NUMPY = '7.8', '1.23'      # the oldest that are supported
+CHAINER, NUMPY = '7.8', '1.23'      # the oldest supported versions
 
 
-def apply():
+def apply() -> None:
     """Applies all workarounds; called when ``fve_layer`` is imported."""
     if _hook in sys.meta_path:
         return
@@ -36,11 +36,11 @@ def apply():
         shim()
 
 
-def requirements():
-    """Versions that pip would not have installed, but was told to, or never asked for.
+def requirements() -> None:
+    """Checks the versions of Chainer and NumPy, as pip may have been told not to.
 
     Raises:
-        ImportError: With one sentence.
+        ImportError: If one is missing or too old.
 
     """
     try:
@@ -55,21 +55,21 @@ def requirements():
                           'pip install --upgrade numpy')
 
 
-def failed_import():
-    """An ``import chainer`` that failed before this one leaves modules behind that refer to it."""
+def failed_import() -> None:
+    """A failed ``import chainer`` leaves submodules behind that refer to the failed one."""
     if 'chainer' not in sys.modules:
         for name in [name for name in sys.modules if name.startswith('chainer.')]:
             del sys.modules[name]
 
 
-def environment_check():
+def environment_check() -> None:
     """``chainer._environment_check`` imports ``numpy.distutils``, removed for Python 3.12."""
     # The module only issues warnings, for example about any CuPy newer than 7.
     name = 'chainer._environment_check'
     sys.modules.setdefault(name, stand_ins.module(name, check=lambda: None))
 
 
-def sctypes():
+def sctypes() -> None:
     """``chainer.functions.array.as_strided`` uses ``numpy.sctypes``, removed in NumPy 2."""
     if _numpy_has('sctypes'):
         return
@@ -84,13 +84,13 @@ def sctypes():
         try:
             yield
         finally:
-            del numpy.sctypes
+            del vars(numpy)['sctypes']
         module.np = _numpy_with(names)
 
     _around_import('chainer.functions.array.as_strided', around)
 
 
-def float_in_resize_images():
+def float_in_resize_images() -> None:
     """``chainer.functions.resize_images`` uses ``numpy.float``, removed in NumPy 1.24."""
     if _numpy_has('float'):
         return
@@ -106,7 +106,7 @@ def float_in_resize_images():
     _around_import('chainer.functions.array.resize_images', around)
 
 
-def pkg_resources_import():
+def pkg_resources_import() -> None:
     """``chainercv`` and ``chainer.testing`` need ``pkg_resources``, removed in setuptools 82."""
     @contextlib.contextmanager
     def around(module):
@@ -117,7 +117,7 @@ def pkg_resources_import():
         _around_import(name, around)
 
 
-def nms_extension():
+def nms_extension() -> None:
     """ChainerCV imports ``_nms_gpu_post``, a C extension that may not have been compiled."""
     @contextlib.contextmanager
     def around(module):
@@ -127,7 +127,7 @@ def nms_extension():
     _around_import('chainercv.utils.bbox.non_maximum_suppression', around)
 
 
-def strtobool():
+def strtobool() -> None:
     """``chainercv.utils.download`` uses ``distutils``, removed in Python 3.12."""
     @contextlib.contextmanager
     def around(module):
@@ -137,7 +137,7 @@ def strtobool():
     _around_import('chainercv.utils.download', around)
 
 
-def bool_in_chainercv():
+def bool_in_chainercv() -> None:
     """ChainerCV's key point modules use ``numpy.bool``, missing in NumPy 1.24 to 1.26."""
     if _numpy_has('bool'):
         return
@@ -153,7 +153,7 @@ def bool_in_chainercv():
         _around_import(name, around)
 
 
-def int_of_array():
+def int_of_array() -> None:
     """ChainerMN's multi-node iterator calls ``int`` on a 1-d array, deprecated in NumPy 1.25."""
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -171,9 +171,9 @@ def int_of_array():
     _around_import('chainermn.iterators.multi_node_iterator', around)
 
 
-def iterators_at_exit():
+def iterators_at_exit() -> None:
     """Python 3.13 hangs at exit if an iterator with workers has not been finalized."""
-    iterators = weakref.WeakSet()
+    iterators: weakref.WeakSet = weakref.WeakSet()
 
     @contextlib.contextmanager
     def around(module):
@@ -187,8 +187,8 @@ def iterators_at_exit():
         _around_import('chainer.iterators.' + name, around)
 
 
-def library_warnings():
-    """CuPy and Chainer warn of libraries that one can do without: NCCL on one GPU, and cuDNN."""
+def library_warnings() -> None:
+    """CuPy and Chainer warn if NCCL or cuDNN is missing; both are optional."""
     @contextlib.contextmanager
     def around(module):
         with warnings.catch_warnings():
@@ -222,8 +222,9 @@ class _ImportHook(importlib.abc.MetaPathFinder):
         if name not in self.around:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None:
-            spec.loader.exec_module = functools.partial(self._exec, spec.loader.exec_module)
+        if spec is not None and spec.loader is not None:
+            execute = functools.partial(self._exec, spec.loader.exec_module)
+            spec.loader.exec_module = execute   # type: ignore[method-assign]
         return spec
 
     def _exec(self, exec_module, module):

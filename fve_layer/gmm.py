@@ -8,10 +8,12 @@ sufficient statistics are matrix products and there is no (N, T, K, D) array. Tw
 float32 accurate: ``centre`` is the mean of the mixture, and the part that all components have in
 common, which cancels in the softmax, is subtracted from their coefficients in float64.
 """
-from typing import NamedTuple, Optional, Union
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from chainer import backend
 import numpy
+from numpy.typing import DTypeLike
 
 from fve_layer.arrays import Array
 
@@ -20,8 +22,8 @@ from fve_layer.arrays import Array
 NEGLIGIBLE = float(numpy.exp(-36))
 
 # Values in a block of features. The block, its square and the operands of its products fit into a
-# CPU's level 2 cache, which halves the time of the products. Blocks are larger only if there are
-# many components: accumulating the sums would take longer than the products.
+# CPU's level 2 cache, which halves the time of the products. Blocks are larger only if there are so
+# many components that accumulating the sums would take longer than the products.
 BLOCK_SIZE = 2 ** 16
 
 # A component with fewer features than this in a batch keeps its mean and variance.
@@ -60,7 +62,7 @@ class Statistics(NamedTuple):
     log_likelihood: Array   # scalar: mean over the features
 
 
-def log_density(mean: Array, var: Array, weight: Array, dtype: numpy.dtype) -> LogDensity:
+def log_density(mean: Array, var: Array, weight: Array, dtype: DTypeLike) -> LogDensity:
     """Coefficients of the log densities of the components (Eq. 2).
 
     They are in ``dtype``, or in float64 if the components are so far apart, relative to their
@@ -81,29 +83,31 @@ def log_density(mean: Array, var: Array, weight: Array, dtype: numpy.dtype) -> L
     common = linear.mean(axis=0), square.mean(axis=0), const.mean()
     with numpy.errstate(divide='ignore'):   # a component of zero weight has no responsibility
         log_weight = xp.log(weight)
-    coefficients = (offset, linear - common[0], square - common[1], const - common[2] + log_weight)
-    return LogDensity(centre, *(a.astype(dtype) for a in coefficients), common)
+    offset, linear, square, const = (a.astype(dtype) for a in (
+        offset, linear - common[0], square - common[1], const - common[2] + log_weight))
+    return LogDensity(centre, offset, linear, square, const, common)
 
 
-def blocks(features, n_components, mask=None):
+def blocks(features: Array, n_components: int, mask: Array | None = None
+           ) -> Iterator[tuple[slice | Array, Array]]:
     """Splits the features (T, D) of an image into blocks that fit into a CPU's cache.
 
-    Yields ``(rows, block)``, without the features that do not count.
+    Yields ``(rows, block)`` and leaves out features that do not count.
     """
     step = max(BLOCK_SIZE // features.shape[1], 2 * n_components)
     rows = None if mask is None else mask.nonzero()[0]
-    for start in range(0, len(features) if mask is None else len(rows), step):
-        index = slice(start, start + step) if mask is None else rows[start:start + step]
+    for start in range(0, len(features if rows is None else rows), step):
+        index = slice(start, start + step) if rows is None else rows[start:start + step]
         yield index, features[index]
 
 
-def shift(features, centre):
+def shift(features: Array, centre: Array) -> tuple[Array, Array]:
     """Returns z = x - centre and z * z, each (..., T, D)."""
     z = features - centre
     return z, z * z
 
 
-def posterior(density, z, z2):
+def posterior(density: LogDensity, z: Array, z2: Array) -> tuple[Array, Array]:
     """Responsibilities (Eq. 1), components in rows: (..., K, T), and log normalisers (..., T)."""
     xp = backend.get_array_module(z)
     if len(density.const) == 1:
@@ -161,7 +165,7 @@ def log_likelihood(x: Array, mean: Array, var: Array, weight: Array) -> Array:
     return posterior(density, z, z2)[1] + z @ linear + z2 @ square + const
 
 
-def image_sums(density: LogDensity, features: Array, mask: Optional[Array] = None
+def image_sums(density: LogDensity, features: Array, mask: Array | None = None
                ) -> tuple[Array, Array, Array, Array, list[Array]]:
     """Sufficient statistics of an image for Eqs. 3-5 and 13, 14.
 
@@ -192,7 +196,7 @@ def image_sums(density: LogDensity, features: Array, mask: Optional[Array] = Non
 
 
 def e_step(x: Array, mean: Array, var: Array, weight: Array,
-           mask: Optional[Array] = None) -> Statistics:
+           mask: Array | None = None) -> Statistics:
     """Computes the responsibilities of a batch (Eq. 1) and its sufficient statistics.
 
     Args:
@@ -244,7 +248,7 @@ def m_step(statistics: Statistics, mean: Array, var: Array,
     return new_mean, new_var, s0 / xp.maximum(s0.sum(), MIN_FEATURES)
 
 
-def ema_rate(n_updates: Union[int, Array], ema_decay: float) -> Union[float, Array]:
+def ema_rate(n_updates: int | Array, ema_decay: float) -> float | Array:
     """Weight of the latest batch in a bias-corrected exponential moving average (Eqs. 6-9).
 
     With a[t] = decay a[t-1] + (1 - decay) b and the correction a / (1 - decay^t), the corrected

@@ -1,12 +1,12 @@
 """The baseline: a Fisher vector layer whose mixture is learned by backpropagation."""
-from typing import Any, Optional
+from typing import Any
 
 import chainer
 import chainer.functions as F
 
 from fve_layer import function
 from fve_layer.arrays import Array, ArrayOrVariable
-from fve_layer.fisher_vector import count_normalizer, weight_normalizer
+from fve_layer.encoding import count_normalizer, weight_normalizer
 from fve_layer.mixture import full, MixtureLayer
 
 
@@ -37,8 +37,9 @@ class GradientFVELayer(MixtureLayer):
         normalization (str): ``'sqrt'`` or ``'mean'``, see :func:`~fve_layer.fisher_vector`.
         var_floor (float): Smallest variance.
         seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
-        comm: As of :class:`~fve_layer.FVELayer`; the first batches of all ranks seed the mixture
-            together. Gradients are averaged by whoever averages those of the model.
+        comm: Communicator of ``chainermn.create_communicator``, or ``None``: the first batches of
+            all its ranks seed the mixture together. Gradients are averaged by the multi-node
+            optimizer, as those of the rest of the model.
 
     Attributes:
         mean (~chainer.Parameter): Means, shape (K, D).
@@ -52,9 +53,11 @@ class GradientFVELayer(MixtureLayer):
 
     """
 
+    normalization: str
+
     def __init__(self, in_size: int, n_components: int, *, norm_filter: bool = False,
                  normalization: str = 'sqrt', var_floor: float = 1e-3,
-                 seed: Optional[int] = None, comm: Any = None) -> None:
+                 seed: int | None = None, comm: Any = None) -> None:
         super().__init__(in_size, n_components, norm_filter, var_floor, seed, comm)
         function.check_normalization(normalization)
         self.normalization = normalization
@@ -76,7 +79,7 @@ class GradientFVELayer(MixtureLayer):
         """Mixture weights, a Variable of shape (K,)."""
         return F.softmax(self.raw_weight, axis=0)
 
-    def forward(self, x: ArrayOrVariable, mask: Optional[Array] = None) -> chainer.Variable:
+    def forward(self, x: ArrayOrVariable, mask: Array | None = None) -> chainer.Variable:
         """Encodes the features; gradients flow to the features and to the mixture.
 
         Args:
@@ -105,23 +108,15 @@ class GradientFVELayer(MixtureLayer):
         self.is_seeded = True
 
     def _encode(self, x, mask):
-        """The products of :mod:`fve_layer.fisher_vector`, differentiable in the mixture, too."""
+        """Eqs. 13 and 14, differentiable in the features and in the mixture."""
         var, weight = self.var, self.weight
         centre = (weight.array @ self.mean.array).astype(x.dtype)
-        offset = self.mean - F.broadcast_to(centre, self.mean.shape)
-        visible = self.xp.broadcast_to(mask[..., None], x.shape)
-        z = F.where(visible, x - F.broadcast_to(centre, x.shape), self.xp.zeros_like(x.array))
+        offset = self.mean - centre
+        z = function.shift(x, centre, mask)
         z2 = z * z
-        resp = self._responsibilities(z, z2, offset, var)
-        resp = resp * mask[:, None].astype(resp.dtype)
-        s0 = F.sum(resp, axis=2, keepdims=True)
-        s0, offset, var = F.broadcast(s0, offset[None], var[None])
-        sigma = F.sqrt(var)
-        centred = offset / sigma
-        mean_part = F.matmul(resp, z) / sigma - centred * s0
-        sigma_part = F.matmul(resp, z2) / var - centred * (2 * mean_part + centred * s0) - s0
-        fv = F.stack((mean_part, sigma_part / 2 ** .5), axis=1)
-        fv = fv * F.broadcast_to(self._scale(mask, weight), fv.shape)
+        resp = self._responsibilities(z, z2, offset, var) * mask[:, None].astype(x.dtype)
+        mean_part, sigma_part = function.scores(resp, z, z2, offset, var)
+        fv = F.stack((mean_part, sigma_part / 2 ** .5), axis=1) * self._scale(mask, weight)
         return F.reshape(fv, (len(x), self.out_size))
 
     def _responsibilities(self, z, z2, offset, var):
@@ -132,8 +127,7 @@ class GradientFVELayer(MixtureLayer):
         n = len(z), 1, 1
         logits = F.matmul(F.tile(linear[None], n), z, transb=True)
         logits += F.matmul(F.tile(-.5 / var[None], n), z2, transb=True)
-        logits += F.broadcast_to(const[None, :, None], logits.shape)
-        return F.softmax(logits, axis=1)
+        return F.softmax(logits + const[None, :, None], axis=1)
 
     def _scale(self, mask, weight):
         """Normalisers, shape (N, 1, K, 1)."""

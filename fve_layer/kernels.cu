@@ -1,11 +1,11 @@
-// The mixture and its Fisher vectors on a GPU. kernels.py defines Real (float or double), LANES (the
-// threads of a warp, which share a feature) and COMPONENTS and ROWS (of which a thread keeps as many
-// in its registers).
+// The mixture and its Fisher vectors on a GPU. kernels.py defines Real (float or double), LANES
+// (the threads of a warp, which share a feature), and COMPONENTS and ROWS (how many components or
+// features a thread keeps in its registers).
 //
 // x (N, T, D): local features; w (N, K, T): responsibilities, zero where a feature does not count,
-// and such a feature is never looked at, whatever it holds. v = x - mean_k is formed in registers:
-// there is no array of the size N T K D, nor of the size N T D but x and its gradient. Every result
-// is summed up in one order, by one thread or one warp, so that equal runs are equal bit for bit.
+// and such a feature is never read, whatever it holds. v = x - mean_k is formed in registers: there
+// is no array of the size N T K D, and none of the size N T D but x and its gradient. One thread or
+// one warp computes each sum, in a fixed order, so that results are reproducible bit for bit.
 
 typedef long long Index;
 

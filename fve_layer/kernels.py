@@ -1,7 +1,7 @@
 """The E-step, the Fisher vector and its vector-Jacobian product on a GPU.
 
-The signatures are those of :func:`fve_layer.gmm.e_step` and of :mod:`fve_layer.fisher_vector`,
-the reference implementation. The kernels, two for the forward and two for the backward pass, are in
+The signatures are those of the reference implementation, :func:`fve_layer.gmm.e_step` and
+:mod:`fve_layer.encoding`. The kernels, two for the forward and two for the backward pass, are in
 ``kernels.cu``. They compute the differences x - mean_k in registers: the only arrays that grow with
 the number of features are the responsibilities and the gradient, and components far apart cause no
 cancellation. There is no synchronization, and results are reproducible bit for bit.
@@ -16,7 +16,7 @@ import numpy
 
 from fve_layer import gmm
 from fve_layer.arrays import Array, ceil_div
-from fve_layer.fisher_vector import count_normalizer, part_normalizers
+from fve_layer.encoding import count_normalizer, part_normalizers
 
 LANES = 32              # threads per warp
 THREADS = 256           # threads per block
@@ -32,8 +32,9 @@ class _Mixture(NamedTuple):
     constant: Array     # (K,): log(weight_k) - 1/2 sum_d log(2 pi var_kd), float64
 
 
-def e_step(x, mean, var, weight, mask=None):
-    """:func:`fve_layer.gmm.e_step`, with the mean of each component as its centre."""
+def e_step(x: Array, mean: Array, var: Array, weight: Array,
+           mask: Array | None = None) -> gmm.Statistics:
+    """As :func:`fve_layer.gmm.e_step`, with the mean of each component as its centre."""
     x = _features(x)
     mixture = _mixture(x.dtype, mean, var, weight)
     resp, log_likelihood = _posterior(x, mixture, mask)
@@ -43,8 +44,9 @@ def e_step(x, mean, var, weight, mask=None):
     return gmm.Statistics(mixture.mean.astype(numpy.float64), s0, s1, s2, log_likelihood.sum() / n)
 
 
-def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
-    """:func:`fve_layer.fisher_vector.encode`."""
+def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Array | None = None,
+           normalization: str = 'sqrt') -> tuple[Array, tuple[Array, _Mixture]]:
+    """As :func:`fve_layer.encoding.encode`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
     mixture = _mixture(x.dtype, mean, var, weight)
@@ -57,9 +59,10 @@ def encode(x, mean, var, weight, mask=None, normalization='sqrt'):
     return fv.reshape(len(x), 2 * mean.size), (resp, mixture)
 
 
-def encode_vjp(gfv, x, resps, mean, var, weight, mask=None, normalization='sqrt',
-               resp_gradient=True):
-    """:func:`fve_layer.fisher_vector.encode_vjp`."""
+def encode_vjp(gfv: Array, x: Array, resps: tuple[Array, _Mixture], mean: Array, var: Array,
+               weight: Array, mask: Array | None = None, normalization: str = 'sqrt',
+               resp_gradient: bool = True) -> Array:
+    """As :func:`fve_layer.encoding.encode_vjp`."""
     xp = backend.get_array_module(x)
     dtype, x = x.dtype, _features(x)
     resp, mixture = resps
@@ -162,7 +165,7 @@ def _module(char, device):
     return cuda.cupy.RawModule(code=source, options=definitions(char))
 
 
-def definitions(char):
+def definitions(char: str) -> tuple[str, ...]:
     """Compiler options for features of a dtype, ``'f'`` or ``'d'``."""
     real = {'f': 'float', 'd': 'double'}[char]
     return (f'-DReal={real}', f'-DLANES={LANES}', f'-DCOMPONENTS={COMPONENTS}', f'-DROWS={ROWS}')

@@ -1,5 +1,6 @@
 """The mixture that is learned by EM during training, and the Fisher vector layer based on it."""
-from typing import Any, Optional
+from collections.abc import Iterator
+from typing import Any
 
 import chainer
 import numpy
@@ -30,12 +31,12 @@ class GMMLayer(MixtureLayer):
     mixture does not change. With one component, mean and variance are the (bias-corrected) running
     statistics of batch normalisation (Sect. 3.3).
 
-    A component with hardly any features in a batch keeps its mean and variance. A batch without
-    features that count does not change the mixture, nor does one with a feature that counts and is
-    not finite, as loss scaling brings about; its ``log_likelihood`` is not finite either.
+    A component with hardly any features in a batch keeps its mean and variance. A batch in which no
+    feature counts leaves the mixture unchanged. So does a batch in which a feature that counts is
+    not finite, which loss scaling may cause; its ``log_likelihood`` is not finite either.
 
     Differs from the authors' code, whose E-step uses the parameters estimated from the last batch
-    alone; on clustered features, mixtures of several components collapse to a single component.
+    alone; there, mixtures on clustered features collapse to a single component.
 
     Args:
         in_size (int): Dimension D of the features.
@@ -45,15 +46,15 @@ class GMMLayer(MixtureLayer):
             count (Sect. 3.4).
         init (str): ``'kmeans'``: k-means++ with restarts on the first training batch;
             ``'random'``: means uniform in [-1, 1], unit variances. With ``'kmeans'``, a mixture
-            assigned before the first batch is not replaced, unless all its means are zero.
+            assigned before the first batch is kept, unless all its means are zero.
         var_floor (float): Smallest variance. A CNN trained through the layer concentrates its
             features around the means, and the variances shrink. If components collapse, set this
             to the order of magnitude of the features' variances.
         seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
-        comm: Communicator of ``chainermn.create_communicator``: the mixture is that of the batches
-            of all its ranks together, which then have to call the layer equally often in training
-            mode. A step sums K (2D + 1) + 1 numbers. ``None``: of the own batches alone. See also
-            :func:`fve_layer.multi_node`.
+        comm: Communicator of ``chainermn.create_communicator``: the batches of all its ranks fit
+            one mixture, so all ranks must call the layer equally often in training mode. Each step
+            sums K (2D + 1) + 1 numbers over the ranks. ``None``: each process fits its own. See
+            also :func:`fve_layer.multi_node`.
 
     Attributes:
         mean (array): Means, shape (K, D). ``mean``, ``var`` and ``weight`` may be assigned, in
@@ -76,23 +77,32 @@ class GMMLayer(MixtureLayer):
 
     """
 
+    mean: Array
+    var: Array
+    weight: Array
+    n_updates: Array
+    log_likelihood: Array | None
+
     def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
                  norm_filter: bool = False, init: str = 'kmeans', var_floor: float = 1e-3,
-                 seed: Optional[int] = None, comm: Any = None) -> None:
+                 seed: int | None = None, comm: Any = None) -> None:
         super().__init__(in_size, n_components, norm_filter, var_floor, seed, comm)
         if init not in INITS:
-            raise ValueError('init must be one of {}, not {!r}; to start from arrays, assign '
-                             'mean, var and weight'.format(', '.join(map(repr, INITS)), init))
+            raise ValueError(f'init must be one of {", ".join(map(repr, INITS))}, not {init!r}; to '
+                             'start from arrays, assign mean, var and weight')
         if not 0 <= ema_decay < 1:
-            raise ValueError('ema_decay must be in [0, 1), not {}'.format(ema_decay))
+            raise ValueError(f'ema_decay must be in [0, 1), not {ema_decay}')
         self.ema_decay, self.init = ema_decay, init
         self.log_likelihood = None
         self._is_seeded = False
         for name, value in self._initial().items():
             self.add_persistent(name, value)
 
+    # Methods that a subclass may replace, as those in fve_layer.ablations do: _initial, _update,
+    # _e_step and _assign. Its forward calls _learn.
+
     def _initial(self):
-        """Arrays of a layer that has seen no batch."""
+        """Arrays of a layer that has seen no batch, by name; all of them are saved."""
         shape = self.n_components, self.in_size
         mean = full(shape, 0)
         if self.init == 'random':
@@ -107,7 +117,7 @@ class GMMLayer(MixtureLayer):
         self.log_likelihood = None
         self._is_seeded = False
 
-    def serialize(self, serializer):
+    def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         super().serialize(serializer)
         self._is_seeded = False     # depends on the state loaded
         if isinstance(serializer, chainer.Deserializer):
@@ -123,7 +133,7 @@ class GMMLayer(MixtureLayer):
         return self._is_seeded
 
     @property
-    def printable_specs(self):
+    def printable_specs(self) -> Iterator[tuple[str, Any]]:
         yield from super().printable_specs
         yield from (('ema_decay', self.ema_decay), ('init', self.init))
 
@@ -143,7 +153,7 @@ class GMMLayer(MixtureLayer):
             observation['log_likelihood'] = self.log_likelihood
         return observation
 
-    def forward(self, x: ArrayOrVariable, mask: Optional[Array] = None) -> chainer.Variable:
+    def forward(self, x: ArrayOrVariable, mask: Array | None = None) -> chainer.Variable:
         """Updates the mixture in training mode and returns the features.
 
         Args:
@@ -177,13 +187,8 @@ class GMMLayer(MixtureLayer):
         self.log_likelihood = statistics.log_likelihood
 
     def _e_step(self, x, mask, mixture):
-        """Sufficient statistics of the batch, of all ranks together."""
-        statistics = self._statistics(x, mask, mixture)
-        return statistics if self.comm is None else _of_all_ranks(statistics, self.comm)
-
-    def _statistics(self, x, mask, mixture):
-        """Sufficient statistics of the own batch."""
-        return function.maths_for(x).e_step(x, *mixture, mask)
+        """Sufficient statistics of the batches of all ranks together."""
+        return of_all_ranks(function.maths_for(x).e_step(x, *mixture, mask), self.comm)
 
     def _assign(self, mean, var, weight):
         """Replaces the arrays; the graphs of earlier calls still need the old ones."""
@@ -192,8 +197,10 @@ class GMMLayer(MixtureLayer):
         self.weight = gmm.bounded_weight(weight).astype(self.weight.dtype)
 
 
-def _of_all_ranks(statistics, comm):
-    """The statistics of the batches of all ranks together."""
+def of_all_ranks(statistics: gmm.Statistics, comm: Any) -> gmm.Statistics:
+    """Sums the statistics of the ranks' own batches; returns those of a single rank unchanged."""
+    if comm is None:
+        return statistics
     centre, s0, s1, s2, log_likelihood = statistics
     s0, s1, s2, log_sum = total([s0, s1, s2, log_likelihood * s0.sum()], comm)
     log_likelihood = log_sum / s0.sum().clip(1, None)
@@ -226,21 +233,23 @@ class FVELayer(GMMLayer):
 
     """
 
+    normalization: str
+
     def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
                  norm_filter: bool = False, normalization: str = 'sqrt',
                  resp_gradient: bool = True, init: str = 'kmeans', var_floor: float = 1e-3,
-                 seed: Optional[int] = None, comm: Any = None) -> None:
+                 seed: int | None = None, comm: Any = None) -> None:
         super().__init__(in_size, n_components, ema_decay=ema_decay, norm_filter=norm_filter,
                          init=init, var_floor=var_floor, seed=seed, comm=comm)
         function.check_normalization(normalization)
         self.normalization, self.resp_gradient = normalization, resp_gradient
 
     @property
-    def printable_specs(self):
+    def printable_specs(self) -> Iterator[tuple[str, Any]]:
         yield from super().printable_specs
         yield 'resp_gradient', self.resp_gradient
 
-    def forward(self, x: ArrayOrVariable, mask: Optional[Array] = None) -> chainer.Variable:
+    def forward(self, x: ArrayOrVariable, mask: Array | None = None) -> chainer.Variable:
         """Updates the mixture in training mode and encodes the features.
 
         Args:

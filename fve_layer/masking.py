@@ -1,6 +1,4 @@
-"""Which local features of an image count."""
-from typing import Optional
-
+"""Selection of the local features that count."""
 from chainer import backend
 from chainer.backends import cuda
 import numpy
@@ -8,19 +6,18 @@ import numpy
 from fve_layer.arrays import Array
 
 
-def check_shapes(x: Array, mask: Optional[Array], in_size: int) -> None:
+def check_shapes(x: Array, mask: Array | None, in_size: int) -> None:
     """Raises a ValueError unless x is (N, T, in_size), of floats, and the mask (N, T)."""
     if x.dtype.kind != 'f':
-        raise ValueError('x must be an array of floats, not of {}'.format(x.dtype))
+        raise ValueError(f'x must be an array of floats, not of {x.dtype}')
     if x.ndim != 3 or x.shape[2] != in_size:
-        raise ValueError('x must have the shape (N, T, {}), not {}'.format(in_size, x.shape))
+        raise ValueError(f'x must have the shape (N, T, {in_size}), not {x.shape}')
     if mask is not None and mask.shape != x.shape[:2]:
-        raise ValueError('mask must have the shape (N, T) = {}, not {}'.format(
-            x.shape[:2], mask.shape))
+        raise ValueError(f'mask must have the shape (N, T) = {x.shape[:2]}, not {mask.shape}')
 
 
-def counting_features(x: Array, visible: Optional[Array] = None,
-                      norm_filter: bool = False) -> Optional[Array]:
+def counting_features(x: Array, visible: Array | None = None,
+                      norm_filter: bool = False) -> Array | None:
     """Selects the local features that enter the mixture and the encoding (Sect. 3.4).
 
     With ``norm_filter`` a feature counts if its L2 norm is strictly greater than the mean norm of

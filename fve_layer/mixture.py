@@ -1,5 +1,6 @@
 """The base class of the layers: settings, seeding and selection of the features that count."""
-from typing import Any, Optional
+from collections.abc import Iterator
+from typing import Any
 
 import chainer
 from chainer.backends import cuda
@@ -14,54 +15,59 @@ class MixtureLayer(chainer.Link):
 
     """Layer with a Gaussian mixture that the first training batch seeds.
 
-    Subclasses have ``mean``, ``var``, ``weight`` and ``is_seeded``, and set the first three in
-    ``_assign``. Those that encode have a ``normalization``.
+    Subclasses have ``mean``, ``var``, ``weight`` and ``is_seeded``; those that encode also have a
+    ``normalization``. They define two methods:
+
+    - ``_assign(mean, var, weight)`` replaces the mixture by these arrays;
+    - ``_reset()`` makes the layer one that no batch has seeded.
+
+    Their ``forward`` calls ``_select(x, mask)``, which seeds the mixture.
     """
 
-    normalization: Optional[str] = None
+    normalization: str | None = None
 
     def __init__(self, in_size: int, n_components: int, norm_filter: bool, var_floor: float,
-                 seed: Optional[int], comm: Any) -> None:
+                 seed: int | None, comm: Any) -> None:
         super().__init__()
         if in_size < 1 or n_components < 1:
-            raise ValueError('in_size and n_components must be at least 1, not {} and {}'.format(
-                in_size, n_components))
+            raise ValueError(f'in_size and n_components must be at least 1, not {in_size} and '
+                             f'{n_components}')
         if not 0 < var_floor < numpy.inf:
-            raise ValueError('var_floor must be positive and finite, not {}'.format(var_floor))
+            raise ValueError(f'var_floor must be positive and finite, not {var_floor}')
         if seed is None:
             seed = numpy.random.randint(2 ** 31 - 1)
         if seed != int(seed) or not 0 <= seed < 2 ** 32:
-            raise ValueError('seed must be a whole number in [0, 2 ** 32), not {}'.format(seed))
+            raise ValueError(f'seed must be a whole number in [0, 2 ** 32), not {seed}')
         self.in_size, self.n_components = in_size, n_components
         self.norm_filter, self.var_floor, self.comm = norm_filter, var_floor, comm
         self.add_persistent('seed', numpy.array(seed, numpy.int64))
 
     def copy(self, mode: str = 'share') -> 'MixtureLayer':
-        """As :meth:`chainer.Link.copy`; a copy by ``'init'`` is seeded by a batch of its own."""
+        """As :meth:`chainer.Link.copy`; with ``'init'`` the copy's own first batch seeds it."""
         layer = super().copy(mode)
         if mode == 'init':
             layer._reset()
         return layer
 
-    def serialize(self, serializer):
+    def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         """Saves or loads the layer.
 
         Raises:
-            ValueError: If an array that is loaded has another shape, as one of another number of
-                components has (Chainer spreads a single component over all), or is not that of a
-                mixture.
+            ValueError: If a loaded array has the wrong shape, for example because it has another
+                number of components (Chainer would broadcast a single one), or if the loaded
+                arrays are not a mixture.
 
         """
         if isinstance(serializer, chainer.Deserializer):
             for name in sorted({*self._params, *self._persistent}):
                 shape, loaded = numpy.shape(getattr(self, name)), serializer(name, None)
                 if loaded is not None and numpy.shape(loaded) != shape:
-                    raise ValueError('{} has the shape {}, but must have {}'.format(
-                        name, numpy.shape(loaded), shape))
+                    raise ValueError(f'{name} has the shape {numpy.shape(loaded)}, but must have '
+                                     f'{shape}')
         super().serialize(serializer)
 
     @property
-    def printable_specs(self):
+    def printable_specs(self) -> Iterator[tuple[str, Any]]:
         yield from (('in_size', self.in_size), ('n_components', self.n_components),
                     ('norm_filter', self.norm_filter), ('var_floor', self.var_floor))
         if self.normalization is not None:
@@ -100,7 +106,7 @@ class MixtureLayer(chainer.Link):
             if self.comm.rank == 0:
                 try:
                     mixture = self._mixture_of(numpy.concatenate(pieces))
-                except ValueError as error:     # which all raise, or they would wait for ever
+                except ValueError as error:     # all ranks raise it, or they would wait for ever
                     mixture = error
             mixture = self.comm.bcast_obj(mixture)
             if isinstance(mixture, ValueError):
@@ -117,7 +123,7 @@ class MixtureLayer(chainer.Link):
 def multi_node(model: chainer.Link, comm: Any) -> chainer.Link:
     """Gives all mixtures of a model a communicator: all ranks then have the same mixture.
 
-    The sibling of ``chainermn.links.create_mnbn_model``, but for the model itself.
+    Like ``chainermn.links.create_mnbn_model``, but it changes the model itself, not a copy.
 
     Args:
         model (chainer.Link): Contains layers of this package.
@@ -133,7 +139,7 @@ def multi_node(model: chainer.Link, comm: Any) -> chainer.Link:
     return model
 
 
-def full(shape, value):
+def full(shape: int | tuple[int, ...], value: float) -> numpy.ndarray:
     """Array in chainer.config.dtype, but float32 where that is float16 or mixed16."""
     dtype = numpy.promote_types(chainer.get_dtype(map_mixed16=numpy.float32), numpy.float32)
     return numpy.full(shape, value, dtype)

@@ -53,7 +53,7 @@ def _n_starts(n_components, size):
 
 
 def _sample(x, n_components, var_floor, random):
-    """A random sample of many features; too few features are completed with noisy copies."""
+    """A random sample if there are many features; noisy copies are added if there are too few."""
     n = MAX_FEATURES_PER_COMPONENT * n_components
     if len(x) > n:
         return x[random.choice(len(x), n, replace=False)]
@@ -97,7 +97,7 @@ def _plus_plus(z, square, n_components, random):
 
 
 def _mixture_of(x, labels, n_components, var_floor):
-    """Mixture of the clusters; a cluster of less than two features gets the overall variance."""
+    """Mixture of the clusters; a cluster of fewer than two features gets the overall variance."""
     members = _one_hot(labels, n_components)
     size = members.sum(axis=0)[:, None]
     centre, overall = x.mean(axis=0), x.var(axis=0)

@@ -1,19 +1,20 @@
-"""Modules in place of those that are missing, with what Chainer and ChainerCV use of them."""
+"""Stand-ins for missing modules, with the names that Chainer and ChainerCV use."""
 import importlib.metadata
 import types
+from typing import Any
 
 import numpy
 
 
-def module(name, **contents):
-    """A module with these names."""
+def module(name: str, **contents: Any) -> types.ModuleType:
+    """Makes a module with the given contents."""
     made = types.ModuleType(name)
     vars(made).update(contents)
     return made
 
 
-def pkg_resources(name):
-    """Of setuptools before 82."""
+def pkg_resources(name: str) -> types.ModuleType:
+    """``pkg_resources`` as in setuptools before 82."""
     class ResolutionError(Exception):
         pass
 
@@ -35,20 +36,20 @@ def pkg_resources(name):
                   WorkingSet=WorkingSet, ResolutionError=ResolutionError)
 
 
-def distutils_util(name):
-    """Of Python before 3.12."""
+def distutils_util(name: str) -> types.ModuleType:
+    """``distutils.util`` as in Python before 3.12."""
     def strtobool(text):
         words = {'y': 1, 'yes': 1, 't': 1, 'true': 1, 'on': 1, '1': 1,
                  'n': 0, 'no': 0, 'f': 0, 'false': 0, 'off': 0, '0': 0}
         if text.lower() not in words:
-            raise ValueError('invalid truth value %r' % (text,))
+            raise ValueError(f'invalid truth value {text!r}')
         return words[text.lower()]
 
     return module(name, strtobool=strtobool)
 
 
-def nms_gpu_post(name):
-    """ChainerCV's C extension: the end of a non-maximum suppression on a GPU."""
+def nms_gpu_post(name: str) -> types.ModuleType:
+    """ChainerCV's C extension for the last step of non-maximum suppression on a GPU."""
     def nms(mask, n_bbox, threads_per_block, col_blocks):
         # mask (n_bbox * col_blocks,): bit j of row i says that box i suppresses box j.
         mask = mask.reshape(n_bbox, col_blocks)

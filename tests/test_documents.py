@@ -113,6 +113,11 @@ def test_file_that_is_named_exists(page, path):
     assert list(PROJECT.glob(path.removeprefix('./').rstrip('/'))), f'{page} names {path}'
 
 
+def test_map_names_every_room():
+    rooms = {path.parent.name for path in PROJECT.glob('finetune/*/__init__.py')}
+    assert rooms <= set(re.findall(r'`finetune/(\w+)/', TEXTS['CONTRIBUTING.md']))
+
+
 @pytest.mark.parametrize('page, path, heading', [
     pytest.param(page, path, heading, id=f'{page}-{path.name}#{heading}')
     for page, path, heading in sorted(set(local_links()))])

@@ -12,12 +12,13 @@ LIBRARY = {
     '__init__': {'compat', 'function', 'link', 'gradient_link', 'mixture'},
     'compat': {'stand_ins'}, 'stand_ins': set(), 'arrays': set(),
     'communication': {'arrays'}, 'masking': {'arrays'},
-    'gmm': {'arrays'}, 'seeding': set(), 'fisher_vector': {'arrays', 'gmm'},
-    'kernels': {'arrays', 'fisher_vector', 'gmm'},
-    'function': {'arrays', 'fisher_vector', 'gmm', 'kernels'},
+    'gmm': {'arrays'}, 'seeding': set(), 'encoding': {'arrays', 'gmm'},
+    'kernels': {'arrays', 'encoding', 'gmm'},
+    'function': {'arrays', 'encoding', 'gmm', 'kernels'},
     'mixture': {'arrays', 'masking', 'seeding'},
     'link': {'arrays', 'communication', 'function', 'gmm', 'mixture'},
-    'gradient_link': {'arrays', 'fisher_vector', 'function', 'mixture'},
+    'gradient_link': {'arrays', 'encoding', 'function', 'mixture'},
+    'ablations': {'arrays', 'encoding', 'function', 'gmm', 'link'},
 }
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [

@@ -82,10 +82,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         load('libcuda.so.1', DRIVER, folder)
         load('libcudart.so.12', RUNTIME, folder)
-        if cudnn.library() is None:
+        if cudnn.frontend() is None:
             sys.exit('the packages of the first line above are not installed')
-        device = cudnn.library().create_device_properties(json.dumps(H100))
-        print(f'cuDNN {cudnn.library().backend_version()}\n')
+        device = cudnn.frontend().create_device_properties(json.dumps(H100))
+        print(f'cuDNN {cudnn.frontend().backend_version()}\n')
         return 1 if ask(device) else 0
 
 
@@ -101,9 +101,9 @@ def ask(device):
         started, convolutions, workspaces = time.monotonic(), shapes(network, shape), []
         for *x_shape, weight_shape, stride, pad in convolutions:
             try:
-                operation = cudnn.Convolution(tuple(x_shape), weight_shape, dtype, stride, pad,
-                                              deterministic, tf32, device_property=device)
-            except (RuntimeError, cudnn.library().cudnnGraphNotSupportedError) as error:
+                operation = cudnn.ConvolutionPlans(tuple(x_shape), weight_shape, dtype, stride, pad,
+                                                   deterministic, tf32, device_property=device)
+            except (RuntimeError, cudnn.frontend().cudnnGraphNotSupportedError) as error:
                 n_failed += 1
                 print(x_shape, weight_shape, stride, pad, str(error)[:200])
                 continue

@@ -4,7 +4,6 @@ import tempfile
 
 import chainer
 
-from finetune.config.catalogue import ENCODINGS
 from finetune.config.config import dump, read_config
 from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
@@ -45,18 +44,23 @@ def _describe(config):
 def _shapes(model, img, parts, visible, label, config):
     """Names and shapes of the arrays in the network for a small batch."""
     yield 'images', img.shape
-    yield 'ConvMaps', model.global_cnn(img).shape
-    if model.n_parts > 0:
-        yield 'visible part crops', parts.shape
-        conv_map = model.part_conv_maps(parts, visible)
-        yield 'ConvMaps of parts', conv_map.shape
-        if ENCODINGS[config.model.encoding].has_mixture:
-            n, t, size = model.encoder_input(conv_map, visible)[0].shape
+    conv_map = model.global_cnn(img)
+    yield 'ConvMaps', conv_map.shape
+    if model.has_encoder:
+        if model.n_parts > 0:
+            yield 'visible part crops', parts.shape
+        conv_map, visible = model.encoded_maps(conv_map, parts, visible)
+        if model.n_parts > 0:
+            yield 'ConvMaps of parts', conv_map.shape
+        inputs = model.encoder_input(conv_map, visible)
+        if model.encoding.has_mixture:
+            n, t, size = inputs[0].shape
             yield 'local features', (n, t, size)
         if not config.training.joint:
             size = min(size, config.model.pca_size)
             yield 'after PCA', (n, t, size)
             yield 'Fisher vectors', (n, 2 * config.model.n_components * size)
             return
-        yield 'encoding', model.encode(conv_map, visible).shape
+        for name, vector in model.vectors(inputs, conv_map).items():
+            yield name.replace('_', ' '), vector.shape
     yield 'class scores', (len(img), model.n_classes)

@@ -74,7 +74,7 @@ def check(gpu=0):
     yield 'ok', f'CuPy {cuda.cupy.__version__}, GPU {gpu} is {name}'
     with device:
         yield from _tries(gpu)
-    if not cuda.cudnn_enabled and cudnn.library() is None:
+    if not cuda.cudnn_enabled and cudnn.frontend() is None:
         yield 'warning', 'no cuDNN: convolutions are slower; install the extra cudnn'
 
 

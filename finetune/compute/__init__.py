@@ -1,1 +1,1 @@
-"""Convolutions and other steps of CNNs, by Chainer, by our own code, by oneDNN or by cuDNN."""
+"""What computes the CNNs: Chainer, our own convolution, oneDNN or cuDNN; their threads."""

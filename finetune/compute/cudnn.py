@@ -20,7 +20,7 @@ DTYPES = {'float16': 'HALF', 'float32': 'FLOAT', 'float64': 'DOUBLE'}
 
 
 @functools.cache
-def library():
+def frontend():
     """The frontend, or ``None`` if it or cuDNN is not installed or cannot be loaded."""
     try:
         module = importlib.import_module('cudnn')
@@ -33,12 +33,12 @@ def library():
 def _usable(*arrays):
     """Whether cuDNN is there, wanted, not CuPy's own and able to take such arrays."""
     return (chainer.config.use_cudnn != 'never' and cuda.available and not cuda.cudnn_enabled and
-            library() is not None and all(
+            frontend() is not None and all(
                 isinstance(array, cuda.ndarray) and array.dtype == arrays[0].dtype and
                 array.dtype.name in DTYPES and array.size for array in arrays))
 
 
-class Convolution:
+class ConvolutionPlans:
 
     """A convolution of images (N, C, H, W) by filters (O, C, kh, kw), and its gradients.
 
@@ -62,7 +62,7 @@ class Convolution:
         self.geometry = {'pre_padding': list(pad), 'post_padding': list(pad),
                          'stride': list(stride), 'dilation': [1, 1]}
         self.dtype, self.where = dtype, where
-        notes = library().numerical_note
+        notes = frontend().numerical_note
         self.unwanted = [notes.DOWN_CONVERT_INPUTS] + [notes.NONDETERMINISTIC] * deterministic
         if dtype == 'float32' and not tf32:
             self.unwanted.append(notes.TENSOR_CORE)
@@ -84,7 +84,7 @@ class Convolution:
 
     def _plan(self, operation, inputs, output):
         """A graph that can be executed, its tensors with the output last, and that one's shape."""
-        cudnn = library()
+        cudnn = frontend()
         dtype = getattr(cudnn.data_type, DTYPES[self.dtype])
         sums = cudnn.data_type.DOUBLE if self.dtype == 'float64' else cudnn.data_type.FLOAT
         graph = cudnn.pygraph(io_data_type=dtype, intermediate_data_type=sums,
@@ -109,7 +109,7 @@ class Convolution:
         cupy, (graph, tensors, shape) = cuda.cupy, self.plans[name]
         arrays = [*map(cupy.ascontiguousarray, arrays), cupy.empty(shape, self.dtype)]
         workspace = cupy.empty(graph.get_workspace_size(), 'uint8')     # of CuPy's pool
-        library().set_stream(self.where['handle'], cupy.cuda.get_current_stream().ptr)
+        frontend().set_stream(self.where['handle'], cupy.cuda.get_current_stream().ptr)
         graph.execute({tensor: array.data.ptr for tensor, array in zip(tensors, arrays)},
                       workspace.data.ptr, handle=self.where['handle'])
         return arrays[-1]
@@ -124,7 +124,7 @@ def _strides(shape):
 
 
 def convolution(x, weight, stride, pad):
-    """The :class:`Convolution` of two arrays, on their GPU, with Chainer's configuration.
+    """The :class:`ConvolutionPlans` of two arrays, on their GPU, with Chainer's configuration.
 
     ``None`` if it cannot or shall not be computed by cuDNN.
     """
@@ -138,8 +138,8 @@ def convolution(x, weight, stride, pad):
 @functools.lru_cache(maxsize=N_SHAPES)
 def _convolution(gpu, *arguments):
     try:
-        return Convolution(*arguments, handle=_handle(gpu))
-    except (RuntimeError, library().cudnnGraphNotSupportedError) as error:
+        return ConvolutionPlans(*arguments, handle=_handle(gpu))
+    except (RuntimeError, frontend().cudnnGraphNotSupportedError) as error:
         warnings.warn(f'cuDNN computes no such convolution, Chainer does: {error}', stacklevel=2)
         return None
 
@@ -147,4 +147,4 @@ def _convolution(gpu, *arguments):
 @functools.cache
 def _handle(gpu):
     with cuda.Device(gpu):
-        return library().create_handle()
+        return frontend().create_handle()

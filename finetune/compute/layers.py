@@ -26,10 +26,10 @@ class ConvBN(chainer.Chain):
             self.bn = L.BatchNormalization(out_channels, **batch_norm)
 
     def forward(self, x):
-        return batch_norm_relu(self.bn, self.conv(x))
+        return _bn_relu(self.bn, self.conv(x))
 
 
-def batch_norm_relu(link, x):
+def _bn_relu(link, x):
     """ReLU of what a :class:`~chainer.links.BatchNormalization` makes of ConvMaps (N, C, H, W)."""
     n = x.size // x.shape[1]            # values of a channel
     if n == 1 or type(link) is not L.BatchNormalization or not onednn.usable(

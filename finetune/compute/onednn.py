@@ -21,7 +21,6 @@ from finetune.compute.threads import N_THREADS
 
 PACKAGES = 'onednn-cpu-gomp', 'onednn-cpu-iomp'
 N_SHAPES = 1024     # that are remembered of every operation
-chainer.global_config.use_onednn = True
 
 # Values of dnnl_types.h.
 CPU = IN_ORDER = ANY = 1
@@ -56,7 +55,7 @@ def library():
 
 def usable(*arrays):
     """Whether oneDNN is there, wanted and able to take such arrays."""
-    return chainer.config.use_onednn and library() is not None and all(
+    return getattr(chainer.config, 'use_onednn', True) and library() is not None and all(
         type(array) is numpy.ndarray and array.dtype == numpy.float32 and array.size
         for array in arrays)
 

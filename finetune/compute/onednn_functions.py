@@ -39,7 +39,7 @@ def _sizes(shape, kernel, stride, pad):
                  for s, k, step, p in zip(shape[2:], kernel, stride, pad))
 
 
-class Convolution:
+class ConvolutionPrimitives:
 
     """A convolution of images (N, C, H, W) by filters (O, C, kh, kw), and its gradients."""
 
@@ -90,7 +90,7 @@ class Convolution:
         return result
 
 
-convolution = functools.lru_cache(maxsize=N_SHAPES)(Convolution)
+convolution = functools.lru_cache(maxsize=N_SHAPES)(ConvolutionPrimitives)
 
 
 class _BatchNormalization:

@@ -56,9 +56,17 @@ class Encoding(NamedTuple):
 
     layer: str                          # functions that make the layer and its input: see
     input: str                          # models/encodings.py
-    settings: tuple[str, ...] = ()      # settings of the section ``model`` that it reads
+    settings: tuple[str, ...] = ()      # settings of the section ``model`` that the layer takes
+    has_steps: bool = False             # whether compression, STEPS and auxiliary head go with it
     has_mixture: bool = False           # whether the layer has an attribute ``mixture``
     needs_all_parts: bool = False       # whether every part has its place in the vector
+
+
+class Step(NamedTuple):
+    """A step between the encoding and the class layer."""
+
+    setting: str            # of the section ``model``, which asks for it
+    link: str               # function that makes it: see models/steps.py
 
 
 class Architecture(NamedTuple):
@@ -127,27 +135,34 @@ PARTS: dict[str, PartKind] = {
 }
 
 LOCAL_FEATURES = 'finetune.models.encodings:local_features'
-FISHER_VECTOR = ('n_components', 'norm_filter', 'normalization', 'l2_normalize', 'scaling',
-                 'only_mean', 'var_floor', 'comp_size', 'post_fve_size', 'aux_lambda')
+FISHER_VECTOR = 'n_components', 'norm_filter', 'normalization', 'var_floor'
 
 ENCODINGS: dict[str, Encoding] = {
-    'gap': Encoding('finetune.models.encodings:gap', 'finetune.models.encodings:conv_maps',
+    'gap': Encoding('finetune.models.encodings:GAP', 'finetune.models.encodings:conv_maps',
                     needs_all_parts=True),
     'fve': Encoding('finetune.models.encodings:fve', LOCAL_FEATURES,
                     (*FISHER_VECTOR, 'ema_decay', 'init', 'resp_gradient', 'ablation'),
-                    has_mixture=True),
+                    has_steps=True, has_mixture=True),
     'gradient_fve': Encoding('finetune.models.encodings:gradient_fve', LOCAL_FEATURES,
-                             FISHER_VECTOR, has_mixture=True),
+                             FISHER_VECTOR, has_steps=True, has_mixture=True),
+}
+
+# In their order; the names are those of the links in a classifier, and so in saved weights.
+STEPS: dict[str, Step] = {
+    'mean_part': Step('only_mean', 'finetune.models.steps:MeanPart'),
+    'unit_length': Step('l2_normalize', 'finetune.models.steps:UnitLength'),
+    'scaling': Step('scaling', 'finetune.models.scaling:scaling'),
+    'post_fve': Step('post_fve_size', 'finetune.models.steps:HiddenLayer'),
 }
 
 # Fisher vector layers that do without something.
 ABLATIONS = {
-    'frozen': 'finetune.models.ablations:Frozen',
-    'unit_variances': 'finetune.models.ablations:UnitVariances',
-    'sigma_part': 'finetune.models.ablations:SigmaPart',
-    'weak_sigma_part': 'finetune.models.ablations:WeakSigmaPart',
-    'last_batch_em': 'finetune.models.ablations:LastBatchEM',
-    'hard_assignment': 'finetune.models.ablations:HardAssignment',
+    'frozen': 'fve_layer.ablations:Frozen',
+    'unit_variances': 'fve_layer.ablations:UnitVariances',
+    'sigma_part': 'fve_layer.ablations:SigmaPart',
+    'weak_sigma_part': 'fve_layer.ablations:WeakSigmaPart',
+    'last_batch_em': 'fve_layer.ablations:LastBatchEM',
+    'hard_assignment': 'fve_layer.ablations:HardAssignment',
 }
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -63,22 +63,11 @@ def _fill(config, path, above=()):
 
 
 def restore_config(path):
-    """Reads the settings of a run as :func:`dump` wrote them.
-
-    Settings without effect are allowed: version 0.1 wrote them, too. What version 0.2 did not name
-    is what it did.
-    """
+    """Reads the settings of a run as :func:`dump` wrote them."""
     config = Config()
-    config.training.epsilon, config.training.rmsprop_alpha = 1e-8, .99      # Chainer's
-    config.model.scaling = config.model.pca_whiten = False
-    tree = read_yaml(path)
-    if not tree:
+    if not fill(config, read_yaml(path), str(path)):
         raise InputError(f'{path}: has no settings; copy the folder of the run again, or move it '
                          'away to run it again.')
-    in_file = fill(config, tree, str(path))
-    is_newer = {'training.lr_target', 'model.pca_whiten'} & set(in_file)
-    if config.data.order == 'shuffled' and not is_newer:
-        config.data.order = 'shuffled_once'
     check(config, str(path))
     return config
 

@@ -22,6 +22,10 @@ class Needs(typing.NamedTuple):
     text: str
     holds: typing.Callable      # function of the whole config
 
+    def __and__(self, other):
+        return Needs(f'{self.text} and {other.text}',
+                     lambda config: self.holds(config) and other.holds(config))
+
 
 def setting(default, comment, *, choices=None, between=None, needs=None):
     """Declares a setting: a field of a dataclass.
@@ -71,12 +75,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path):
-    """Reads a file of name: value pairs as a dict.
-
-    Raises:
-        finetune.errors.InputError: Names the file and, if it is not YAML, the line.
-
-    """
+    """Reads a file of name: value pairs as a dict."""
     require_file(path)
     try:
         text = Path(path).read_text(encoding='utf-8')
@@ -114,9 +113,6 @@ def fill(section, tree, where, prefix='', names=None):
 
     Returns:
         list of str: Dotted names of the settings that were set.
-
-    Raises:
-        finetune.errors.InputError: For an unknown name, or a value of another type.
 
     """
     if not isinstance(tree, dict):

@@ -42,25 +42,25 @@ RECOMPUTING = Needs(
     and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
 DETECTED = Needs(f'{BOXES.text} and a detector.cnn',
                  lambda config: BOXES.holds(config) and config.detector.cnn)
-SOFT = Needs('training.joint true and another model.ablation than hard_assignment', lambda config:
-             config.training.joint and config.model.ablation != 'hard_assignment')
+SOFT = JOINT & Needs('another model.ablation than hard_assignment',
+                     lambda config: config.model.ablation != 'hard_assignment')
 SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
 
 
-def of_encoding(name, needs=None):
-    """Needs of a setting of the model that only some encodings read."""
-    encodings = [key for key, encoding in ENCODINGS.items() if name in encoding.settings]
-    text = 'model.encoding ' + ' or '.join(encodings) + (f' and {needs.text}' if needs else '')
-
-    def holds(config):
-        return (name in ENCODINGS[config.model.encoding].settings
-                and (needs is None or needs.holds(config)))
-    return Needs(text, holds)
+def of_encodings(holds):
+    """Needs of a setting that is read with the encodings whose rows a function holds for."""
+    names = [name for name, encoding in ENCODINGS.items() if holds(encoding)]
+    return Needs('model.encoding ' + ' or '.join(names),
+                 lambda config: holds(ENCODINGS[config.model.encoding]))
 
 
-AUXILIARY = of_encoding('aux_lambda', Needs(
-    'training.joint true and model.aux_lambda above 0', lambda config:
-    config.training.joint and config.model.aux_lambda > 0))
+def of_layer(setting):
+    """Needs of a setting that only the layers of some encodings take."""
+    return of_encodings(lambda encoding: setting in encoding.settings)
+
+
+STEP = of_encodings(lambda encoding: encoding.has_steps) & JOINT
+AUXILIARY = STEP & Needs('model.aux_lambda above 0', lambda config: config.model.aux_lambda > 0)
 
 
 @dataclass
@@ -72,10 +72,9 @@ class Data:
     split: str = setting('', 'images to train and test on; empty: the training and test images; '
                          'validation: a fifth of the training images is held out and replaces the '
                          'test images; pretraining: other classes, which minibirds and animals '
-                         'have for pre-training',
-                         choices=('', 'validation', 'pretraining'))
-    root: str = setting('', 'folder of the data set, or CSV file of your own pictures; empty: '
-                        'the folder in data/ that has the name of the data set')
+                         'have for pre-training', choices=('', 'validation', 'pretraining'))
+    root: str = setting('', 'folder of the data set, or CSV file of your own pictures; empty: the '
+                        'folder in data/ that has the name of the data set')
     test_share: float = setting(.3, 'share of each class held out for testing if the data come '
                                 'without a split', between=(.01, .99), needs=SPLIT)
     split_seed: int = setting(0, 'random seed of the split made by data.test_share',
@@ -175,47 +174,44 @@ class Model:
                             'fve: Fisher vector, mixture learned by EM; gradient_fve: Fisher '
                             'vector, mixture learned by back-propagation', choices=ENCODINGS)
     n_components: int = setting(1, 'number of mixture components (K)', between=(1, 4096),
-                                needs=of_encoding('n_components'))
+                                needs=of_layer('n_components'))
     ema_decay: float = setting(.9, "decay of the moving averages of the mixture's parameters "
                                '(lambda in Eqs. 6-9)', between=(0, 1 - 1e-9),
-                               needs=of_encoding('ema_decay', JOINT))
+                               needs=of_layer('ema_decay') & JOINT)
     norm_filter: bool = setting(True, 'whether only local features are encoded whose norm exceeds '
                                 'the mean norm in their image (Sect. 3.4)',
-                                needs=of_encoding('norm_filter'))
+                                needs=of_layer('norm_filter'))
     normalization: str = setting('sqrt', 'normalisation of the Fisher vector: sqrt (Eqs. 13, 14) '
                                  'or mean (as in VLFeat)', choices=('sqrt', 'mean'),
-                                 needs=of_encoding('normalization'))
+                                 needs=of_layer('normalization'))
     l2_normalize: bool = setting(False, 'L2 normalisation of Fisher vectors, before scaling',
-                                 needs=of_encoding('l2_normalize', JOINT))
+                                 needs=STEP)
     scaling: bool = setting(True, 'scaling of Fisher vectors to the size of average-pooled '
-                            'features, measured in the first K training batches',
-                            needs=of_encoding('scaling', JOINT))
+                            'features, measured in the first K training batches', needs=STEP)
     only_mean: bool = setting(False, 'restriction of Fisher vectors to their mean part, the first '
-                              'K D values', needs=of_encoding('only_mean', JOINT))
+                              'K D values', needs=STEP)
     comp_size: int = setting(0, 'output channels of a 1 x 1 convolution before the encoding; 0: '
                              'no convolution; -1: as many channels as the ConvMaps',
-                             between=(-1, 65536), needs=of_encoding('comp_size', JOINT))
+                             between=(-1, 65536), needs=STEP)
     post_fve_size: int = setting(0, 'size of a linear layer with ReLU after the encoding; 0: no '
                                  'layer; -1: the size of the encoding', between=(-1, 65536),
-                                 needs=of_encoding('post_fve_size', JOINT))
+                                 needs=STEP)
     aux_lambda: float = setting(0., 'weight of an auxiliary head in the loss of the part stream; '
-                                'the head does not affect predictions', between=(0, 1),
-                                needs=of_encoding('aux_lambda', JOINT))
+                                'the head does not affect predictions', between=(0, 1), needs=STEP)
     aux_rate: float = setting(.5, 'factor by which model.aux_lambda is multiplied every '
                               'model.aux_step epochs', between=(0, 1), needs=AUXILIARY)
     aux_step: int = setting(20, 'number of epochs between two changes of model.aux_lambda',
                             between=(1, 100000), needs=AUXILIARY)
     init: str = setting('kmeans', 'initial mixture; kmeans: k-means++ on the first training '
                         'batch; random: random means, equal variances and weights',
-                        choices=('kmeans', 'random'),
-                        needs=of_encoding('init', JOINT))
+                        choices=('kmeans', 'random'), needs=of_layer('init') & JOINT)
     resp_gradient: bool = setting(True, 'whether gradients also flow through the responsibilities '
                                   '(the first terms of Eqs. 15 and 16)',
-                                  needs=of_encoding('resp_gradient', SOFT))
+                                  needs=of_layer('resp_gradient') & SOFT)
     ablation: str = setting('', 'change to the encoding whose effect is to be measured; empty: '
-                            'none', choices=('', *ABLATIONS), needs=of_encoding('ablation', JOINT))
+                            'none', choices=('', *ABLATIONS), needs=of_layer('ablation') & JOINT)
     var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
-                               needs=of_encoding('var_floor'))
+                               needs=of_layer('var_floor'))
     pca_size: int = setting(512, 'maximum number of dimensions of local features after PCA',
                             between=(1, 4096), needs=SEPARATE)
     pca_whiten: bool = setting(True, 'scaling of local features to unit variance after PCA',

@@ -1,1 +1,1 @@
-"""Data sets: annotation files, drawn and converted data sets, part crops, examples."""
+"""Data sets: annotation files, drawn data sets, and images as the network's input."""

@@ -29,7 +29,6 @@ def read_cub(root, unused_classes=False):
         ``parts.txt``.
 
     Raises:
-        finetune.errors.InputError: Names the file and the line.
         FileNotFoundError: Names a file that is missing.
 
     """
@@ -64,7 +63,7 @@ def read_authors(root, image_folder=None):
 
     Args:
         root (str or pathlib.Path): Folder with ``images.txt``, ``labels.txt`` and ``tr_ID.txt``
-            (one number per image; 0: test image), and perhaps ``parts/``: see :func:`with_parts`.
+            (one number per image; 0: test image), and perhaps ``parts/``: see :func:`read_parts`.
         image_folder (pathlib.Path or None): Folder of the images; ``None``: ``images/``.
 
     Returns:
@@ -72,7 +71,6 @@ def read_authors(root, image_folder=None):
         folder of its first image.
 
     Raises:
-        finetune.errors.InputError: Names the file and the line.
         FileNotFoundError: Names a file that is missing.
 
     """
@@ -91,10 +89,10 @@ def read_authors(root, image_folder=None):
                 numpy.zeros((n, 0, 2)), numpy.zeros((n, 0)), image_folder),
         [fold != 0 for fold in in_train],
         [str(class_names[value]) for value in sorted(class_names)], [], root / 'tr_ID.txt')
-    return with_parts(data_set, root) if (root / LOCATIONS).exists() else data_set
+    return read_parts(data_set, root) if (root / LOCATIONS).exists() else data_set
 
 
-def with_parts(data_set, root):
+def read_parts(data_set, root):
     """The same images with the parts of a folder in the authors' layout.
 
     Lines for images that are not listed are ignored, as the authors' reader does.
@@ -108,9 +106,6 @@ def with_parts(data_set, root):
 
     Returns:
         DataSet: Parts are in the order of ``parts.txt``, or in that of their numbers.
-
-    Raises:
-        finetune.errors.InputError: Names the file and the line.
 
     """
     index = _index(data_set.train.image_ids + data_set.test.image_ids)

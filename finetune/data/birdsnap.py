@@ -27,7 +27,6 @@ def read_birdsnap(root):
         parts in the order of the columns of ``images.txt``; a part without coordinates is hidden.
 
     Raises:
-        finetune.errors.InputError: Names the file and the line.
         FileNotFoundError: Names a file that is missing.
 
     """

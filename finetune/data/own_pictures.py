@@ -37,10 +37,6 @@ def read_folder(root, test_share, split_seed):
         DataSet: Classes in alphabetical order. An image's id is its path, with blanks and special
         characters encoded as in addresses.
 
-    Raises:
-        finetune.errors.InputError: If there is nothing to train on or to test on, or names the
-            line of the table.
-
     """
     pictures, n_ignored = _from_table(root) if root.is_file() else _from_folders(root)
     if not pictures:

@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 import numpy
 
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS, PARTS
-from finetune.data.annotation_files import LOCATIONS, read_authors, with_parts
+from finetune.data.annotation_files import LOCATIONS, read_authors, read_parts
 from finetune.data.layout import find_layout, Layout, OF_ALL_KINDS
 from finetune.data.records import DataSet
 from finetune.errors import InputError
@@ -63,7 +63,7 @@ def read(layout: Layout, settings) -> DataSet:
         if layout.parts == layout.lists:
             return data_set
         if (layout.parts / LOCATIONS).exists():
-            return with_parts(data_set, layout.parts)
+            return read_parts(data_set, layout.parts)
     except FileNotFoundError as error:
         path = Path(error.filename)
         raise InputError(f'{path}: there is no such file; {_get(path, known)}set data.root to '

@@ -74,9 +74,6 @@ def submit(jobs, resources):
     Returns:
         tuple: Number of runs that were submitted, and of those that are in the queue.
 
-    Raises:
-        finetune.errors.InputError: If Slurm, submitit or MPI is missing, or Slurm refuses.
-
     """
     executor = _executor(resources)
     known, queued = _read_jobs(), states()

@@ -1,6 +1,6 @@
 """A run from its settings to its results, step by step."""
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol, Union
 from collections.abc import Iterable
 
 import numpy
@@ -8,6 +8,7 @@ import numpy
 from finetune.compute.threads import one_thread
 from finetune.config.config import forget_expected, read_config
 from finetune.config.settings import Config
+from finetune.config.streams import BESIDE
 from finetune.data import readers
 from finetune.data.records import DataSet
 from finetune.experiments import prerequisites
@@ -15,8 +16,25 @@ from finetune.files import require_empty
 from finetune.parts.kind import parts_of
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
-from finetune.runs.predictions import iterate_test_images, predict
+from finetune.runs.predictions import iterate_test_images, predict, Predictions
 from finetune.training.joint import JointLearning
+
+
+class Method(Protocol):
+    """How a model is trained, made of settings, data set, device and what it starts from."""
+
+    @staticmethod
+    def needs_start(folder: RunFolder) -> bool:
+        """Whether the run in a folder needs that start."""
+
+    def learn(self, folder: RunFolder) -> None:
+        """Trains, from a snapshot if there is one, and saves settings and weights."""
+
+    def load(self, folder: RunFolder) -> None:
+        """Loads the weights of a finished run."""
+
+    def predict(self) -> tuple[Predictions, dict]:
+        """Predictions for the test images, and further numbers for the evaluation."""
 
 
 def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
@@ -33,9 +51,6 @@ def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
 
     Returns:
         RunFolder: Folder of the results.
-
-    Raises:
-        finetune.errors.InputError: For anything that the user has to fix.
 
     """
     config = read_config(config_path, overrides)
@@ -91,7 +106,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     """Trains or loads the model, and evaluates it."""
     device = open_device(config.training.gpu)
     data_set = _load(config, folder, device, may_train)
-    method = JointLearning if config.training.joint else _conventional_pipeline()
+    method = _method(config)
     start = _find_start(config, may_train) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, data_set, device, start)
@@ -107,9 +122,11 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     _print_accuracies(folder, predictions.accuracies, config)
 
 
-def _conventional_pipeline():
-    from finetune.training.conventional import ConventionalPipeline     # imports scikit-learn,
-    return ConventionalPipeline         # which takes a second that the other method does without
+def _method(config: Config) -> type[Method]:
+    if config.training.joint:
+        return JointLearning
+    from finetune.training.conventional import ConventionalPipeline
+    return ConventionalPipeline     # imports scikit-learn, which takes a second
 
 
 def _load(config: Config, folder: RunFolder, device: Any, may_train: bool) -> DataSet:
@@ -146,7 +163,7 @@ def _finished(required: prerequisites.Required, config: Config, may_train: bool)
 
 
 def _print_accuracies(folder, accuracies, config):
-    streams = ''.join(f', {_in_words(stream)} {100 * accuracy:.1f} %'
+    streams = ''.join(f', {BESIDE[stream]} {100 * accuracy:.1f} %'
                       for stream, accuracy in accuracies.items() if stream != config.headline)
     print(f'{folder}: test accuracy {100 * accuracies[config.headline]:.1f} %{streams}', flush=True)
     if config.expect:
@@ -169,7 +186,3 @@ def _verdict(config, accuracy):
             f'differently, and with other seeds it was {min(known):.1f} to {max(known):.1f} %')
     return f'As expected: {text}.' if usual else (
         f'Not as expected: {text}. Check the installation by tests/run.sh.')
-
-
-def _in_words(stream):
-    return 'with the whole image' if stream == 'both' else f'{stream} stream alone'

@@ -5,7 +5,7 @@ import sys
 import time
 
 from finetune.errors import InputError
-from finetune.progress import duration
+from finetune.progress import clear_line, duration
 
 THREADS = 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'
 POLL_SECONDS = .2
@@ -95,7 +95,7 @@ class Queue:
         self.n_done += 1
         left = self._seconds_left()
         estimate = '' if left is None else f'; about {duration(left)} left'
-        _clear_line()
+        clear_line()
         print(f'{self.n_done:4d} of {self.n_all}   {job}: {outcome}{estimate}', flush=True)
 
     def _seconds_left(self):
@@ -111,7 +111,7 @@ class Queue:
 
     def _show_running(self):
         if sys.stderr.isatty() and self.running:
-            _clear_line()
+            clear_line()
             progress = ', '.join(f'{job} ({_progress(job)})' for job in self.running)
             print(f'running: {progress}', end='', file=sys.stderr, flush=True)
 
@@ -133,9 +133,3 @@ def _log(job):
 def _last_line(path):
     lines = path.read_text(errors='replace').split('\n') if path.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), '')
-
-
-def _clear_line():
-    """Clears the line of running jobs."""
-    if sys.stderr.isatty():
-        print('\r\033[K', end='', file=sys.stderr, flush=True)

@@ -25,9 +25,6 @@ def show(results, watch=None):
         watch (float or None): Seconds after which it is printed anew, until the process is
             interrupted; ``None``: once.
 
-    Raises:
-        finetune.errors.InputError: If there is no such folder.
-
     """
     if not Path(results).is_dir():
         raise InputError(f'{results}: there is no such folder of results; give another.')

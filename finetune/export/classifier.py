@@ -2,11 +2,11 @@
 import numpy
 from onnx import TensorProto
 
+from finetune.config.catalogue import LOCAL_FEATURES
+from finetune.errors import InputError
 from finetune.export.cnn import add_cnn
 from finetune.export.encoding import add_fisher_vector
 from finetune.export.graph import BOOL, Graph
-
-NORMALIZE_EPS = 1e-5        # Chainer's
 
 
 def classifier_graph(model, config):
@@ -27,17 +27,14 @@ def classifier_graph(model, config):
     """
     graph, size = Graph(), config.data.input_size
     images = graph.input('images', ['N', 3, size, size])
-    conv_map = add_cnn(graph, model.global_cnn, images, (3, size, size))
-    if model.n_parts > 0:
-        scores = graph.add('Add', _linear(graph, model.global_head, _pooled(graph, conv_map)),
-                           _part_scores(graph, model, config))
-    elif model.has_encoder:
-        shape = graph.add('Shape', images, start=0, end=1)
-        whole = graph.add('Concat', shape, graph.integers(1), axis=0)
-        visible = graph.add('Cast', graph.add('Expand', numpy.ones((), 'f'), whole), to=BOOL)
-        scores = _encoded_scores(graph, model, conv_map, visible)
-    else:
-        scores = _linear(graph, model.global_head, _pooled(graph, conv_map))
+    conv_map, streams = add_cnn(graph, model.global_cnn, images, (3, size, size)), []
+    if model.has_global_stream:
+        streams.append(graph.linear(model.global_head, graph.pooled(conv_map)))
+    if model.has_encoder:
+        maps = _part_maps(graph, model, config) if model.n_parts > 0 else (
+            conv_map, _whole_images(graph, images))
+        streams.append(_encoded_scores(graph, model, *maps))
+    scores = graph.add('Add', *streams) if len(streams) > 1 else streams[0]
     graph.output('scores', scores, ['N', model.n_classes])
     return graph
 
@@ -53,15 +50,22 @@ def layer_graph(layer):
     return graph
 
 
-def _part_scores(graph, model, config):
+def _whole_images(graph, images):
+    """That every image is visible, (N, 1)."""
+    shape = graph.add('Shape', images, start=0, end=1)
+    whole = graph.add('Concat', shape, graph.integers(1), axis=0)
+    return graph.add('Cast', graph.add('Expand', numpy.ones((), 'f'), whole), to=BOOL)
+
+
+def _part_maps(graph, model, config):
+    """ConvMaps of parts, (N P, C, h, w), and which are visible, (N, P)."""
     size = config.data.part_input_size
-    n_parts = 'P' if hasattr(model.encoder, 'mixture') else model.n_parts
+    n_parts = model.n_parts if model.encoding.needs_all_parts else 'P'
     parts = graph.input('parts', ['N', n_parts, 3, size, size])
     visible = graph.input('visible', ['N', n_parts], BOOL)
     crops = graph.add('Reshape', parts, graph.integers(-1, 3, size, size))
-    conv_map = _without_hidden(
-        graph, add_cnn(graph, model.part_cnn, crops, (3, size, size)), visible)
-    return _encoded_scores(graph, model, conv_map, visible)
+    conv_map = add_cnn(graph, model.part_cnn, crops, (3, size, size))
+    return _without_hidden(graph, conv_map, visible), visible
 
 
 def _without_hidden(graph, conv_map, visible):
@@ -72,18 +76,26 @@ def _without_hidden(graph, conv_map, visible):
 
 def _encoded_scores(graph, model, conv_map, visible):
     """Scores of the part stream, or of the encoded whole image."""
-    settings = model.settings
-    if settings.comp_size:
+    if model.settings.comp_size:
         conv_map = graph.add('Conv', conv_map, model.compression.W.array,
                              model.compression.b.array)
         conv_map = _without_hidden(graph, conv_map, visible)
-    if not hasattr(model.encoder, 'mixture'):
-        encoding = graph.add('Reshape', _pooled(graph, conv_map),
-                             graph.integers(-1, model.encoder.out_size))
-    else:
-        encoding = add_fisher_vector(
-            graph, model.encoder, *_local_features(graph, conv_map, visible, model.missing))
-    return _linear(graph, model.part_head, _refined(graph, model, encoding))
+    inputs = conv_map, visible
+    if model.encoding.input == LOCAL_FEATURES:
+        inputs = _local_features(graph, conv_map, visible, model.missing)
+    add = add_fisher_vector if model.encoding.has_mixture else _add
+    vector = add(graph, model.encoder, *inputs)
+    for step in model.steps.values():
+        vector = _add(graph, step, vector)
+    return graph.linear(model.part_head, vector)
+
+
+def _add(graph, link, *values):
+    """Adds a link by its own method."""
+    if not hasattr(link, 'add_to'):
+        raise InputError(f'{type(link).__name__} cannot be exported; give it a method add_to, or '
+                         'export the layer alone, by --layer.')
+    return link.add_to(graph, *values)
 
 
 def _local_features(graph, conv_map, visible, missing):
@@ -104,28 +116,3 @@ def _local_features(graph, conv_map, visible, missing):
     mask = graph.add('Expand', graph.add('Unsqueeze', counts, graph.integers(2)),
                      graph.add('Concat', n_parts, places, axis=0))
     return x, graph.add('Reshape', mask, graph.add('Concat', n, graph.integers(-1), axis=0))
-
-
-def _refined(graph, model, encoding):
-    """As in :meth:`finetune.models.part_classifier.PartClassifier.refine`."""
-    settings = model.settings
-    if settings.only_mean:
-        encoding = graph.add('Slice', encoding, graph.integers(0),
-                             graph.integers(model.encoder.out_size // 2), graph.integers(1))
-    if settings.l2_normalize:
-        norm = graph.add('ReduceL2', encoding, axes=[1], keepdims=1)
-        encoding = graph.add('Div', encoding,
-                             graph.add('Add', norm, numpy.asarray(NORMALIZE_EPS, 'f')))
-    if hasattr(model, 'scaling') and model.scaling.n_seen > 0:
-        encoding = graph.add('Mul', encoding, numpy.asarray(model.scaling.scale, 'f'))
-    if settings.post_fve_size:
-        encoding = graph.add('Relu', _linear(graph, model.post_fve, encoding))
-    return encoding
-
-
-def _pooled(graph, conv_map):
-    return graph.add('ReduceMean', conv_map, axes=[2, 3], keepdims=0)
-
-
-def _linear(graph, link, x):
-    return graph.add('Gemm', x, link.W.array, link.b.array, transB=1)

@@ -73,14 +73,14 @@ def _batch_normalization(graph, function, x, gamma, beta, mean, var):
     return graph.add('Add', scaled, (beta - mean * factor)[:, None, None])
 
 
-def _pool(operator, **attributes):
-    def convert(graph, function, x):
-        pad = function.pad
-        if operator == 'AveragePool':
-            attributes['count_include_pad'] = int(function.pad_value is not None)
-        return graph.add(operator, x, kernel_shape=function.ksize, strides=function.stride,
-                         pads=[*pad, *pad], ceil_mode=int(function.cover_all), **attributes)
-    return convert
+def _max_pool(graph, function, x, operator='MaxPool', **attributes):
+    return graph.add(operator, x, kernel_shape=function.ksize, strides=function.stride,
+                     pads=2 * [*function.pad], ceil_mode=int(function.cover_all), **attributes)
+
+
+def _average_pool(graph, function, x):
+    return _max_pool(graph, function, x, 'AveragePool',
+                     count_include_pad=int(function.pad_value is not None))
 
 
 # By the names of Chainer's functions, and of our convolution.
@@ -90,6 +90,6 @@ CONVERTERS = {
     'Cast': lambda graph, function, x: x,       # of filters to the dtype of the images, the same
     'Add': lambda graph, function, *values: graph.add('Add', *values),
     'ReLU': lambda graph, function, x: graph.add('Relu', x),
-    'MaxPoolingND': _pool('MaxPool'), 'AveragePoolingND': _pool('AveragePool'),
+    'MaxPoolingND': _max_pool, 'AveragePoolingND': _average_pool,
     'Concat': lambda graph, function, *values: graph.add('Concat', *values, axis=function.axis),
 }

@@ -4,7 +4,7 @@ import numpy
 from onnx import TensorProto
 
 from fve_layer import gmm
-from fve_layer.fisher_vector import part_normalizers
+from fve_layer.encoding import part_normalizers
 
 TYPES = {numpy.dtype('f'): TensorProto.FLOAT, numpy.dtype('d'): TensorProto.DOUBLE}
 

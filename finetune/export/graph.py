@@ -47,6 +47,14 @@ class Graph:
         self.nodes.append(helper.make_node(operator, names, [result], **attributes))
         return result
 
+    def pooled(self, conv_map):
+        """Global average pooling of ConvMaps."""
+        return self.add('ReduceMean', conv_map, axes=[2, 3], keepdims=0)
+
+    def linear(self, link, x):
+        """A :class:`chainer.links.Linear`."""
+        return self.add('Gemm', x, link.W.array, link.b.array, transB=1)
+
     def model(self, name, description, metadata):
         """The whole as an :class:`onnx.ModelProto`, with texts by name as its metadata."""
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.constants)

@@ -27,9 +27,6 @@ def export(run, out, layer_only=False):
         out (str): ``.onnx`` file to write, which must not exist.
         layer_only (bool): Local features to Fisher vectors instead of images to scores.
 
-    Raises:
-        finetune.errors.InputError: If there is no such run, or it cannot be exported.
-
     """
     if importlib.util.find_spec('onnx') is None:
         raise InputError("export needs onnx; pip install 'fve_layer[onnx]'.")
@@ -43,7 +40,7 @@ def export(run, out, layer_only=False):
                          f'{config.model.ablation}, which is not exported; export a run without.')
     model, config, names, _ = open_model(folder, config)
     if layer_only:
-        if not hasattr(getattr(model, 'encoder', None), 'mixture'):
+        if not model.encoding.has_mixture:
             raise InputError(f'{folder}: has no Fisher vector layer; leave out --layer.')
         graph = layer_graph(model.encoder)
         compute, inputs = model.encoder, _features(model)
@@ -90,7 +87,7 @@ def _images(model, config):
     random, data = numpy.random.RandomState(0), config.data
     inputs = {'images': random.uniform(-1, 1, (N_CHECKED, 3, data.input_size, data.input_size))}
     if model.n_parts > 0:
-        n_parts = N_PARTS_CHECKED if hasattr(model.encoder, 'mixture') else model.n_parts
+        n_parts = model.n_parts if model.encoding.needs_all_parts else N_PARTS_CHECKED
         size = data.part_input_size
         inputs['parts'] = random.uniform(-1, 1, (N_CHECKED, n_parts, 3, size, size))
         visible = random.uniform(size=(N_CHECKED, n_parts)) < .7

@@ -1,10 +1,12 @@
 """Encodings: the layers that turn the ConvMaps of an image's parts into one vector.
 
 A row of :data:`finetune.config.catalogue.ENCODINGS` names two functions of this module or another.
-``layer(settings, n_features, n_parts, seed)`` makes a link for the settings of the model, the
-number C of channels, the number of parts and a seed; ``input(conv_map, visible, missing)`` makes
-its arguments. The link gives vectors (N, out_size) and has two attributes: ``out_size``, and
-``observation``, a dict of the scalars that it reports after a training step.
+``layer(n_features, n_parts, seed, **settings)`` makes a link for the number C of channels, the
+number of parts, a seed and the settings that the row lists; ``input(conv_map, visible, missing)``
+makes its arguments. The link gives vectors (N, out_size) and has two attributes: ``out_size``, and
+``observation``, a dict of the scalars that it reports after a training step. For ``export``, one
+without a mixture has ``add_to(graph, ...)``, which takes the names of its arguments in a
+:class:`finetune.export.graph.Graph`.
 """
 from pkgutil import resolve_name
 
@@ -21,35 +23,26 @@ class GAP(chainer.Link):
 
     observation = {}
 
-    def __init__(self, n_features, n_parts):
+    def __init__(self, n_features, n_parts, seed=None):
         super().__init__()
         self.out_size = n_parts * n_features
 
     def forward(self, conv_map, visible):
         return F.reshape(F.mean(conv_map, axis=(2, 3)), (len(visible), self.out_size))
 
-
-def gap(settings, n_features, n_parts, seed):
-    """Global average pooling."""
-    return GAP(n_features, n_parts)
+    def add_to(self, graph, conv_map, visible):
+        return graph.add('Reshape', graph.pooled(conv_map), graph.integers(-1, self.out_size))
 
 
-def fve(settings, n_features, n_parts, seed):
+def fve(n_features, n_parts, seed, ablation='', **settings):
     """Fisher vectors of a mixture that is learned by EM."""
-    layer = resolve_name(ABLATIONS[settings.ablation]) if settings.ablation else FVELayer
-    return layer(n_features, settings.n_components, ema_decay=settings.ema_decay,
-                 init=settings.init, resp_gradient=settings.resp_gradient,
-                 **_common(settings, seed))
+    layer = resolve_name(ABLATIONS[ablation]) if ablation else FVELayer
+    return layer(n_features, seed=seed, **settings)
 
 
-def gradient_fve(settings, n_features, n_parts, seed):
+def gradient_fve(n_features, n_parts, seed, **settings):
     """Fisher vectors of a mixture that is learned by back-propagation."""
-    return GradientFVELayer(n_features, settings.n_components, **_common(settings, seed))
-
-
-def _common(settings, seed):
-    return dict(norm_filter=settings.norm_filter, normalization=settings.normalization,
-                var_floor=settings.var_floor, seed=seed)
+    return GradientFVELayer(n_features, seed=seed, **settings)
 
 
 def conv_maps(conv_map, visible, missing):

@@ -6,8 +6,7 @@ import chainer.functions as F
 import chainer.links as L
 import numpy
 
-from finetune.config.catalogue import ARCHITECTURES, ENCODINGS
-from finetune.models.scaling import Scaling
+from finetune.config.catalogue import ARCHITECTURES, ENCODINGS, STEPS
 
 # Terms of the loss: both streams together, and each alone. The part stream's includes that of its
 # auxiliary head.
@@ -21,12 +20,11 @@ class PartClassifier(chainer.Chain):
     The global stream is CNN -> global average pooling -> linear. The part stream has a CNN of its
     own, which sees all part crops of a batch at once; the local features of all parts of an image
     are encoded as one vector, which goes through a linear layer. The scores of both streams are
-    summed. Fisher vectors are brought to the size of average-pooled features on their way
-    (:class:`~finetune.models.scaling.Scaling`).
+    summed.
 
-    Three layers of the authors' code are there if the settings ask for them: a 1 x 1 convolution
-    before the encoding, a linear layer with ReLU after it, and an auxiliary head on the
-    average-pooled ConvMaps of the parts, which has its share in the loss only.
+    Three things are there if the settings ask for them: a 1 x 1 convolution before the encoding,
+    :attr:`steps` between it and the linear layer, and an auxiliary head on the average-pooled
+    ConvMaps of the parts, which has its share in the loss only.
 
     Args:
         settings (finetune.config.settings.Model): Architecture and encoding.
@@ -57,41 +55,45 @@ class PartClassifier(chainer.Chain):
         self.synchronized = False       # whether batch statistics are those of all ranks
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
-        encoding = ENCODINGS[settings.encoding]
+        self.encoding = ENCODINGS[settings.encoding]
+        # Of the whole image alone, GAP is the global stream.
+        self.has_global_stream = n_parts > 0 or settings.encoding == 'gap'
+        self.has_encoder = n_parts > 0 or settings.encoding != 'gap'
         options = {'recompute': True} if recompute else {}      # not every CNN has it
         with self.init_scope():
             self.global_cnn = cnn(**options)
-            if n_parts > 0 or settings.encoding == 'gap':
+            if self.has_global_stream:
                 self.global_head = _head(n_features, n_classes)
             if n_parts > 0:
                 self.part_cnn = cnn(**options)
             if self.has_encoder:
-                self._add_encoder(encoding, n_features, n_classes, seed)
-        self._encoder_input = resolve_name(encoding.input)
+                self._add_encoder(n_features, n_classes, seed)
+        self._encoder_input = resolve_name(self.encoding.input)
 
     @property
-    def has_encoder(self):
-        """Whether local features are encoded: those of parts, or of the image if it has none."""
-        return self.n_parts > 0 or self.settings.encoding != 'gap'
+    def steps(self):
+        """Links between the encoding and the class layer by name, in their order."""
+        return {name: self[name] for name in STEPS if hasattr(self, name)}
 
     def cnn_params(self):
         """Parameters of the CNNs, which start from weights; those of all else are new."""
         return [param for link in self.children() if link.name in ('global_cnn', 'part_cnn')
                 for param in link.params()]
 
-    def _add_encoder(self, encoding, n_features, n_classes, seed):
+    def _add_encoder(self, n_features, n_classes, seed):
         settings, n_channels = self.settings, n_features
         if settings.comp_size:
             n_channels = n_features if settings.comp_size < 0 else settings.comp_size
             self.compression = L.Convolution2D(n_features, n_channels, ksize=1)
         n_parts = max(self.n_parts, 1)      # the whole image is one
-        self.encoder = resolve_name(encoding.layer)(settings, n_channels, n_parts, seed)
-        size = self.encoder.out_size // (2 if settings.only_mean else 1)
-        if 'scaling' in encoding.settings and settings.scaling:
-            self.scaling = Scaling(settings.n_components)
-        if settings.post_fve_size:
-            in_size, size = size, size if settings.post_fve_size < 0 else settings.post_fve_size
-            self.post_fve = _head(in_size, size)
+        self.encoder = resolve_name(self.encoding.layer)(
+            n_channels, n_parts, seed,
+            **{name: getattr(settings, name) for name in self.encoding.settings})
+        size = self.encoder.out_size
+        for name, (setting, link) in STEPS.items() if self.encoding.has_steps else ():
+            if getattr(settings, setting):
+                setattr(self, name, resolve_name(link)(settings, size))
+                size = getattr(self[name], 'out_size', size)
         self.part_head = _head(size, n_classes)
         if settings.aux_lambda:
             self.aux_head = L.Linear(self.n_parts * n_features, n_classes)
@@ -110,17 +112,16 @@ class PartClassifier(chainer.Chain):
             either stream alone; in training also ``'aux'``, of the auxiliary head if there is one.
 
         """
-        conv_map = self.conv_maps(self.global_cnn, img)
-        if self.n_parts == 0 and self.has_encoder:
-            whole = self.xp.ones((len(img), 1), bool)
-            return {'both': self.part_head(self.encode(conv_map, whole))}
-        global_scores = self.global_head(F.mean(conv_map, axis=(2, 3)))
+        conv_map, streams = self.conv_maps(self.global_cnn, img), {}
+        if self.has_global_stream:
+            streams['global'] = self.global_head(F.mean(conv_map, axis=(2, 3)))
+        if self.has_encoder:
+            conv_map, visible = self.encoded_maps(conv_map, parts, visible)
+            streams['parts'] = self.part_head(self.encode(conv_map, visible))
         if self.n_parts == 0:
-            return {'both': global_scores}
-        conv_map = self.part_conv_maps(parts, visible)
-        part_scores = self.part_head(self.encode(conv_map, visible))
-        scores = {'both': global_scores + part_scores, 'global': global_scores,
-                  'parts': part_scores}
+            score, = streams.values()
+            return {'both': score}
+        scores = {'both': streams['global'] + streams['parts'], **streams}
         if self.settings.aux_lambda and chainer.config.train:
             pooled = F.mean(conv_map, axis=(2, 3))                          # (N P, C)
             scores['aux'] = self.aux_head(F.reshape(pooled, (len(visible), -1)))
@@ -128,17 +129,25 @@ class PartClassifier(chainer.Chain):
 
     def encode(self, conv_map, visible):
         """One vector per image from the ConvMaps of all its parts (N P, C, h', w')."""
-        return self.refine(self.encoder(*self.encoder_input(conv_map, visible)), conv_map)
+        *_, vector = self.vectors(self.encoder_input(conv_map, visible), conv_map).values()
+        return vector
 
-    def refine(self, encoding, conv_map):
-        """What the settings ask for between the encoding (N, out_size) and the class layer."""
-        if self.settings.only_mean:
-            encoding = encoding[:, :self.encoder.out_size // 2]
-        if self.settings.l2_normalize:
-            encoding = F.normalize(encoding)
-        if hasattr(self, 'scaling'):
-            encoding = self.scaling(encoding, conv_map)
-        return F.relu(self.post_fve(encoding)) if self.settings.post_fve_size else encoding
+    def vectors(self, inputs, conv_map):
+        """The encoding (N, out_size) of :meth:`encoder_input`, and what each step makes of it.
+
+        They are in a dict by name, in their order; the last one goes into the class layer.
+        """
+        x = self.encoder(*inputs)
+        vectors = {'encoding': x}
+        for name, step in self.steps.items():
+            x = vectors[name] = step(x, conv_map)
+        return vectors
+
+    def encoded_maps(self, conv_map, parts, visible):
+        """ConvMaps that are encoded, and which are visible: of parts, or of the image."""
+        if self.n_parts > 0:
+            return self.part_conv_maps(parts, visible), visible
+        return conv_map, self.xp.ones((len(conv_map), 1), bool)
 
     def encoder_input(self, conv_map, visible):
         """Arguments of the encoding's layer: local features and their mask, or ConvMaps."""

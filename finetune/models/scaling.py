@@ -42,14 +42,7 @@ class Scaling(chainer.Link):
         self.n_batches = n_batches
         self.comm = None        # ChainerMN's, if the batches of all ranks count
         self.add_persistent('scale', numpy.zeros((), numpy.float32))
-        self.n_seen = 0
-        if n_batches > 1:
-            self.register_persistent('n_seen')
-
-    def serialize(self, serializer):
-        super().serialize(serializer)
-        if self.n_batches == 1:
-            self.n_seen = int(self.scale > 0)
+        self.add_persistent('n_seen', 0)
 
     def forward(self, fv, conv_map):
         """Scales Fisher vectors; a batch of zeros does not determine the scale.
@@ -71,6 +64,10 @@ class Scaling(chainer.Link):
                 self._add(ratio)
         return fv * F.cast(chainer.as_variable(scale), fv.dtype) if self.n_seen > 0 else fv
 
+    def add_to(self, graph, fv):
+        """Adds a multiplication to a :class:`finetune.export.graph.Graph`."""
+        return graph.add('Mul', fv, numpy.asarray(self.scale, 'f')) if self.n_seen > 0 else fv
+
     def _ratio(self, fv, conv_map):
         rms, size = (_rms(x, self.comm) for x in (conv_map.mean(axis=(2, 3)), fv))
         ratio = self.xp.where(size > 0, rms / self.xp.maximum(size, 1e-30), 0)
@@ -83,6 +80,11 @@ class Scaling(chainer.Link):
             ratio = self.xp.exp(logs / (self.n_seen + 1))
         self.scale = self.xp.asarray(ratio, numpy.float32)
         self.n_seen += 1
+
+
+def scaling(settings, in_size):
+    """Step after the encoding: see :mod:`finetune.models.steps`."""
+    return Scaling(settings.n_components)
 
 
 def _rms(x, comm):

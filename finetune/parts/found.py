@@ -3,7 +3,7 @@ import shutil
 
 import numpy
 
-from finetune.data.annotation_files import LOCATIONS, N_BOX_COLUMNS, with_parts
+from finetune.data.annotation_files import LOCATIONS, N_BOX_COLUMNS, read_parts
 from finetune.data.layout import find_layout
 from finetune.data.lines import n_columns
 from finetune.files import atomic
@@ -45,7 +45,7 @@ class Found(Boxes):
 
     def locate(self, data_set):
         if data_set.train.locations.shape[2] != 4 and (self.folder / LOCATIONS).exists():
-            data_set = with_parts(data_set, self.folder)        # found since it was read
+            data_set = read_parts(data_set, self.folder)        # found since it was read
         return super().locate(data_set)
 
     def provisional(self, data_set):

@@ -5,10 +5,9 @@ import chainer
 from chainer.backends import cuda
 import numpy
 
-from finetune.config.catalogue import ENCODINGS
 from finetune.data.dataset import collate
 from fve_layer import fisher_vector, masking
-from fve_layer.fisher_vector import count_normalizer
+from fve_layer.encoding import count_normalizer
 
 BLOCK = 2 ** 22     # numbers of Fisher vectors that are computed at a time
 
@@ -50,31 +49,31 @@ def explain(model, example, label, stream='both'):
     """
     img, parts, visible, _ = collate([example], model.device)
     with chainer.using_config('train', False):
+        image = None
         with chainer.no_backprop_mode():
-            conv_map = model.conv_maps(model.global_cnn, img).array
-        if model.n_parts == 0 and model.has_encoder:
-            whole = model.xp.ones((1, 1), bool)
-            return Evidence(_of_encoding(model, conv_map, whole, label)[0], None)
-        weight = model.global_head.W.array[label] / conv_map[0, 0].size
-        image = cuda.to_cpu(model.xp.tensordot(weight, conv_map[0], axes=1))[..., None]
-        if model.n_parts == 0 or stream == 'global':
-            return Evidence(image, None)
+            conv_map = model.conv_maps(model.global_cnn, img)
+        if model.has_global_stream:
+            weight = model.global_head.W.array[label] / conv_map.array[0, 0].size
+            image = cuda.to_cpu(model.xp.tensordot(weight, conv_map.array[0], axes=1))[..., None]
+            if not model.has_encoder or stream == 'global':
+                return Evidence(image, None)
         with chainer.no_backprop_mode():
-            conv_map = model.part_conv_maps(parts, visible).array
-        return Evidence(image, _of_encoding(model, conv_map, visible, label))
+            conv_map, visible = model.encoded_maps(conv_map, parts, visible)
+        shares = _of_encoding(model, conv_map.array, visible, label)
+    return Evidence(shares[0], None) if image is None else Evidence(image, shares)
 
 
 def _of_encoding(model, conv_map, visible, label):
     """Shares (P, h, w, K or 1) of the features of one image's ConvMaps (P, C, h, w)."""
     conv_map = chainer.Variable(conv_map)
-    features = model.encoder_input(conv_map, visible)
-    encoding = model.encoder(*features)
-    score = model.part_head(model.refine(encoding, conv_map))[:, label]
+    inputs = model.encoder_input(conv_map, visible)
+    vectors = model.vectors(inputs, conv_map)
+    score = model.part_head([*vectors.values()][-1])[:, label]
     score.backward(retain_grad=True)
     p, (h, w) = visible.size, conv_map.shape[2:]
-    if ENCODINGS[model.settings.encoding].has_mixture:
-        x, mask = features
-        shares = _by_component(model.encoder, x.array, mask, encoding.grad[0]).reshape(p, h, w, -1)
+    if model.encoding.has_mixture:
+        (x, mask), gradient = inputs, vectors['encoding'].grad[0]
+        shares = _by_component(model.encoder, x.array, mask, gradient).reshape(p, h, w, -1)
     else:
         shares = (conv_map.grad * conv_map.array).sum(axis=1)[..., None]
     return cuda.to_cpu(shares)

@@ -78,7 +78,6 @@ class Predictor:
 
         Raises:
             ValueError: If there is no image, or an array is not such an image.
-            finetune.errors.InputError: For a picture that cannot be read.
 
         """
         pictures = (self.picture(image, i) for i, image in enumerate(images, 1))
@@ -108,7 +107,7 @@ class Predictor:
         with one_thread(), chainer.using_config('train', False), chainer.no_backprop_mode():
             img, crops, visible, _ = collate(list(examined), self.device)
             scores = self.model.scores(img, crops, visible)
-        scores = scores['both' if self.stream == 'both' else 'global']
+        scores = scores[self.stream]
         boxes = [examined.part_boxes(i, examined.read_image(i).shape[1:])[1]
                  for i in range(len(examined))]
         return Prediction(cuda.to_cpu(scores.array), numpy.int32(boxes), cuda.to_cpu(visible))

@@ -7,9 +7,6 @@ import numpy
 import fve_layer
 from fve_layer.communication import total
 
-# False where a rank has no images for a CNN: it takes part with something that does not count.
-chainer.global_config.in_batch_statistics = True
-
 
 class MultiNodeBatchNormalization(L.BatchNormalization):
 
@@ -52,7 +49,8 @@ class _BatchNormalization(function_node.FunctionNode):
 
     def __init__(self, comm, eps):
         self.comm, self.eps = comm, eps
-        self.counts = bool(chainer.config.in_batch_statistics)
+        # A rank without images for a CNN takes part with something that does not count.
+        self.counts = bool(getattr(chainer.config, 'in_batch_statistics', True))
 
     def _sums(self, *arrays):
         """Of arrays (N, C, H, W) by channel, float64; zeros if they do not count."""
@@ -137,7 +135,7 @@ def connect(model, comm, batch_norm):
                     setattr(chain, name, MultiNodeBatchNormalization(link, comm))
 
 
-def average_batch_norm(model, comm):
+def average(model, comm):
     """Makes the running statistics of batch normalisation the means of those of all ranks."""
     links = [link for _, link in sorted(model.namedlinks())
              if isinstance(link, L.BatchNormalization)]

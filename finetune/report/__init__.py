@@ -1,1 +1,1 @@
-"""What came out, beside what was published: Markdown, HTML and plots."""
+"""Reports: the results of all runs beside the published ones, in Markdown, HTML and plots."""

@@ -4,10 +4,11 @@ from typing import Any, NamedTuple, Optional
 import numpy
 from scipy import stats
 
+from finetune.config.streams import COMPARED
+
 SIGNIFICANT = .05
 MARGIN = 2.             # points within which two methods are the same; an image in fifty
 ROUNDING = 1e-6         # points; accuracies that differ by less are the same
-STREAMS = {'both': 'both streams', 'parts': 'part stream alone'}
 
 
 class Comparison(NamedTuple):
@@ -172,7 +173,7 @@ def against_bases(results, stream='both'):
         seeds = sorted(set.intersection(*map(set, sides)))
         if folder in {other for other, _ in results.others} and len(seeds) > 1:
             samples = [[of_seed[seed] for seed in seeds] for of_seed in sides]
-            comparisons[folder, name] = Comparison('', name, base[1], STREAMS[stream], samples,
+            comparisons[folder, name] = Comparison('', name, base[1], COMPARED[stream], samples,
                                                    False)
     for folder in {folder for folder, _ in comparisons}:
         of_folder = {key: one for key, one in comparisons.items() if key[0] == folder}
@@ -193,7 +194,7 @@ def holm(p_values):
 
 def _of_claim(claim, results, numbers, dataset):
     for first, second in claim.pairs(numbers):
-        for stream, words in STREAMS.items():
+        for stream, words in COMPARED.items():
             accuracies = [results.accuracy(dataset, name, stream) for name in (first, second)]
             seeds = sorted(set.intersection(*map(set, accuracies)))
             if seeds:
@@ -205,7 +206,7 @@ def _of_claim(claim, results, numbers, dataset):
 
 def _variations(results, numbers, dataset):
     """Standard deviation over the numbers of components, by seed: separate against joint."""
-    for stream, words in STREAMS.items():
+    for stream, words in COMPARED.items():
         joint, separate = ([results.accuracy(dataset, name, stream) for name in names]
                            for names in zip(*_joint(numbers)))
         seeds = sorted(set.intersection(*map(set, joint + separate)))

@@ -8,13 +8,13 @@ from finetune.config.config import differences, read_config
 from finetune.config.project import find, TRAIN
 from finetune.config.schema import read_yaml
 from finetune.config.settings import NO_EFFECT_ON_RESULTS
+from finetune.config.streams import BESIDE, COMPARED
 from finetune.errors import InputError
 from finetune.report import published
 from finetune.runs.folder import REPORTED, RunFolder
 
 
 ROUNDING = 1e-6         # of an accuracy
-STREAMS = {'both': 'with the whole image', 'parts': 'part stream alone'}
 
 
 class Result(NamedTuple):
@@ -129,7 +129,7 @@ class Results:
         """Streams of a line of Fig. 3, and what they are beside the headline, which is ``''``."""
         headline = next((result.config.headline for name in names
                          for result in self.of(dataset, name)), 'both')
-        return {**STREAMS, headline: ''}
+        return {stream: '' if stream == headline else BESIDE[stream] for stream in COMPARED}
 
     def n_seeds(self):
         """The largest number of runs that an experiment of each data set has."""

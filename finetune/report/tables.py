@@ -7,17 +7,15 @@ from finetune.config.catalogue import DATA_SETS
 from finetune.config.config import active_names, fingerprint, get
 from finetune.config.project import TRAIN
 from finetune.config.settings import NO_EFFECT_ON_RESULTS
+from finetune.config.streams import COMPARED, STREAMS
 from finetune.report.claims import against_bases, compare
 from finetune.report.document import bullets, commands, table
 from finetune.report.published import reference
-from finetune.report.results import mean_and_deviation, STREAMS
+from finetune.report.results import mean_and_deviation
+from finetune.runs.scalars import MIXTURE
 
 N_HARDEST = 10          # classes in the table of classes
-# Entries of the log.
-MIXTURE = {'main/weight_entropy': 'entropy of the weights',
-           'main/var_typical': 'geometric mean of the variances',
-           'main/var_at_floor': 'share at var_floor', 'main/log_likelihood': 'log likelihood'}
-OF_RUNS = ['both', 'global', 'parts', *MIXTURE.values()]
+OF_RUNS = [*STREAMS, *(scalar.words for scalar in MIXTURE.values())]
 
 
 def accuracies(published_table, results, dataset):
@@ -25,8 +23,7 @@ def accuracies(published_table, results, dataset):
     in_paper = DATA_SETS[dataset].in_paper
     baseline = next(row for row in published_table.rows if row.setup == 'no parts')
     header = ['method', 'parts', f'published ({DATA_SETS[reference(dataset)].title})',
-              'ours', 'part stream alone',
-              'gain, published', 'gain, ours',
+              'ours', STREAMS['parts'], 'gain, published', 'gain, ours',
               *(['ours − published'] if in_paper else []), 'parameters', 's per epoch', 'run']
     rows = []
     for row in published_table.rows:
@@ -56,7 +53,7 @@ def components(figure, results, dataset):
     for k in next(iter(lines.values())):
         cells = [str(k)]
         for names in lines.values():
-            for stream in STREAMS:
+            for stream in COMPARED:
                 cells.append(results.summary(dataset, names[k], stream))
         rows.append(cells)
     costs = [[str(k), line, *_costs(results, dataset, names[k]), f'`{names[k]}`']
@@ -143,17 +140,15 @@ def hardest_classes(names, class_names, values):
 
 
 def mixtures(results, dataset, names):
-    """What the mixtures are like at the end of training, means over seeds; ``None``: none is known.
-
-    Of the learned mixtures' logs, which version 0.2 did not write.
-    """
+    """What the learned mixtures' logs end with, means over seeds; ``None`` if there is none."""
     rows = []
     for name in names:
         last = [result.log[-1] for result in results.of(dataset, name) if result.log]
         if last and all(set(MIXTURE) <= entry.keys() for entry in last):
             rows.append([f'`{name}`', *(mean_and_deviation((entry[key] for entry in last), 2)
                                         for key in MIXTURE)])
-    return table(['run', *MIXTURE.values()], rows) if rows else None
+    words = [scalar.words for scalar in MIXTURE.values()]
+    return table(['run', *words], rows) if rows else None
 
 
 def others(results):
@@ -174,7 +169,7 @@ def runs(results):
     for result in sum([*results.by_experiment.values(), *results.others.values()], []):
         accuracy, last = result.evaluation['accuracy'], (result.log or [{}])[-1]
         numbers = [100 * accuracy[stream] if stream in accuracy else None
-                   for stream in ('both', 'global', 'parts')] + [last.get(key) for key in MIXTURE]
+                   for stream in STREAMS] + [last.get(key) for key in MIXTURE]
         settings = fingerprint(result.config, ('training.seed', *NO_EFFECT_ON_RESULTS))
         yield [str(result.folder), settings,
                *('' if number is None else f'{number:.4g}' for number in numbers)]

@@ -1,1 +1,1 @@
-"""Runs: their folders, finished ones, and what their models predict."""
+"""Runs: the files in their folders, and what their models predict."""

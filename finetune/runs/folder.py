@@ -213,10 +213,8 @@ class RunFolder:
         names = {'classes': data_set.class_names, 'parts': data_set.part_names}
         write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
 
-    def read_names(self) -> Optional[DataSet]:
-        """Names of classes and parts, without images; ``None``: 0.2 or older did not save them."""
-        if not self._names.exists():
-            return None
+    def read_names(self) -> DataSet:
+        """Names of classes and parts, without images."""
         return DataSet(*saved_files.read_names(self._names))
 
     def read_examples(self) -> Optional[Examples]:

@@ -95,7 +95,7 @@ def open_run(folder, config=None, data_set=None):
 
     """
     config = config or read_settings(folder)
-    data_set, names = data_set or kind.load(config), _names(folder)
+    data_set, names = data_set or kind.load(config), folder.read_names()
     where = find_layout(config).parts
     _check_same(where, 'class', data_set.class_names, names.class_names)
     if config.data.has_parts and ENCODINGS[config.model.encoding].needs_all_parts:
@@ -105,15 +105,9 @@ def open_run(folder, config=None, data_set=None):
 
 def open_model(folder, config, names=None):
     """:func:`open_run` without images: the data set has the names of classes and parts alone."""
-    names, device = names or _names(folder), open_device(config.training.gpu)
+    names, device = names or folder.read_names(), open_device(config.training.gpu)
     model = load_trained(folder.model, config, names, device)
     return FinishedRun(model, config, names, device)
-
-
-def _names(folder):
-    """Names of classes and parts, which runs of version 0.2 do not have: of their data set."""
-    names = folder.read_names()
-    return kind.load(folder.read_config()) if names is None else names
 
 
 def _check_same(where, what, names, of_run):

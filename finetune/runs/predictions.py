@@ -91,12 +91,7 @@ def write_predictions(path, predictions: Predictions, image_ids: Iterable[str],
 
 
 def read_predictions(path) -> dict[str, numpy.ndarray]:
-    """Reads such a file by column: names of classes (n,), and ``n_visible`` (n,), int.
-
-    Raises:
-        finetune.errors.InputError: If it is damaged.
-
-    """
+    """Reads such a file by column: names of classes (n,), and ``n_visible`` (n,), int."""
     try:
         with open(path, newline='', encoding='utf-8') as file:
             header, *rows = csv.reader(file, strict=True)

@@ -1,7 +1,6 @@
 """The log, the evaluation and the names of a run, which are checked when they are read."""
 import json
 import math
-import re
 
 import yaml
 
@@ -13,42 +12,20 @@ COPY_AGAIN = 'copy the folder of the run again'
 
 
 def read_log(path):
-    """Entries of a log, one per epoch; names of version 0.1 are converted.
-
-    Raises:
-        finetune.errors.InputError: If it is damaged.
-
-    """
+    """Entries of a log, one per epoch."""
     if not path.exists():       # of a run that has just begun, or the conventional pipeline
         return []
-    entries = _read(path, json.loads, _is_log, 'log', 'remove it, or the folder to run again')
-    return [{_name_in_log(name): value for name, value in entry.items()} for entry in entries]
+    return _read(path, json.loads, _is_log, 'log', 'remove it, or the folder to run again')
 
 
 def read_evaluation(path):
-    """Accuracies by stream and other numbers.
-
-    Raises:
-        finetune.errors.InputError: If the file is missing or damaged, or of version 0.1.
-
-    """
-    again = f'evaluate it again by python -m finetune evaluate {path.parent}'
-    evaluation = _read(path, yaml.safe_load, lambda tree: isinstance(tree, dict), 'evaluation',
-                       again)
-    if isinstance(evaluation.get('accuracy'), float):
-        raise InputError(f'{path.parent}: was evaluated by version 0.1; {again}')
-    if not _is_evaluation(evaluation):
-        raise InputError(f'{path}: lacks numbers of an evaluation; {again}')
-    return evaluation
+    """Accuracies by stream and other numbers."""
+    return _read(path, yaml.safe_load, _is_evaluation, 'evaluation',
+                 f'evaluate it again by python -m finetune evaluate {path.parent}')
 
 
 def read_names(path):
-    """Names of classes and of parts, two lists.
-
-    Raises:
-        finetune.errors.InputError: If the file is damaged.
-
-    """
+    """Names of classes and of parts, two lists."""
     names = _read(path, yaml.safe_load, _are_names, 'list of names', f'{COPY_AGAIN}.')
     return names['classes'], names['parts']
 
@@ -79,6 +56,8 @@ def _is_log(entries):
 
 
 def _is_evaluation(tree):
+    if not isinstance(tree, dict):
+        return False
     robustness = tree.get('robustness', {})
     is_complete = not robustness or isinstance(robustness, dict) and (
         {'hidden', 'shuffled'} <= robustness.keys() and isinstance(robustness['hidden'], dict)
@@ -95,9 +74,3 @@ def _are_shares(accuracies):
 
 def _is_number(value):
     return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _name_in_log(name):
-    """``accuracy`` and ``accuracy_parts`` of version 0.1 as ``accuracy/both``, ``.../parts``."""
-    return re.sub(r'accuracy(?:_(global|parts))?$', lambda match: f'accuracy/{match[1] or "both"}',
-                  name)

@@ -16,9 +16,6 @@ def load(path, trainer):
         path (pathlib.Path): The snapshot.
         trainer (chainer.training.Trainer): Trainer of the same run.
 
-    Raises:
-        finetune.errors.InputError: If the snapshot is damaged, or of another run or version.
-
     """
     arrays = files.read_arrays(path, 'snapshot', START_AGAIN, files.NUMBERS + files.TEXT)
     try:
@@ -27,17 +24,6 @@ def load(path, trainer):
     except Exception as error:      # whatever the extensions raise
         raise InputError(f'{path}: is not a complete snapshot ({shortened(str(error))}); '
                          f'{START_AGAIN}.')
-    if any('main/accuracy' in entry for entry in _log(trainer)):
-        raise InputError(f'{path}: is of version 0.1; finish the run with that version, or '
-                         f'{START_AGAIN}.')
-
-
-def _log(trainer):
-    """Entries of the log, which rank 0 has."""
-    try:
-        return trainer.get_extension('LogReport').log
-    except ValueError:
-        return []
 
 
 class _Deserializer(serializers.NpzDeserializer):

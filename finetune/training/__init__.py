@@ -1,1 +1,1 @@
-"""Joint learning of CNNs, mixture and classifier by Chainer's Trainer."""
+"""Two ways to train: joint learning, and the conventional pipeline."""

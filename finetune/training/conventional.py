@@ -12,7 +12,7 @@ from finetune.runs.predictions import Predictions
 from finetune.training.features import Extractor, Store
 from finetune.weights.pretrained import load_trained
 from fve_layer import fisher_vector
-from fve_layer.fisher_vector import l2_normalize, power_normalize
+from fve_layer.encoding import l2_normalize, power_normalize
 
 MIXTURE_SAMPLE = 200000     # local features that the mixture is fitted on
 # Input of the SVM of a stream: Fisher vectors of local features, which is the paper's pipeline
@@ -68,8 +68,8 @@ class ConventionalPipeline:
         self.arrays = files.read_arrays(folder.model)
         names = {*MIXTURE, *(f'{stream}/{array}' for stream in INPUTS for array in 'Wb')}
         if names != set(self.arrays):
-            raise InputError(f'{folder.model}: the arrays are not those of this pipeline, perhaps '
-                             f'of version 0.1; move {folder} away to run it again.')
+            raise InputError(f'{folder.model}: the arrays are not those of this pipeline; '
+                             f'move {folder} away to run it again.')
         self.store.fill()
 
     def predict(self):

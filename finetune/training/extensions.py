@@ -56,7 +56,7 @@ def average_batch_norm(comm):
     """
     @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_WRITER + 2)
     def average(trainer):
-        batch_statistics.average_batch_norm(trainer.updater.get_optimizer('main').target, comm)
+        batch_statistics.average(trainer.updater.get_optimizer('main').target, comm)
     return average
 
 
@@ -95,12 +95,7 @@ def keep_best(folder):
 
 
 def tensorboard(folder):
-    """Extension that writes the log's entries for TensorBoard, below the folder of the run.
-
-    Raises:
-        finetune.errors.InputError: If the package is missing.
-
-    """
+    """Extension that writes the log's entries for TensorBoard, below the folder of the run."""
     try:
         from tensorboardX import SummaryWriter
     except ImportError:

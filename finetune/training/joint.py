@@ -127,8 +127,6 @@ class JointLearning:
         """Loads the weights of a finished run."""
         pretrained.load_classifier(self.model, folder.model)
         self.model.to_device(self.device)
-        if folder.read_names() is None:     # trained by version 0.2
-            self._save_names(folder)
 
     def predict(self):
         """Predictions for the test images, and further numbers for the evaluation."""

@@ -7,6 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from finetune.files import atomic
 from finetune.runs.saved_files import TEST_ACCURACY
+from finetune.runs.scalars import MIXTURE
 
 # Name of a picture: entries of the log by what they are called in it.
 PLOTS = {
@@ -14,11 +15,10 @@ PLOTS = {
                  'test, whole image alone': 'validation/main/accuracy/global',
                  'test, parts alone': 'validation/main/accuracy/parts'},
     'loss': {'training': 'main/loss', 'test': 'validation/main/loss'},
-    'log_likelihood': {'of a training batch': 'main/log_likelihood'},
-    'weight_entropy': {'of the mixture': 'main/weight_entropy'},
-    'variances': {'geometric mean': 'main/var_typical', 'share at the floor': 'main/var_at_floor'},
     'learning_rate': {'learning rate': 'lr'},
 }
+for _name, _scalar in MIXTURE.items():
+    PLOTS.setdefault(_scalar.plot, {})[_scalar.label] = _name
 
 SECONDS = 20    # between pictures: drawing them takes longer than a short epoch
 

@@ -1,1 +1,1 @@
-"""Pictures of the network's input and of what a trained model has learned."""
+"""Pictures of what the network gets and of what it has learned, and the EM videos."""

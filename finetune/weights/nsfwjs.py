@@ -37,9 +37,6 @@ def read(path):
     Args:
         path (str or pathlib.Path): The package, as ``npm pack`` gets it.
 
-    Raises:
-        finetune.errors.InputError: If it is missing, broken or another package.
-
     """
     try:
         with tarfile.open(path) as package:

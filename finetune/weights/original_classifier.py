@@ -38,9 +38,6 @@ def settings_of(arrays, path):
     Returns:
         dict: Values by name.
 
-    Raises:
-        finetune.errors.InputError: If there is no such classifier here, or arrays are missing.
-
     """
     settings = {'architecture': 'inception_v3_original', 'encoding': 'gap'}
     if _has(arrays, 'comb_clf/'):
@@ -49,8 +46,8 @@ def settings_of(arrays, path):
     if not _has(arrays, 'fve_layer/'):
         return settings
     if not _has(arrays, 'separate_model/'):
-        raise InputError(f'{path}: encodes the whole image, which this program does not; use a '
-                         'classifier with parts.')
+        raise InputError(f'{path}: encodes the whole image, and such a classifier cannot be '
+                         'converted; use one with parts.')
     is_em = 'fve_layer/sig' in arrays
     head = 'post_fve/0/' if _has(arrays, 'post_fve/') else 'separate_model/fc/'
     needed = [*(EM if is_em else GRADIENT), 'mask_features', f'{head}W', f'{head}b']
@@ -87,9 +84,6 @@ def convert(arrays, settings, n_classes, path):
     Returns:
         dict: Arrays by their names here; unknown ones keep theirs.
 
-    Raises:
-        finetune.errors.InputError: If the settings are not those of the classifier.
-
     """
     needed = settings_of(arrays, path)
     wrong = [f'--set model.{name}={needed[name]}'.lower() for name in SCORING
@@ -111,7 +105,8 @@ def convert(arrays, settings, n_classes, path):
     if needed['encoding'] != 'gap':
         converted.update(_mixture(arrays, settings.var_floor))
         if settings.scaling:
-            converted['scaling/scale'] = numpy.ones((), numpy.float32)
+            converted.update({'scaling/scale': numpy.float32(1),
+                              'scaling/n_seen': numpy.int64(settings.n_components)})
     return converted
 
 

@@ -23,9 +23,6 @@ def load_backbones(classifier, path):
         path (str or pathlib.Path): .npz of a whole classifier (its global CNN is used), of a CNN
             alone, or of the variables of TF-Slim's InceptionV3 by their names there.
 
-    Raises:
-        finetune.errors.InputError: If the file cannot be read or does not fit.
-
     """
     arrays = _cnn_arrays(path)
     _load(classifier.global_cnn, arrays, path)
@@ -55,9 +52,6 @@ def load_classifier(classifier, path):
         classifier (finetune.models.part_classifier.PartClassifier): The classifier.
         path (str or pathlib.Path): .npz of this program, or of the authors' code
             (:func:`finetune.weights.original_classifier.convert`).
-
-    Raises:
-        finetune.errors.InputError: If the file cannot be read or does not fit.
 
     """
     arrays = read_weights(path)

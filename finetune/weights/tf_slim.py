@@ -71,9 +71,6 @@ def from_tf_slim(arrays, path, raw=False):
         tuple: The arrays by our keys, and the names of the variables that were not used, such as
         those of the class layers and of the optimiser.
 
-    Raises:
-        finetune.errors.InputError: Lists what is missing.
-
     """
     by_name = {_bare(key): key for key in arrays}
     used, missing = {}, []

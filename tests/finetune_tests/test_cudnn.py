@@ -121,8 +121,8 @@ def frontend():
 @pytest.fixture
 def library(monkeypatch):
     """cuDNN or its stand-in, with no plans of other tests."""
-    if cudnn.library() is None:
-        monkeypatch.setattr(cudnn, 'library', frontend)
+    if cudnn.frontend() is None:
+        monkeypatch.setattr(cudnn, 'frontend', frontend)
     monkeypatch.setattr(cuda, 'cudnn_enabled', False)
     cudnn._convolution.cache_clear()
     cudnn._handle.cache_clear()
@@ -168,14 +168,14 @@ def test_convolution(library, ksize, stride, pad, dtype, tolerance):
 def test_network(library):
     before = Graph.n_executed
     check(SmallCNN, (4, 3, 32, 32), 'float32', 1e-4)
-    if cudnn.library().pygraph is Graph:    # all layers and gradients, the images' included
+    if cudnn.frontend().pygraph is Graph:    # all layers and gradients, the images' included
         assert Graph.n_executed == before + 12
 
 
 @attr.gpu
 def test_algorithms_follow_the_configuration(library, monkeypatch):
     x, weight = (cuda.cupy.zeros((2, 2, 3, 3), 'f') for _ in range(2))
-    notes = cudnn.library().numerical_note
+    notes = cudnn.frontend().numerical_note
 
     def unwanted():
         return set(cudnn.convolution(x, weight, (1, 1), (0, 0)).unwanted)
@@ -206,17 +206,17 @@ def test_it_is_used_where_it_can_be(library, monkeypatch):
 @attr.gpu
 def test_chainer_computes_what_cudnn_cannot(library, monkeypatch):
     def without_plan(*arguments, **options):
-        raise cudnn.library().cudnnGraphNotSupportedError('no engine')
+        raise cudnn.frontend().cudnnGraphNotSupportedError('no engine')
 
     x = cuda.to_gpu(numpy.random.RandomState(0).randn(2, 2, 3, 3).astype('f'))
-    monkeypatch.setattr(cudnn, 'Convolution', without_plan)
+    monkeypatch.setattr(cudnn, 'ConvolutionPlans', without_plan)
     with pytest.warns(UserWarning, match='Chainer does: no engine'):
         y = convolution.convolution_2d(x, x)
     assert abs(y.array - F.convolution_2d(x, x).array).max() < 1e-5
 
 
 def test_without_a_gpu_it_is_not_used(monkeypatch):
-    monkeypatch.setattr(cudnn, 'library', frontend)
+    monkeypatch.setattr(cudnn, 'frontend', frontend)
     x = numpy.zeros((2, 2, 3, 3), 'f')
     assert cudnn.convolution(x, x, (1, 1), (0, 0)) is None
     assert convolution._of_library(x.astype('d'), x.astype('d'), (1, 1), (0, 0)) is None

@@ -7,14 +7,13 @@ from scipy.stats import multivariate_normal
 
 from finetune import cli
 from finetune.visualize.em_video import em, table, video
-from finetune.visualize.em_video.points import draw_points
 
 SMALL = ['--classes', '3', '--samples', '40', '--batch-size', '30', '--iterations', '4']
 
 
 @pytest.mark.parametrize('deviation', [.1, .2])
 def test_points_are_normal_around_the_unit_circle(deviation):
-    x, centres = draw_points(10, 4000, deviation, numpy.random.RandomState(0))
+    x, centres = em.draw(em.Settings(n_samples=4000, deviation=deviation))
     assert x.shape == (40000, 2) and x.dtype == numpy.float32
     k = numpy.arange(1, 11)
     numpy.testing.assert_allclose(centres[:, 0], numpy.cos(k * numpy.pi / 5), atol=1e-12)
@@ -25,8 +24,8 @@ def test_points_are_normal_around_the_unit_circle(deviation):
     numpy.testing.assert_allclose(classes.std(axis=1), deviation, rtol=.05)
 
 
-def test_generator_decides():
-    first, again, different = (draw_points(3, 5, .1, numpy.random.RandomState(seed))[0]
+def test_seed_decides():
+    first, again, different = (em.draw(em.Settings(n_classes=3, n_samples=50, seed=seed))[0]
                                for seed in (0, 0, 1))
     assert (first == again).all() and (first != different).any()
 

@@ -20,6 +20,7 @@ from finetune.export import classifier, cnn
 from finetune.export.graph import Graph
 from finetune.models.inception_v3 import InceptionV3, OriginalInceptionV3
 from finetune.models.part_classifier import PartClassifier
+from finetune.models.steps import UnitLength
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
 
@@ -103,8 +104,7 @@ def test_scores_are_chainers(name):
         img = random.uniform(-1, 1, (n, 3, 40, 40)).astype('f')
         inputs, arguments = {'images': img}, (numpy.zeros((0, 3, 24, 24), 'f'),
                                               numpy.zeros((n, 0), bool))
-        for p in ((1, 3, 6) if hasattr(getattr(model, 'encoder', None), 'mixture')
-                  and model.n_parts else (model.n_parts,)):
+        for p in ((1, 3, 6) if model.encoding.has_mixture and model.n_parts else (model.n_parts,)):
             if model.n_parts:
                 parts = random.uniform(-1, 1, (n, p, 3, 24, 24)).astype('f')
                 visible = random.uniform(size=(n, p)) < .6
@@ -189,6 +189,12 @@ def test_function_that_is_not_known():
         cnn.add_cnn(Graph(), Squashing(), 'images', (3, 8, 8))
 
 
+def test_step_that_does_not_say_how(monkeypatch):
+    monkeypatch.delattr(UnitLength, 'add_to')
+    with pytest.raises(InputError, match='UnitLength cannot be exported; give it a method add_to'):
+        classifier.classifier_graph(*make('l2, mean part alone'))
+
+
 def test_exported_run_predicts_what_its_evaluation_does(copy_of, finished_run, capsys):
     folder = copy_of(finished_run)
     assert run('export', folder, 'model.onnx') == 0
@@ -234,7 +240,7 @@ def test_layer_of_a_run(copy_of, finished_run):
 
 
 def test_graph_that_differs_is_not_written(copy_of, finished_run, capsys, monkeypatch):
-    monkeypatch.setattr(classifier, '_pooled', lambda graph, conv_map: graph.add(
+    monkeypatch.setattr(Graph, 'pooled', lambda graph, conv_map: graph.add(
         'ReduceMax', conv_map, axes=[2, 3], keepdims=0))
     error = fails(capsys, 'export', copy_of(finished_run), 'x.onnx')
     assert 'differs from Chainer by' in error and not Path('x.onnx').exists()

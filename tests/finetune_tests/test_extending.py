@@ -1,10 +1,15 @@
 """What docs/extending.md adds can be added as it says: a file and a row, and it trains."""
-import importlib
+from importlib import import_module
+from importlib.util import find_spec
 import json
+import os
 from pathlib import Path
 import re
+import shutil
+import subprocess
 import sys
 
+import numpy
 import pytest
 import yaml
 
@@ -12,7 +17,8 @@ from finetune import cli
 from finetune.config import catalogue
 from finetune.data import annotation_files
 
-PAGE = Path(__file__).resolve().parents[2] / 'docs/extending.md'
+PROJECT = Path(__file__).resolve().parents[2]
+PAGE = PROJECT / 'docs/extending.md'
 SECTIONS = dict(re.findall(r'^## (.*?)\n(.*?)(?=^## |\Z)', PAGE.read_text(encoding='utf-8'),
                            re.MULTILINE | re.DOTALL))
 
@@ -23,7 +29,7 @@ def add(tmp_path, monkeypatch):
     def add_section(title):
         code, = re.findall(r'```python\n(.*?)```', SECTIONS[title], re.DOTALL)
         package, name = re.search(r'This is \*\*finetune/(\w+)/(\w+)\.py', SECTIONS[title]).groups()
-        package = importlib.import_module(f'finetune.{package}')
+        package = import_module(f'finetune.{package}')
         table, row = re.search(r'^@@ (\w+) @@\n\+ +(.*)$', SECTIONS[title], re.MULTILINE).groups()
         (tmp_path / 'added').mkdir()
         (tmp_path / 'added' / f'{name}.py').write_text(code)
@@ -62,12 +68,60 @@ def test_encoding(add, write_config, capsys):
     assert set(accuracies) == {'both', 'global', 'parts'}
     assert cli.main(['evaluate', 'results/config/seed0']) == 0
     assert cli.main(['runtime', config, '--steps', '2']) == 0
+    if find_spec('onnx'):
+        assert cli.main(['export', 'results/config/seed0', 'model.onnx']) == 0
     capsys.readouterr()
     assert cli.main(['train', config, '--set', 'model.n_components=3']) == 2
     assert 'has no effect without model.encoding fve or gradient_fve' in capsys.readouterr().err
     assert cli.main(['visualize', 'mixture', 'results/config/seed0']) == 2
     assert 'no mixture to inspect' in capsys.readouterr().err
     assert cli.main(['visualize', 'confusion', 'results/config/seed0']) == 0
+
+
+@pytest.fixture
+def extended(tmp_path):
+    """Runs commands of a copy of the program with the file and the lines of a section."""
+    def extend(title):
+        program = tmp_path / 'program'
+        shutil.copytree(PROJECT / 'finetune', program / 'finetune')
+        code, = re.findall(r'```python\n(.*?)```', SECTIONS[title], re.DOTALL)
+        new, = re.findall(r'This is \*\*(.*?)\*\*', SECTIONS[title])
+        (program / new).write_text(code)
+        for changed, name, line in re.findall(r'^\+\+\+ b/(.*)\n@@ (\w+) @@\n\+(.*\n)',
+                                              SECTIONS[title], re.MULTILINE):
+            before = (program / changed).read_text()
+            after = re.sub(rf'^(?:class )?{name}\b.*[:{{]\n(?: +""".*\n)?',
+                           lambda head: head[0] + line, before, flags=re.MULTILINE)
+            assert len(after) == len(before) + len(line)
+            (program / changed).write_text(after)
+        path = os.pathsep.join(map(str, (program, PROJECT)))
+
+        def run(*arguments):
+            return subprocess.run([sys.executable, '-m', 'finetune', *arguments],
+                                  env={**os.environ, 'PYTHONPATH': path}, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return run
+    return extend
+
+
+def test_step(extended, write_config):
+    run = extended('A step after the encoding')
+    config = write_config(model={'signed_sqrt': True}, training={'epochs': 1})
+    done = run('train', config, '--dry-run')
+    size = 2 * 2 * catalogue.ARCHITECTURES['small_cnn'].n_features
+    assert re.search(rf'encoding +2 x {size}\nsigned sqrt +2 x {size}\nscaling', done.stdout)
+    for options in ((), ('--output', 'plain', '--set', 'model.signed_sqrt=false')):
+        done = run('train', config, *options)
+        assert done.returncode == 0, done.stdout
+    weights = [numpy.load(Path(folder, 'model.npz'))['part_head/W']
+               for folder in ('results/config/seed0', 'plain')]
+    assert weights[0].shape == weights[1].shape and (weights[0] != weights[1]).any()
+    if find_spec('onnx'):
+        done = run('export', 'results/config/seed0', 'model.onnx')
+        assert done.returncode == 0, done.stdout
+    done = run('train', config, '--set', 'model.encoding=gap', '--set', 'model.signed_sqrt=true')
+    assert done.returncode == 2 and ('model.signed_sqrt has no effect without model.encoding fve '
+                                     'or gradient_fve and training.joint true') in done.stdout
 
 
 def test_kind_of_parts(add, write_config, birds, capsys):

@@ -1,27 +1,21 @@
 """The folder of a run: its states, what it refuses, and files that are whole or not there."""
 import io
-import json
 from pathlib import Path
 import pickle
-import shutil
 import subprocess
 import sys
 
-import chainer
 import numpy
 import pytest
 import yaml
 
-from conftest import load
 from finetune import cli
 from finetune.config.config import read_config
 from finetune.errors import InputError
 from finetune.files import atomic, locked
-from finetune.models.part_classifier import build_classifier
 from finetune.models.small_cnn import SmallCNN
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
 from finetune.runs.predictions import Predictions
-from finetune.training.trainer import build_trainer
 
 
 def test_place_of_a_run(tmp_path, monkeypatch):
@@ -87,17 +81,6 @@ def test_runs_of_an_experiment_are_in_the_order_of_their_seeds(tmp_path):
     (tmp_path / 'seed2.txt').touch()            # what it printed
     assert [folder.path.name for folder in RunFolder.all_of(tmp_path)] == [
         'seed0', 'seed2', 'seed10']
-
-
-def test_names_in_the_log_of_version_0_1(tmp_path):
-    folder = RunFolder(tmp_path)
-    assert folder.read_log() == []
-    names = {'main/accuracy': 'main/accuracy/both',
-             'validation/main/accuracy_parts': 'validation/main/accuracy/parts',
-             'main/accuracy/global': 'main/accuracy/global', 'main/loss': 'main/loss',
-             'epoch': 'epoch', 'elapsed_time': 'elapsed_time'}
-    (tmp_path / 'log').write_text(json.dumps([dict.fromkeys(names, 1)]))
-    assert folder.read_log() == [dict.fromkeys(names.values(), 1)]
 
 
 def test_begun_run_needs_no_first_weights(write_config, finished_run):
@@ -275,25 +258,6 @@ def test_any_folder_can_be_asked_whether_it_is_a_run(place):
         RunFolder(place).require_finished()
 
 
-def test_snapshot_of_version_0_1_is_not_resumed(finished_run, tmp_path, write_config):
-    """Its plots have other names, which Chainer's extension would fail on an epoch later."""
-    config = read_config(write_config())
-    shutil.copy(next(finished_run.glob('snapshot_*')), tmp_path / 'snapshot.npz')
-    with numpy.load(tmp_path / 'snapshot.npz') as arrays:
-        arrays = {key: numpy.array(str(value).replace('main/accuracy/both', 'main/accuracy'))
-                  if value.dtype.kind == 'U' else value for key, value in arrays.items()}
-    folder = RunFolder(tmp_path / 'run')
-    folder.path.mkdir()
-    with open(folder.path / 'snapshot_iter_4', 'wb') as file:
-        numpy.savez(file, **arrays)
-    data_set = load(config.data)
-    trainer = build_trainer(build_classifier(config, data_set), config, data_set,
-                            chainer.get_device('@numpy'), folder)
-    with pytest.raises(InputError, match='snapshot_iter_4: is of version 0.1; finish'):
-        folder.load_newest_snapshot(trainer)
-    trainer.updater.finalize()
-
-
 def damages(content, n, random):
     """Ways in which a file may be damaged: emptied, cut, bytes changed, something else."""
     yield from (b'', b'\0' * 1000, b'<html>not found</html>', content[:len(content) // 2])
@@ -318,7 +282,7 @@ def test_damaged_files_are_told_or_harmless(name, finished_run, copy_of, tmp_pat
         try:
             READERS[name](RunFolder(folder))
         except InputError as error:
-            assert str(folder / name) in str(error) or 'version 0.1' in str(error)
+            assert str(folder / name) in str(error)
             n_told += 1
     assert n_told > 30
 

@@ -197,6 +197,7 @@ def test_scaling_is_one_if_it_is_there():
     settings = settings_for(small, scaling=True)
     converted = original_classifier.convert(small, settings, CLASSES, 'clf.npz')
     assert converted['scaling/scale'] == 1
+    assert converted['scaling/n_seen'] == settings.n_components     # it is no longer determined
 
 
 def test_auxiliary_head_is_kept_if_it_is_trained():

@@ -7,9 +7,11 @@ from scipy.special import log_softmax
 from fve_layer import fisher_vector
 from finetune.config.catalogue import ARCHITECTURES
 from finetune.config.settings import Model
+from finetune.config.streams import STREAMS
 from finetune.models import part_classifier
 from finetune.models.encodings import local_features
 from finetune.models.part_classifier import PartClassifier, stream_loss
+from finetune.runs.scalars import MIXTURE
 
 N, P, CLASSES = 4, 3, 5
 
@@ -283,8 +285,8 @@ def test_reports_accuracies_and_the_mixture():
         loss = model(*batch())
     observation = reporter.observation
     assert observation['main/loss'].array == loss.array
-    assert {'main/accuracy/both', 'main/accuracy/global', 'main/accuracy/parts',
-            'main/log_likelihood', 'main/weight_entropy'} <= set(observation)
+    assert set(observation) == {'main/loss', *(f'main/accuracy/{stream}' for stream in STREAMS),
+                                *MIXTURE}
     assert 0 <= float(observation['main/weight_entropy']) <= 1 + 1e-6
 
 

@@ -383,7 +383,9 @@ def test_damaged_names_and_examples(runs, copy_of, capsys):
         capsys, 'predict', folder, 'a.png', '--parts', write_parts('p.csv', folder), '--pictures',
         'out')
     (folder / 'names.yml').write_text('classes: 3')
-    assert 'names.yml: ' in fails(capsys, 'predict', folder, 'a.png')
+    assert 'names.yml: is not a complete' in fails(capsys, 'predict', folder, 'a.png')
+    (folder / 'names.yml').unlink()
+    assert 'names.yml: there is no such file; copy' in fails(capsys, 'predict', folder, 'a.png')
 
 
 def test_variances_below_zero(runs, copy_of, capsys):

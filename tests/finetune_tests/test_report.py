@@ -555,47 +555,6 @@ def test_variants_beside_what_they_change(results):
     assert row(text, 'Other experiments', run='`variants/whole`')['p'] == ''
 
 
-def as_evaluated_by_version_0_1(out):
-    """Files of a run in the format of version 0.1."""
-    old = {'both': 'accuracy', 'global': 'accuracy_global', 'parts': 'accuracy_parts'}
-    evaluation = yaml.safe_load((out / 'evaluation.yml').read_text())
-    accuracy = evaluation.pop('accuracy')
-    (out / 'evaluation.yml').write_text(yaml.safe_dump(
-        {**evaluation, **{old[stream]: value for stream, value in accuracy.items()}}))
-    text = (out / 'predictions.csv').read_text()
-    (out / 'predictions.csv').write_text(text.replace(
-        'label,both,global,parts', 'label,predicted,predicted_global,predicted_parts', 1))
-    log_of_version_0_1(out)
-
-
-def log_of_version_0_1(out):
-    text = (out / 'log').read_text()
-    for stream, suffix in (('both', ''), ('global', '_global'), ('parts', '_parts')):
-        text = text.replace(f'accuracy/{stream}"', f'accuracy{suffix}"')
-    (out / 'log').write_text(text)
-
-
-def test_run_that_version_0_1_evaluated_is_left_out(results, capsys):
-    out = Path('results/minibirds/gt_fve/seed1')
-    as_evaluated_by_version_0_1(out)
-    assert isinstance(yaml.safe_load((out / 'evaluation.yml').read_text())['accuracy'], float)
-    text = report()
-    reason = (f'{out}: was evaluated by version 0.1; evaluate it again by python -m finetune '
-              f'evaluate {out}')
-    assert f'- {reason}\n' in below(text, 'Missing runs')
-    assert f'left out: {reason}\n' in capsys.readouterr().out
-    assert row(text, 'minibirds', TABLE_1, method='FVE', parts='only visible parts')[
-        'ours'] == '72.5 (1)'
-    assert '`gt_fve` (1 of 3)' in below(text, 'Missing runs')
-
-
-def test_run_of_version_0_1_that_was_evaluated_again(results):
-    """Its log is still of version 0.1."""
-    log_of_version_0_1(Path('results/minibirds/gt_fve/seed1'))
-    assert row(report(), 'minibirds', TABLE_1, method='FVE', parts='only visible parts')[
-        'ours'] == in_words(percent('gt_fve'))
-
-
 def test_report_of_what_the_program_writes(finished_run, finished_gap, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, run in (('gt_fve', finished_run), ('gt_gap', finished_gap)):

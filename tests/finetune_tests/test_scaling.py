@@ -38,11 +38,10 @@ def test_scores_start_as_those_of_gap(encoding, settings):
     assert model.scaling.scale.shape == () and model.scaling.scale.dtype == numpy.float32
 
 
-def test_encoding_that_does_not_name_the_setting_is_not_scaled(monkeypatch):
-    row = ENCODINGS['fve']
-    settings = tuple(name for name in row.settings if name != 'scaling')
-    monkeypatch.setitem(ENCODINGS, 'fve', row._replace(settings=settings))
-    assert not hasattr(scores_at_the_start('fve')[0], 'scaling')
+def test_encoding_without_steps_is_not_scaled(monkeypatch):
+    assert [*scores_at_the_start('fve')[0].steps] == ['scaling']
+    monkeypatch.setitem(ENCODINGS, 'fve', ENCODINGS['fve']._replace(has_steps=False))
+    assert scores_at_the_start('fve')[0].steps == {}
 
 
 def maps(features):

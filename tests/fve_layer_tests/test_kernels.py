@@ -1,17 +1,12 @@
 """The GPU's kernels, executed by CPU threads, against loops and against the pure functions."""
-import importlib
-
 import chainer
 import numpy
 import oracles
 import pytest
 
 import cuda_on_cpu
-from fve_layer import function, FVELayer, gmm, kernels
+from fve_layer import encoding, function, FVELayer, gmm, kernels
 from fve_layer.arrays import ceil_div
-
-# The package's function of the same name hides the module.
-reference = importlib.import_module('fve_layer.fisher_vector')
 
 
 @pytest.fixture(scope='session')
@@ -60,7 +55,7 @@ class TestAgainstReference:
         mixture32 = [a.astype(numpy.promote_types(dtype, 'f')) for a in mixture]
         results = []
         for maths, arrays in ((kernels, (g, x, mixture32)),
-                              (reference, (g.astype('d'), x.astype('d'), mixture))):
+                              (encoding, (g.astype('d'), x.astype('d'), mixture))):
             gradient, features, parameters = arrays
             fv, resps = maths.encode(features, *parameters, mask)
             gx = maths.encode_vjp(gradient, features, resps, *parameters, mask,
@@ -95,7 +90,7 @@ def test_components_far_apart():
     x[0, 0] = (mean[0] + mean[1]) / 2 + .01     # between two of them
     mean, var, weight = mean.astype('f'), numpy.ones((4, 64), 'f'), numpy.full(4, .25, 'f')
     fv, (resp, _) = kernels.encode(x, mean, var, weight)
-    expected, expected_resps = reference.encode(x.astype('d'), mean, var, weight)
+    expected, expected_resps = encoding.encode(x.astype('d'), mean, var, weight)
     numpy.testing.assert_allclose(fv, expected, rtol=1e-5, atol=1e-5 * abs(expected).max())
     numpy.testing.assert_allclose(resp[0], numpy.hstack(expected_resps[0]), rtol=1e-5, atol=1e-6)
 
@@ -107,7 +102,7 @@ class FakeCupyArray:
 def test_each_kind_of_array_has_its_functions(monkeypatch):
     names = 'e_step', 'encode', 'encode_vjp'
     assert function.maths_for(numpy.zeros(1)) == (
-        gmm.e_step, reference.encode, reference.encode_vjp)
+        gmm.e_step, encoding.encode, encoding.encode_vjp)
     monkeypatch.setattr(function.cuda, 'ndarray', FakeCupyArray)
     assert function.maths_for(FakeCupyArray()) == tuple(getattr(kernels, name) for name in names)
 
@@ -141,7 +136,7 @@ def test_weight_of_zero():
     x, (mean, var, _), _ = case(3, 4, masked=False)
     weight = numpy.array([.5, 0, .5])
     numpy.testing.assert_allclose(kernels.encode(x, mean, var, weight)[0],
-                                  reference.encode(x, mean, var, weight)[0], atol=1e-10)
+                                  encoding.encode(x, mean, var, weight)[0], atol=1e-10)
 
 
 @pytest.mark.parametrize('n, t', [(0, 4), (2, 0)])

@@ -9,7 +9,6 @@ from scipy.spatial.distance import cdist
 from sklearn.mixture import GaussianMixture
 
 from finetune.errors import InputError
-from finetune.visualize.em_video.points import draw_points
 from fve_layer import gmm, GMMLayer
 
 # name: (deviation, batch size), the supplement's
@@ -58,9 +57,26 @@ class Iteration(NamedTuple):
 
 
 def draw(settings):
-    """Points (n, 2) and centres (K, 2) of an experiment."""
-    return draw_points(settings.n_classes, settings.n_samples, settings.deviation,
-                      numpy.random.RandomState(settings.seed))
+    """Draws the points of all classes, whose centres are on the unit circle.
+
+    .. math::
+
+        x \\sim N(\\mu_k, s^2 I), \\quad
+        \\mu_k = (\\cos(2 \\pi k / K), \\sin(2 \\pi k / K)), \\quad k = 1 \\ldots K
+
+    Args:
+        settings (Settings): Number of classes K, points per class, and their deviation s.
+
+    Returns:
+        tuple of arrays: Points (n, 2), float32, class by class, and centres (K, 2).
+
+    """
+    n_classes, random = settings.n_classes, numpy.random.RandomState(settings.seed)
+    angles = 2 * numpy.pi * numpy.arange(1, n_classes + 1) / n_classes
+    centres = numpy.stack((numpy.cos(angles), numpy.sin(angles)), axis=1)
+    noise = settings.deviation * random.standard_normal((n_classes, settings.n_samples, 2))
+    points = centres[:, None] + noise
+    return points.reshape(-1, 2).astype(numpy.float32), centres
 
 
 def learn(points, centres, settings):

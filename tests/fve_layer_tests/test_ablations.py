@@ -4,10 +4,7 @@ import chainer.functions as F
 import numpy
 import pytest
 
-from conftest import fails, run
-from finetune.config.catalogue import ABLATIONS
-from finetune.models import ablations
-from fve_layer import FVELayer, gmm
+from fve_layer import ablations, FVELayer, gmm
 
 D, K = 6, 3
 
@@ -134,16 +131,3 @@ def test_hard_assignment():
     sizes = numpy.bincount(own[mask], minlength=K) / mask.sum()
     rate = gmm.ema_rate(6, .9)
     numpy.testing.assert_allclose(layer.weight, weight + rate * (sizes - weight), rtol=1e-6)
-
-
-@pytest.mark.parametrize('name', ABLATIONS)
-def test_ablation_of_a_run(name, write_config, capsys):
-    config = write_config(model={'ablation': name, 'n_components': 2}, training={'epochs': 1})
-    assert run('train', config) == 0 and run('evaluate', 'results/config/seed0') == 0
-    assert f'model.ablation {name}, which is not exported' in fails(
-        capsys, 'export', 'results/config/seed0', 'out.onnx')
-
-
-def test_ablations_are_of_the_layer_that_learns_by_em(write_config, capsys):
-    assert 'model.ablation has no effect without model.encoding fve' in fails(
-        capsys, 'train', write_config(model={'ablation': 'frozen', 'encoding': 'gradient_fve'}))

@@ -3,22 +3,23 @@
 Both are matrix products of sufficient statistics (see :mod:`fve_layer.gmm`): with z = x - centre
 and responsibilities w, S0 = sum_n w_n, S1 = sum_n w_n z_n and S2 = sum_n w_n z_n^2.
 """
+from collections.abc import Callable
 import itertools
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import chainer
 from chainer import backend
 import numpy
 
 from fve_layer import gmm
-from fve_layer.arrays import Array
+from fve_layer.arrays import Array, ArrayOrVariable
 
 # A component with a smaller weight is not encoded, because its normaliser would overflow.
 VANISHING_WEIGHT = 1e-12
 
 
 class _Whitening(NamedTuple):
-    """Quantities of a mixture in Eqs. 13 and 14."""
+    """The terms of Eqs. 13 and 14 that depend on the mixture alone."""
 
     density: gmm.LogDensity
     inverse: Array      # (K, D): 1 / sigma
@@ -26,7 +27,7 @@ class _Whitening(NamedTuple):
     scale: Array        # (2, K, 1): see part_normalizers
 
 
-def weight_normalizer(weight, sqrt=None):
+def weight_normalizer(weight: ArrayOrVariable, sqrt: Callable | None = None) -> ArrayOrVariable:
     """Factor 1 / sqrt(weight) of Eqs. 13 and 14; zero for a vanishing weight.
 
     Takes an array, or a :class:`~chainer.Variable` together with a ``sqrt`` for Variables.
@@ -36,19 +37,19 @@ def weight_normalizer(weight, sqrt=None):
     return alive / sqrt(alive * weight + (1 - alive))
 
 
-def count_normalizer(n_features, normalization):
+def count_normalizer(n_features: Any, normalization: str) -> Any:
     """Divisor sqrt(N_I) of Eqs. 13 and 14, or N_I if ``normalization`` is ``'mean'``."""
     return n_features if normalization == 'mean' else n_features ** .5
 
 
-def part_normalizers(weight):
-    """Factors of the mean and the sigma part in Eqs. 13 and 14 without N_I, shape (2, K, 1)."""
+def part_normalizers(weight: Array) -> Array:
+    """Factors of the mean and the sigma part in Eqs. 13 and 14 except N_I, shape (2, K, 1)."""
     scale = weight_normalizer(weight)
     scale_sigma = scale / numpy.sqrt(2).astype(weight.dtype)
     return backend.get_array_module(weight).stack((scale, scale_sigma))[..., None]
 
 
-def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Optional[Array] = None,
+def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Array | None = None,
            normalization: str = 'sqrt') -> tuple[Array, list[Any]]:
     """Encodes N images as Fisher vectors (Eqs. 13, 14).
 
@@ -76,7 +77,7 @@ def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Optional[Arra
 
 
 def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, weight: Array,
-               mask: Optional[Array] = None, normalization: str = 'sqrt',
+               mask: Array | None = None, normalization: str = 'sqrt',
                resp_gradient: bool = True) -> Array:
     """Computes the gradient with respect to the features (Eqs. 15-17).
 
@@ -90,8 +91,8 @@ def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, 
         weight (array): Mixture weights, shape (K,).
         mask (array or None): Features that count, shape (N, T), bool.
         normalization (str): ``'sqrt'`` or ``'mean'``, as for :func:`encode`.
-        resp_gradient (bool): Whether the responsibilities have a gradient; if not, they are
-            constants as well.
+        resp_gradient (bool): Whether gradients flow through the responsibilities; if not, they
+            are constants as well.
 
     Returns:
         array: Gradient, shape (N, T, D); exactly zero for features that do not count.

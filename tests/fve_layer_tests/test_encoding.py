@@ -5,8 +5,8 @@ from skimage.feature import fisher_vector as skimage_fisher_vector
 from sklearn.mixture import GaussianMixture
 
 from fve_layer import GMMLayer
-from fve_layer.fisher_vector import (encode, encode_vjp, l2_normalize, part_normalizers,
-                                     power_normalize)
+from fve_layer.encoding import (encode, encode_vjp, l2_normalize, part_normalizers,
+                                power_normalize)
 
 CASES = [(k, normalization, masked) for k in (1, 5, 20)
          for normalization in ('sqrt', 'mean') for masked in (False, True)]

@@ -1,0 +1,60 @@
+"""Steps between the encoding and the class layer.
+
+A row of :data:`finetune.config.catalogue.STEPS` names a class or function of this module or
+another; ``step(settings, in_size)`` makes a link for the settings of the model and the size of the
+vectors. The link is called with vectors (N, in_size) and the ConvMaps that they encode. If it
+changes the size of the vectors, its attribute ``out_size`` is the new one. For ``export``,
+``add_to(graph, fv)`` adds it to a :class:`finetune.export.graph.Graph`, in test mode.
+"""
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy
+
+EPSILON = 1e-5      # added to norms
+
+
+class MeanPart(chainer.Link):
+
+    """The mean part of Fisher vectors, their first half."""
+
+    def __init__(self, settings, in_size):
+        super().__init__()
+        self.out_size = in_size // 2
+
+    def forward(self, fv, conv_map):
+        return fv[:, :self.out_size]
+
+    def add_to(self, graph, fv):
+        return graph.add('Slice', fv, graph.integers(0), graph.integers(self.out_size),
+                         graph.integers(1))
+
+
+class UnitLength(chainer.Link):
+
+    """Vectors divided by their L2 norms."""
+
+    def __init__(self, settings, in_size):
+        super().__init__()
+
+    def forward(self, fv, conv_map):
+        return F.normalize(fv, eps=EPSILON)
+
+    def add_to(self, graph, fv):
+        norm = graph.add('ReduceL2', fv, axes=[1], keepdims=1)
+        return graph.add('Div', fv, graph.add('Add', norm, numpy.asarray(EPSILON, 'f')))
+
+
+class HiddenLayer(L.Linear):
+
+    """A linear layer and ReLU, of ``post_fve_size`` units."""
+
+    def __init__(self, settings, in_size):
+        size = in_size if settings.post_fve_size < 0 else settings.post_fve_size
+        super().__init__(in_size, size, initialW=chainer.initializers.HeNormal())
+
+    def forward(self, fv, conv_map):
+        return F.relu(super().forward(fv))
+
+    def add_to(self, graph, fv):
+        return graph.add('Relu', graph.linear(self, fv))
