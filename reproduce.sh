@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# All experiments of docs/report*/report.md and one report of them, in results/report/. The same
-# command again resumes interrupted runs and skips finished ones. Arguments are passed on to
-# train.sh:
+# Runs all experiments of docs/report*/report.md and writes one report of them to results/report/.
+# The same command again resumes interrupted runs and skips finished ones. Arguments are passed on
+# to train.sh:
 #
 #   ./reproduce.sh --jobs 2
 #
-# The exit code is 0, 1 if a run failed, or 2 for an error to fix.
+# The exit code is 0, 1 if a run failed, or 2 if there is an error that you can fix.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 status=0
 
-# So many runs of each of some configs.
+# run N CONFIG ...: trains each config with N seeds.
 run() {
     ./train.sh --seeds "$1" "${@:2}" || status=$?
     [ "$status" -ne 130 ] || exit 130       # interrupted

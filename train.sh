@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# One experiment: trains, evaluates and writes results/<config>/seed<k>/. The same command again
+# Trains and evaluates one experiment and writes results/<config>/seed<k>/. The same command again
 # resumes an interrupted run.
 #
 #   ./train.sh                                      the main job, on drawn birds
 #   ./train.sh configs/digits/gt_fve.yml --seed 1   another experiment
-#   N_MPI=4 ./train.sh CONFIG --gpu 0               on four GPUs, or processes of a CPU, by MPI
+#   N_MPI=4 ./train.sh CONFIG --gpu 0               four processes by MPI, on four GPUs or a CPU
 #   ./train.sh --help                               all options
 #
 # The first run installs all dependencies into .venv (see environment.sh). Paths are relative to the
-# project's folder. The exit code is the program's: 0, or 2 for an error to fix.
+# project's folder. The exit code is 0, or 2 if there is an error that you can fix.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The supplement's videos of EM in the plane: ./visualize.sh, ./visualize.sh --help
+# Writes the supplement's videos of EM in the plane to results/em/. --help lists all options.
 # The first run installs all dependencies into .venv (see environment.sh).
 set -euo pipefail
 

@@ -13,6 +13,7 @@ import numpy
 
 from compare_experiments import accuracies, compare
 from draw_components import WORDS
+from finetune.config.streams import STREAMS
 from finetune.report import claims, document, published
 
 DOCS = Path(__file__).resolve().parent
@@ -125,7 +126,7 @@ def once(dataset, path, stream):
         path, f'{folder}/{name}', stream))
     by_letter = claims.compare(runs, NUMBERS, dataset)
     return {(one.first, one.second): one for of_claim in by_letter.values() for one in of_claim
-            if one.stream == claims.STREAMS[stream] and (one.first, one.second) in PAIRS}
+            if one.stream == STREAMS[stream] and (one.first, one.second) in PAIRS}
 
 
 def both_times():

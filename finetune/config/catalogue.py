@@ -127,11 +127,11 @@ DATA_SETS: dict[str, KnownDataSet] = {
 }
 
 PARTS: dict[str, PartKind] = {
-    'GLOBAL': PartKind('finetune.parts.whole:WholeImage', 'none', has_crops=False),
-    'GT': PartKind('finetune.parts.points:Points', 'points', ('part_ratio',)),
-    'GT2': PartKind('finetune.parts.groups:Groups', 'groups of points', ('part_ratio',),
+    'GLOBAL': PartKind('finetune.parts.whole:WholeImage', 'no parts', has_crops=False),
+    'GT': PartKind('finetune.parts.points:Points', 'annotated points', ('part_ratio',)),
+    'GT2': PartKind('finetune.parts.groups:Groups', 'groups of annotated points', ('part_ratio',),
                     folder='GT_regrouped'),
-    'CS_PARTS': PartKind('finetune.parts.found:Found', 'boxes',
+    'CS_PARTS': PartKind('finetune.parts.found:Found', 'boxes, found or from files',
                          ('boxes', 'box_frame', 'box_frame_fit'), folder='CS_parts'),
     'GRID': PartKind('finetune.parts.tiles:Tiles', 'tiles of the image', ('grid',)),
 }

@@ -39,7 +39,7 @@ STEPS = Needs('training.joint true and training.lr_schedule steps', lambda confi
               config.training.joint and config.training.lr_schedule == 'steps')
 NEW = Needs('an empty model.classifier', lambda config: not config.model.classifier)
 RECOMPUTING = Needs(
-    'training.joint true and an architecture that can do it', lambda config: JOINT.holds(config)
+    'training.joint true and an architecture that supports it', lambda config: JOINT.holds(config)
     and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
 DETECTED = Needs(f'{BOXES.text} and a detector.cnn',
                  lambda config: BOXES.holds(config) and config.detector.cnn)
@@ -68,43 +68,50 @@ AUXILIARY = STEP & Needs('model.aux_lambda above 0', lambda config: config.model
 class Data:
     """Images and parts."""
 
-    dataset: str = setting('cub200', 'minibirds and digits are drawn, animals unpacked',
-                           choices=DATA_SETS)
-    split: str = setting('', 'empty: training and test images; validation: a fifth of the training '
-                         'images is tested on instead of the test images; pretraining: other '
-                         'classes of minibirds or animals',
-                         choices=('', 'validation', 'pretraining'))
-    root: str = setting('', 'folder of the data set, or the CSV file of your own pictures; empty: '
-                        'the folder of its name below data/')
-    test_share: float = setting(.3, 'share of test images where there is no split',
-                                between=(.01, .99), needs=SPLIT)
-    split_seed: int = setting(0, 'of that split', between=(0, 2 ** 31 - 1), needs=SPLIT)
-    drawing: dict = setting({}, 'options for drawing minibirds and digits, and for choosing '
-                            'animals', needs=DRAWN)
-    train_per_class: int = setting(0, 'only the first so many training images of each class; '
+    dataset: str = setting('cub200', 'name of the data set; minibirds and digits are generated on '
+                           'first use, animals is unpacked', choices=DATA_SETS)
+    split: str = setting('', 'images to train and test on; empty: the training and test images; '
+                         'validation: a fifth of the training images is held out and replaces the '
+                         'test images; pretraining: other classes, which minibirds and animals '
+                         'have for pre-training', choices=('', 'validation', 'pretraining'))
+    root: str = setting('', 'folder of the data set, or CSV file of your own pictures; empty: the '
+                        'folder in data/ that has the name of the data set')
+    test_share: float = setting(.3, 'share of each class held out for testing if the data come '
+                                'without a split', between=(.01, .99), needs=SPLIT)
+    split_seed: int = setting(0, 'random seed of the split made by data.test_share',
+                              between=(0, 2 ** 31 - 1), needs=SPLIT)
+    drawing: dict = setting({}, 'options for generating minibirds and digits and for selecting '
+                            'animals (tables below)', needs=DRAWN)
+    train_per_class: int = setting(0, 'number of training images used per class, the first ones; '
                                    '0: all', between=(0, 10 ** 6))
-    parts: str = setting('GT', '; '.join(f'{name}: {kind.meaning}' for name, kind in PARTS.items()),
-                         choices=PARTS)
+    parts: str = setting('GT', 'kind of parts; ' + '; '.join(
+        f'{name}: {kind.meaning}' for name, kind in PARTS.items()), choices=PARTS)
     grid: list[int] = setting([2, 2], 'rows and columns of tiles, 1 to 16 each', needs=GRID)
-    n_parts: int = setting(0, 'only the first so many parts of the data set; 0: all',
+    n_parts: int = setting(0, 'number of parts used, the first ones of the data set; 0: all',
                            between=(0, 1000), needs=CROPS)
-    part_ratio: float = setting(.31, "crops around points: share of the image's width and height",
-                                between=(.01, 1), needs=POINTS)
-    boxes: str = setting('CS_parts', 'folder of the boxes, below data.root', needs=BOXES)
-    box_frame: int = setting(427, 'boxes are in pixels of a square of this size; 0: of the image',
-                             between=(0, 100000), needs=BOXES)
-    box_frame_fit: str = setting('crop', 'how the image fits the square: centre crop, or squash',
+    part_ratio: float = setting(.31, 'width and height of the crop around a point, as a share of '
+                                "the image's", between=(.01, 1), needs=POINTS)
+    boxes: str = setting('CS_parts', 'folder of the part boxes, in the folder of the data set',
+                         needs=BOXES)
+    box_frame: int = setting(427, 'side in pixels of the square whose coordinates the boxes are '
+                             'in; 0: boxes are in pixels of the image', between=(0, 100000),
+                             needs=BOXES)
+    box_frame_fit: str = setting('crop', 'how images were fitted to that square; crop: shorter '
+                                 'side scaled, centre cropped; squash: both sides scaled',
                                  choices=('crop', 'squash'), needs=SQUARE)
-    missing: str = setting('zero', 'hidden parts: zero features, mask (left out), centre crop',
-                           choices=('zero', 'mask', 'centre'), needs=CROPS)
-    order: str = setting('ordered', 'of the parts; shuffled: a permutation per image and epoch, by '
-                         'seed; shuffled_once: one per image for the whole run',
+    missing: str = setting('zero', 'how hidden parts are treated; zero: their features are zero; '
+                           'mask: they are ignored; centre: they are replaced by a crop of the '
+                           'image centre', choices=('zero', 'mask', 'centre'), needs=CROPS)
+    order: str = setting('ordered', 'order of the parts; shuffled: a new random order per image '
+                         'and epoch; shuffled_once: one random order per image for the whole run',
                          choices=('ordered', 'shuffled', 'shuffled_once'), needs=CROPS)
-    input_size: int = setting(299, 'pixels, global image', between=(16, 4096))
-    part_input_size: int = setting(299, 'pixels, part crops', between=(16, 4096), needs=CROPS)
+    input_size: int = setting(299, 'side of the global image given to the CNN, in pixels',
+                              between=(16, 4096))
+    part_input_size: int = setting(299, 'side of the part crops given to the CNN, in pixels',
+                                   between=(16, 4096), needs=CROPS)
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
-    colour_jitter: float = setting(.3, 'largest change of brightness, contrast and saturation',
-                                   between=(0, 1), needs=JOINT)
+    colour_jitter: float = setting(.3, 'largest random change of brightness, contrast and '
+                                   'saturation in training', between=(0, 1), needs=JOINT)
 
     @property
     def has_parts(self):
@@ -113,36 +120,43 @@ class Data:
 
     @property
     def upright(self):
-        """Whether pictures are turned as their EXIF data say, for want of annotated positions."""
+        """Whether images are rotated by their EXIF data; annotated positions forbid it."""
         return DATA_SETS[self.dataset].upright
 
 
 @dataclass
 class Detector:
-    """How parts are found if data.boxes is not there (CS-Parts)."""
+    """How parts are found if the folder data.boxes does not exist (CS-Parts)."""
 
-    cnn: str = setting('', 'YAML of the run whose CNN of whole images finds the parts; empty: '
-                       'the parts are in files', needs=BOXES)
-    n_parts: int = setting(4, 'parts per image', between=(1, 64), needs=DETECTED)
-    input_size: int = setting(427, 'pixels', between=(16, 4096), needs=DETECTED)
+    cnn: str = setting('', 'YAML of the run whose whole-image CNN finds the parts; empty: the '
+                       'boxes are read from files', needs=BOXES)
+    n_parts: int = setting(4, 'number of parts per image', between=(1, 64), needs=DETECTED)
+    input_size: int = setting(427, 'side of the square images in which parts are found, in pixels',
+                              between=(16, 4096), needs=DETECTED)
     svm_c: float = setting(.1, 'C of the sparse SVM that selects features', between=(1e-9, 1e9),
                            needs=DETECTED)
-    svm_iterations: int = setting(200, 'of the sparse SVM, at most', between=(1, 10 ** 6),
-                                  needs=DETECTED)
-    features: str = setting('selected', 'whose gradient is the saliency: features with an SVM '
-                            "coefficient of the predicted class, with a positive one, all, or the "
-                            "class's score", choices=('selected', 'positive', 'all', 'score'),
-                            needs=DETECTED)
-    sigma: float = setting(5., 'blur of the saliency in pixels', between=(0, 1000), needs=DETECTED)
-    gamma: float = setting(.7, 'exponent of the saliency', between=(.01, 100), needs=DETECTED)
-    threshold: str = setting('otsu', 'pixels that are grouped: above this one of the saliency',
+    svm_iterations: int = setting(200, 'maximum number of iterations of the sparse SVM',
+                                  between=(1, 10 ** 6), needs=DETECTED)
+    features: str = setting('selected', 'features whose gradient is the saliency; selected: those '
+                            'with a nonzero SVM coefficient for the predicted class; positive: '
+                            'those with a positive one; all: all features; score: the SVM score '
+                            'of the class instead of features',
+                            choices=('selected', 'positive', 'all', 'score'), needs=DETECTED)
+    sigma: float = setting(5., 'blur of the saliency (standard deviation), in pixels',
+                           between=(0, 1000), needs=DETECTED)
+    gamma: float = setting(.7, 'exponent that compresses the saliency', between=(.01, 100),
+                           needs=DETECTED)
+    threshold: str = setting('otsu', 'saliency above which pixels are grouped into parts; otsu: '
+                             "Otsu's threshold; mean: the mean; two_means: midpoint between two "
+                             'clusters; none: all pixels are grouped',
                              choices=('otsu', 'mean', 'two_means', 'none'), needs=DETECTED)
-    columns: str = setting('position_saliency_colour', 'what pixels are grouped by',
+    columns: str = setting('position_saliency_colour', 'properties by which pixels are grouped '
+                           'into parts',
                            choices=('position', 'position_saliency', 'position_saliency_colour'),
                            needs=DETECTED)
-    smallest_box: int = setting(64, 'smallest height and width of a box in pixels',
+    smallest_box: int = setting(64, 'smallest height and width of a box, in pixels',
                                 between=(1, 4096), needs=DETECTED)
-    whole_object: bool = setting(False, 'one more part: a box around all pixels that are grouped',
+    whole_object: bool = setting(False, 'additional part: a box around all grouped pixels',
                                  needs=DETECTED)
 
 
@@ -150,100 +164,118 @@ class Detector:
 class Model:
     """CNNs and encoding."""
 
-    architecture: str = setting('inception_v3', 'of both CNNs', choices=ARCHITECTURES)
-    pretrained: str = setting('', '.npz of weights, or the YAML of the run that trains them',
-                              needs=NEW)
-    classifier: str = setting('', ".npz of a whole classifier to go on from, of this program or "
-                              "of the authors' code, or the YAML of its run", needs=JOINT)
-    encoding: str = setting('fve', 'of the parts', choices=ENCODINGS)
-    n_components: int = setting(1, 'K', between=(1, 4096), needs=of_layer('n_components'))
-    ema_decay: float = setting(.9, 'lambda in Eqs. 6-9', between=(0, 1 - 1e-9),
+    architecture: str = setting('inception_v3', 'CNN architecture, of the global and of the part '
+                                'stream', choices=ARCHITECTURES)
+    pretrained: str = setting('', '.npz of pre-trained CNN weights, or YAML of the run that '
+                              'trains them; empty: random weights', needs=NEW)
+    classifier: str = setting('', '.npz of a complete classifier to start from, of this program '
+                              "or of the authors' code, or YAML of its run; empty: none",
+                              needs=JOINT)
+    encoding: str = setting('fve', 'how part features are encoded; gap: average pooling per part; '
+                            'fve: Fisher vector, mixture learned by EM; gradient_fve: Fisher '
+                            'vector, mixture learned by back-propagation', choices=ENCODINGS)
+    n_components: int = setting(1, 'number of mixture components (K)', between=(1, 4096),
+                                needs=of_layer('n_components'))
+    ema_decay: float = setting(.9, "decay of the moving averages of the mixture's parameters "
+                               '(lambda in Eqs. 6-9)', between=(0, 1 - 1e-9),
                                needs=of_layer('ema_decay') & JOINT)
-    norm_filter: bool = setting(True, "only local features with a norm above their image's mean",
+    norm_filter: bool = setting(True, 'whether only local features are encoded whose norm exceeds '
+                                'the mean norm in their image (Sect. 3.4)',
                                 needs=of_layer('norm_filter'))
-    normalization: str = setting('sqrt', 'of the Fisher vector: sqrt (Eqs. 13, 14) or mean '
-                                 '(VLFeat)', choices=('sqrt', 'mean'),
+    normalization: str = setting('sqrt', 'normalisation of the Fisher vector: sqrt (Eqs. 13, 14) '
+                                 'or mean (as in VLFeat)', choices=('sqrt', 'mean'),
                                  needs=of_layer('normalization'))
-    l2_normalize: bool = setting(False, 'Fisher vectors to unit length, before scaling', needs=STEP)
-    scaling: bool = setting(True, 'Fisher vectors to the size that average-pooled features have in '
-                            'the first K training batches', needs=STEP)
-    only_mean: bool = setting(False, 'only the mean part of Fisher vectors, their first K D values',
-                              needs=STEP)
-    comp_size: int = setting(0, 'channels of a 1 x 1 convolution before the encoding; 0: none; -1: '
-                             'as many as the ConvMaps have', between=(-1, 65536), needs=STEP)
-    post_fve_size: int = setting(0, 'size of a linear layer and ReLU after the encoding; 0: none; '
-                                 '-1: the size of the encoding', between=(-1, 65536), needs=STEP)
-    aux_lambda: float = setting(0., "weight of an auxiliary head in the part stream's loss, none "
-                                'in its prediction', between=(0, 1), needs=STEP)
-    aux_rate: float = setting(.5, 'aux_lambda is multiplied by this ...', between=(0, 1),
-                              needs=AUXILIARY)
-    aux_step: int = setting(20, '... every so many epochs', between=(1, 100000), needs=AUXILIARY)
-    init: str = setting('kmeans', 'of the mixture', choices=('kmeans', 'random'),
-                        needs=of_layer('init') & JOINT)
-    resp_gradient: bool = setting(True, 'gradients flow through the responsibilities, too (the '
-                                  'first terms of Eqs. 15 and 16)',
+    l2_normalize: bool = setting(False, 'L2 normalisation of Fisher vectors, before scaling',
+                                 needs=STEP)
+    scaling: bool = setting(True, 'scaling of Fisher vectors to the size of average-pooled '
+                            'features, measured in the first K training batches', needs=STEP)
+    only_mean: bool = setting(False, 'restriction of Fisher vectors to their mean part, the first '
+                              'K D values', needs=STEP)
+    comp_size: int = setting(0, 'output channels of a 1 x 1 convolution before the encoding; 0: '
+                             'no convolution; -1: as many channels as the ConvMaps',
+                             between=(-1, 65536), needs=STEP)
+    post_fve_size: int = setting(0, 'size of a linear layer with ReLU after the encoding; 0: no '
+                                 'layer; -1: the size of the encoding', between=(-1, 65536),
+                                 needs=STEP)
+    aux_lambda: float = setting(0., 'weight of an auxiliary head in the loss of the part stream; '
+                                'the head does not affect predictions', between=(0, 1), needs=STEP)
+    aux_rate: float = setting(.5, 'factor by which model.aux_lambda is multiplied every '
+                              'model.aux_step epochs', between=(0, 1), needs=AUXILIARY)
+    aux_step: int = setting(20, 'number of epochs between two changes of model.aux_lambda',
+                            between=(1, 100000), needs=AUXILIARY)
+    init: str = setting('kmeans', 'initial mixture; kmeans: k-means++ on the first training '
+                        'batch; random: random means, equal variances and weights',
+                        choices=('kmeans', 'random'), needs=of_layer('init') & JOINT)
+    resp_gradient: bool = setting(True, 'whether gradients also flow through the responsibilities '
+                                  '(the first terms of Eqs. 15 and 16)',
                                   needs=of_layer('resp_gradient') & SOFT)
-    ablation: str = setting('', 'what is changed of the encoding, to measure what it is worth; '
-                            'empty: nothing', choices=('', *ABLATIONS),
-                            needs=of_layer('ablation') & JOINT)
+    ablation: str = setting('', 'change to the encoding whose effect is to be measured; empty: '
+                            'none', choices=('', *ABLATIONS), needs=of_layer('ablation') & JOINT)
     var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
                                needs=of_layer('var_floor'))
-    pca_size: int = setting(512, 'dimensions of local features after PCA, at most',
+    pca_size: int = setting(512, 'maximum number of dimensions of local features after PCA',
                             between=(1, 4096), needs=SEPARATE)
-    pca_whiten: bool = setting(True, 'local features to unit variances after PCA', needs=SEPARATE)
+    pca_whiten: bool = setting(True, 'scaling of local features to unit variance after PCA',
+                               needs=SEPARATE)
 
 
 @dataclass
 class Training:
     """Training, joint or not."""
 
-    joint: bool = setting(True, 'false: the conventional pipeline, mixture, encoding and SVM after '
-                          'the CNN (Sect. 4.4)')
-    svm_c: float = setting(1., 'C of the linear SVM', between=(1e-9, 1e9), needs=SEPARATE)
-    epochs: int = setting(60, 'passes over the images; 0: none', between=(0, 100000), needs=JOINT)
-    optimizer: str = setting('rmsprop', 'sgd has momentum 0.9',
+    joint: bool = setting(True, 'whether CNN and mixture are trained jointly; false: the '
+                          'conventional pipeline, in which mixture, encoding and SVM follow the '
+                          'training of the CNN (Sect. 4.4)')
+    svm_c: float = setting(1., 'C of the linear SVM that classifies Fisher vectors',
+                           between=(1e-9, 1e9), needs=SEPARATE)
+    epochs: int = setting(60, 'number of training epochs; 0: no training', between=(0, 100000),
+                          needs=JOINT)
+    optimizer: str = setting('rmsprop', 'optimizer; sgd has momentum 0.9',
                              choices=('rmsprop', 'adam', 'sgd'), needs=JOINT)
-    rmsprop_alpha: float = setting(.9, 'decay of the mean square of the gradients',
+    rmsprop_alpha: float = setting(.9, 'decay of the running mean of squared gradients',
                                    between=(0, 1 - 1e-9), needs=RMSPROP)
-    epsilon: float = setting(1e-6, 'added to the root of the mean square of the gradients',
+    epsilon: float = setting(1e-6, 'constant added to the root of the mean squared gradient',
                              between=(0, 1), needs=ADAPTIVE)
-    learning_rate: float = setting(1e-4, 'at the beginning', between=(1e-12, 100), needs=JOINT)
-    lr_schedule: str = setting('steps', 'how it falls: in steps, or in half a cosine',
-                               choices=('steps', 'cosine'), needs=JOINT)
-    lr_factor: float = setting(.1, 'the learning rate is multiplied by this ...', between=(0, 1),
-                               needs=STEPS)
-    lr_epochs: list[int] = setting([20, 40], '... after these epochs ...', between=(1, 100000),
-                                   needs=STEPS)
-    lr_target: float = setting(0., '... but not below this', between=(0, 100), needs=JOINT)
-    lr_warmup: float = setting(0., 'epochs in which it rises linearly from 0 first',
-                               between=(0, 100000), needs=JOINT)
-    cnn_lr_factor: float = setting(1., "the CNNs' learning rate is the others', multiplied by "
-                                   'this; 0: they stay as they are, statistics of batch '
-                                   'normalisation included', between=(0, 1000), needs=JOINT)
-    update_size: int = setting(64, 'images per update of the weights', between=(1, 100000),
+    learning_rate: float = setting(1e-4, 'initial learning rate', between=(1e-12, 100), needs=JOINT)
+    lr_schedule: str = setting('steps', 'how the learning rate falls: in steps, or along half a '
+                               'cosine', choices=('steps', 'cosine'), needs=JOINT)
+    lr_factor: float = setting(.1, 'factor by which the learning rate is multiplied after each '
+                               'epoch in training.lr_epochs', between=(0, 1), needs=STEPS)
+    lr_epochs: list[int] = setting([20, 40], 'epochs after which the learning rate drops',
+                                   between=(1, 100000), needs=STEPS)
+    lr_target: float = setting(0., 'lower bound of the learning rate', between=(0, 100),
                                needs=JOINT)
-    batch_size: int = setting(8, 'images per forward pass; gradients are accumulated',
-                              between=(1, 100000), needs=JOINT)
-    dtype: str = setting('float32', 'mixed16: the CNNs compute in float16, with loss scaling',
-                         choices=('float32', 'mixed16'), needs=JOINT)
-    recompute: bool = setting(False, 'less memory for more time, same results: what the CNNs '
-                              'compute is computed again in the backward pass', needs=RECOMPUTING)
-    label_smoothing: float = setting(.1, 'share of the target spread over all classes',
-                                     between=(0, .999), needs=JOINT)
+    lr_warmup: float = setting(0., 'number of initial epochs in which the learning rate rises '
+                               'linearly from 0', between=(0, 100000), needs=JOINT)
+    cnn_lr_factor: float = setting(1., 'factor on the learning rate of the CNNs; 0: the CNNs are '
+                                   'frozen, including the statistics of batch normalisation',
+                                   between=(0, 1000), needs=JOINT)
+    update_size: int = setting(64, 'number of images per weight update', between=(1, 100000),
+                               needs=JOINT)
+    batch_size: int = setting(8, 'number of images per forward pass; gradients are accumulated up '
+                              'to training.update_size', between=(1, 100000), needs=JOINT)
+    dtype: str = setting('float32', 'floating-point type of the CNNs; mixed16: float16 with loss '
+                         'scaling', choices=('float32', 'mixed16'), needs=JOINT)
+    recompute: bool = setting(False, 'recomputation of CNN activations in the backward pass: less '
+                              'memory, more time, same results', needs=RECOMPUTING)
+    label_smoothing: float = setting(.1, 'share of the target probability that is spread over all '
+                                     'classes', between=(0, .999), needs=JOINT)
     weight_decay: float = setting(5e-4, 'L2 penalty on all weights', between=(0, 100), needs=JOINT)
-    workers: int = setting(0, 'worker processes that load images; same results',
+    workers: int = setting(0, 'number of worker processes that load images; no effect on results',
                            between=(0, 256))
-    gpu: int = setting(-1, 'device id; -1: CPU', between=(-1, 64))
-    seed: int = setting(0, 'of everything random', between=(0, 2 ** 31 - 1))
-    sync_batch_norm: bool = setting(False, 'batch normalisation of all ranks together; false: '
-                                    'each on its own, as in the original', needs=JOINT)
-    evaluate_every: int = setting(1, 'epochs from one evaluation on the test images to the next; '
-                                  'there is always one after the last epoch',
-                                  between=(1, 100000), needs=JOINT)
-    keep_best: bool = setting(False, 'also keep the weights of the evaluation with the best test '
-                              'accuracy, best.npz', needs=JOINT)
-    tensorboard: bool = setting(False, 'also write the log for TensorBoard (the package '
-                                'tensorboardX)', needs=JOINT)
+    gpu: int = setting(-1, 'device id of the GPU; -1: CPU', between=(-1, 64))
+    seed: int = setting(0, 'random seed of weights, mixture, augmentation, image order and part '
+                        'order', between=(0, 2 ** 31 - 1))
+    sync_batch_norm: bool = setting(False, 'whether batch normalisation uses the statistics of '
+                                    'all MPI processes; false: each process uses its own, as in '
+                                    'the original', needs=JOINT)
+    evaluate_every: int = setting(1, 'number of epochs between evaluations on the test images; '
+                                  'the last epoch is always evaluated', between=(1, 100000),
+                                  needs=JOINT)
+    keep_best: bool = setting(False, 'whether the weights with the best test accuracy are also '
+                              'kept, as best.npz', needs=JOINT)
+    tensorboard: bool = setting(False, 'whether the log is also written for TensorBoard (needs '
+                                'the package tensorboardX)', needs=JOINT)
 
 
 @dataclass

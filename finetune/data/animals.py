@@ -33,12 +33,12 @@ BROKEN = OSError, EOFError, KeyError, SyntaxError, ValueError, tarfile.TarError,
 
 @dataclass
 class Drawing:
-    """Which photographs."""
+    """Options for choosing the photographs."""
 
     n_train: int = setting(100, 'training images per class', between=(1, 5000))
     n_test: int = setting(100, 'test images per class', between=(1, 1000))
-    pretraining: bool = setting(False, 'vehicles instead of animals')
-    seed: int = setting(0, 'of the choice among all', between=(0, 2 ** 31 - 1))
+    pretraining: bool = setting(False, 'vehicles instead of animals, for pre-training')
+    seed: int = setting(0, 'random seed of the choice of photographs', between=(0, 2 ** 31 - 1))
 
 
 def prepare(root: str | Path, archive: Path = ARCHIVE, /, **options: Any) -> None:

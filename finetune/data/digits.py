@@ -17,12 +17,13 @@ GREY = (128, 128, 128)
 
 @dataclass
 class Drawing:
-    """Options of the drawing."""
+    """Options for generating the digits."""
 
     size: int = setting(64, 'width and height of the images in pixels', between=(16, 512))
-    hide: float = setting(.1, 'probability that a part is hidden, i.e. painted over in grey',
+    hide: float = setting(.1, 'probability that a part is hidden, that is, painted over in grey',
                           between=(0, 1))
-    seed: int = setting(0, 'of the split and the hidden parts', between=(0, 2 ** 31 - 1))
+    seed: int = setting(0, 'random seed of the split and of the hidden parts',
+                        between=(0, 2 ** 31 - 1))
 
 
 def prepare(root: str | Path, **options: Any) -> None:

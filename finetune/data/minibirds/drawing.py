@@ -18,16 +18,17 @@ from finetune.data.minibirds.species import make_species, Species
 
 @dataclass
 class Drawing:
-    """Options of the drawing."""
+    """Options for drawing the birds."""
 
     n_species: int = setting(20, 'number of classes', between=(2, 200))
     n_train: int = setting(30, 'training images per species', between=(1, 10000))
     n_test: int = setting(20, 'test images per species', between=(1, 10000))
     size: int = setting(128, 'width and height of the images in pixels', between=(32, 1024))
-    difficulty: float = setting(.5, 'clutter, occlusion, faded and worn details, noise',
-                                between=(0, 1))
-    pretraining: bool = setting(False, 'other species, disjoint from those with false')
-    seed: int = setting(0, 'of everything random', between=(0, 2 ** 31 - 1))
+    difficulty: float = setting(.5, 'amount of clutter, occlusion, noise, and faded and worn '
+                                'details', between=(0, 1))
+    pretraining: bool = setting(False, 'other species, for pre-training; no species is in both '
+                                'sets')
+    seed: int = setting(0, 'random seed of species and images', between=(0, 2 ** 31 - 1))
 
 
 def prepare(root: str | Path, **options: Any) -> None:

@@ -1,10 +1,10 @@
 """The species of minibirds: families of sisters that differ in two or three details."""
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy
 
-Detail = Optional[tuple[str, str]]      # pattern and colour; None: plain
+Detail = tuple[str, str] | None      # pattern and colour; None: plain
 
 COLOURS = {
     'white': (242, 241, 236), 'black': (26, 24, 28), 'red': (214, 38, 34),
