@@ -85,8 +85,8 @@ def _experiment(config_path, overrides, project):
             config.data.split = ''      # the test images must be there, too
         data_set = kind.load(config, provisional=True)
         yield from _data(config, data_set)
-        yield from _classifier(config, data_set) if config.model.classifier else _weights(config)
-        if config.training.joint:
+        yield from _classifier(config, data_set) if config.model.checkpoint else _weights(config)
+        if config.training.is_joint:
             yield from _memory(config, data_set, device)
     except InputError as error:
         yield 'error', str(error)
@@ -220,7 +220,7 @@ def _size_and_orientation(path):
 
 
 def _classifier(config, data_set):
-    source = config.model.classifier
+    source = config.model.checkpoint
     if is_config(source):
         read_config(source, project=config.project)
         yield 'ok', f'{source} trains the classifier to go on from when it is needed'

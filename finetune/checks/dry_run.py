@@ -58,7 +58,7 @@ def _shapes(model, img, parts, visible, label, config):
         if model.encoding.has_mixture:
             n, t, size = inputs[0].shape
             yield 'local features', (n, t, size)
-        if not config.training.joint:
+        if not config.training.is_joint:
             size = min(size, config.model.pca_size)
             yield 'after PCA', (n, t, size)
             yield 'Fisher vectors', (n, 2 * config.model.n_components * size)

@@ -59,7 +59,7 @@ def _loaded(value, project):
     """A classifier, and the settings of one of the authors' code but for its kind of encoding."""
     from finetune.weights import original_classifier, pretrained
     arrays = pretrained.read_weights(project.path(value))
-    settings = {'model.classifier': value}
+    settings = {'model.checkpoint': value}
     if original_classifier.is_original(arrays):
         found = original_classifier.settings_of(arrays, value)
         settings.update({f'model.{name}': item for name, item in found.items()
@@ -75,7 +75,7 @@ SETTINGS = {
                                               'ResNet50': 'resnet50'}.items()},
     'PRE_TRAINING': {name: {'model.pretrained': f'models/model.{name}.ckpt.npz'}
                      for name in ('inat', 'imagenet')},
-    'WEIGHTS': 'model.pretrained', 'LOAD': 'model.classifier',
+    'WEIGHTS': 'model.pretrained', 'LOAD': 'model.checkpoint',
     'GPU': 'training.gpu', 'N_JOBS': 'training.workers',
     'BIG': {'0': {}, '1': {'data.input_size': 427},
             '-1': {'data.input_size': 107, 'data.part_input_size': 107}},

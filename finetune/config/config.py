@@ -139,9 +139,9 @@ def _check_combinations(config, path):
     if data.split == 'pretraining' and not DATA_SETS[data.dataset].has_pretraining:
         available = [name for name, row in DATA_SETS.items() if row.has_pretraining]
         raise InputError(f'{path}: data.split pretraining exists for {", ".join(available)} only.')
-    if not training.joint and (model.encoding != 'fve' or not is_config(model.pretrained)):
-        raise InputError(f'{path}: training.joint is false, which needs model.encoding fve and, as '
-                         'model.pretrained, the YAML of the run that fine-tunes the CNN.')
+    if not training.is_joint and (model.encoding != 'fve' or not is_config(model.pretrained)):
+        raise InputError(f'{path}: training.method is conventional, which needs model.encoding fve '
+                         'and, as model.pretrained, the YAML of the run that fine-tunes the CNN.')
     if 'pretraining' in data.drawing:
         raise InputError(f'{path}: data.drawing has no option pretraining; use data.split.')
 

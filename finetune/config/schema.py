@@ -14,6 +14,10 @@ KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: '
          dict: 'name: value pairs', list[int]: 'a list of whole numbers'}
 
 
+# Former names of settings, and what they are now.
+RENAMED = {'model.classifier': 'model.checkpoint',
+           'training.joint': 'training.method, joint or conventional,'}
+
 MAX_DEPTH = 20      # of brackets
 
 
@@ -163,6 +167,8 @@ def dotted_names(section):
 
 
 def _nearest(name, names):
+    if name in RENAMED:
+        return f'; it is {RENAMED[name]} now.'
     same_ending = [other for other in names if other.split('.')[-1] == name.split('.')[-1]]
     match = same_ending or difflib.get_close_matches(name, names, 1, 0)
     return f'; did you mean {match[0]}?' if match else '.'

@@ -30,22 +30,22 @@ POINTS = Needs(f'boxes around points ({AROUND_POINTS.text}, or data.missing cent
                or config.data.has_parts and config.data.missing == 'centre')
 SQUARE = Needs(f'{BOXES.text} and a data.box_frame',
                lambda config: BOXES.holds(config) and config.data.box_frame > 0)
-ADAPTIVE = Needs('training.joint true and training.optimizer rmsprop or adam', lambda config:
-                 config.training.joint and config.training.optimizer != 'sgd')
-RMSPROP = Needs('training.joint true and training.optimizer rmsprop', lambda config:
-                config.training.joint and config.training.optimizer == 'rmsprop')
-JOINT = Needs('training.joint true', lambda config: config.training.joint)
-STEPS = Needs('training.joint true and training.lr_schedule steps', lambda config:
-              config.training.joint and config.training.lr_schedule == 'steps')
-NEW = Needs('an empty model.classifier', lambda config: not config.model.classifier)
+ADAPTIVE = Needs('training.method joint and training.optimizer rmsprop or adam', lambda config:
+                 config.training.is_joint and config.training.optimizer != 'sgd')
+RMSPROP = Needs('training.method joint and training.optimizer rmsprop', lambda config:
+                config.training.is_joint and config.training.optimizer == 'rmsprop')
+JOINT = Needs('training.method joint', lambda config: config.training.is_joint)
+STEPS = Needs('training.method joint and training.lr_schedule steps', lambda config:
+              config.training.is_joint and config.training.lr_schedule == 'steps')
+NEW = Needs('an empty model.checkpoint', lambda config: not config.model.checkpoint)
 RECOMPUTING = Needs(
-    'training.joint true and an architecture that supports it', lambda config: JOINT.holds(config)
+    'training.method joint and an architecture that supports it', lambda config: JOINT.holds(config)
     and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
 DETECTED = Needs(f'{BOXES.text} and a detector.cnn',
                  lambda config: BOXES.holds(config) and config.detector.cnn)
 SOFT = JOINT & Needs('another model.ablation than hard_assignment',
                      lambda config: config.model.ablation != 'hard_assignment')
-SEPARATE = Needs('training.joint false', lambda config: not config.training.joint)
+SEPARATE = Needs('training.method conventional', lambda config: not config.training.is_joint)
 
 
 def of_encodings(holds):
@@ -168,7 +168,7 @@ class Model:
                                 'stream', choices=ARCHITECTURES)
     pretrained: str = setting('', '.npz of pre-trained CNN weights, or YAML of the run that '
                               'trains them; empty: random weights', needs=NEW)
-    classifier: str = setting('', '.npz of a complete classifier to start from, of this program '
+    checkpoint: str = setting('', '.npz of a complete classifier to start from, of this program '
                               "or of the authors' code, or YAML of its run; empty: none",
                               needs=JOINT)
     encoding: str = setting('fve', 'how part features are encoded; gap: average pooling per part; '
@@ -221,11 +221,11 @@ class Model:
 
 @dataclass
 class Training:
-    """Training, joint or not."""
+    """Training of CNN, mixture and classifier."""
 
-    joint: bool = setting(True, 'whether CNN and mixture are trained jointly; false: the '
-                          'conventional pipeline, in which mixture, encoding and SVM follow the '
-                          'training of the CNN (Sect. 4.4)')
+    method: str = setting('joint', 'joint: CNN, mixture and class layers are trained together; '
+                          'conventional: mixture, Fisher vectors and a linear SVM follow the '
+                          'training of the CNN (Sect. 4.4)', choices=('joint', 'conventional'))
     svm_c: float = setting(1., 'C of the linear SVM that classifies Fisher vectors',
                            between=(1e-9, 1e9), needs=SEPARATE)
     epochs: int = setting(60, 'number of training epochs; 0: no training', between=(0, 100000),
@@ -277,6 +277,11 @@ class Training:
     tensorboard: bool = setting(False, 'whether the log is also written for TensorBoard (needs '
                                 'the package tensorboardX)', needs=JOINT)
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether CNN and mixture are trained together."""
+        return self.method == 'joint'
+
 
 @dataclass
 class Config:
@@ -294,4 +299,4 @@ class Config:
     @property
     def headline(self):
         """The stream whose accuracy is the result: the paper's pipeline sees parts alone."""
-        return 'both' if self.training.joint else 'parts'
+        return 'both' if self.training.is_joint else 'parts'

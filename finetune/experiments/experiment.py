@@ -42,7 +42,7 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
         out: str | Path | None = None, project: Project = HERE) -> RunFolder:
     """Runs an experiment, or resumes it if it was interrupted.
 
-    If ``model.pretrained``, ``model.classifier`` or ``detector.cnn`` names a run that is needed and
+    If ``model.pretrained``, ``model.checkpoint`` or ``detector.cnn`` names a run that is needed and
     not finished, that run comes first. A finished run is only evaluated again.
 
     Args:
@@ -127,7 +127,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
 
 
 def _method(config: Config) -> type[Method]:
-    if config.training.joint:
+    if config.training.is_joint:
         return JointLearning
     from finetune.training.conventional import ConventionalPipeline
     return ConventionalPipeline     # imports scikit-learn, which takes a second
@@ -148,7 +148,7 @@ def _find_start(config: Config, may_train: bool) -> RunFolder | Path | None:
     """What a run starts from: the folder of a finished run, weights, or nothing."""
     required = prerequisites.start(config)
     if required is None:
-        weights = config.model.classifier or config.model.pretrained
+        weights = config.model.checkpoint or config.model.pretrained
         return config.project.path(weights) if weights else None
     return _finished(required, config, may_train)
 
@@ -158,7 +158,7 @@ def _finished(required: prerequisites.Required, config: Config, may_train: bool)
     folder = required.folder
     if not may_train:
         folder.require_finished()
-    elif config.training.joint or not folder.is_finished:   # else the pipeline checks the data
+    elif config.training.is_joint or not folder.is_finished:   # else the pipeline checks the data
         folder.check(required.config)
     if may_train and folder.state != REPORTED:
         print(f'{required.stage}: {required.path}', flush=True)

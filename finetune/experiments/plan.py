@@ -82,7 +82,7 @@ def _add(path, overrides, config, asked, jobs):
 def _job(path, overrides, config, needs):
     return Job(path, tuple(overrides),
                RunFolder.of(path, config.training.seed, config.project),
-               config.training.epochs if config.training.joint else 0, needs)
+               config.training.epochs if config.training.is_joint else 0, needs)
 
 
 def _check_seed(overrides, seed):

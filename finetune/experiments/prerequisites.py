@@ -28,11 +28,11 @@ class Required(NamedTuple):
 
 def start(config: Config) -> Required | None:
     """The run that a run starts from; ``None`` if that is weights, or nothing."""
-    source = config.model.classifier or config.model.pretrained
+    source = config.model.checkpoint or config.model.pretrained
     if not is_config(source):
         return None
-    stage = ('Fine-tuning of the CNN' if not config.training.joint else
-             'Training of the classifier' if config.model.classifier else 'Pre-training')
+    stage = ('Fine-tuning of the CNN' if not config.training.is_joint else
+             'Training of the classifier' if config.model.checkpoint else 'Pre-training')
     # Each seed has a start of its own, so that deviations contain those of the start.
     return _required(config, source, [f'training.seed={config.training.seed}'], stage)
 
@@ -67,10 +67,10 @@ def check_circle(config_path: str | Path, config: Config) -> None:
 
 
 def _check_circle(config, chain):
-    for source in (config.model.classifier, config.model.pretrained, config.detector.cnn):
+    for source in (config.model.checkpoint, config.model.pretrained, config.detector.cnn):
         path = config.project.path(source).resolve()
         if is_config(source) and path in chain:
             raise InputError(f'{source}: this run would need itself first; correct '
-                             'model.pretrained, model.classifier or detector.cnn.')
+                             'model.pretrained, model.checkpoint or detector.cnn.')
         if is_config(source) and config.project.find(source).exists():
             _check_circle(read_config(source, project=config.project), [*chain, path])

@@ -71,7 +71,7 @@ def read_settings(folder: RunFolder, gpu: int = -1, overrides: Iterable[str] = (
     """
     folder.require_finished()
     config = folder.read_config()
-    if not config.training.joint:
+    if not config.training.is_joint:
         raise InputError(f'{folder}: holds a conventional pipeline, which has no network of its '
                          f'own; name the run of its CNN, {config.model.pretrained}.')
     change(config, overrides, OF_EVALUATION)

@@ -68,7 +68,7 @@ class JointLearning:
         data_set (finetune.data.records.DataSet): The data set.
         device (chainer.backend.Device): Where to compute.
         start (finetune.runs.folder.RunFolder, pathlib.Path or None): What the classifier goes on
-            from if there is a ``model.classifier``, its file; else what the CNNs start from: the
+            from if there is a ``model.checkpoint``, its file; else what the CNNs start from: the
             run of the pre-training, a file of weights, or ``None``, random weights.
 
     """
@@ -81,7 +81,7 @@ class JointLearning:
         if start is None:
             return
         weights = start.model if isinstance(start, RunFolder) else start
-        if config.model.classifier:
+        if config.model.checkpoint:
             pretrained.load_classifier(self.model, weights)
             print(f'{weights}: goes on from this classifier', flush=True)
         else:

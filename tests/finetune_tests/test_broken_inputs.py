@@ -111,7 +111,7 @@ class World:
         arrays.update({'model/fc/b': numpy.zeros(3), 'mask_features': numpy.array(True)})
         arrays.update({f'separate_model/fc/{name}': numpy.zeros((3, 2)) for name in 'Wb'})
         numpy.savez('clf_final.npz', **arrays)
-        return self.train(model={'classifier': 'clf_final.npz'})
+        return self.train(model={'checkpoint': 'clf_final.npz'})
 
     def released(self):
         """The 472 arrays of the authors' link, one of them by another name."""
@@ -174,7 +174,7 @@ def separate(world, **sections):
     world.finished()
     world.config()
     model = {'pretrained': 'config.yml', **sections.pop('model', {})}
-    return ['train', world.config('separate.yml', training={'joint': False}, model=model,
+    return ['train', world.config('separate.yml', training={'method': 'conventional'}, model=model,
                                   **sections)]
 
 
@@ -233,7 +233,7 @@ CASES = {
                                                 data={'missing': 'zero'}),
     'override without effect': lambda w: w.train('--set', 'data.drawing.seed=1'),
     'setting twice': lambda w: yaml_file(w, 'data: {parts: GT}\nmodel: {}\ndata: {parts: GT2}'),
-    'conventional pipeline without a CNN': lambda w: w.train(training={'joint': False}),
+    'conventional pipeline without a CNN': lambda w: w.train(training={'method': 'conventional'}),
     'conventional pipeline on a CNN of other data': lambda w: separate(
         w, data={'part_ratio': .5}),
     'more components than features': lambda w: after_conventional(
@@ -322,7 +322,7 @@ CASES = {
     "a classifier of the authors' code with other settings": World.original,
     'a classifier of other data': lambda w: w.train(
         '--output', 'other', data={'parts': 'GLOBAL'},
-        model={'encoding': 'gap', 'classifier': str(w.finished() / 'model.npz')}),
+        model={'encoding': 'gap', 'checkpoint': str(w.finished() / 'model.npz')}),
     'truncated snapshot': broken_snapshot,
     'configs that need each other': lambda w: w.config('other.yml', model={
         'pretrained': 'config.yml'}) and w.train(model={'pretrained': 'other.yml'}),

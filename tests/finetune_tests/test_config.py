@@ -91,6 +91,8 @@ def test_dump_round_trips(write, tmp_path):
 
 
 @pytest.mark.parametrize('text, message', [
+    ('training: {joint: false}', 'it is training.method, joint or conventional, now'),
+    ('model: {classifier: c.npz}', 'it is model.checkpoint now'),
     ('training: {epoch: 3}', 'no setting training.epoch; did you mean training.epochs?'),
     ('epochs: 3', 'no setting epochs; did you mean training.epochs?'),
     ('modle: {encoding: gap}', 'no setting modle'),
@@ -118,8 +120,8 @@ def test_dump_round_trips(write, tmp_path):
     ('data: {part_input_size: 74}', 'data.part_input_size is 74'),
     ('data: {dataset: digits, split: pretraining}', 'minibirds, animals only'),
     ('data: {dataset: minibirds, drawing: {pretraining: true}}', 'use data.split'),
-    ('training: {joint: false}', 'the YAML of the run that fine-tunes the CNN'),
-    ('training: {joint: false}\nmodel: {pretrained: cnn.yml, encoding: gap}',
+    ('training: {method: conventional}', 'the YAML of the run that fine-tunes the CNN'),
+    ('training: {method: conventional}\nmodel: {pretrained: cnn.yml, encoding: gap}',
      'needs model.encoding fve'),
     ('data: {drawing: 3}', 'must be name: value pairs'),
     ('training:\n\tepochs: 3', 'line 2: this is not YAML'),
@@ -154,12 +156,13 @@ NOT_READ = [      # settings without effect, and what they would need
      'model.encoding fve or gradient_fve'),
     ('model: {encoding: gradient_fve, init: random}', 'model.init', 'model.encoding fve and'),
     ('model: {encoding: gap, l2_normalize: true}', 'model.l2_normalize', 'model.encoding fve or'),
-    ('model: {classifier: clf.npz, pretrained: cnn.npz}', 'model.pretrained',
-     'an empty model.classifier'),
-    ('model: {pca_size: 8}', 'model.pca_size', 'training.joint false'),
-    ('model: {pca_whiten: false}', 'model.pca_whiten', 'training.joint false'),
-    ('training: {joint: false, recompute: true}', 'training.recompute', 'training.joint true'),
-    ('training: {svm_c: 2}', 'training.svm_c', 'training.joint false'),
+    ('model: {checkpoint: clf.npz, pretrained: cnn.npz}', 'model.pretrained',
+     'an empty model.checkpoint'),
+    ('model: {pca_size: 8}', 'model.pca_size', 'training.method conventional'),
+    ('model: {pca_whiten: false}', 'model.pca_whiten', 'training.method conventional'),
+    ('training: {method: conventional, recompute: true}', 'training.recompute',
+     'training.method joint'),
+    ('training: {svm_c: 2}', 'training.svm_c', 'training.method conventional'),
     ('data: {drawing: {seed: 1}}', 'data.drawing', 'a data set that is drawn'),
     ('data: {test_share: 0.5}', 'data.test_share', 'data.dataset folder'),
     ('data: {split_seed: 1}', 'data.split_seed', 'data.dataset folder'),
@@ -181,16 +184,16 @@ NOT_READ = [      # settings without effect, and what they would need
      'data.parts other than GLOBAL'),
     ('data: {parts: GLOBAL, part_input_size: 64}\nmodel: {encoding: gap}',
      'data.part_input_size', 'data.parts other than GLOBAL'),
-    *((f'model: {{pretrained: cnn.yml}}\ntraining: {{joint: false, {name}: {value}}}',
-       f'training.{name}', 'training.joint true')
+    *((f'model: {{pretrained: cnn.yml}}\ntraining: {{method: conventional, {name}: {value}}}',
+       f'training.{name}', 'training.method joint')
       for name, value in {'epochs': 3, 'optimizer': 'sgd', 'learning_rate': .1, 'lr_factor': .1,
                           'dtype': 'mixed16', 'lr_epochs': [1], 'lr_target': 0,
                           'update_size': 8, 'batch_size': 4, 'cnn_lr_factor': .1,
                           'label_smoothing': 0, 'weight_decay': 0}.items()),
-    *((f'{section}: {{{name}: {value}}}\ntraining: {{joint: false}}', f'{section}.{name}',
-       'training.joint true') for section, name, value in (
+    *((f'{section}: {{{name}: {value}}}\ntraining: {{method: conventional}}', f'{section}.{name}',
+       'training.method joint') for section, name, value in (
            ('data', 'flip', 'false'), ('data', 'colour_jitter', 0),
-           ('model', 'classifier', 'clf.npz'), ('model', 'ema_decay', .5),
+           ('model', 'checkpoint', 'clf.npz'), ('model', 'ema_decay', .5),
            ('model', 'init', 'random'), ('model', 'resp_gradient', 'false'),
            ('model', 'ablation', 'frozen'),
            ('model', 'l2_normalize', 'true'), ('model', 'scaling', 'false'),
@@ -206,7 +209,8 @@ NOT_READ = [      # settings without effect, and what they would need
     *((f'training: {{lr_schedule: cosine, {name}: {value}}}', f'training.{name}',
        'training.lr_schedule steps') for name, value in {
            'lr_factor': .5, 'lr_epochs': [3]}.items()),
-    *((f'training: {{joint: false, {name}: {value}}}', f'training.{name}', 'training.joint true')
+    *((f'training: {{method: conventional, {name}: {value}}}', f'training.{name}',
+       'training.method joint')
       for name, value in {'lr_schedule': 'cosine', 'lr_warmup': 1, 'evaluate_every': 2,
                           'keep_best': 'true', 'sync_batch_norm': 'true',
                           'tensorboard': 'true'}.items()),
@@ -301,7 +305,8 @@ def test_settings_without_effect_are_neither_written_nor_compared(write, tmp_pat
 
 
 def test_settings_of_a_run_are_those_that_were_written(write):
-    pipeline = 'model: {pretrained: cnn.yml}\ndata: {order: shuffled}\ntraining: {joint: false}'
+    pipeline = ('model: {pretrained: cnn.yml}\ndata: {order: shuffled}\n'
+                'training: {method: conventional}')
     for text in ('data: {order: shuffled}', pipeline):
         settings = config.read_config(write(text))
         assert config.restore_config(write(config.dump(settings))) == settings

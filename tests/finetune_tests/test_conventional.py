@@ -26,7 +26,7 @@ from finetune.training.joint import JointLearning
 K, SIZE = 3, 8
 N_FEATURES = ARCHITECTURES['small_cnn'].n_features
 CNN, OUT = Path('results/config/seed0'), Path('results/separate/seed0')
-SEPARATE = {'training': {'joint': False},
+SEPARATE = {'training': {'method': 'conventional'},
             'model': {'pretrained': 'config.yml', 'n_components': K, 'pca_size': SIZE,
                       'pca_whiten': False, 'normalization': 'sqrt'}}
 CPU = chainer.get_device('@numpy')

@@ -71,7 +71,7 @@ def check(path, roots, capsys, monkeypatch):
         assert 'local features' not in shapes
     else:
         assert shapes['local features'] == f'2 x {64 * n_parts} x {N_FEATURES}'
-    if settings.training.joint:
+    if settings.training.is_joint:
         size = (n_parts if model.encoding == 'gap' else 2 * model.n_components) * N_FEATURES
         assert shapes['encoding'] == f'2 x {size}' and shapes['class scores'] == '2 x 3'
     else:

@@ -121,7 +121,7 @@ def test_step(extended, write_config):
         assert done.returncode == 0, done.stdout
     done = run('train', config, '--set', 'model.encoding=gap', '--set', 'model.signed_sqrt=true')
     assert done.returncode == 2 and ('model.signed_sqrt has no effect without model.encoding fve '
-                                     'or gradient_fve and training.joint true') in done.stdout
+                                     'or gradient_fve and training.method joint') in done.stdout
 
 
 def test_kind_of_parts(add, write_config, birds, capsys):

@@ -88,7 +88,7 @@ def test_parts_are_found_and_features_kept(write_config):
     config = write_config('cs.yml', data={'parts': 'CS_PARTS', 'box_frame': 32}, detector=detector)
     assert run('train', config, '--gpu', 0) == 0
     write_config('gap.yml', data={'missing': 'zero'}, model={'encoding': 'gap'})
-    config = write_config('separate.yml', training={'joint': False},
+    config = write_config('separate.yml', training={'method': 'conventional'},
                           model={'pretrained': 'gap.yml', 'pca_size': 8})
     assert run('train', config, '--gpu', 0) == 0
 

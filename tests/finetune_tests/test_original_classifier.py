@@ -349,7 +349,7 @@ def test_evaluated_and_gone_on_from_by_the_originals_variables(in_birds, monkeyp
 
 def test_classifier_of_this_program_keeps_its_heads(finished_run, write_config, capsys):
     path = finished_run / 'model.npz'
-    config_path = write_config(model={'classifier': str(path)}, training={'epochs': 0})
+    config_path = write_config(model={'checkpoint': str(path)}, training={'epochs': 0})
     assert cli.main(['train', config_path]) == 0
     folder = RunFolder('results/config/seed0')
     assert folder.model.read_bytes() == path.read_bytes()
@@ -360,7 +360,7 @@ def test_classifier_of_this_program_keeps_its_heads(finished_run, write_config, 
 
 def test_run_of_the_classifier_comes_first(write_config):
     first = write_config('first.yml', training={'epochs': 1})
-    assert cli.main(['train', write_config(model={'classifier': first},
+    assert cli.main(['train', write_config(model={'checkpoint': first},
                                            training={'epochs': 0})]) == 0
     first, last = RunFolder('results/first/seed0'), RunFolder('results/config/seed0')
     assert first.model.read_bytes() == last.model.read_bytes()

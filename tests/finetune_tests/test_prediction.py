@@ -400,7 +400,7 @@ def test_variances_below_zero(runs, copy_of, capsys):
 def test_conventional_pipeline_is_refused(runs, copy_of, capsys):
     folder = copy_of(runs('points'))
     config = folder / 'config.yml'
-    config.write_text(config.read_text().replace('joint: true', 'joint: false'))
+    config.write_text(config.read_text().replace('method: joint', 'method: conventional'))
     assert 'conventional pipeline' in fails(capsys, 'predict', folder, folder / 'loss.png')
 
 

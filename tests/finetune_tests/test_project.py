@@ -177,5 +177,5 @@ def test_installed_program_has_its_configs(tmp_path):
 def test_every_config_that_is_named_is_there():
     for path in sorted((PROJECT / 'configs').glob('*/*.yml')):
         config = read_config(path)
-        for source in (config.model.pretrained, config.model.classifier, config.detector.cnn):
+        for source in (config.model.pretrained, config.model.checkpoint, config.detector.cnn):
             assert not source.startswith('configs/') or HERE.find(source).exists(), path

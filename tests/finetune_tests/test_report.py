@@ -69,7 +69,7 @@ def write_run(dataset, name, seed, n_correct, n_correct_parts=None, settings=())
         writer.writerow(columns)
         writer.writerows(zip(*columns.values()))
     evaluation = {'accuracy': accuracy, 'n_parameters': 12345}
-    if config.training.joint:
+    if config.training.is_joint:
         evaluation['loss'] = 1.
         (out / 'log').write_text(json.dumps([
             {'epoch': epoch, 'elapsed_time': 2. * epoch,
@@ -78,7 +78,7 @@ def write_run(dataset, name, seed, n_correct, n_correct_parts=None, settings=())
                 for stream, value in accuracy.items()
                 if epoch % (seed + 1) == 0 or epoch == N_EPOCHS}}      # seed 0: every epoch
             for epoch in range(1, N_EPOCHS + 1)]))
-    if config.training.joint and n_correct_parts is not None:
+    if config.training.is_joint and n_correct_parts is not None:
         evaluation['robustness'] = {
             'hidden': {hide: {stream: value * (1 - hide) for stream, value in accuracy.items()}
                        for hide in HIDE},
@@ -683,7 +683,7 @@ def test_every_row_of_ours_has_a_config_that_says_what_was_published():
                         for k, name in line.items()):
             settings = read_config(CONFIGS / dataset / f'{name}.yml')
             assert settings.model.n_components == k and settings.data.parts == 'GT2'
-            assert settings.training.joint == ('separate' not in name)
+            assert settings.training.is_joint == ('separate' not in name)
 
 
 # What the paper says is better, or for (b) the same, with the encodings that its claims name.
@@ -704,7 +704,7 @@ def test_claims_are_about_experiments_that_exist(dataset):
             if claim.letter in ENCODINGS:
                 assert (first.model.encoding, second.model.encoding) == ENCODINGS[claim.letter]
             if claim.letter == 'c':
-                assert first.training.joint and not second.training.joint
+                assert first.training.is_joint and not second.training.is_joint
             if claim.letter == 'd':
                 assert (first.model.encoding, second.model.encoding) in (
                     ('fve', 'gap'), ('gap', 'gap'))

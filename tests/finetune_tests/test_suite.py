@@ -182,7 +182,7 @@ def test_what_runs_need_comes_first_and_once(configs, write_config, capfd):
 
 
 def test_run_that_is_asked_for_and_needed_is_as_it_was_asked_for(configs, write_config):
-    write_config(f'{configs}/a_separate.yml', training={'joint': False},
+    write_config(f'{configs}/a_separate.yml', training={'method': 'conventional'},
                  model={'pretrained': f'{configs}/gap.yml'})
     jobs, done = plan.plan([(f'{configs}/a_separate.yml', []),
                             (f'{configs}/gap.yml', ['training.batch_size=3'])], [0, 4])
@@ -216,7 +216,7 @@ def test_suite_killed_at_five_random_points_gives_the_same(configs, write_config
     write_config('pretrain.yml', data={'parts': 'GLOBAL'}, model={'encoding': 'gap'})
     write_config(f'{configs}/fve.yml', model={'pretrained': 'pretrain.yml'},
                  training={'epochs': 6, 'workers': 1})
-    write_config(f'{configs}/separate.yml', training={'joint': False},
+    write_config(f'{configs}/separate.yml', training={'method': 'conventional'},
                  model={'pretrained': f'{configs}/gap.yml'})
     arguments = configs, '--seeds', 2, '--jobs', 2
     started = time.monotonic()

@@ -39,7 +39,7 @@ def prepare():
     (CONFIGS / 'gt_fve.yml').write_text(yaml.safe_dump(SETTINGS))
     _write('gt_gap', data={'missing': 'zero'}, model={'encoding': 'gap', 'n_components': None})
     _write('separate', model={'pretrained': str(CONFIGS / 'gt_gap.yml'), 'pca_size': 4},
-           training={'joint': False, **dict.fromkeys(SETTINGS['training'])})
+           training={'method': 'conventional', **dict.fromkeys(SETTINGS['training'])})
     _write('cs_fve', data={'parts': 'CS_PARTS', 'box_frame': 32},
            detector={'cnn': str(CONFIGS / 'gt_gap.yml'), **DETECTOR})
     drawing.prepare('birds', **SETTINGS['data']['drawing'])

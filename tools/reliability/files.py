@@ -88,7 +88,7 @@ def pickles(random):
             (RUN / 'model.npz', 'train', CONFIG, '--output', 'weights', '--set',
              f'model.pretrained={RUN / "model.npz"}'),
             (RUN / 'model.npz', 'train', CONFIG, '--output', 'classifier', '--set',
-             f'model.classifier={RUN / "model.npz"}'),
+             f'model.checkpoint={RUN / "model.npz"}'),
             (RUN / 'examples.npz', 'predict', RUN, 'birds/images', '--parts', 'parts.csv',
              '--pictures', 'pictures'),
             (CS_RUN / 'detector/weights.npz', 'predict', CS_RUN, 'birds/images'),
