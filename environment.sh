@@ -1,27 +1,29 @@
 # Sourced by train.sh and tests/run.sh: puts a `python` with fve_layer and its dependencies on PATH.
 #
-# That is the active conda or virtual environment if fve_layer is installed there; the active conda
-# environment of environment.yml, whose installation is completed; else .venv beside this file, made
-# with ${PYTHON:-python3}. A .venv that is broken, incomplete or of another Python than PYTHON is
-# recreated, and one older than pyproject.toml is updated.
+# That is the active conda or virtual environment if the program is installed there, as in that of
+# environment.yml; else .venv beside this file, made with ${PYTHON:-python3} and, if NUMPY is a
+# version such as 1.26, that NumPy. A .venv that is broken, incomplete or of another Python or NumPy
+# than these is recreated, and one older than pyproject.toml is updated.
 
 fve_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 fve_say() { echo "environment.sh: $*" >&2; }
 
-# Prints the versions of Python and NumPy if fve_layer's environment $1 is complete.
+# Prints the versions of Python and NumPy if environment $1 has the program and what it needs.
 fve_versions() {
-    "$1/bin/python" -I -c 'import sys; from importlib.metadata import version
-for name in "fve_layer", "chainer", "chainercv": version(name)
+    "$1/bin/python" -I -c 'import re, sys; from importlib.metadata import requires, version
+for line in requires("fisher-vector-layer"):
+    if not re.search("extra == (?!.finetune)", line): version(re.match(r"[\w.-]+", line)[0])
 print("%d.%d" % sys.version_info[:2], version("numpy"))' 2>/dev/null
 }
 
-# Whether environment $1 is complete and of the requested Python.
+# Whether environment $1 is complete and of the requested Python and NumPy.
 fve_usable() {
     local versions
     versions=$(fve_versions "$1") || return 1
     [ -z "${PYTHON:-}" ] || [ "${versions% *}" = "$("$PYTHON" -c \
-        'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" ]
+        'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" ] || return 1
+    [[ -z ${NUMPY:-} || ${versions#* }. = "$NUMPY".* ]]
 }
 
 # The stamp of a finished installation names what it was made by, and its folder.
@@ -69,10 +71,9 @@ fve_reason() {
 fve_install() {
     rm -f "$1/fve_layer.stamp" "$1/fve_layer.log"
     fve_say "installing fve_layer and its dependencies into $1 (some minutes, once)"
-    # On Python 3.9 NumPy is the oldest version that is supported. ChainerCV, which the shims are
-    # tested with, builds with the environment's own NumPy, without its C extension.
-    fve_pip "$1" -r build-constraints.txt wheel -e '.[test]' \
-        'numpy==1.23.*; python_version < "3.10"' &&
+    # ChainerCV, which the shims are tested with, builds with the environment's own NumPy, without
+    # its C extension.
+    fve_pip "$1" -r build-constraints.txt wheel -e '.[test]' ${NUMPY:+"numpy==$NUMPY.*"} &&
     CC=true LDSHARED=true fve_pip "$1" --no-build-isolation --no-deps chainercv==0.13.1 &&
     fve_stamp > "$1/fve_layer.stamp" ||
     { fve_say "pip could not install fve_layer ($(fve_reason "$1/fve_layer.log")):" \
@@ -81,10 +82,11 @@ fve_install() {
 
 fve_make_venv() {
     local python=${PYTHON:-python3} venv=$fve_root/.venv
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ||
-    { fve_say "$python is missing or older than Python 3.9: set PYTHON to a newer one."
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+    { fve_say "$python is missing or older than Python 3.10: set PYTHON to a newer one."
       return 1; }
-    [ ! -e "$venv" ] || fve_say 'recreating .venv: it is broken, incomplete or of another Python'
+    [ ! -e "$venv" ] ||
+        fve_say 'recreating .venv: it is broken, incomplete or of another Python or NumPy'
     # Debian's Python has no ensurepip, but its pip can install one elsewhere.
     "$python" -m venv --clear "$venv" >/dev/null 2>&1 ||
     { "$python" -m venv --clear --without-pip "$venv" &&
@@ -110,18 +112,9 @@ fve_use_venv() {
 
 fve_environment() {
     local active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
-    if [ "${CONDA_DEFAULT_ENV:-}" = fve_layer ] && [ -z "${VIRTUAL_ENV:-}" ]; then
-        fve_finished "$active" || fve_install "$active" || return 1
-    elif [ -z "$active" ] || [ "$active" = "$fve_root/.venv" ] || ! fve_usable "$active"; then
-        fve_use_venv || return 1
-        active=$VIRTUAL_ENV
+    if [ -z "$active" ] || [ "$active" = "$fve_root/.venv" ] || ! fve_usable "$active"; then
+        fve_use_venv
     fi
-    # The OpenBLAS of NumPy before 1.26 takes CPUs newer than itself for very old ones.
-    case $(fve_versions "$active") in *' 1.2'[0-5].*)
-        if grep -qs avx512f /proc/cpuinfo; then
-            export OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE:-SkylakeX}
-        fi
-    esac
 }
 
 fve_environment

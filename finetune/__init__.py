@@ -5,7 +5,7 @@ with contextlib.suppress(ImportError):      # __main__ says what is missing
     import fve_layer  # noqa: F401  (first: makes Chainer importable on current Python and NumPy)
 
 
-def load(run, gpu=-1, part_file=None, detector=None):
+def load(run, gpu=-1, part_file=None, detector=None, project='.'):
     """Loads the model of a finished run, to ask it about pictures.
 
     The folder of the run is enough; its data set is not needed.
@@ -16,6 +16,7 @@ def load(run, gpu=-1, part_file=None, detector=None):
         part_file (str or None): CSV file of the pictures' parts, for a model that was trained with
             annotated ones: see :class:`finetune.parts.pictures.Table`.
         detector (str or None): Folder of another run whose detector finds the parts.
+        project (str or pathlib.Path): Folder that the paths of runs are relative to.
 
     Returns:
         finetune.prediction.predictor.Predictor: The model.
@@ -31,5 +32,6 @@ def load(run, gpu=-1, part_file=None, detector=None):
         >>> [model.class_names[i] for i in prediction.classes]
 
     """
+    from finetune.config.project import Project
     from finetune.prediction import predictor   # imports Chainer
-    return predictor.load(run, gpu, part_file, detector)
+    return predictor.load(run, gpu, part_file, detector, Project(project))

@@ -8,8 +8,8 @@ def main():
         import fve_layer  # noqa: F401
         from finetune import cli
     except ModuleNotFoundError as error:
-        print(f"finetune: the package {error.name} is missing; pip install 'fve_layer[finetune]'.",
-              file=sys.stderr)
+        print(f"finetune: the package {error.name} is missing; in the project's clone: "
+              "pip install -e '.[finetune]'.", file=sys.stderr)
         return 2
     except ImportError as error:        # a version that is too old, by fve_layer.compat
         print(f'finetune: {error}.', file=sys.stderr)

@@ -21,7 +21,7 @@ from packaging.version import Version
 
 from fve_layer import stand_ins
 
-CHAINER, NUMPY = '7.8', '1.23'      # the oldest supported versions
+CHAINER, NUMPY = '7.8', '1.26'      # the oldest that are supported
 
 
 def apply() -> None:
@@ -92,9 +92,6 @@ def sctypes() -> None:
 
 def float_in_resize_images() -> None:
     """``chainer.functions.resize_images`` uses ``numpy.float``, removed in NumPy 1.24."""
-    if _numpy_has('float'):
-        return
-
     @contextlib.contextmanager
     def around(module):
         yield
@@ -138,7 +135,7 @@ def strtobool() -> None:
 
 
 def bool_in_chainercv() -> None:
-    """ChainerCV's key point modules use ``numpy.bool``, missing in NumPy 1.24 to 1.26."""
+    """ChainerCV's key point modules use ``numpy.bool``, missing in NumPy 1.26."""
     if _numpy_has('bool'):
         return
 
@@ -154,15 +151,7 @@ def bool_in_chainercv() -> None:
 
 
 def int_of_array() -> None:
-    """ChainerMN's multi-node iterator calls ``int`` on a 1-d array, deprecated in NumPy 1.25."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        try:
-            int(numpy.ones(1))
-            return
-        except (TypeError, DeprecationWarning):
-            pass
-
+    """ChainerMN's multi-node iterator calls ``int`` on a 1-d array, an error in newer NumPy 2."""
     @contextlib.contextmanager
     def around(module):
         yield

@@ -1,22 +1,31 @@
 """environment.sh and the scripts that source it, with a stand-in for Python that writes down what
 it is asked for."""
 import pathlib
+import re
 import shutil
 import subprocess
+import venv
 
+from packaging.requirements import Requirement
 import pytest
+from setuptools.config import pyprojecttoml
+import yaml
+
+from finetune.checks import doctor
+from fve_layer import compat
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# Installing the project leaves a file `complete` behind; the files `no-network`, `no-venv` and
-# `old` beside the log make the stand-in behave accordingly.
+# Installing the project leaves a file `complete` behind, with the version of NumPy; the files
+# `no-network`, `no-venv` and `old` beside the log make the stand-in behave accordingly.
 PYTHON = '''#!/usr/bin/env bash
 world=%(world)s
 asked="${CC:+CC=$CC LDSHARED=$LDSHARED }$*"
 echo "${PIP_CONSTRAINT:+constraint=$PIP_CONSTRAINT,$PIP_BUILD_CONSTRAINT }$asked" >> "$world/log"
 environment=$(cd "$(dirname "$0")/.." && pwd)
 case "$*" in
-    '-I -c '*version*) [ -e "$environment/complete" ] && echo %(version)s 1.23.5 ;;
+    '-I -c '*version*) [ -e "$environment/complete" ] &&
+        echo %(version)s "$(cat "$environment/complete")" ;;
     *'version_info < '*) [ ! -e "$world/old" ] ;;
     '-c '*version_info*) echo %(version)s ;;
     '-m venv '*)
@@ -25,7 +34,8 @@ case "$*" in
     '-m pip install '*' -e '*)
         sleep 0.2
         [ ! -e "$world/no-network" ] || { cat "$world/no-network"; exit 1; }
-        touch "$environment/complete" ;;
+        numpy=$(grep -o 'numpy==[0-9.]*' <<< "$*" | cut -c 8-)
+        echo "${numpy:-2.4.}6" > "$environment/complete" ;;
     '-m pip install '*) true ;;
     '-m finetune '*|'-m pytest '*) printf '%%s\\n' "$PWD" "$@" > "$world/asked" ;;
     *) exit 1 ;;
@@ -154,12 +164,38 @@ def test_broken_venv_may_be_the_active_one(world):
 
 def test_another_python_makes_the_venv_anew(world):
     world.source()
-    other = world.python('other', '3.9')
+    other = world.python('other', '3.10')
     process = world.source(PYTHON=str(other))
     assert process.returncode == 0
     assert made_venv(process) and installed(process)
     assert not installed(world.source(PYTHON=str(other)))
     assert not installed(world.source())  # not asked for one, any will do
+
+
+def test_another_numpy_makes_the_venv_anew(world):
+    world.source()
+    process = world.source(NUMPY='1.26')
+    assert process.returncode == 0
+    assert made_venv(process) and ' numpy==1.26.*\n' in process.log
+    assert not installed(world.source(NUMPY='1.26'))
+    assert made_venv(world.source(NUMPY='1.2'))
+    assert not installed(world.source())    # not asked for one, any will do
+
+
+def test_distribution_has_one_name():
+    name = doctor.DISTRIBUTION
+    assert f"\nname = '{name}' " in (ROOT / 'pyproject.toml').read_text()
+    assert f'requires("{name}")' in (ROOT / 'environment.sh').read_text()
+
+
+def test_oldest_versions_are_the_same_everywhere():
+    oldest = compat.NUMPY
+    for name, text in {'pyproject.toml': f"'numpy>={oldest}'",
+                       'CONTRIBUTING.md': f'    PYTHON=python3.10 NUMPY={oldest} tests/run.sh\n',
+                       '.github/workflows/tests.yml': f"{{python: '3.10', numpy: '{oldest}'}}"
+                       }.items():
+        assert text in (ROOT / name).read_text(), name
+    assert "\nrequires-python = '>=3.10'\n" in (ROOT / 'pyproject.toml').read_text()
 
 
 def test_changed_setup_is_installed_into_the_same_venv(world):
@@ -188,15 +224,36 @@ def test_active_environment_without_the_package_is_left_alone(world):
     assert not (active / 'complete').exists()
 
 
-def test_our_conda_environment_is_finished(world):
-    active = world.python('conda', '3.11').parents[1]
-    variables = dict(CONDA_PREFIX=str(active), CONDA_DEFAULT_ENV='fve_layer',
-                     PATH='%s/bin:/usr/bin:/bin' % active)
-    process = world.source(**variables)
-    assert process.stdout == '%s/bin/python\n' % active
-    assert installed(process) and not made_venv(process)
-    assert not installed(world.source(**variables))
-    assert '\nname: fve_layer\n' in (ROOT / 'environment.yml').read_text()
+def test_conda_environment_is_used_as_it_is(world):
+    """A real Python in it, whose packages are metadata only."""
+    venv.create(world.folder / 'conda')
+    packages, = (world.folder / 'conda').glob('lib/python*/site-packages')
+    required = ['chainer==7.8.1', 'numpy', 'pyyaml; extra == "finetune"', 'onnx; extra == "test"']
+    for name, lines in {'fisher_vector_layer': required, 'chainer': [], 'numpy': [],
+                        'pyyaml': []}.items():
+        folder = packages / f'{name}-1.26.0.dist-info'
+        folder.mkdir()
+        (folder / 'METADATA').write_text('\n'.join([
+            'Metadata-Version: 2.4', f'Name: {name.replace("_", "-")}', 'Version: 1.26.0',
+            *(f'Requires-Dist: {line}' for line in lines)]))
+    prefix = {'CONDA_PREFIX': str(world.folder / 'conda')}
+    process = world.source(PATH='%s/conda/bin:/usr/bin:/bin' % world.folder, **prefix)
+    assert (process.stdout, process.stderr) == ('%s/conda/bin/python\n' % world.folder, '')
+    assert process.log == '' and not world.venv.exists()
+    shutil.rmtree(packages / 'pyyaml-1.26.0.dist-info')
+    assert world.source(**prefix).stdout == '%s/bin/python\n' % world.venv
+
+
+def test_conda_environment_leaves_nothing_to_pip():
+    dependencies = yaml.safe_load((ROOT / 'environment.yml').read_text())['dependencies']
+    assert dependencies[-1] == {'pip': ['-e .[finetune]']}
+    versions = dict(re.match(r'([\w-]+?)(?:-base)?(?:=([\d.]+)|>.*)?$', dependency).groups()
+                    for dependency in dependencies[:-1])
+    project = pyprojecttoml.read_configuration(ROOT / 'pyproject.toml', expand=False)['project']
+    for line in project['dependencies'] + project['optional-dependencies']['finetune']:
+        needed = Requirement(line)
+        version = versions[needed.name.lower()]
+        assert not needed.specifier or needed.specifier.contains(version)
 
 
 @pytest.mark.skipif(shutil.which('flock') is None, reason='the lock is flock')
@@ -205,7 +262,7 @@ def test_two_at_once_install_once(world):
     assert process.log.count(' -e ') == 1
 
 
-@pytest.mark.parametrize('what, words', [('old', 'older than Python 3.9'),
+@pytest.mark.parametrize('what, words', [('old', 'older than Python 3.10'),
                                          ('no-venv', 'cannot make a virtual environment')])
 def test_unusable_python_is_one_sentence(world, what, words):
     world.switch(what)
@@ -227,18 +284,10 @@ def test_failure_does_not_end_the_shell_it_is_sourced_in(world):
     assert world.run('source ./environment.sh; echo alive').stdout == 'alive\n'
 
 
-def test_openblas_is_told_of_a_new_cpu(world):
-    command = 'source ./environment.sh; echo "$OPENBLAS_CORETYPE"'
-    cpu = pathlib.Path('/proc/cpuinfo')
-    new = cpu.exists() and 'avx512f' in cpu.read_text()
-    assert world.run(command).stdout == ('SkylakeX\n' if new else '\n')
-    assert world.run(command, OPENBLAS_CORETYPE='Haswell').stdout == 'Haswell\n'
-
-
 @pytest.mark.parametrize('script, program', [
     ('train.sh', ['-m', 'finetune', 'train']),
     ('visualize.sh', ['-m', 'finetune', 'visualize', 'em']),
-    ('tests/run.sh', ['-m', 'pytest', 'tests', '-n', 'auto', '--maxprocesses', '4'])])
+    ('tests/run.sh', ['-m', 'pytest', '-n', 'auto', '--maxprocesses', '4'])])
 def test_scripts_pass_their_arguments_on(world, script, program):
     process = world.run('"%s/%s" a "b c" --d' % (world.root, script), cwd='/')
     assert process.returncode == 0, process.stderr

@@ -1,6 +1,6 @@
 """Installs the layer and the program as the README says, from cold caches, and uses them.
 
-    python tools/installation.py python3.9 python3.11 python3.13    # some minutes for each
+    python tools/installation.py python3.10 python3.11 python3.13    # some minutes for each
 
 For each Python the oldest and the newest pip that run there, and uv. What is installed is the last
 commit. It is used in an empty folder: the layer by five lines of Python, the program by the dry run

@@ -1,16 +1,17 @@
 """Checks what an experiment needs before it starts: environment, data set, weights."""
 import hashlib
 import importlib.metadata
-from pathlib import Path
 import platform
 
 import numpy
+from packaging.requirements import Requirement
 from PIL import Image
 
 from finetune.checks import gpu, pictures
 from finetune.compute import onednn
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.config.config import is_config, read_config
+from finetune.config.project import HERE
 from finetune.data import readers, transforms
 from finetune.data.layout import find_layout, folder_of_kind
 from finetune.errors import InputError
@@ -20,19 +21,19 @@ from finetune.runs.opening import open_device
 from finetune.training import memory
 from finetune.weights import pretrained
 
-PACKAGES = ('chainer', 'numpy', 'scipy', 'scikit-learn', 'pyyaml', 'matplotlib',
-            'Markdown', 'Pillow')
+DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
 ORIENTATION = 0x0112    # EXIF tag; 1 is upright,
 SIDEWAYS = 5            # and from 5 on width and height change places
 
 
-def check(config_path=None, overrides=()):
+def check(config_path=None, overrides=(), project=HERE):
     """Prints one line per finding, and how to fix it if necessary.
 
     Args:
         config_path (str or None): YAML of an experiment; its data and weights are checked, too.
         overrides (list of str): ``section.name=value`` settings that win over the file.
+        project (finetune.config.project.Project): What paths are relative to.
 
     Returns:
         int: 0 if training can start, else 2.
@@ -40,7 +41,7 @@ def check(config_path=None, overrides=()):
     """
     findings = list(_environment())
     if config_path is not None:
-        findings += _experiment(config_path, overrides)
+        findings += _experiment(config_path, overrides, project)
     for level, text in findings:
         print(f'{level:8s} {text}')
     can_start = all(level != 'error' for level, _ in findings)
@@ -50,20 +51,31 @@ def check(config_path=None, overrides=()):
 
 def _environment():
     yield 'ok', f'Python {platform.python_version()} on {platform.platform()}'
-    for package in PACKAGES:
-        try:
-            yield 'ok', f'{package} {importlib.metadata.version(package)}'
-        except importlib.metadata.PackageNotFoundError:
-            yield 'error', f'{package} is missing; pip install {package}'
+    yield from _packages()
     if onednn.library() is not None:
         yield 'ok', f'{onednn.library().package} computes the CNNs on a CPU'
     yield from gpu.check()
 
 
-def _experiment(config_path, overrides):
+def _packages():
+    try:
+        requirements = map(Requirement, importlib.metadata.requires(DISTRIBUTION))
+    except importlib.metadata.PackageNotFoundError:
+        yield 'warning', (f'{DISTRIBUTION} is not installed, so the packages it needs are not '
+                          "known; pip install -e '.[finetune]' in the clone")
+        return
+    for needed in requirements:
+        if needed.marker is None or needed.marker.evaluate({'extra': 'finetune'}):
+            try:
+                yield 'ok', f'{needed.name} {importlib.metadata.version(needed.name)}'
+            except importlib.metadata.PackageNotFoundError:
+                yield 'error', f'{needed.name} is missing; pip install {needed.name}'
+
+
+def _experiment(config_path, overrides, project):
     """Findings about a config up to the first error, as later checks rely on earlier ones."""
     try:
-        config = read_config(config_path, overrides)
+        config = read_config(config_path, overrides, project)
         yield 'ok', f'{config_path}: all settings are known'
         device = open_device(config.training.gpu)
         if config.training.gpu > 0:
@@ -83,7 +95,7 @@ def _experiment(config_path, overrides):
 def _data(config, data_set):
     settings, layout, parts = config.data, find_layout(config), data_set.parts
     if parts.to_be_found:
-        read_config(config.detector.cnn)
+        read_config(config.detector.cnn, project=config.project)
         yield 'ok', (f'{parts.folder}: is not there; parts are found when training starts, by the '
                      f'CNN of {config.detector.cnn}')
     yield from _counts(settings, layout, data_set)
@@ -210,10 +222,11 @@ def _size_and_orientation(path):
 def _classifier(config, data_set):
     source = config.model.classifier
     if is_config(source):
-        read_config(source)
+        read_config(source, project=config.project)
         yield 'ok', f'{source} trains the classifier to go on from when it is needed'
     else:
-        pretrained.load_classifier(build_classifier(config, data_set), source)
+        pretrained.load_classifier(build_classifier(config, data_set),
+                                   config.project.path(source))
         yield 'ok', f'{source}: is a classifier with these settings'
 
 
@@ -222,13 +235,14 @@ def _weights(config):
     if not source:
         yield 'warning', 'model.pretrained is empty: the networks start from random weights'
     elif is_config(source):
-        read_config(source)
+        read_config(source, project=config.project)
         yield 'ok', f'{source} trains the initial weights when they are needed'
     else:
+        path = config.project.path(source)
         model = PartClassifier(config.model, n_classes=2, n_parts=0)
-        pretrained.load_backbones(model, source)
-        yield 'ok', (f'{source}: weights fit {config.model.architecture}, SHA-256 '
-                     f'{hashlib.sha256(Path(source).read_bytes()).hexdigest()}')
+        pretrained.load_backbones(model, path)
+        yield 'ok', (f'{path}: weights fit {config.model.architecture}, SHA-256 '
+                     f'{hashlib.sha256(path.read_bytes()).hexdigest()}')
 
 
 def _memory(config, data_set, device):

@@ -5,21 +5,23 @@ import tempfile
 import chainer
 
 from finetune.config.config import dump, read_config
+from finetune.config.project import HERE
 from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import build_classifier
 from finetune.parts import kind
 
 
-def describe(config_path, overrides=()):
+def describe(config_path, overrides=(), project=HERE):
     """Prints the merged settings, the counts of the data and the shapes in the network.
 
     Args:
         config_path (str): YAML file of the experiment.
         overrides (list of str): ``section.name=value`` settings that win over the file.
+        project (finetune.config.project.Project): What paths are relative to.
 
     """
-    config = read_config(config_path, overrides)
+    config = read_config(config_path, overrides, project)
     print(f'# {config_path}\n{dump(config)}')
     with tempfile.TemporaryDirectory() as folder:
         if readers.is_to_be_drawn(config):       # elsewhere, as nothing is to be kept

@@ -59,8 +59,8 @@ def check(gpu=0):
         return
     if not cuda.available:
         if importlib.util.find_spec('cupy') is None:
-            yield 'ok', ('no GPU in use; with one, install the extra cuda12 or cuda13 and give '
-                         '--gpu 0')
+            yield 'ok', ("no GPU in use; with one, pip install -e '.[cuda12]' (or cuda13) in the "
+                         'clone and give --gpu 0')
         else:
             yield 'warning', (f'CuPy is installed, but cannot be used '
                               f'({explained(cuda._resolution_error)}); a CPU is used')
@@ -75,7 +75,8 @@ def check(gpu=0):
     with device:
         yield from _tries(gpu)
     if not cuda.cudnn_enabled and cudnn.frontend() is None:
-        yield 'warning', 'no cuDNN: convolutions are slower; install the extra cudnn'
+        yield 'warning', ("no cuDNN: convolutions are slower; pip install -e '.[cudnn]' in the "
+                          'clone')
 
 
 def _tries(gpu):

@@ -10,6 +10,7 @@ import numpy
 from fve_layer.function import FisherVector, FisherVectorGrad
 from finetune.compute.threads import N_THREADS, one_thread
 from finetune.config.config import read_config
+from finetune.config.project import HERE
 from finetune.models.part_classifier import build_classifier
 from finetune.parts import kind
 from finetune.progress import progress_bar
@@ -123,7 +124,7 @@ class _FisherVectorTimes(chainer.FunctionHook):
             self.stopwatch.add(self.spans[type(function)], self.start)
 
 
-def measure(config_path, overrides, n_steps):
+def measure(config_path, overrides, n_steps, project=HERE):
     """Trains for some steps with random weights and prints where the time went.
 
     A step is one forward and backward pass of ``training.batch_size`` images and an update of the
@@ -133,9 +134,10 @@ def measure(config_path, overrides, n_steps):
         config_path (str): YAML file of the experiment.
         overrides (list of str): ``section.name=value`` settings that win over the file.
         n_steps (int): How many steps to time.
+        project (finetune.config.project.Project): What paths are relative to.
 
     """
-    config = read_config(config_path, overrides)
+    config = read_config(config_path, overrides, project)
     config.training = replace(config.training, update_size=config.training.batch_size)
     data_set = kind.load(config, provisional=True)
     device = open_device(config.training.gpu)

@@ -1,1 +1,1 @@
-"""The commands of the program, a file for each."""
+"""The commands of the program, a file for each: its help, ``add_arguments(parser)``, ``run``."""

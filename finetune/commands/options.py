@@ -1,17 +1,23 @@
 """Options that several commands share."""
-import argparse
-import contextlib
 import os
 from pathlib import Path
 
 from finetune.commands import original_variables
-from finetune.config import project
+from finetune.config.project import HERE, Project
 from finetune.errors import InputError
 
 DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
-PATHS = 'data.root', 'model.pretrained', 'model.classifier', 'detector.cnn'     # settings
-MAX_SEEDS = 10000
 MAX_IMAGES = 100        # on a sheet: matplotlib's pictures have at most 65,536 lines
+
+
+def add_commands(parser, name, commands):
+    """Adds modules as sub-commands; one that has some of its own has no ``run``."""
+    subparsers = parser.add_subparsers(dest=name, required=True, metavar=name.upper())
+    for command in commands:
+        subparser = subparsers.add_parser(command.__name__.rpartition('.')[2], help=command.HELP,
+                                          description=command.DESCRIPTION)
+        subparser.set_defaults(run=getattr(command, 'run', None))
+        command.add_arguments(subparser)
 
 
 def add_settings(command, default=DEFAULT_CONFIG):
@@ -20,49 +26,30 @@ def add_settings(command, default=DEFAULT_CONFIG):
     add_overrides(command)
 
 
-@contextlib.contextmanager
-def in_project(options):
-    """Context in which the project of the configs or results is the working folder."""
-    named = {name: getattr(options, name, None) for name in ('configs', 'config', 'results')}
-    paths = [path for value in named.values() if value and options.in_project
-             for path in (value if isinstance(value, list) else [value])]
-    with project.entered(paths) as before:
-        if before != Path.cwd():
-            for name in (*named, 'output'):
-                value = getattr(options, name, None)
-                if isinstance(value, list):
-                    setattr(options, name, [os.path.abspath(before / path) for path in value])
-                elif value:
-                    setattr(options, name, os.path.abspath(before / value))
-            options.overrides = [_absolute(override, before)
-                                 for override in getattr(options, 'overrides', [])]
-        yield
+def add_project(command):
+    command.add_argument('--project', type=_project, default=HERE, metavar='DIR',
+                         help='folder that paths of configs, of runs and in settings are relative '
+                              'to; all other paths are relative to the working directory '
+                              '(default: the working directory)')
 
 
-def _absolute(override, folder):
-    """An override by a path that is there, relative to a folder, by its absolute path."""
-    name, _, value = override.partition('=')
-    is_path = name.strip() in PATHS and value and (folder / value).exists()
-    return f'{name}={os.path.abspath(folder / value)}' if is_path else override
+def _project(text):
+    if not Path(text).is_dir():
+        raise InputError(f'--project {text}: there is no such folder; give the one that has the '
+                         'configs and results.')
+    return Project(text)
 
 
 def add_overrides(command):
     command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
     add_set(command)
-    command.set_defaults(gpu=None, in_project=True)
+    add_project(command)
+    command.set_defaults(gpu=None)
 
 
 def add_set(command):
     command.add_argument('--set', action='append', default=[], metavar='SECTION.NAME=VALUE',
                          dest='overrides', help='override a setting; repeatable')
-
-
-def seeds(text):
-    """The list that ``--seeds`` stands for: its numbers, or 0 ... N-1."""
-    numbers = [int(word) for word in text.split(',')]
-    if min(numbers) < (0 if ',' in text else 1) or ',' not in text and numbers[0] > MAX_SEEDS:
-        raise argparse.ArgumentTypeError(f'{text} is neither a number of seeds nor a list of them')
-    return list(dict.fromkeys(numbers)) if ',' in text else list(range(numbers[0]))
 
 
 def add_gpu(command):
@@ -73,7 +60,7 @@ def add_results(command):
     command.add_argument('results', help='folder of a finished run')
     command.add_argument('--gpu', type=number('--gpu', int, -1, 64), default=-1,
                          help='device id; -1: CPU (default)')
-    command.set_defaults(in_project=True)
+    add_project(command)
 
 
 def add_images(command):
@@ -102,14 +89,15 @@ def settings(options, say=print):
 
     ``say`` gets sentences on what the variables do.
     """
-    config = options.config or original_variables.config(os.environ) or DEFAULT_CONFIG
+    project = options.project
+    config = options.config or original_variables.config(os.environ, project) or DEFAULT_CONFIG
     overrides = []
     if options.seed is not None:
         overrides.append(f'training.seed={options.seed}')
     if options.gpu is not None:
         overrides.append(f'training.gpu={options.gpu}')
     overrides += options.overrides
-    by_variables, notes = original_variables.overrides(os.environ, config, overrides)
+    by_variables, notes = original_variables.overrides(os.environ, config, overrides, project)
     for note in notes:
         say(note)
     return config, by_variables + overrides

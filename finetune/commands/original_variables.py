@@ -6,7 +6,7 @@ from pathlib import Path
 
 from finetune.config.catalogue import DATA_SETS
 from finetune.config.config import active_names, get, read_config
-from finetune.config.project import find
+from finetune.config.project import HERE
 from finetune.config.schema import check, fill, fill_override
 from finetune.errors import InputError, shortened
 from finetune.ranks import processes
@@ -55,10 +55,10 @@ def _augmentations(value):
             'data.colour_jitter': .3 if 'color_jitter' in words else 0}
 
 
-def _loaded(value):
+def _loaded(value, project):
     """A classifier, and the settings of one of the authors' code but for its kind of encoding."""
     from finetune.weights import original_classifier, pretrained
-    arrays = pretrained.read_weights(value)
+    arrays = pretrained.read_weights(project.path(value))
     settings = {'model.classifier': value}
     if original_classifier.is_original(arrays):
         found = original_classifier.settings_of(arrays, value)
@@ -75,7 +75,7 @@ SETTINGS = {
                                               'ResNet50': 'resnet50'}.items()},
     'PRE_TRAINING': {name: {'model.pretrained': f'models/model.{name}.ckpt.npz'}
                      for name in ('inat', 'imagenet')},
-    'WEIGHTS': 'model.pretrained', 'LOAD': _loaded,
+    'WEIGHTS': 'model.pretrained', 'LOAD': 'model.classifier',
     'GPU': 'training.gpu', 'N_JOBS': 'training.workers',
     'BIG': {'0': {}, '1': {'data.input_size': 427},
             '-1': {'data.input_size': 107, 'data.part_input_size': 107}},
@@ -121,7 +121,7 @@ INSTEAD = {
 }
 
 
-def config(environ):
+def config(environ, project=HERE):
     """Path of the config that DATASET, PARTS and FVE_TYPE name, or ``None``.
 
     It is that of N_COMPONENTS and SHUFFLE_PARTS, too, if there is one.
@@ -142,13 +142,13 @@ def config(environ):
     components = f'_k{environ["N_COMPONENTS"]}' if environ.get('N_COMPONENTS') else ''
     for ending in (shuffled + components, shuffled, components, ''):
         path = Path('configs') / dataset / f'{name}{ending}.yml'
-        if find(path).exists():
+        if project.find(path).exists():
             return str(path)
     raise InputError(f'PARTS={environ["PARTS"]}: {dataset} has no config for these parts; '
                      'set PARTS=GT.')
 
 
-def overrides(environ, path, options=()):
+def overrides(environ, path, options=(), project=HERE):
     """What the variables change in a config.
 
     A setting that the config has already, and one that nothing would read, is no override, so
@@ -158,6 +158,7 @@ def overrides(environ, path, options=()):
         environ (dict): Environment variables.
         path (str): The config.
         options (iterable of str): Overrides that win over the variables.
+        project (finetune.config.project.Project): What paths are relative to.
 
     Returns:
         tuple: List of ``section.name=value``, and a list of sentences on what is set, what is not
@@ -175,13 +176,13 @@ def overrides(environ, path, options=()):
     if 'LOAD' in given and 'WEIGHTS' in given:
         raise InputError('LOAD and WEIGHTS: set one of them, a whole classifier or the weights of '
                          'the CNNs.')
-    of_file, asked = read_config(path), {}
+    of_file, asked = read_config(path, project=project), {}
     merged = copy.deepcopy(of_file)
     notes = [*_outvoted(given, path, of_file), *_instead(given)]
     for name in SETTINGS:
         if name in given:
             where = f'{name}={given[name]}'
-            for setting, value in _settings(name, given[name]).items():
+            for setting, value in _settings(name, given[name], project).items():
                 section, key = setting.split('.')
                 fill(merged, {section: {key: value}}, where)
                 check(merged, where)
@@ -214,8 +215,10 @@ def _check_spelling(environ):
                              f'did you mean {match}? Unset it if it is not for this program.')
 
 
-def _settings(name, value):
+def _settings(name, value, project):
     """Settings that a variable sets."""
+    if name == 'LOAD':
+        return _loaded(value, project)
     meaning = SETTINGS[name]
     if isinstance(meaning, str):
         return {meaning: value}

@@ -4,36 +4,48 @@ import json
 from pathlib import Path
 import sys
 
+from finetune.commands import options as shared
 from finetune.data.own_pictures import find_pictures
 from finetune.errors import InputError
 from finetune.files import atomic, require_empty
-from finetune.prediction.predictor import batches, load
 from finetune.progress import progress_bar, say
-from finetune.runs.folder import RunFolder
-from finetune.visualize import evidence_picture, sheet
 
+HELP = 'ask a trained model about pictures'
+DESCRIPTION = ('Prints the most probable classes of pictures without labels or annotations. Parts '
+               'are found as for training. The folder of the run is enough. Pictures that cannot '
+               'be read are told and left out; then the exit code is 1.')
 FORMATS = '.csv', '.json'
 WIDEST_NAME = 40        # columns of the terminal for a class
 
 
+def add_arguments(parser):
+    add, number = parser.add_argument, shared.number
+    shared.add_results(parser)
+    add('images', nargs='+', metavar='IMAGE|FOLDER', help='pictures, or folders of pictures')
+    add('--top', type=number('--top', int, 1, 10000), default=3, metavar='K',
+        help='classes for each picture (default: 3)')
+    add('--output', metavar='FILE', help='.csv or .json to write, instead of printing')
+    add('--pictures', metavar='DIR', help='folder for a picture of the evidence in each picture: '
+        'its parts, what spoke for the class, examples of the class')
+    add('--parts', metavar='CSV', help='parts of the pictures, for a model of annotated parts: '
+        'columns image, part, x, y and perhaps width and height')
+    add('--detector', metavar='RUN', help='folder of a run whose detector finds the parts')
+    add('--batch', type=number('--batch', int, 1, 10000), metavar='N',
+        help='pictures at a time (default: as in training)')
+
+
 def run(options):
-    """Predicts the pictures of files and folders; ``options`` are those of the command line.
-
-    Returns:
-        int: Exit code, 1 if a picture cannot be read. Such pictures are told and left out.
-
-    Raises:
-        finetune.errors.InputError: Also if no picture can be read.
-
-    """
-    _check_outputs(options)
+    from finetune.prediction.predictor import batches, load
+    _check_outputs(options.output, options.pictures)
     paths = _find(options.images)
-    predictor = load(options.results, options.gpu, options.parts, options.detector)
+    predictor = load(options.results, options.gpu, options.parts, options.detector,
+                     options.project)
     if predictor.stream == 'global':
         print(f'{options.results}: was trained with parts (data.parts '
               f'{predictor.config.data.parts}), but nothing says where they are in these pictures; '
               'the whole images alone are classified. Use --parts or --detector.', file=sys.stderr)
-    draw = _drawing(options, predictor) if options.pictures else lambda *answer: None
+    draw = (_drawing(options.project.path(options.results), options.pictures, predictor)
+            if options.pictures else lambda *answer: None)
     write = _Table(paths, predictor.class_names) if options.output is None else lambda answer: None
     answers, unreadable = [], []
     named = paths if options.output is None else progress_bar(paths, len(paths), 'Predicting')
@@ -57,18 +69,18 @@ def run(options):
     return int(bool(unreadable))
 
 
-def _check_outputs(options):
+def _check_outputs(output, pictures):
     """Nothing is overwritten, and nothing is computed that could not be written."""
-    if options.output is not None:
-        path = Path(options.output)
+    if output is not None:
+        path = Path(output)
         if path.suffix not in FORMATS:
             raise InputError(f'--output {path}: is no format of this program; give a name that '
                              f'ends with {" or ".join(FORMATS)}.')
         if path.exists():
             raise InputError(f'{path}: is there already and is kept; give another --output.')
         path.parent.mkdir(parents=True, exist_ok=True)
-    if options.pictures is not None:
-        require_empty(options.pictures, '--pictures')
+    if pictures is not None:
+        require_empty(pictures, '--pictures')
 
 
 def _find(names):
@@ -128,9 +140,11 @@ class _Table:
         return name if len(name) <= self.class_width else f'{name[:self.class_width - 3]}...'
 
 
-def _drawing(options, predictor):
+def _drawing(run_folder, folder, predictor):
     """Function that draws the evidence for a predicted class and saves the picture."""
-    examples = RunFolder(options.results).read_examples()
+    from finetune.runs.folder import RunFolder
+    from finetune.visualize import evidence_picture, sheet
+    examples = RunFolder(run_folder).read_examples()
 
     def draw(number, answer, examined, i, label):
         view = sheet.look_at(examined, i, predictor)._replace(caption='parts')
@@ -140,7 +154,7 @@ def _drawing(options, predictor):
             view, predictor.explain(examined[i], label), f'{answer["image"]}\n{scores}',
             predictor.class_names[label].replace('_', ' '), examples.of(label) if examples else [])
         name = f'{number:05d}_{Path(answer["image"]).stem}.png'
-        sheet.save(figure, Path(options.pictures, name))
+        sheet.save(figure, Path(folder, name))
     return draw
 
 

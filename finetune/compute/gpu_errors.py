@@ -1,6 +1,8 @@
 """What CuPy and CUDA say where a GPU cannot be used, and what helps."""
 from finetune.errors import shortened
 
+INSTALL = "pip install -e '.[cuda12]' (or cuda13) in the clone"
+
 # Parts of messages of CuPy and CUDA, and what helps.
 ADVICE = {
     'libcuda.so': "install NVIDIA's driver",
@@ -9,9 +11,8 @@ ADVICE = {
     'NoDevice': 'no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES',
     'invalid device ordinal': 'there are fewer GPUs: check nvidia-smi and CUDA_VISIBLE_DEVICES',
     'no CUDA-capable device': 'no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES',
-    'lib': 'this CuPy needs the libraries of another CUDA than is installed: install it by the '
-           'extra cuda12 or cuda13',
-    'cupy': 'install CuPy by the extra cuda12 or cuda13'}
+    'lib': 'this CuPy needs the libraries of another CUDA than is installed: ' + INSTALL,
+    'cupy': INSTALL}
 
 
 def explained(error):

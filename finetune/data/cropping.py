@@ -4,7 +4,7 @@ import numpy
 from finetune.errors import InputError
 
 
-def crop(img, bbox):
+def crop(img: numpy.ndarray, bbox: numpy.ndarray) -> numpy.ndarray:
     """Cuts a box out of an image, the image's edge pixels replicated where the box sticks out.
 
     Args:

@@ -1,8 +1,9 @@
 """Writes a data set in CUB-200-2011's layout."""
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 import shutil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 from PIL import Image
@@ -25,7 +26,9 @@ class AnnotatedImage(NamedTuple):
     bbox: tuple[float, float, float, float]
 
 
-def prepare(root, name, drawing, options, make):
+def prepare(root: str | Path, name: str, drawing: Any, options: dict[str, Any],
+            make: Callable[[Any], tuple[list[str], list[str], Iterable[AnnotatedImage], int]]
+            ) -> None:
     """Writes a data set unless it is there already.
 
     Args:

@@ -1,9 +1,15 @@
 """From a record to the network's input: image, part crops, visibility, label."""
+from collections.abc import Iterator
+from typing import Any
+
 import chainer
 import numpy
 
+from finetune.config.settings import Data
 from finetune.data import cropping, transforms
+from finetune.data.records import Records
 from finetune.errors import InputError
+from fve_layer.arrays import Array
 
 # Keep the random streams of one seed apart.
 AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
@@ -11,6 +17,8 @@ AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
 # Memory of a process for the images of a data set that is small enough, and again for what they
 # and their crops are in every epoch.
 KEPT_BYTES = 2 ** 28
+
+Example = tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.int32]
 
 
 class PartDataset(chainer.dataset.DatasetMixin):
@@ -31,7 +39,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
     :class:`EpochOrder` asks for.
 
     Args:
-        records (sequence of finetune.data.records.Record): The images.
+        records (finetune.data.records.Records): The images.
         parts (finetune.parts.kind.Parts): Where the boxes of their parts are.
         settings (finetune.config.settings.Data): Sizes and augmentation; order of the parts, and
             what becomes of hidden ones.
@@ -42,7 +50,8 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     """
 
-    def __init__(self, records, parts, settings, train, seed, hide=0.):
+    def __init__(self, records: Records, parts: Any, settings: Data, train: bool,
+                 seed: int, hide: float = 0.):
         self.records = records
         self.parts = parts
         self.settings = settings
@@ -51,13 +60,14 @@ class PartDataset(chainer.dataset.DatasetMixin):
         self.hide = hide
         self._images, self._examples, self._enlarged = {}, {}, {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.records)
 
-    def __iter__(self):     # Python's default would continue with the next epochs forever
+    # Python's default would continue with the next epochs forever.
+    def __iter__(self) -> Iterator[Example]:
         return (self[i] for i in range(len(self)))
 
-    def get_example(self, index):
+    def get_example(self, index: int) -> Example:
         if self.train:      # an image looks different in every epoch
             return self._example(index)
         if index in self._examples:
@@ -78,7 +88,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
             part[...] = self._transform(i, image, size, random, number, bbox)
         return img, parts, visible, numpy.int32(record.label)
 
-    def read_image(self, i):
+    def read_image(self, i: int) -> numpy.ndarray:
         """Image (3, H, W), uint8, RGB, in whose pixels the boxes of its parts are."""
         if i in self._images:
             return self._images[i]
@@ -92,13 +102,14 @@ class PartDataset(chainer.dataset.DatasetMixin):
         return value
 
     @property
-    def largest_example(self):
+    def largest_example(self) -> int:
         """Size of an example with all its parts, in bytes."""
         n_parts = len(self.records[0].visible)
         sizes = [self.settings.input_size] + n_parts * [self.settings.part_input_size]
         return sum(3 * 4 * size ** 2 for size in sizes) + n_parts
 
-    def part_boxes(self, i, image_size, epoch=0):
+    def part_boxes(self, i: int, image_size: tuple[int, int], epoch: int = 0
+                   ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """Order, boxes and visibility of the parts of an image.
 
         Args:
@@ -155,7 +166,8 @@ def _cut(image, bbox, record):
         raise InputError(f'{record.path}: {error}')
 
 
-def collate(batch, device=None):
+def collate(batch: list[Example], device: chainer.backend.Device | None = None
+            ) -> tuple[Array, Array, Array, Array]:
     """Arrays of a batch of examples, on a device.
 
     Args:
@@ -185,11 +197,11 @@ class EpochOrder:
 
     """
 
-    def __init__(self, n, seed):
+    def __init__(self, n: int, seed: int):
         self.n = n
         self.seed = seed
 
-    def __call__(self, current_order, current_position):
+    def __call__(self, current_order: numpy.ndarray, current_position: int) -> numpy.ndarray:
         epoch = int(current_order[0]) // self.n + 1     # Chainer starts with 0 ... n - 1
         random = numpy.random.RandomState([self.seed, IMAGE_ORDER, epoch])
         return epoch * self.n + random.permutation(self.n)

@@ -1,5 +1,7 @@
 """scikit-learn's handwritten digits in CUB-200-2011's layout, four quadrants as parts."""
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy
 from PIL import Image
@@ -24,7 +26,7 @@ class Drawing:
                         between=(0, 2 ** 31 - 1))
 
 
-def prepare(root, **options):
+def prepare(root: str | Path, **options: Any) -> None:
     """Writes the 1,797 digits unless they are there already.
 
     Two thirds of every class are for training. Crops of the quadrants need ``part_ratio`` 0.5.

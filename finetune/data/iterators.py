@@ -1,4 +1,5 @@
 """Iterators over a data set that load examples in this process or in worker processes."""
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 import multiprocessing
@@ -11,12 +12,15 @@ import chainer
 from chainer.iterators import _statemachine
 from chainer.iterators.multiprocess_iterator import _fetch_run, _fetch_setup, _unpack
 
+from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 
 TIMEOUT_SECONDS = 300   # for an example
 
 
-def iterate(dataset, batch_size, n_workers, order_sampler=None, share=(0, 1)):
+def iterate(dataset: PartDataset, batch_size: int, n_workers: int,
+            order_sampler: Callable | None = None, share: tuple[int, int] = (0, 1)
+            ) -> chainer.dataset.Iterator:
     """One of Chainer's iterators; its batches do not depend on the number of workers.
 
     Args:

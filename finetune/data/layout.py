@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from finetune.config.catalogue import DATA_SETS, PARTS
+from finetune.config.settings import Config, Data
 
 # The authors' folders of annotations of all kinds, below the folder of a data set.
 OF_ALL_KINDS = 'ORIGINAL', 'RESIZED'
@@ -32,11 +33,11 @@ class Layout(NamedTuple):
         return (self.root.parent if self.root.is_file() else self.root) / name
 
 
-def find_layout(config) -> Layout:
+def find_layout(config: Config) -> Layout:
     """Finds the files of the data set that an experiment names, which need not be there."""
     settings = config.data
     name = settings.dataset + ('_pretraining' if settings.split == 'pretraining' else '')
-    root = Path(settings.root or Path('data', name))
+    root = config.project.path(settings.root or Path('data', name))
     main = root if DATA_SETS[settings.dataset].prepare else _main_folder(root)
     layout = Layout(root, main, main, main)
     folder = layout.beside(folder_of_kind(settings)) if folder_of_kind(settings) else main
@@ -48,7 +49,7 @@ def find_layout(config) -> Layout:
     return layout._replace(lists=parts, parts=parts)
 
 
-def folder_of_kind(settings) -> str:
+def folder_of_kind(settings: Data) -> str:
     """Name of the folder for annotations of the kind of parts; empty: there is none."""
     kind, known = PARTS[settings.parts], DATA_SETS[settings.dataset]
     if 'boxes' in kind.settings:

@@ -1,18 +1,23 @@
 """Reads annotation files, which have one item per line; errors name the line."""
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Sized
 import csv
 from math import isfinite
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 from finetune.errors import InputError
 from finetune.files import require_file
 
 
-def name(text):
+Value = TypeVar('Value')
+
+
+def name(text: str) -> str:
     """The rest of a line."""
     return text
 
 
-def path_inside(text):
+def path_inside(text: str) -> str:
     """The rest of a line, a path that does not leave the folder it is relative to."""
     path = PurePosixPath(text)
     if path.is_absolute() or '..' in path.parts:
@@ -20,14 +25,14 @@ def path_inside(text):
     return text
 
 
-def flag(text):
+def flag(text: str) -> bool:
     """0 or 1."""
     if text not in ('0', '1'):
         raise ValueError(text)
     return text == '1'
 
 
-def number(text):
+def number(text: str) -> float:
     """A finite number, in plain digits."""
     value = float(text)
     if not isfinite(value) or '_' in text or not text.isascii():
@@ -40,7 +45,7 @@ EXPECTED = {flag: '0 or 1', number: 'a number', int: 'a whole number',
 WITH_BLANKS = name, path_inside     # only as the last column
 
 
-def rows(path, types):
+def rows(path: Path, types: Sequence[Callable[[str], Any]]) -> Iterator[tuple[int, list]]:
     """Yields the line number and the converted columns of every line that is not blank."""
     maxsplit = len(types) - 1 if types[-1] in WITH_BLANKS else -1
     for line_no, line in enumerate(_lines(path), 1):
@@ -58,12 +63,12 @@ def rows(path, types):
         yield line_no, values
 
 
-def n_columns(path):
+def n_columns(path: Path) -> int:
     """Number of columns of the first line that is not blank; 0 for an empty file."""
     return next((len(line.split()) for line in _lines(path) if line.strip()), 0)
 
 
-def named_rows(path, columns):
+def named_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields line number and texts by column of every line of a tab-separated file with a header.
 
     Args:
@@ -89,7 +94,8 @@ def named_rows(path, columns):
         raise InputError(f'{path}: is empty; get the complete file.')
 
 
-def csv_rows(path, required, columns):
+def csv_rows(path: Path, required: tuple[str, ...], columns: str
+             ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields line number and texts by column of every line of a CSV file with a header.
 
     Args:
@@ -132,7 +138,7 @@ def _lines(path):
         raise InputError(f'{path}: cannot be read ({error.strerror}); make it readable.')
 
 
-def convert(path, line_no, kind, text):
+def convert(path: Path, line_no: int, kind: Callable[[str], Value], text: str) -> Value:
     """A column's text as ``int``, :func:`number`, :func:`flag`, ..."""
     try:
         return kind(text)
@@ -141,7 +147,7 @@ def convert(path, line_no, kind, text):
                          'correct the line.')
 
 
-def read_table(path, kind):
+def read_table(path: Path, kind: Callable[[str], Value]) -> dict[str, Value]:
     """Lines ``<id> <value>`` as a dict in the file's order."""
     table = {}
     for line_no, (key, value) in rows(path, (str, kind)):
@@ -154,7 +160,7 @@ def read_table(path, kind):
     return table
 
 
-def read_in_order(path, kind, images):
+def read_in_order(path: Path, kind: Callable[[str], Value], images: Sized) -> list[Value]:
     """Lines ``<value>``, a list of one for every image in the order of images.txt."""
     values = [value for _, (value,) in rows(path, (kind,))]
     if len(values) != len(images):
@@ -163,7 +169,8 @@ def read_in_order(path, kind, images):
     return values
 
 
-def read_per_image(path, kind, index):
+def read_per_image(path: Path, kind: Callable[[str], Value], index: Mapping[str, int]
+                   ) -> list[Value]:
     """Lines ``<image id> <value>``, exactly one for every image.
 
     Args:
@@ -175,7 +182,7 @@ def read_per_image(path, kind, index):
         list: The values, each in the place of its image.
 
     """
-    values = [None] * len(index)
+    values: list[Any] = [None] * len(index)
     for line_no, (image_id, value) in rows(path, (str, kind)):
         check_id(path, line_no, image_id, index)
         if values[index[image_id]] is not None:
@@ -189,7 +196,7 @@ def read_per_image(path, kind, index):
     return values
 
 
-def check_id(path, line_no, image_id, images):
+def check_id(path: Path, line_no: int, image_id: str, images: Container[str]) -> None:
     """Raises an error for an image that images.txt does not have."""
     if image_id not in images:
         raise InputError(f'{path}, line {line_no}: there is no image {image_id} in images.txt; '

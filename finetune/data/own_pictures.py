@@ -16,7 +16,7 @@ SPLITS = {'train': True, 'test': False, 'val': False}
 NO_PARTS = numpy.zeros((0, 2), numpy.float32), numpy.zeros(0, bool)
 
 
-def read_folder(root, test_share, split_seed):
+def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
     """Reads pictures without annotations.
 
     ``root`` is a folder that has
@@ -59,7 +59,7 @@ def read_folder(root, test_share, split_seed):
     return DataSet(names, [], records[in_train], records[~in_train], n_ignored=n_ignored)
 
 
-def find_pictures(folder):
+def find_pictures(folder: Path) -> tuple[list[Path], int]:
     """Pictures below a folder by their names, sorted, and the number of other files.
 
     Hidden files and folders, whose names start with a dot, are neither.

@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 import numpy
 
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS, PARTS
+from finetune.config.settings import Config, Data
 from finetune.data.annotation_files import LOCATIONS, read_authors, read_parts
 from finetune.data.layout import find_layout, Layout, OF_ALL_KINDS
 from finetune.data.records import DataSet
@@ -14,7 +15,7 @@ from finetune.errors import InputError
 VALIDATION_STEP = 5     # every fifth training image of a class is in the validation split
 
 
-def load(config) -> DataSet:
+def load(config: Config) -> DataSet:
     """Reads the data set of an experiment; minibirds and digits are drawn on first use.
 
     Its parts are those of the annotation files, which :func:`finetune.parts.kind.load` makes those
@@ -33,7 +34,9 @@ def load(config) -> DataSet:
     settings, known = config.data, DATA_SETS[config.data.dataset]
     if known.prepare:
         options = {'pretraining': True} if settings.split == 'pretraining' else {}
-        resolve_name(known.prepare)(find_layout(config).root, **settings.drawing, **options)
+        archive = [config.project.path(known.archive)] if known.archive else []
+        resolve_name(known.prepare)(find_layout(config).root, *archive, **settings.drawing,
+                                    **options)
     layout = find_layout(config)
     if not layout.lists.exists():
         needs = ('the folder that has a folder of pictures for each class.' if known.upright else
@@ -46,12 +49,12 @@ def load(config) -> DataSet:
     return _first_of_classes(data_set, settings.train_per_class)
 
 
-def is_to_be_drawn(config) -> bool:
+def is_to_be_drawn(config: Config) -> bool:
     """Whether reading the data set draws it first."""
     return bool(DATA_SETS[config.data.dataset].prepare) and not find_layout(config).root.exists()
 
 
-def read(layout: Layout, settings) -> DataSet:
+def read(layout: Layout, settings: Data) -> DataSet:
     """Reads the annotation files, whatever the settings for splits; see :func:`load`."""
     known = DATA_SETS[settings.dataset]
     try:

@@ -1,11 +1,14 @@
 """The images of a data set: a record for each, of which there may be millions."""
-import collections.abc
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 import os
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, overload
 
 import numpy
+from numpy.typing import ArrayLike
 
 from finetune.errors import InputError
 
@@ -32,7 +35,7 @@ class Record(NamedTuple):
     visible: numpy.ndarray
 
 
-class Records(collections.abc.Sequence):
+class Records(Sequence[Record]):
 
     """Images as arrays: a :class:`Record` is made when it is asked for.
 
@@ -48,18 +51,25 @@ class Records(collections.abc.Sequence):
 
     """
 
-    def __init__(self, image_ids, paths, labels, locations, visible, folder=Path()):
+    def __init__(self, image_ids: Iterable[str], paths: Iterable[str | Path], labels: ArrayLike,
+                 locations: ArrayLike, visible: ArrayLike, folder: Path = Path()):
         self.folder = folder
         self._columns = (_bytes(image_ids), _bytes(paths), numpy.asarray(labels, numpy.int32),
                          numpy.asarray(locations, numpy.float32), numpy.asarray(visible, bool))
 
     @classmethod
-    def of(cls, records):
+    def of(cls, records: Sequence[Record]) -> Records:
         """The same as a sequence of :class:`Record`."""
         return cls(*(zip(*records) if records else 5 * [()]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice | numpy.ndarray) -> Records: ...
 
     def __getitem__(self, index):
         columns = [column[index] for column in self._columns]
@@ -69,7 +79,7 @@ class Records(collections.abc.Sequence):
         return Record(os.fsdecode(image_id), self.folder / os.fsdecode(path), int(label),
                       locations, visible)
 
-    def __add__(self, other):
+    def __add__(self, other: Records) -> Records:
         """Images of the same folder, one after the other."""
         return self._like(map(numpy.concatenate, zip(self._columns, other._columns)))
 
@@ -79,31 +89,32 @@ class Records(collections.abc.Sequence):
         return records
 
     @property
-    def image_ids(self):
+    def image_ids(self) -> list[str]:
         """A list of str."""
         return list(map(os.fsdecode, self._columns[0]))
 
     @property
-    def labels(self):
+    def labels(self) -> numpy.ndarray:
         """(N,) int32."""
         return self._columns[2]
 
     @property
-    def locations(self):
+    def locations(self) -> numpy.ndarray:
         """(N, P, 2) or (N, P, 4), float32."""
         return self._columns[3]
 
     @property
-    def visible(self):
+    def visible(self) -> numpy.ndarray:
         """(N, P) bool."""
         return self._columns[4]
 
-    def with_parts(self, locations, visible):
+    def with_parts(self, locations: ArrayLike, visible: ArrayLike) -> Records:
         """The same images with other parts: those of each, or (P, 2 or 4) and (P,) of all."""
         n = len(self),
         return self._like([
             *self._columns[:3],
-            numpy.broadcast_to(numpy.float32(locations), n + numpy.shape(locations)[-2:]),
+            numpy.broadcast_to(numpy.asarray(locations, numpy.float32),
+                               n + numpy.shape(locations)[-2:]),
             numpy.broadcast_to(visible, n + numpy.shape(visible)[-1:])])
 
 
@@ -118,13 +129,14 @@ class DataSet:
 
     class_names: list[str]
     part_names: list[str]
-    train: Union[Records, tuple] = ()
-    test: Union[Records, tuple] = ()
+    train: Records = ()     # type: ignore[assignment]  # names alone
+    test: Records = ()      # type: ignore[assignment]
     n_missing: int = 0      # listed images that do not exist, left out
     n_ignored: int = 0      # lines of part_locs.txt for images that are not listed
     parts: Any = None       # :class:`finetune.parts.kind.Parts` that the locations are of
 
-    def with_parts(self, part_names, locate):
+    def with_parts(self, part_names: Iterable[str],
+                   locate: Callable[[Records], tuple[ArrayLike, ArrayLike]]) -> DataSet:
         """The same images with other parts.
 
         Args:
@@ -136,12 +148,13 @@ class DataSet:
         train, test = (records.with_parts(*locate(records)) for records in (self.train, self.test))
         return replace(self, part_names=list(part_names), train=train, test=test)
 
-    def without_parts(self):
+    def without_parts(self) -> DataSet:
         """The same images alone."""
         return self.with_parts([], lambda records: (numpy.zeros((0, 2)), numpy.zeros(0, bool)))
 
 
-def split_records(records, in_train, class_names, part_names, path):
+def split_records(records: Records | list[Record], in_train: Sequence[bool],
+                  class_names: Iterable[str], part_names: Iterable[str], path: Path) -> DataSet:
     """Training and test images, neither of which may be empty.
 
     Args:

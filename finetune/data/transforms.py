@@ -1,4 +1,6 @@
 """From a file to the array the network sees: RGB, CHW, float32, [-1, 1]."""
+from pathlib import Path
+
 import numpy
 from PIL import Image, ImageOps
 
@@ -8,7 +10,7 @@ from finetune.files import require_file
 GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
 
 
-def read_image(path, upright=False):
+def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
     """Image (3, H, W), uint8, RGB; grey, palette, CMYK and 16-bit images are converted.
 
     Transparency is dropped; transparent pixels keep their colours.
@@ -50,19 +52,20 @@ def _scale(image, size):
                         for channel in channels])
 
 
-def test_transform(image, size):
+def test_transform(image: numpy.ndarray, size: int) -> numpy.ndarray:
     """Shorter side to ``size``, centre crop, [-1, 1]."""
     image = _scale(image, size)
     y, x = (round((extent - size) / 2) for extent in image.shape[1:])
     return image[:, y:y + size, x:x + size].clip(0, 255) / 127.5 - 1
 
 
-def enlarged(image, size):
+def enlarged(image: numpy.ndarray, size: int) -> numpy.ndarray:
     """Shorter side to floor(size / 0.875), float32: what is the same in every epoch."""
     return _scale(image, int(size / .875))
 
 
-def train_transform(image, size, random, flip=True, colour_jitter=.3):
+def train_transform(image: numpy.ndarray, size: int, random: numpy.random.RandomState,
+                    flip: bool = True, colour_jitter: float = .3) -> numpy.ndarray:
     """Shorter side to floor(size / 0.875), random crop, flip and colour jitter, [-1, 1].
 
     Args:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import yaml
 
+from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.files import write_text
 
-JOBS = Path('results', 'jobs.yml')      # ids by folder of the run
+JOBS = Path('results', 'jobs.yml')      # ids by folder of the run, all paths of the project
 FOLDER = Path('results', '.jobs')       # submitit's own files, and what it prints
 MAX_REQUEUES = 1000                     # at the limit of time
 
@@ -62,7 +63,7 @@ class Run:
         return submitit.helpers.DelayedSubmission(self)
 
 
-def submit(jobs, resources):
+def submit(jobs, resources, project=HERE):
     """Submits runs, but those that are in the queue already.
 
     Runs that need the same ones, or none, are an array of jobs, which starts when those are done.
@@ -70,13 +71,14 @@ def submit(jobs, resources):
     Args:
         jobs (list of finetune.experiments.plan.Job): The runs, each behind those that it needs.
         resources (Resources): Of each job.
+        project (finetune.config.project.Project): That of the runs.
 
     Returns:
         tuple: Number of runs that were submitted, and of those that are in the queue.
 
     """
-    executor = _executor(resources)
-    known, queued = _read_jobs(), states()
+    executor = _executor(resources, project.path(FOLDER))
+    known, queued = _read_jobs(project), states()
     ids = {name: job for name, job in known.items() if job in queued}
     waiting = [job for job in jobs if str(job.folder) not in ids]
     n_new, n_queued = len(waiting), len(jobs) - len(waiting)
@@ -85,7 +87,8 @@ def submit(jobs, resources):
         needs = ready[0].needs
         array = [job for job in ready if job.needs == needs]
         ids.update(_submit_array(executor, array, [ids[name] for name in needs], resources))
-        write_text(JOBS, yaml.safe_dump({**known, **ids}))
+        write_text(project.path(JOBS), yaml.safe_dump({
+            os.path.relpath(name, project.root): job for name, job in {**known, **ids}.items()}))
         waiting = [job for job in waiting if job not in array]
     return n_new, n_queued
 
@@ -108,22 +111,21 @@ def _submit_array(executor, jobs, needed, resources):
     return {str(job.folder): one.job_id for job, one in zip(jobs, submitted)}
 
 
-def _executor(resources):
+def _executor(resources, folder):
     try:
         import submitit
     except ImportError:
-        raise InputError('--cluster slurm: the package submitit is missing; pip install the extra '
-                         'cluster.')
-    FOLDER.mkdir(parents=True, exist_ok=True)
+        raise InputError('--cluster slurm: the package submitit is missing; pip install submitit.')
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         executor = submitit.AutoExecutor(
-            os.path.abspath(FOLDER), cluster='slurm', slurm_max_num_timeout=MAX_REQUEUES)
+            os.path.abspath(folder), cluster='slurm', slurm_max_num_timeout=MAX_REQUEUES)
     except RuntimeError:
         raise InputError('--cluster slurm: there is no sbatch; run this where jobs of Slurm are '
                          'submitted.')
     if resources.n_ranks > 1 and shutil.which('mpiexec') is None:
         raise InputError('--gpus, --nodes: a run in several processes needs mpiexec; pip install '
-                         'the extra mpi.')
+                         'mpi4py mpich.')
     options = {'slurm_partition': resources.partition} if resources.partition else {}
     if resources.gpus:
         options['gpus_per_node'] = resources.gpus
@@ -148,9 +150,9 @@ def states():
     return dict(line.split(maxsplit=1) for line in lines)
 
 
-def queued():
+def queued(project=HERE):
     """Folders of runs that are in the queue, as text, and the states of their jobs."""
-    jobs = _read_jobs()
+    jobs = _read_jobs(project)
     if not jobs or shutil.which('squeue') is None:      # the results may be copied elsewhere
         return {}
     in_queue = states()
@@ -158,15 +160,16 @@ def queued():
             for folder, job in jobs.items() if job in in_queue}
 
 
-def _read_jobs():
-    """Ids of the jobs that were submitted from here."""
+def _read_jobs(project):
+    """Ids of the jobs that were submitted, by the runs' folders."""
+    path = project.path(JOBS)
     try:
-        jobs = yaml.safe_load(JOBS.read_text(encoding='utf-8'))
+        jobs = yaml.safe_load(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f'{JOBS}: cannot be read ({" ".join(str(error).split())}); move it away.')
+        raise InputError(f'{path}: cannot be read ({" ".join(str(error).split())}); move it away.')
     if not isinstance(jobs, dict) or not all(isinstance(word, str) for pair in jobs.items()
                                              for word in pair):
-        raise InputError(f'{JOBS}: is not a list of jobs; move it away.')
-    return jobs
+        raise InputError(f'{path}: is not a list of jobs; move it away.')
+    return {str(project.path(folder)): job for folder, job in jobs.items()}

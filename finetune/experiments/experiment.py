@@ -1,12 +1,13 @@
 """A run from its settings to its results, step by step."""
 from pathlib import Path
-from typing import Any, Optional, Protocol, Union
+from typing import Any, Protocol
 from collections.abc import Iterable
 
 import numpy
 
 from finetune.compute.threads import one_thread
 from finetune.config.config import forget_expected, read_config
+from finetune.config.project import HERE, Project
 from finetune.config.settings import Config
 from finetune.config.streams import BESIDE
 from finetune.data import readers
@@ -37,44 +38,47 @@ class Method(Protocol):
         """Predictions for the test images, and further numbers for the evaluation."""
 
 
-def run(config_path: Union[str, Path], overrides: Iterable[str] = (),
-        out: Optional[Union[str, Path]] = None) -> RunFolder:
+def run(config_path: str | Path, overrides: Iterable[str] = (),
+        out: str | Path | None = None, project: Project = HERE) -> RunFolder:
     """Runs an experiment, or resumes it if it was interrupted.
 
     If ``model.pretrained``, ``model.classifier`` or ``detector.cnn`` names a run that is needed and
     not finished, that run comes first. A finished run is only evaluated again.
 
     Args:
-        config_path (str or pathlib.Path): YAML file of the experiment.
+        config_path (str or pathlib.Path): YAML file of the experiment, a path of the project.
         overrides (iterable of str): ``section.name=value`` settings that win over the file.
         out (str, pathlib.Path or None): Folder for the results; ``None``: the default one.
+        project (Project): What paths in settings, too, are relative to.
 
     Returns:
         RunFolder: Folder of the results.
 
     """
-    config = read_config(config_path, overrides)
+    config = read_config(config_path, overrides, project)
     prerequisites.check_circle(config_path, config)
-    folder = RunFolder.of(config_path, config.training.seed) if out is None else RunFolder(out)
+    folder = (RunFolder.of(config_path, config.training.seed, project) if out is None
+              else RunFolder(out, project))
     folder.check(config)
     _run(config, folder)
     return folder
 
 
-def evaluate(out: Union[str, Path], gpu: int = -1, overrides: Iterable[str] = (),
-             output: Optional[Union[str, Path]] = None) -> None:
+def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
+             output: str | Path | None = None, project: Project = HERE) -> None:
     """Evaluates the model of a finished run again, and prints and saves the results.
 
     Args:
-        out (str or pathlib.Path): Folder of the run.
+        out (str or pathlib.Path): Folder of the run, a path of the project.
         gpu (int): GPU to compute on; -1: CPU.
         overrides (iterable of str): Settings of :data:`finetune.runs.opening.OF_EVALUATION`; with
             some, the run's own results stay what they are.
         output (str, pathlib.Path or None): Folder for the results, which no run may be in;
             ``None``: the run's folder, or none at all if there are overrides.
+        project (Project): What paths in settings, too, are relative to.
 
     """
-    folder = RunFolder(out)
+    folder = RunFolder(project.path(out), project)
     folder.require_finished()
     if overrides or output is not None:
         _evaluate_apart(folder, gpu, overrides, output)
@@ -140,11 +144,12 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool) -> Da
     return parts.add_to(data_set)
 
 
-def _find_start(config: Config, may_train: bool) -> Optional[Union[RunFolder, str]]:
+def _find_start(config: Config, may_train: bool) -> RunFolder | Path | None:
     """What a run starts from: the folder of a finished run, weights, or nothing."""
     required = prerequisites.start(config)
     if required is None:
-        return config.model.classifier or config.model.pretrained or None
+        weights = config.model.classifier or config.model.pretrained
+        return config.project.path(weights) if weights else None
     return _finished(required, config, may_train)
 
 

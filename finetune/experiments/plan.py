@@ -4,7 +4,7 @@ import sys
 from typing import NamedTuple
 
 from finetune.config.config import read_config
-from finetune.config.project import find
+from finetune.config.project import HERE
 from finetune.config.schema import fill_override
 from finetune.config.settings import Config
 from finetune.errors import InputError
@@ -24,19 +24,21 @@ class Job(NamedTuple):
     @property
     def name(self):
         """Its folder below results/, without the seed."""
-        return str(self.folder.path.parent.relative_to('results'))
+        folder = self.folder
+        return str(folder.path.parent.relative_to(folder.project.path('results')))
 
     @property
     def command(self):
         """The run in a process of its own."""
         settings = [word for override in self.overrides for word in ('--set', override)]
-        return [sys.executable, '-m', 'finetune', 'train', self.config, *settings]
+        return [sys.executable, '-m', 'finetune', 'train', self.config,
+                *self.folder.project.option, *settings]
 
     def __str__(self):
         return f'{self.name} {self.folder.path.name.replace("seed", "seed ")}'
 
 
-def plan(experiments, seeds):
+def plan(experiments, seeds, project=HERE):
     """What there is to do for :func:`finetune.experiments.suite.run_all`.
 
     Returns:
@@ -49,12 +51,12 @@ def plan(experiments, seeds):
         for path, overrides in experiments:
             _check_seed(overrides, seed)
             overrides = *overrides, f'training.seed={seed}'
-            config = read_config(path, overrides)
+            config = read_config(path, overrides, project)
             prerequisites.check_circle(path, config)
-            asked[str(RunFolder.of(path, seed))] = path, overrides, config
+            asked[str(RunFolder.of(path, seed, project))] = path, overrides, config
     jobs, done = {}, []
     for path, overrides, config in asked.values():
-        folder = RunFolder.of(path, config.training.seed)
+        folder = RunFolder.of(path, config.training.seed, project)
         # Results of other settings are not skipped: the run itself refuses them.
         if folder.state == REPORTED and not folder.differences(config):
             done.append(_job(path, overrides, config, ()))
@@ -78,7 +80,8 @@ def _add(path, overrides, config, asked, jobs):
 
 
 def _job(path, overrides, config, needs):
-    return Job(path, tuple(overrides), RunFolder.of(path, config.training.seed),
+    return Job(path, tuple(overrides),
+               RunFolder.of(path, config.training.seed, config.project),
                config.training.epochs if config.training.joint else 0, needs)
 
 
@@ -92,15 +95,17 @@ def _check_seed(overrides, seed):
                              'leave the seed out.')
 
 
-def expand(configs):
+def expand(configs, project=HERE):
     """Paths of configs; a folder stands for all configs in it except those of pre-training."""
     paths = []
     for config in configs:
-        if not find(config).is_dir():
+        found = project.find(config)
+        if not found.is_dir():
             paths.append(config)
             continue
-        in_folder = [str(Path(config, path.name)) for path in sorted(find(config).glob('*.yml'))]
+        in_folder = [str(Path(config, path.name)) for path in sorted(found.glob('*.yml'))]
         if not in_folder:
             raise InputError(f'{config}: there is no config in this folder; name another folder.')
-        paths += [path for path in in_folder if read_config(path).data.split != 'pretraining']
+        paths += [path for path in in_folder
+                  if read_config(path, project=project).data.split != 'pretraining']
     return list(dict.fromkeys(paths))

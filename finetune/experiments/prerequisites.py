@@ -1,12 +1,11 @@
 """The runs that a run needs first: pre-training, its CNN or classifier, a CNN that finds parts."""
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple
 from collections.abc import Iterable
 
 import yaml
 
 from finetune.config.config import get, is_config, read_config
-from finetune.config.project import find
 from finetune.config.settings import Config
 from finetune.errors import InputError
 from finetune.parts.kind import parts_of
@@ -27,7 +26,7 @@ class Required(NamedTuple):
     folder: RunFolder
 
 
-def start(config: Config) -> Optional[Required]:
+def start(config: Config) -> Required | None:
     """The run that a run starts from; ``None`` if that is weights, or nothing."""
     source = config.model.classifier or config.model.pretrained
     if not is_config(source):
@@ -52,25 +51,26 @@ def of(config: Config) -> list[Required]:
 def _required(config: Config, source: str, overrides: Iterable[str], stage: str) -> Required:
     """On the same data set it has the same images."""
     overrides = [*overrides, f'training.gpu={config.training.gpu}']
-    data = read_config(source).data
+    project = config.project
+    data = read_config(source, project=project).data
     if data.dataset == config.data.dataset and data.split != 'pretraining':
         overrides += [f'{name}={yaml.safe_dump(get(config, name), default_flow_style=True)}'
                       for name in IMAGES if get(config, name) != getattr(data, name[5:])]
-    required = read_config(source, overrides)
+    required = read_config(source, overrides, project)
     return Required(stage, source, tuple(overrides), required,
-                    RunFolder.of(source, required.training.seed))
+                    RunFolder.of(source, required.training.seed, project))
 
 
-def check_circle(config_path: Union[str, Path], config: Config) -> None:
+def check_circle(config_path: str | Path, config: Config) -> None:
     """Raises an error if a run would need itself, perhaps by way of others."""
-    _check_circle(config, [Path(config_path).resolve()])
+    _check_circle(config, [config.project.path(config_path).resolve()])
 
 
 def _check_circle(config, chain):
     for source in (config.model.classifier, config.model.pretrained, config.detector.cnn):
-        path = Path(source).resolve()
+        path = config.project.path(source).resolve()
         if is_config(source) and path in chain:
             raise InputError(f'{source}: this run would need itself first; correct '
                              'model.pretrained, model.classifier or detector.cnn.')
-        if is_config(source) and find(source).exists():
-            _check_circle(read_config(source), [*chain, path])
+        if is_config(source) and config.project.find(source).exists():
+            _check_circle(read_config(source, project=config.project), [*chain, path])

@@ -1,10 +1,10 @@
 """A table of all runs below a folder: how far they are, and what they have reached."""
-from pathlib import Path
 import sys
 import time
 
 import numpy
 
+from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.experiments import cluster
 from finetune.files import is_locked
@@ -17,27 +17,30 @@ STATES = {NEW: 'not begun', BEGUN: 'interrupted', FINISHED: 'not evaluated', REP
 CLEAR_SCREEN = '\033[H\033[2J'
 
 
-def show(results, watch=None):
+def show(results, watch=None, project=HERE):
     """Prints the table.
 
     Args:
         results (str or pathlib.Path): Folder of results, or of one run.
         watch (float or None): Seconds after which it is printed anew, until the process is
             interrupted; ``None``: once.
+        project (finetune.config.project.Project): What ``results`` is relative to.
 
     """
-    if not Path(results).is_dir():
-        raise InputError(f'{results}: there is no such folder of results; give another.')
+    folder = project.path(results)
+    if not folder.is_dir():
+        raise InputError(f'{folder}: there is no such folder of results{project.named}; give '
+                         'another.')
     while True:
-        table = _table(results)
+        table = _table(folder, project)
         print(CLEAR_SCREEN * (watch is not None and sys.stdout.isatty()) + table, flush=True)
         if watch is None:
             return
         time.sleep(watch)
 
 
-def _table(results):
-    folders, queued = RunFolder.all_below(results), cluster.queued()
+def _table(results, project):
+    folders, queued = RunFolder.all_below(results, project), cluster.queued(project)
     waiting = set(queued) - set(map(str, folders))
     if not folders and not waiting:
         return f'{results}: there are no runs.'

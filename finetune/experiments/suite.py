@@ -1,6 +1,7 @@
 """Runs experiments with several seeds, here or as jobs of a cluster; skips finished runs."""
 import sys
 
+from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.experiments import cluster
 from finetune.experiments.local import Queue
@@ -8,7 +9,7 @@ from finetune.experiments.plan import plan
 from finetune.ranks import processes
 
 
-def run_all(experiments, seeds, n_jobs=1, resources=None):
+def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
     """Runs every config with every seed; resumes interrupted runs and skips finished ones.
 
     Args:
@@ -18,6 +19,7 @@ def run_all(experiments, seeds, n_jobs=1, resources=None):
         n_jobs (int): Number of runs at a time, which share the CPU's cores.
         resources (finetune.experiments.cluster.Resources or None): What each run asks Slurm for;
             ``None``: they run here.
+        project (finetune.config.project.Project): What paths are relative to.
 
     Returns:
         int: Exit code: 0, or 1 if a run failed; the other runs go on.
@@ -26,14 +28,14 @@ def run_all(experiments, seeds, n_jobs=1, resources=None):
     if processes.size() > 1:
         raise InputError(f'mpiexec started {processes.size()} processes, which are for one run; '
                          'name one config and --seed.')
-    jobs, done = plan(experiments, seeds)
+    jobs, done = plan(experiments, seeds, project)
     n_asked = len(experiments) * len(seeds)
     n_needed = len(jobs) + len(done) - n_asked
     print(f'{n_asked} runs, {len(done)} of them finished already'
           f'{f", and {n_needed} that they need" if n_needed else ""}; output goes to '
-          'results/<config>/seed<k>.txt', flush=True)
+          f'results/<config>/seed<k>.txt{project.named}', flush=True)
     if resources is not None:
-        return _submit(jobs, resources)
+        return _submit(jobs, resources, project)
     queue = Queue(jobs, done, n_jobs)
     try:
         queue.work()
@@ -44,9 +46,10 @@ def run_all(experiments, seeds, n_jobs=1, resources=None):
     return 1 if queue.failures else 0
 
 
-def _submit(jobs, resources):
-    n_new, n_queued = cluster.submit(jobs, resources)
-    print(f'{n_new} runs are submitted, {n_queued} were in the queue already; python -m finetune '
-          'status shows them, squeue and scancel are for their jobs. The same command submits '
+def _submit(jobs, resources, project):
+    n_new, n_queued = cluster.submit(jobs, resources, project)
+    status = ' '.join(['python -m finetune status', *project.option])
+    print(f'{n_new} runs are submitted, {n_queued} were in the queue already; {status} '
+          'shows them, squeue and scancel are for their jobs. The same command submits '
           'again what failed or was cancelled.')
     return 0

@@ -8,6 +8,7 @@ import fve_layer
 import numpy
 
 from finetune.config.config import dump
+from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.files import atomic, require_new
 from finetune.runs.folder import RunFolder
@@ -17,7 +18,7 @@ TOLERANCE = 1e-4        # relative to the largest value
 N_CHECKED, N_PARTS_CHECKED, N_FEATURES_CHECKED = 3, 5, 200
 
 
-def export(run, out, layer_only=False):
+def export(run, out, layer_only=False, project=HERE):
     """Writes the classifier of a run, or its layer alone; its data set is not needed.
 
     If onnxruntime is installed, the file is run beside Chainer on random inputs.
@@ -26,14 +27,15 @@ def export(run, out, layer_only=False):
         run (str): Folder of a finished run of joint learning.
         out (str): ``.onnx`` file to write, which must not exist.
         layer_only (bool): Local features to Fisher vectors instead of images to scores.
+        project (finetune.config.project.Project): What the path of the run is relative to.
 
     """
     if importlib.util.find_spec('onnx') is None:
-        raise InputError("export needs onnx; pip install 'fve_layer[onnx]'.")
+        raise InputError('export needs onnx; pip install onnx.')
     from finetune.export.classifier import classifier_graph, layer_graph
     out = Path(out)
     require_new(out, '.onnx')
-    folder = RunFolder(run)
+    folder = RunFolder(project.path(run), project)
     config = read_settings(folder)
     if config.model.ablation:
         raise InputError(f'{folder}: its Fisher vectors are those of model.ablation '

@@ -3,6 +3,7 @@ import numpy
 
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.data.layout import find_layout
+from finetune.data.records import DataSet
 from finetune.parts.kind import Parts
 from finetune.parts.points import centre_boxes, FAR
 
@@ -11,7 +12,7 @@ class Boxes(Parts):
 
     """Boxes that the annotation files have, as those of CS-Parts."""
 
-    def locate(self, data_set):
+    def locate(self, data_set: DataSet) -> DataSet:
         to_do = ('set detector.cnn to the config of a run whose CNN finds parts when training '
                  'starts')
         if DATA_SETS[self.config.data.dataset].source:
@@ -20,13 +21,14 @@ class Boxes(Parts):
         self._require(data_set, 4, to_do)
         return data_set
 
-    def boxes(self, locations, visible, size):
+    def boxes(self, locations: numpy.ndarray, visible: numpy.ndarray, size: tuple[int, int]
+              ) -> numpy.ndarray:
         settings = self.config.data
         given = frame_boxes(locations, size, settings.box_frame, settings.box_frame_fit)
         return with_hidden(given, visible, size, settings.part_ratio)
 
 
-def frame_boxes(bbox, size, frame, fit):
+def frame_boxes(bbox: numpy.ndarray, size: tuple[int, int], frame: int, fit: str) -> numpy.ndarray:
     """Boxes in an image from boxes in the square that the image was fitted to.
 
     CS-Parts boxes were found on a square input of 427 pixels. Position, width and height are
@@ -53,6 +55,7 @@ def frame_boxes(bbox, size, frame, fit):
     return numpy.concatenate([corner, corner + extent], axis=1)
 
 
-def with_hidden(bbox, visible, size, ratio):
+def with_hidden(bbox: numpy.ndarray, visible: numpy.ndarray, size: tuple[int, int], ratio: float
+                ) -> numpy.ndarray:
     """The boxes (P, 4) of visible parts (P,), and for hidden ones a box at the image's centre."""
     return numpy.where(visible[:, None], bbox, centre_boxes(len(visible), size, ratio))

@@ -1,15 +1,19 @@
 """Parts that this program finds by a CNN of whole images (CS-Parts)."""
+from pathlib import Path
 import shutil
+from typing import Any
 
+import chainer
 import numpy
 
 from finetune.data.annotation_files import LOCATIONS, N_BOX_COLUMNS, read_parts
 from finetune.data.layout import find_layout
 from finetune.data.lines import n_columns
+from finetune.data.records import DataSet
 from finetune.files import atomic
 from finetune.parts.boxes import Boxes
 from finetune.parts.cs_parts import detector, search
-from finetune.parts.pictures import detected
+from finetune.parts.pictures import detected, PictureParts
 from finetune.parts.whole import WholeImage
 
 
@@ -18,18 +22,18 @@ class Found(Boxes):
     """Boxes of files, which this program finds and writes if ``detector.cnn`` names a CNN."""
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         """Folder of the boxes, beside the data set's images."""
         return find_layout(self.config).beside(self.config.data.boxes)
 
     @property
-    def to_be_found(self):
+    def to_be_found(self) -> bool:     # type: ignore[override]  # of others, an attribute
         """Whether a CNN that finds them is named, and there are no boxes yet."""
         paths = (path / LOCATIONS for path in (self.folder, find_layout(self.config).main))
         return bool(self.config.detector.cnn) and not any(
             path.exists() and n_columns(path) == N_BOX_COLUMNS for path in paths)
 
-    def find(self, data_set, source, device):
+    def find(self, data_set: DataSet, source: Any, device: chainer.backend.Device) -> None:
         """Finds the parts of all images, training and test, and writes their boxes.
 
         See :func:`finetune.parts.cs_parts.search.find_parts`.
@@ -38,20 +42,20 @@ class Found(Boxes):
         search.find_parts(self.config, images, self.folder, source, device,
                           lambda: self.to_be_found)
 
-    def check(self, data_set):
+    def check(self, data_set: DataSet) -> None:
         """Raises an error if boxes were found with other settings, or in other images."""
         if self.config.detector.cnn:        # else they are used as they are
             search.check_origin(self.folder, self.config, data_set)
 
-    def locate(self, data_set):
+    def locate(self, data_set: DataSet) -> DataSet:
         if data_set.train.locations.shape[2] != 4 and (self.folder / LOCATIONS).exists():
             data_set = read_parts(data_set, self.folder)        # found since it was read
         return super().locate(data_set)
 
-    def provisional(self, data_set):
+    def provisional(self, data_set: DataSet) -> DataSet:
         """The data set with the whole image as the box of every part that is to be found."""
         n_parts, size = detector.count_parts(self.config.detector), self.config.detector.input_size
-        whole = numpy.tile(numpy.float32([0, 0, size, size]), (n_parts, 1))
+        whole = numpy.tile(numpy.array([0, 0, size, size], numpy.float32), (n_parts, 1))
         names, visible = search.part_names(n_parts), numpy.ones(n_parts, bool)
         return self.add_to(data_set.with_parts(names, lambda records: (whole, visible)))
 
@@ -59,10 +63,10 @@ class Found(Boxes):
     def _detector(self):
         return self.folder / search.DETECTOR
 
-    def load_detector(self, device):
+    def load_detector(self, device: chainer.backend.Device) -> detector.Detector | None:
         return detector.load(self._detector, device) if self._detector.is_dir() else None
 
-    def keep_detector(self, folder):
+    def keep_detector(self, folder: Path) -> None:
         source = self._detector
         if source.is_dir():
             folder.mkdir(exist_ok=True)
@@ -70,7 +74,8 @@ class Found(Boxes):
                 with atomic(folder / path.name) as unfinished:
                     shutil.copyfile(path, unfinished)
 
-    def in_pictures(self, part_names, detector_folder, device):
+    def in_pictures(self, part_names: list[str], detector_folder: Path,
+                    device: chainer.backend.Device) -> PictureParts | None:
         if not detector_folder.is_dir():
             return None
         return detected(detector_folder, self.config, part_names, device)

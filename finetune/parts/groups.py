@@ -1,8 +1,9 @@
 """Annotated points in groups, GT2."""
 import numpy
 
-from finetune.config.catalogue import PARTS
+from finetune.config.catalogue import Counts, PARTS
 from finetune.data.layout import find_layout
+from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.parts.points import Points
 
@@ -24,7 +25,7 @@ class Groups(Points):
     Those in the authors' folder for groups are.
     """
 
-    def locate(self, data_set):
+    def locate(self, data_set: DataSet) -> DataSet:
         data_set, settings = super().locate(data_set), self.config.data
         folder, names = find_layout(self.config).parts, data_set.part_names
         if folder.name == PARTS[settings.parts].folder or names == list(GROUPS):
@@ -38,17 +39,18 @@ class Groups(Points):
             [group for group in GROUPS if group in groups],
             lambda records: group_points(records.locations, records.visible, names))
 
-    def n_published(self, counts):
+    def n_published(self, counts: Counts) -> None:
         return None
 
 
-def group_of(name):
+def group_of(name: str) -> str | None:
     """Group of a part, ``None`` if there is none; data sets write left-eye, left_eye, left eye."""
     name = name.replace('-', ' ').replace('_', ' ')
     return next((group for group, names in GROUPS.items() if name in names), None)
 
 
-def group_points(points, visible, part_names):
+def group_points(points: numpy.ndarray, visible: numpy.ndarray, part_names: list[str]
+                 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Merges the points of each group into one, the mean of its visible points (our choice, too).
 
     Args:

@@ -1,17 +1,26 @@
 """What a kind of parts is: which parts an image has, and where their boxes are."""
-from dataclasses import replace
-from pkgutil import resolve_name
+from __future__ import annotations
 
-from finetune.config.catalogue import PARTS
+from dataclasses import replace
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import chainer
+import numpy
+
+from finetune.config.catalogue import Counts, PARTS
+from finetune.config.settings import Config
 from finetune.data import readers
 from finetune.data.annotation_files import LOCATIONS
 from finetune.data.layout import find_layout
+from finetune.data.records import DataSet
 from finetune.errors import InputError
 
 COORDINATES = {2: 'points', 4: 'boxes'}
 
 
-def parts_of(config):
+def parts_of(config: Config) -> Parts:
     """The parts of an experiment, of the kind that ``data.parts`` names.
 
     Returns:
@@ -21,7 +30,7 @@ def parts_of(config):
     return resolve_name(PARTS[config.data.parts].parts)(config)
 
 
-def load(config, provisional=False):
+def load(config: Config, provisional: bool = False) -> DataSet:
     """Reads the data set of an experiment with its parts.
 
     Args:
@@ -35,7 +44,7 @@ def load(config, provisional=False):
     """
     parts, data_set = parts_of(config), readers.load(config)
     if provisional and parts.to_be_found:
-        return parts.provisional(data_set)
+        return parts.provisional(data_set)      # type: ignore[attr-defined]  # Found has it
     return parts.add_to(data_set)
 
 
@@ -55,12 +64,12 @@ class Parts:
 
     """
 
-    to_be_found = False
+    to_be_found: bool = False
 
-    def __init__(self, config):
+    def __init__(self, config: Config):
         self.config = config
 
-    def add_to(self, data_set):
+    def add_to(self, data_set: DataSet) -> DataSet:
         """The data set with these parts, or with the first ``data.n_parts`` of them."""
         data_set = self.locate(data_set)
         n = self.config.data.n_parts
@@ -69,7 +78,7 @@ class Parts:
                 records.locations[:, :n], records.visible[:, :n]))
         return replace(data_set, parts=self)
 
-    def locate(self, data_set):
+    def locate(self, data_set: DataSet) -> DataSet:
         """The data set with all parts of this kind.
 
         Args:
@@ -81,7 +90,8 @@ class Parts:
         """
         raise NotImplementedError
 
-    def boxes(self, locations, visible, size):
+    def boxes(self, locations: numpy.ndarray, visible: numpy.ndarray, size: tuple[int, int]
+              ) -> numpy.ndarray:
         """Boxes of the parts of an image.
 
         Args:
@@ -96,7 +106,8 @@ class Parts:
         """
         raise NotImplementedError
 
-    def in_pictures(self, part_names, detector_folder, device):
+    def in_pictures(self, part_names: list[str], detector_folder: Path,
+                    device: chainer.backend.Device) -> Any:
         """These parts in pictures that nobody has annotated.
 
         Args:
@@ -110,18 +121,18 @@ class Parts:
         """
         return None
 
-    def n_published(self, counts):
+    def n_published(self, counts: Counts) -> int | None:
         """Number of parts of the complete data set; ``None``: there is nothing to compare with."""
         return None
 
-    def check(self, data_set):
+    def check(self, data_set: DataSet) -> None:
         """Raises an error if the parts do not belong to the images; most kinds always do."""
 
-    def load_detector(self, device):
+    def load_detector(self, device: chainer.backend.Device) -> Any:
         """The :class:`~finetune.parts.cs_parts.detector.Detector` that found the parts, if any."""
         return None
 
-    def keep_detector(self, folder):
+    def keep_detector(self, folder: Path) -> None:
         """Copies the detector that found the parts into a folder; most kinds have none."""
 
     def _require(self, data_set, n_coordinates, to_do):

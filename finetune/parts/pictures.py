@@ -1,10 +1,13 @@
 """The parts of pictures that nobody has annotated: found, listed in a table, or hidden."""
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import NamedTuple
 
+import chainer
 import numpy
 
 from finetune.config.catalogue import ENCODINGS
+from finetune.config.settings import Config
 from finetune.data.lines import convert, csv_rows, number
 from finetune.errors import InputError
 from finetune.parts.boxes import frame_boxes, with_hidden
@@ -19,21 +22,27 @@ COLUMNS = 'image, part, x, y and perhaps width and height'     # of a table of p
 class Picture(NamedTuple):
     """A picture to predict."""
 
-    name: str           # its path, or its number
-    image: Any          # (3, H, W), uint8, RGB
+    name: str                   # its path, or its number
+    image: numpy.ndarray        # (3, H, W), uint8, RGB
+
+
+# Locations (n, P, 2 or 4) of the parts of n pictures in pixels of each, as in a Record, and
+# visibility (n, P), bool.
+Find = Callable[[Sequence[Picture]], tuple[numpy.ndarray, numpy.ndarray]]
 
 
 class PictureParts(NamedTuple):
     """The parts of pictures."""
 
     part_names: list[str]
-    find: Callable      # function of a list of n Pictures: locations (n, P, 2 or 4) in pixels of
-    #                     each, as in a Record, and visibility (n, P), bool
-    boxes: Callable     # as :meth:`finetune.parts.kind.Parts.boxes`
+    find: Find
+    # As :meth:`finetune.parts.kind.Parts.boxes`.
+    boxes: Callable[[numpy.ndarray, numpy.ndarray, tuple[int, int]], numpy.ndarray]
     upright: bool = True        # whether pictures are turned as their EXIF data say
 
 
-def detected(folder, config, part_names, device):
+def detected(folder: Path, config: Config, part_names: list[str], device: chainer.backend.Device
+             ) -> PictureParts:
     """Parts that the detector in a folder finds, for a model with certain parts.
 
     Raises:
@@ -51,18 +60,18 @@ def detected(folder, config, part_names, device):
         [picture.image for picture in pictures]), _boxes_in_pixels(config))
 
 
-def listed(path, config, part_names):
+def listed(path: str, config: Config, part_names: list[str]) -> PictureParts:
     """Parts that a CSV file lists, see :class:`Table`, in pixels of the pictures as stored."""
     return PictureParts(part_names, Table(path, part_names), _boxes_in_pixels(config),
                         upright=False)
 
 
-def unknown(config, part_names):
+def unknown(config: Config, part_names: list[str]) -> PictureParts:
     """Parts of which nothing is known: all are hidden."""
     return PictureParts(part_names, hidden(len(part_names)), _boxes_in_pixels(config))
 
 
-def hidden(n_parts):
+def hidden(n_parts: int) -> Find:
     """Function of Pictures for parts of which none is visible."""
     return lambda pictures: (numpy.zeros((len(pictures), n_parts, 4), numpy.float32),
                              numpy.zeros((len(pictures), n_parts), bool))
@@ -96,7 +105,7 @@ class Table:
 
     """
 
-    def __init__(self, path, part_names):
+    def __init__(self, path: str, part_names: list[str]):
         self._part_names = part_names
         self._locations = {}        # by path and part
         for line_no, row in csv_rows(Path(path), ('image', 'part', *POINT), COLUMNS):
@@ -112,7 +121,7 @@ class Table:
             raise InputError(f'{path}: lists no part; add a line for each visible one.')
         self._n_coordinates = len(next(iter(self._locations.values())))
 
-    def __call__(self, pictures):
+    def __call__(self, pictures: Sequence[Picture]) -> tuple[numpy.ndarray, numpy.ndarray]:
         locations = numpy.zeros((len(pictures), len(self._part_names), self._n_coordinates),
                                 numpy.float32)
         visible = numpy.zeros(locations.shape[:2], bool)

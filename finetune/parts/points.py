@@ -1,6 +1,8 @@
 """Parts that are annotated as points."""
 import numpy
 
+from finetune.config.catalogue import Counts
+from finetune.data.records import DataSet
 from finetune.parts.kind import Parts
 
 FAR = 2 ** 29       # pixels; sums of two are still numbers of 32 bits
@@ -10,18 +12,20 @@ class Points(Parts):
 
     """Crops around annotated points, of a size that is a share of the image's."""
 
-    def locate(self, data_set):
+    def locate(self, data_set: DataSet) -> DataSet:
         self._require(data_set, 2, 'set data.root to a folder whose annotations are points')
         return data_set
 
-    def boxes(self, locations, visible, size):
+    def boxes(self, locations: numpy.ndarray, visible: numpy.ndarray, size: tuple[int, int]
+              ) -> numpy.ndarray:
         return point_boxes(locations, visible, size, self.config.data.part_ratio)
 
-    def n_published(self, counts):
+    def n_published(self, counts: Counts) -> int | None:
         return None if self.config.data.n_parts else counts.n_parts
 
 
-def point_boxes(points, visible, size, ratio=0.31):
+def point_boxes(points: numpy.ndarray, visible: numpy.ndarray, size: tuple[int, int],
+                ratio: float = 0.31) -> numpy.ndarray:
     """Boxes around part points whose size is a fixed share of the image.
 
     A box has the image's aspect ratio and may stick out of the image. Hidden parts get the box
@@ -45,6 +49,6 @@ def point_boxes(points, visible, size, ratio=0.31):
     return numpy.concatenate([corners, corners + box_size], axis=1).astype(numpy.int32)
 
 
-def centre_boxes(n_parts, size, ratio):
+def centre_boxes(n_parts: int, size: tuple[int, int], ratio: float) -> numpy.ndarray:
     """Boxes (n_parts, 4) of hidden parts: see :func:`point_boxes`."""
     return point_boxes(numpy.zeros((n_parts, 2)), numpy.zeros(n_parts, bool), size, ratio)

@@ -9,6 +9,7 @@ from chainer.backends import cuda
 import numpy
 
 from finetune.compute.threads import one_thread
+from finetune.config.project import HERE
 from finetune.data import transforms
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.records import Record
@@ -140,9 +141,9 @@ class Examined(PartDataset):
         return self._pictures[i].image
 
 
-def load(run, gpu=-1, part_file=None, detector=None):
+def load(run, gpu=-1, part_file=None, detector=None, project=HERE):
     """Loads the model of a finished run: see :func:`finetune.load`."""
-    folder = RunFolder(run)
+    folder = RunFolder(project.path(run), project)
     opened = open_model(folder, read_settings(folder, gpu))
     return Predictor(opened, _parts(folder, opened, part_file, detector))
 
@@ -161,7 +162,7 @@ def _parts(folder, run, table, detector_run):
     if table:
         return listed(table, config, part_names)
     if detector_run:
-        found_by = RunFolder(detector_run).detector
+        found_by = RunFolder(config.project.path(detector_run)).detector
         if not found_by.is_dir():
             raise InputError(f'{detector_run}: has no detector; name a run that found its parts '
                              'itself (data.parts CS_PARTS and detector.cnn).')

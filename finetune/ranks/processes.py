@@ -43,7 +43,7 @@ def _world():
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(f'mpiexec started {size()} processes, but MPI cannot be used '
-                         f'({" ".join(str(error).split())}); pip install the extra mpi.')
+                         f'({" ".join(str(error).split())}); pip install mpi4py mpich.')
     if MPI.COMM_WORLD.size != size():
         raise InputError(f'mpiexec started {size()} processes, but mpi4py is of another MPI, for '
                          f'which there are {MPI.COMM_WORLD.size}; use its mpiexec.')
@@ -68,7 +68,7 @@ def share(function, *arguments):
         _world().COMM_WORLD.send((_versions(), os.getcwd(), function, arguments), rank, TASK)
 
 
-def help():
+def serve():
     """On other ranks: calls what rank 0 asks for until it has ended; returns the exit code."""
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:     # rank 0 ends all
         signal.signal(number, signal.SIG_IGN)
@@ -81,7 +81,7 @@ def help():
             return 0
         versions, folder, function, arguments = task
         _check_versions(versions)
-        os.chdir(folder)
+        _check_folder(folder)
         function(*arguments)
 
 
@@ -94,6 +94,14 @@ def _check_versions(of_first):
         if of_first[name] != version:
             raise InputError(f'rank {_number(RANKS, 0)} has {name} {version}, but rank 0 '
                              f'{of_first[name]}; install the same on all machines.')
+
+
+def _check_folder(of_first):
+    """Raises an error if paths mean something else here than on rank 0."""
+    if os.getcwd() != of_first:
+        raise InputError(f'rank {_number(RANKS, 0)} runs in another working directory than rank 0, '
+                         f'{os.getcwd()} instead of {of_first}; start mpiexec with the same -wdir '
+                         'for all ranks.')
 
 
 def ended(work):

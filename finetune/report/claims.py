@@ -1,5 +1,5 @@
 """The paper's claims as comparisons of runs, tested pair by pair of runs with the same seed."""
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy
 from scipy import stats
@@ -25,7 +25,7 @@ class Comparison(NamedTuple):
     stream: str             # in words
     samples: Any            # accuracies of both in per cent, two lists in the order of the seeds
     equal: bool             # whether the claim is that there is no difference
-    p_corrected: Optional[float] = None     # for the number of comparisons
+    p_corrected: float | None = None     # for the number of comparisons
 
     @property
     def difference(self):

@@ -1,6 +1,6 @@
 """The paper's numbers and the runs that repeat them, from ``configs/published.yml``."""
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -15,7 +15,7 @@ class Row(NamedTuple):
 
     method: str
     setup: str
-    run: Optional[str]  # its name; None for other papers' methods
+    run: str | None  # its name; None for other papers' methods
     accuracies: dict    # data set: (mean, standard deviation or None) in per cent, as published
 
     def published(self, dataset):

@@ -3,7 +3,7 @@ import csv
 from pathlib import Path
 
 from finetune.config.catalogue import DATA_SETS
-from finetune.config.project import TRAIN
+from finetune.config.project import HERE, TRAIN
 from finetune.errors import InputError
 from finetune.files import atomic, write_text
 from finetune.report import figures, tables
@@ -13,19 +13,21 @@ from finetune.report.document import bullets, commands, picture, to_html
 from finetune.report.results import Results
 
 
-def make(folder, output):
+def make(folder, output=None, project=HERE):
     """Writes ``report.md``, ``report.html`` and their pictures.
 
     Args:
         folder (str): Folder of results.
-        output (str): Folder for the report; files of an earlier report are replaced.
+        output (str or None): Folder for the report; files of an earlier report are replaced.
+            ``None``: ``report`` in the folder of results.
+        project (finetune.config.project.Project): What the folder of results is relative to.
 
     """
-    output = Path(output)
+    output = project.path(folder) / 'report' if output is None else Path(output)
     if output.exists() and any(output.iterdir()) and not (output / 'report.md').exists():
         raise InputError(f'{output}: holds something other than a report; give another folder with '
                          '--output.')
-    results, numbers = Results(folder), published.read()
+    results, numbers = Results(folder, project=project), published.read()
     output.mkdir(parents=True, exist_ok=True)
     if not (output / 'report.md').exists():     # says whose the folder is if this is interrupted
         write_text(output / 'report.md', 'This report is not finished.\n')

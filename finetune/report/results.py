@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from finetune.config.config import differences, read_config
-from finetune.config.project import find, TRAIN
+from finetune.config.project import HERE, TRAIN
 from finetune.config.schema import read_yaml
 from finetune.config.settings import NO_EFFECT_ON_RESULTS
 from finetune.config.streams import BESIDE, COMPARED
@@ -44,6 +44,7 @@ class Results:
     Args:
         folder (str or pathlib.Path): Folder of results.
         configs (str or pathlib.Path): Folder of configs.
+        project (finetune.config.project.Project): What both are relative to.
 
     Attributes:
         experiments (dict): (folder, name): path of its config, in the folders that have the names
@@ -55,16 +56,18 @@ class Results:
 
     """
 
-    def __init__(self, folder='results', configs='configs'):
+    def __init__(self, folder='results', configs='configs', project=HERE):
         known = {dataset for table in published.read().tables for dataset in table.data_sets}
-        paths = {(path.parent.name, path.stem): path
-                 for path in sorted(find(configs).glob('*/*.yml'))}
+        paths = {(path.parent.name, path.stem): Path(configs, path.parent.name, path.name)
+                 for path in sorted(project.find(configs).glob('*/*.yml'))}
+        self.project, folder = project, project.path(folder)
         self.experiments = {key: path for key, path in paths.items() if key[0] in known}
         self.by_experiment, self.others, self.bases, self.left_out = {}, {}, {}, []
-        if not Path(folder).is_dir():
-            raise InputError(f'{folder}: there is no such folder of results; run {TRAIN} first.')
+        if not folder.is_dir():
+            raise InputError(f'{folder}: there is no such folder of results{project.named}; run '
+                             f'{TRAIN} first.')
         for key, path in paths.items():
-            runs = RunFolder.all_of(Path(folder, *key))
+            runs = RunFolder.all_of(folder.joinpath(*key), project)
             if runs:
                 self._add(key, path, runs, self.by_experiment if key[0] in known else self.others)
         if not self.by_experiment and not self.others:
@@ -74,10 +77,10 @@ class Results:
 
     def _add(self, key, path, runs, place):
         """Adds the finished runs of a config, unless they are a pre-training."""
-        expected = read_config(path)
+        expected = read_config(path, project=self.project)
         if expected.data.split == 'pretraining':
             return
-        base = read_yaml(path).get('base')
+        base = read_yaml(self.project.find(path)).get('base')
         if base:
             self.bases[key] = Path(base).parent.name, Path(base).stem
         results = list(filter(None, (self._read(run, expected) for run in runs)))

@@ -1,11 +1,12 @@
 """The folder of a run: its place, the names of its files, its state, what is read and written."""
+from __future__ import annotations
+
+from collections.abc import Iterator
 import contextlib
 from pathlib import Path
 import platform
 import re
 import shutil
-from typing import Optional, Union
-from collections.abc import Iterator
 
 import chainer
 from chainer import serializers
@@ -15,6 +16,7 @@ import yaml
 from finetune import files
 from finetune.compute import onednn
 from finetune.config.config import differences, dump, restore_config
+from finetune.config.project import HERE, Project
 from finetune.config.settings import Config, NO_EFFECT_ON_RESULTS
 from finetune.data.records import DataSet
 from finetune.errors import InputError
@@ -57,14 +59,16 @@ class RunFolder:
 
     Args:
         path (str or pathlib.Path): The folder, which need not exist.
+        project (finetune.config.project.Project): What the paths in its settings are relative to.
 
     """
 
     LOG = 'log'
     SNAPSHOT = 'snapshot_iter_{.updater.iteration}'
 
-    def __init__(self, path: Union[str, Path]):
+    def __init__(self, path: str | Path, project: Project = HERE):
         self.path = Path(path)
+        self.project = project
         self.model = self.path / 'model.npz'
         self.best = self.path / 'best.npz'
         self.detector = self.path / 'detector'
@@ -76,22 +80,24 @@ class RunFolder:
         self._predictions = self.path / 'predictions.csv'
 
     @classmethod
-    def of(cls, config_path: Union[str, Path], seed: int) -> 'RunFolder':
+    def of(cls, config_path: str | Path, seed: int, project: Project = HERE) -> RunFolder:
         """Folder of an experiment with a seed."""
-        path, configs = Path(config_path).resolve(), Path('configs').resolve()
+        path, configs = project.path(config_path).resolve(), project.path('configs').resolve()
         name = path.relative_to(configs) if configs in path.parents else Path(path.name)
-        return cls(Path('results') / name.with_suffix('') / f'seed{seed}')
+        return cls(project.path('results') / name.with_suffix('') / f'seed{seed}', project)
 
     @classmethod
-    def all_of(cls, experiment: Path) -> 'list[RunFolder]':
+    def all_of(cls, experiment: Path, project: Project = HERE) -> list[RunFolder]:
         """Folders of an experiment's runs in the order of their seeds."""
         paths = sorted(experiment.glob('seed*'), key=lambda path: (len(path.name), path))
-        return [folder for folder in map(cls, paths) if folder.is_run]
+        folders = [cls(path, project) for path in paths]
+        return [folder for folder in folders if folder.is_run]
 
     @classmethod
-    def all_below(cls, folder: Union[str, Path]) -> 'list[RunFolder]':
+    def all_below(cls, folder: str | Path, project: Project = HERE) -> list[RunFolder]:
         """Folders of all runs in a folder, whatever their names."""
-        return [cls(path.parent) for path in sorted(Path(folder).rglob('environment.yml'))]
+        return [cls(path.parent, project)
+                for path in sorted(Path(folder).rglob('environment.yml'))]
 
     def __str__(self) -> str:
         return str(self.path)
@@ -165,14 +171,14 @@ class RunFolder:
         """Raises an error unless the folder holds a finished run."""
         if not self.is_run:
             raise InputError(f'{self}: holds no run of this program; give '
-                             'results/<config>/seed<k>.')
+                             f'results/<config>/seed<k>{self.project.named}.')
         if not self.is_finished:
             raise InputError(f'{self}: the run is not finished; repeat its train command to '
                              'resume it.')
 
     def read_config(self) -> Config:
         """Settings of the run."""
-        return restore_config(self._settings)
+        return restore_config(self._settings, self.project)
 
     def write_settings(self, config: Config) -> None:
         """Saves the merged settings and the versions of Python and packages."""
@@ -202,7 +208,7 @@ class RunFolder:
         """Entries of the log, one per epoch; none for the conventional pipeline."""
         return saved_files.read_log(self.path / self.LOG)
 
-    def save_model(self, model: Union[chainer.Link, dict], path: Optional[Path] = None) -> None:
+    def save_model(self, model: chainer.Link | dict, path: Path | None = None) -> None:
         """Saves weights, by default the final ones: a link, or arrays by name."""
         files.write_arrays(path or self.model,
                        arrays_of(model) if isinstance(model, chainer.Link) else model)
@@ -217,7 +223,7 @@ class RunFolder:
         """Names of classes and parts, without images."""
         return DataSet(*saved_files.read_names(self._names))
 
-    def read_examples(self) -> Optional[Examples]:
+    def read_examples(self) -> Examples | None:
         """Pictures of the classes; ``None`` if there are none."""
         if not self._examples.exists():
             return None

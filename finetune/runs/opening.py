@@ -1,7 +1,8 @@
 """Device and seeds of a run, and models of finished runs."""
+from collections.abc import Iterable
 import itertools
 import random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chainer
 from chainer.backends import cuda
@@ -16,6 +17,7 @@ from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.models.part_classifier import PartClassifier
 from finetune.parts import kind
+from finetune.runs.folder import RunFolder
 from finetune.weights.pretrained import load_trained
 
 
@@ -31,10 +33,10 @@ class FinishedRun(NamedTuple):
     model: PartClassifier
     config: Config
     data_set: DataSet
-    device: Any
+    device: chainer.backend.Device
 
 
-def open_device(gpu):
+def open_device(gpu: int) -> chainer.backend.Device:
     """Chainer's device of a GPU id, -1 for the CPU; makes it the current one."""
     try:
         device = chainer.get_device('@numpy' if gpu < 0 else f'@cupy:{gpu}')
@@ -46,7 +48,7 @@ def open_device(gpu):
     return device
 
 
-def seed_generators(seed, device):
+def seed_generators(seed: int, device: chainer.backend.Device) -> None:
     """Seeds the generators of initial weights; data and mixture have their own."""
     random.seed(seed)
     numpy.random.seed(seed)
@@ -55,7 +57,7 @@ def seed_generators(seed, device):
         chainer.global_config.cudnn_deterministic = True
 
 
-def read_settings(folder, gpu=-1, overrides=()):
+def read_settings(folder: RunFolder, gpu: int = -1, overrides: Iterable[str] = ()) -> Config:
     """Settings of a finished run of joint learning, some of which may be changed.
 
     Args:
@@ -77,7 +79,8 @@ def read_settings(folder, gpu=-1, overrides=()):
     return config
 
 
-def open_run(folder, config=None, data_set=None):
+def open_run(folder: RunFolder, config: Config | None = None, data_set: DataSet | None = None
+             ) -> FinishedRun:
     """Opens the folder of a finished run, and the data set of its settings or of others.
 
     Args:
@@ -103,7 +106,7 @@ def open_run(folder, config=None, data_set=None):
     return open_model(folder, config, names)._replace(data_set=data_set)
 
 
-def open_model(folder, config, names=None):
+def open_model(folder: RunFolder, config: Config, names: DataSet | None = None) -> FinishedRun:
     """:func:`open_run` without images: the data set has the names of classes and parts alone."""
     names, device = names or folder.read_names(), open_device(config.training.gpu)
     model = load_trained(folder.model, config, names, device)

@@ -1,16 +1,20 @@
 """What a classifier predicts for the test images."""
 import collections
-import csv
-from typing import NamedTuple
 from collections.abc import Iterable
+import csv
+from pathlib import Path
+from typing import NamedTuple
 
 import chainer
 import chainer.functions as F
 import numpy
 
-from finetune.data.dataset import collate, PartDataset
+from finetune.config.settings import Config
+from finetune.data.dataset import collate, Example, PartDataset
 from finetune.data.iterators import iterate
+from finetune.data.records import DataSet
 from finetune.errors import InputError
+from finetune.models.part_classifier import PartClassifier
 
 
 class Predictions(NamedTuple):
@@ -32,7 +36,8 @@ class Predictions(NamedTuple):
                 for stream, classes in self.classes.items()}
 
 
-def predict(model, batches, device):
+def predict(model: PartClassifier, batches: Iterable[list[Example]],
+            device: chainer.backend.Device) -> Predictions:
     """Classifies images, in test mode.
 
     Args:
@@ -54,13 +59,14 @@ def predict(model, batches, device):
             arrays['n_visible'].append(visible.sum(axis=1))
             for stream, score in scores.items():
                 arrays[stream].append(score.array.argmax(axis=1))
-    arrays = {name: chainer.backends.cuda.to_cpu(device.xp.concatenate(pieces))
-              for name, pieces in arrays.items()}
-    label, n_visible = arrays.pop('label'), arrays.pop('n_visible')
-    return Predictions(label, n_visible, arrays, float(loss) / len(label))
+    whole = {name: chainer.backends.cuda.to_cpu(device.xp.concatenate(pieces))
+             for name, pieces in arrays.items()}
+    label, n_visible = whole.pop('label'), whole.pop('n_visible')
+    return Predictions(label, n_visible, whole, float(loss) / len(label))
 
 
-def iterate_test_images(config, data_set, hide=0., share=(0, 1)):
+def iterate_test_images(config: Config, data_set: DataSet, hide: float = 0.,
+                        share: tuple[int, int] = (0, 1)) -> chainer.dataset.Iterator:
     """One pass over the test images.
 
     Args:
@@ -79,7 +85,7 @@ def iterate_test_images(config, data_set, hide=0., share=(0, 1)):
     return iterate(dataset, config.training.batch_size, config.training.workers)
 
 
-def write_predictions(path, predictions: Predictions, image_ids: Iterable[str],
+def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[str],
                       class_names: list[str]) -> None:
     """Writes a CSV file with the columns image, n_visible, label and one for each stream."""
     columns = [[class_names[i] for i in classes]
@@ -90,7 +96,7 @@ def write_predictions(path, predictions: Predictions, image_ids: Iterable[str],
         writer.writerows(zip(image_ids, predictions.n_visible, *columns))
 
 
-def read_predictions(path) -> dict[str, numpy.ndarray]:
+def read_predictions(path: Path) -> dict[str, numpy.ndarray]:
     """Reads such a file by column: names of classes (n,), and ``n_visible`` (n,), int."""
     try:
         with open(path, newline='', encoding='utf-8') as file:

@@ -1,6 +1,8 @@
 """The log, the evaluation and the names of a run, which are checked when they are read."""
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,20 +13,20 @@ TEST_ACCURACY = 'validation/main/accuracy/both'     # in a log's entry, after an
 COPY_AGAIN = 'copy the folder of the run again'
 
 
-def read_log(path):
+def read_log(path: Path) -> list[dict[str, float]]:
     """Entries of a log, one per epoch."""
     if not path.exists():       # of a run that has just begun, or the conventional pipeline
         return []
     return _read(path, json.loads, _is_log, 'log', 'remove it, or the folder to run again')
 
 
-def read_evaluation(path):
+def read_evaluation(path: Path) -> dict[str, Any]:
     """Accuracies by stream and other numbers."""
     return _read(path, yaml.safe_load, _is_evaluation, 'evaluation',
                  f'evaluate it again by python -m finetune evaluate {path.parent}')
 
 
-def read_names(path):
+def read_names(path: Path) -> tuple[list[str], list[str]]:
     """Names of classes and of parts, two lists."""
     names = _read(path, yaml.safe_load, _are_names, 'list of names', f'{COPY_AGAIN}.')
     return names['classes'], names['parts']

@@ -1,4 +1,7 @@
 """Snapshots, from which an interrupted run goes on."""
+from pathlib import Path
+
+import chainer
 from chainer import serializers
 import numpy
 
@@ -9,7 +12,7 @@ START_AGAIN = 'move it away to start the run again'
 OF_MODEL, OF_OPTIMIZER = 'updater/model:main/', 'updater/optimizer:main/'
 
 
-def load(path, trainer):
+def load(path: Path, trainer: chainer.training.Trainer) -> None:
     """Loads a snapshot, whose arrays are checked.
 
     Args:

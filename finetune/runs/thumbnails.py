@@ -4,6 +4,7 @@ from typing import NamedTuple
 import numpy
 from PIL import Image, ImageOps
 
+from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 
 N_EXAMPLES = 2      # per class
@@ -16,12 +17,12 @@ class Examples(NamedTuple):
     images: numpy.ndarray       # (n_classes, N_EXAMPLES, size, size, 3), uint8, RGB
     is_there: numpy.ndarray     # (n_classes, N_EXAMPLES), bool: false for those that are black
 
-    def of(self, label):
+    def of(self, label: int) -> list[numpy.ndarray]:
         """Those of a class, a list of arrays (size, size, 3)."""
         return list(self.images[label][self.is_there[label]])
 
 
-def of_classes(dataset, n_classes):
+def of_classes(dataset: PartDataset, n_classes: int) -> Examples:
     """The first training images of each class that can be read.
 
     Args:

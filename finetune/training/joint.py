@@ -35,7 +35,7 @@ def _trainer(model, config, data_set, device, folder):
     return trainer
 
 
-def _help(config, data_set, path, weights):
+def _train_on_helper(config, data_set, path, weights):
     """Trains along on another rank than 0, with the same model."""
     comm = processes.communicator(config.training.gpu >= 0)
     gpu = config.training.gpu
@@ -67,9 +67,9 @@ class JointLearning:
         config (finetune.config.settings.Config): Settings of the run.
         data_set (finetune.data.records.DataSet): The data set.
         device (chainer.backend.Device): Where to compute.
-        start (finetune.runs.folder.RunFolder, str or None): What the classifier goes on from if
-            there is a ``model.classifier``, its file; else what the CNNs start from: the run of
-            the pre-training, a file of weights, or ``None``, random weights.
+        start (finetune.runs.folder.RunFolder, pathlib.Path or None): What the classifier goes on
+            from if there is a ``model.classifier``, its file; else what the CNNs start from: the
+            run of the pre-training, a file of weights, or ``None``, random weights.
 
     """
 
@@ -112,7 +112,8 @@ class JointLearning:
 
     def _train(self, folder):
         if processes.size() > 1:
-            processes.share(_help, self.config, self.data_set, folder.path, arrays_of(self.model))
+            processes.share(_train_on_helper, self.config, self.data_set, folder.path,
+                            arrays_of(self.model))
         trainer = _trainer(self.model, self.config, self.data_set, self.device, folder)
         folder.write_settings(self.config)
         try:

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from finetune.config.project import HERE
 from finetune.data import transforms
 from finetune.progress import progress_bar
 from finetune.runs.folder import RunFolder
@@ -25,15 +26,16 @@ class Pair(NamedTuple):
     mistakes: Any       # for each class a list of indices of its images
 
 
-def make(out, gpu=-1):
+def make(out, gpu=-1, project=HERE):
     """Draws the pairs of classes that are confused most often: ``confusion.png`` in the folder.
 
     Args:
         out (str): Folder of a finished run.
         gpu (int): GPU to compute on; -1: CPU.
+        project (finetune.config.project.Project): What paths are relative to.
 
     """
-    folder = RunFolder(out)
+    folder = RunFolder(project.path(out), project)
     model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
     with iterate_test_images(config, data_set) as iterator:
         n_batches = math.ceil(len(data_set.test) / iterator.batch_size)
@@ -42,7 +44,7 @@ def make(out, gpu=-1):
     label, predicted = predictions.label, predictions.classes['both']
     pairs = most_confused(label, predicted)
     n_wrong = (label != predicted).sum()
-    title = f'{out}: {n_wrong} of {len(label)} test images are misclassified'
+    title = f'{folder}: {n_wrong} of {len(label)} test images are misclassified'
     print(title, flush=True)
     if pairs:
         sheet.save(draw(pairs, data_set, title), folder.picture('confusion'))

@@ -9,6 +9,7 @@ from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
 from finetune.config.catalogue import ENCODINGS
+from finetune.config.project import HERE
 from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
 from finetune.progress import progress_bar
@@ -46,7 +47,7 @@ class Inspection(NamedTuple):
     patches: list       # of K lists of Patch, the highest responsibility first
 
 
-def make(out, n_images, gpu=-1):
+def make(out, n_images, gpu=-1, project=HERE):
     """Draws which component owns which local feature, and what each component represents.
 
     Two pictures are written into the folder: ``mixture_overlay.png``, some test images with their
@@ -57,20 +58,21 @@ def make(out, n_images, gpu=-1):
         out (str): Folder of a finished run with a Fisher vector encoding.
         n_images (int): Number of images of the first one, evenly spaced over the test images.
         gpu (int): GPU to compute on; -1: CPU.
+        project (finetune.config.project.Project): What paths are relative to.
 
     """
-    folder = RunFolder(out)
+    folder = RunFolder(project.path(out), project)
     model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
     if not config.data.has_parts or not ENCODINGS[config.model.encoding].has_mixture:
         encodings = ' or '.join(name for name, row in ENCODINGS.items() if row.has_mixture)
-        raise InputError(f'{out}: the model has no mixture to inspect; give the results of a run '
-                         f'with parts and model.encoding {encodings}.')
+        raise InputError(f'{folder}: the model has no mixture to inspect; give the results of a '
+                         f'run with parts and model.encoding {encodings}.')
     dataset = PartDataset(data_set.test, data_set.parts, config.data, train=False,
                           seed=config.training.seed)
     views = [sheet.look_at(dataset, i, data_set)
              for i in sheet.evenly_spaced(n_images, len(dataset))]
     owners = [look(model, dataset[view.index], device) for view in views]
-    title = summary(out, model)
+    title = summary(folder, model)
     figure = mixture_pictures.overlay(views, owners, title)
     sheet.save(figure, folder.picture('mixture_overlay'))
     inspection = inspect(model, dataset, device)

@@ -5,6 +5,7 @@ from matplotlib import colormaps
 import numpy
 
 from finetune.config.config import read_config
+from finetune.config.project import HERE
 from finetune.data.dataset import PartDataset
 from finetune.data.transforms import test_transform
 from finetune.parts import kind
@@ -15,7 +16,7 @@ from finetune.visualize import sheet
 INFERNO, COLOURS = colormaps['inferno'], numpy.array(colormaps['tab10'].colors)
 
 
-def make(config_path, overrides, split, n_images, out=None):
+def make(config_path, overrides, split, n_images, out=None, project=HERE):
     """Draws a contact sheet of images, part boxes and part crops.
 
     If the parts were found by this program, it shows what led to them, too: the saliency, and which
@@ -27,11 +28,12 @@ def make(config_path, overrides, split, n_images, out=None):
         split (str): ``'train'``, augmented as in the first epoch, or ``'test'``.
         n_images (int): Number of images, evenly spaced over the split.
         out (str or None): Folder for the picture; ``None``: ``results/<config>``.
+        project (finetune.config.project.Project): What paths are relative to.
 
     """
-    config = read_config(config_path, overrides)
+    config = read_config(config_path, overrides, project)
     seed = config.training.seed
-    folder = RunFolder.of(config_path, seed).path.parent if out is None else Path(out)
+    folder = RunFolder.of(config_path, seed, project).path.parent if out is None else Path(out)
     data_set = kind.load(config)
     dataset = PartDataset(getattr(data_set, split), data_set.parts, config.data,
                           train=split == 'train', seed=seed)

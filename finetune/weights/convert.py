@@ -9,7 +9,7 @@ from finetune.models.inception_v3 import InceptionV3
 from finetune.weights import nsfwjs, pretrained, tf_slim
 
 
-def convert(checkpoint, out, raw=False):
+def convert(checkpoint: str, out: str, raw: bool = False) -> None:
     """Reads a checkpoint with TensorFlow's own reader and writes the arrays of our InceptionV3.
 
     Args:
@@ -34,8 +34,8 @@ def _read(checkpoint):
     try:
         import tensorflow
     except ImportError:
-        raise InputError('convert needs TensorFlow to read checkpoints; install the extra tf '
-                         '(pip install -e .[tf]) into an environment of its own.')
+        raise InputError('convert needs TensorFlow to read checkpoints; pip install tensorflow '
+                         'into an environment of its own.')
     path = str(checkpoint)
     path = path[:-len('.index')] if path.endswith('.index') else path
     try:

@@ -5,6 +5,7 @@ classes of photographs (MIT licence). Its weights have 8 bits. It stands in for 
 on iNaturalist where only a package registry can be reached.
 """
 import base64
+from pathlib import Path
 import re
 import tarfile
 import zlib
@@ -26,12 +27,12 @@ VARIABLES = {'weights': 'conv2d_{}/kernel', 'BatchNorm/beta': 'batch_normalizati
              'BatchNorm/moving_variance': 'batch_normalization_{}/moving_variance'}
 
 
-def is_package(path):
+def is_package(path: str | Path) -> bool:
     """Whether a path is that of a package."""
     return str(path).endswith('.tgz')
 
 
-def read(path):
+def read(path: str | Path) -> dict[str, numpy.ndarray]:
     """Variables of the convolutions by TF-Slim's names.
 
     Args:

@@ -1,6 +1,11 @@
 """Classifiers that the authors' code saved, as classifiers of this program."""
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import numpy
 
+from finetune.config.settings import Model
 from finetune.errors import InputError
 
 # Prefixes of the names of arrays here, by those of the authors' code.
@@ -21,12 +26,12 @@ SCORING = ('architecture', 'encoding', 'n_components', 'normalization', 'norm_fi
            'comp_size', 'post_fve_size')
 
 
-def is_original(arrays):
+def is_original(arrays: Iterable[str]) -> bool:
     """Whether arrays, by name, are those of a classifier of the authors' code."""
     return any(name.startswith('model/') for name in arrays)
 
 
-def settings_of(arrays, path):
+def settings_of(arrays: dict[str, numpy.ndarray], path: str | Path) -> dict[str, Any]:
     """The settings of ``model`` with which such a classifier computes what it computed there.
 
     Whether Fisher vectors had unit length (``l2_normalize``) is not in the file.
@@ -39,7 +44,7 @@ def settings_of(arrays, path):
         dict: Values by name.
 
     """
-    settings = {'architecture': 'inception_v3_original', 'encoding': 'gap'}
+    settings: dict[str, Any] = {'architecture': 'inception_v3_original', 'encoding': 'gap'}
     if _has(arrays, 'comb_clf/'):
         raise InputError(f'{path}: predicts by a linear layer over both streams (comb_clf), which '
                          'there is not here; use a classifier with pred_comb no or sum.')
@@ -68,7 +73,8 @@ def settings_of(arrays, path):
     return settings
 
 
-def convert(arrays, settings, n_classes, path):
+def convert(arrays: dict[str, numpy.ndarray], settings: Model, n_classes: int, path: str | Path
+            ) -> dict[str, numpy.ndarray]:
     """Arrays of :class:`~finetune.models.part_classifier.PartClassifier`.
 
     Means and variances (D, K) become (K, D). The authors' mixture counts its updates from 1, this

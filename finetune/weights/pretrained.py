@@ -1,11 +1,16 @@
 """Loads weights from .npz files, which are checked before anything is loaded."""
+from pathlib import Path
+
+import chainer
 from chainer import serializers
 import numpy
 
 from finetune import files
 from finetune.config.catalogue import WEIGHTS
+from finetune.config.settings import Config
+from finetune.data.records import DataSet
 from finetune.errors import InputError, shortened
-from finetune.models.part_classifier import build_classifier
+from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.weights import original_classifier, tf_slim
 
 # Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
@@ -15,7 +20,7 @@ CLASS_LAYERS = 'fc/', 'fc6/', 'fc7/', 'fc8/'        # InceptionV3's, ResNet50's 
 MAX_KEYS = 10       # of each problem in a message
 
 
-def load_backbones(classifier, path):
+def load_backbones(classifier: PartClassifier, path: str | Path) -> None:
     """Loads the same weights into both CNNs of a classifier; class layers keep theirs.
 
     Args:
@@ -30,7 +35,7 @@ def load_backbones(classifier, path):
         _load(classifier.part_cnn, arrays, path)
 
 
-def load_cnn(cnn, path):
+def load_cnn(cnn: chainer.Link, path: str | Path) -> None:
     """Loads a CNN alone from such a file."""
     _load(cnn, _cnn_arrays(path), path)
 
@@ -45,7 +50,7 @@ def _cnn_arrays(path):
     return {key: array for key, array in arrays.items() if not key.startswith(CLASS_LAYERS)}
 
 
-def load_classifier(classifier, path):
+def load_classifier(classifier: PartClassifier, path: str | Path) -> None:
     """Loads a whole classifier as :func:`chainer.serializers.save_npz` wrote it, here or there.
 
     Args:
@@ -61,7 +66,8 @@ def load_classifier(classifier, path):
     _load(classifier, arrays, path)
 
 
-def load_trained(path, config, data_set, device):
+def load_trained(path: Path, config: Config, data_set: DataSet, device: chainer.backend.Device
+                 ) -> PartClassifier:
     """The trained classifier of a run, whose weights are in a file, on a device."""
     model = build_classifier(config, data_set)
     load_classifier(model, path)
@@ -69,7 +75,7 @@ def load_trained(path, config, data_set, device):
     return model
 
 
-def read_weights(path):
+def read_weights(path: str | Path) -> dict[str, numpy.ndarray]:
     """All arrays of a file of weights, by key."""
     try:
         return files.read_arrays(path, kinds=files.NUMBERS + files.TEXT)  # the authors' have both
@@ -87,7 +93,7 @@ def _load(link, arrays, path):
         raise InputError(f'{path}: cannot be loaded ({shortened(str(error))}); copy it again.')
 
 
-def check(link, arrays, path):
+def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path) -> None:
     """Raises an error that lists missing, unexpected, misshapen and non-finite keys."""
     expected = serializers.DictionarySerializer()
     expected.save(link)

@@ -1,4 +1,7 @@
 """Names of InceptionV3's variables in TF-Slim's checkpoints, and their conversion."""
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy
 
 from finetune.errors import InputError
@@ -42,7 +45,7 @@ MIXED = [('5b', BLOCK_A), ('5c', BLOCK_5C), ('5d', BLOCK_A), ('6a', BLOCK_6A), (
          ('7c', BLOCK_7C)]
 
 
-def names():
+def names() -> dict[str, str]:
     """Names of TF-Slim's variables, without their scope, by key of our InceptionV3's arrays."""
     convolutions = {f'head/{link}': layer for link, layer in HEAD.items()}
     for i, (block, layers) in enumerate(MIXED):
@@ -52,12 +55,13 @@ def names():
             for link, layer in convolutions.items() for array, variable in ARRAYS.items()}
 
 
-def is_tf_slim(arrays):
+def is_tf_slim(arrays: Iterable[str]) -> bool:
     """Whether arrays have TF-Slim's names, with or without their scope."""
     return any(_bare(key) in names().values() for key in arrays)
 
 
-def from_tf_slim(arrays, path, raw=False):
+def from_tf_slim(arrays: dict[str, numpy.ndarray], path: str | Path, raw: bool = False
+                 ) -> tuple[dict[str, numpy.ndarray], list[str]]:
     """Arrays of our InceptionV3, without its class layer, from TF-Slim's variables.
 
     Averaged variables are preferred: the network was evaluated with them.

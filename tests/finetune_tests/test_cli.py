@@ -246,14 +246,23 @@ def python_m_finetune(folder, *arguments, **options):
                             stderr=subprocess.PIPE, text=True, **options)
 
 
+def modules_after(*imported):
+    code = f'import sys, {", ".join(imported)}; print(*sys.modules)'
+    return subprocess.run([sys.executable, '-c', code], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.split()
+
+
 def test_scikit_learn_is_imported_by_what_needs_it():
     """It takes as long as all the rest."""
-    code = ('import sys, finetune.experiments.experiment, finetune.commands.predict; '
-            'print(*sys.modules)')
-    process = subprocess.run([sys.executable, '-c', code], check=True, text=True,
-                             stdout=subprocess.PIPE)
-    names = process.stdout.split()
+    names = modules_after('finetune.experiments.experiment', 'finetune.prediction.predictor')
     assert 'finetune.training.joint' in names and 'sklearn' not in names
+
+
+def test_command_line_imports_what_a_command_needs_when_it_runs():
+    names = set(modules_after('finetune.cli'))
+    assert 'finetune.commands.train' in names
+    assert not names & {'sklearn', 'matplotlib', 'finetune.models', 'finetune.experiments',
+                        'finetune.prediction', 'finetune.checks', 'finetune.visualize'}
 
 
 def test_real_process_exits_with_2_and_one_sentence(write_config, tmp_path):

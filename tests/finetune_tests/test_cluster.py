@@ -55,6 +55,30 @@ def test_runs_are_an_array_of_jobs(slurm, write_config, capsys):
     assert submitted.checkpoint().function is submitted
 
 
+def test_jobs_of_a_project(slurm, write_config, tmp_path, monkeypatch, capsys):
+    """They start where they were submitted; the project's list of them holds from anywhere."""
+    config = write_config()
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    project = '--project', '..'
+    assert run('train', config, '--seeds', 1, *SLURM, *project) == 0
+    assert 'python -m finetune status --project .. shows them' in capsys.readouterr().out
+    pickled, = (tmp_path / cluster.FOLDER).glob('*_submitted.pkl')
+    submitted = pickle.loads(pickled.read_bytes()).function
+    assert submitted.command[4:7] == [config, *project]
+    assert submitted.printed == str(tmp_path / 'results/config/seed0.txt')
+    assert not any(Path.cwd().iterdir())
+    jobs = yaml.safe_load((tmp_path / cluster.JOBS).read_text())
+    assert list(jobs) == ['results/config/seed0']
+    (slurm / 'queue').write_text(f'{jobs["results/config/seed0"]} PENDING\n')
+    for folder, where in (tmp_path / 'elsewhere', project), (tmp_path, ()):
+        monkeypatch.chdir(folder)
+        assert run('status', *where) == 0
+        assert 'results/config/seed0  job 7' in capsys.readouterr().out
+        assert run('train', config, '--seeds', 1, *SLURM, *where) == 0
+        assert '0 runs are submitted, 1 were in the queue' in capsys.readouterr().out
+
+
 def test_second_start_finds_what_is_there(slurm, write_config, copy_of, finished_run,
                                           drawn_birds, capsys):
     config = write_config(data={'root': str(drawn_birds)})

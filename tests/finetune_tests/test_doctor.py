@@ -1,5 +1,6 @@
 """The doctor through the command line: what it finds, and whether training can start."""
 from hashlib import sha256
+import importlib.metadata
 from pathlib import Path
 
 from PIL import Image
@@ -22,10 +23,28 @@ def doctor(capsys, *arguments):
     return code, capsys.readouterr().out
 
 
-def test_environment_alone(capsys):
+def test_environment_alone(capsys, monkeypatch):
+    needed = ['chainer==7.8.1', 'numpy', 'pyyaml; extra == "finetune"', 'none; extra == "docs"']
+    monkeypatch.setattr('importlib.metadata.requires', {'fisher-vector-layer': needed}.get)
     code, printed = doctor(capsys)
     assert code == 0
+    packages = [line.split()[1] for line in printed.splitlines()[1:4]]
+    assert packages == ['chainer', 'numpy', 'pyyaml'] and ' none ' not in printed
     assert 'chainer 7.8.1' in printed and printed.endswith('Training can start.\n')
+    needed.append('no-such-package; extra == "finetune"')
+    code, printed = doctor(capsys)
+    assert code == 2
+    assert 'error    no-such-package is missing; pip install no-such-package\n' in printed
+
+
+def test_project_that_is_not_installed(capsys, monkeypatch):
+    def requires(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr('importlib.metadata.requires', requires)
+    code, printed = doctor(capsys)
+    assert code == 0
+    assert 'warning  fisher-vector-layer is not installed' in printed
 
 
 def test_options_without_a_config(capsys):

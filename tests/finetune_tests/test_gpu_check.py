@@ -67,8 +67,8 @@ def test_cupy_that_cannot_be_used(monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: object())
     assert list(gpu.check()) == [('warning', 'CuPy is installed, but cannot be used '
                                   '(libcublas.so.12: cannot open; this CuPy needs the libraries of '
-                                  'another CUDA than is installed: install it by the extra cuda12 '
-                                  'or cuda13); a CPU is used')]
+                                  "another CUDA than is installed: pip install -e '.[cuda12]' "
+                                  '(or cuda13) in the clone); a CPU is used')]
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     assert [level for level, _ in gpu.check()] == ['ok']
 
@@ -80,7 +80,7 @@ def test_cupy_that_cannot_be_used(monkeypatch):
     ('cudaErrorInsufficientDriver: CUDA driver version is insufficient', '', 'update the driver'),
     ('cudaErrorInvalidDevice: invalid device ordinal', '', 'there are fewer GPUs'),
     ('cudaErrorNoDevice: no CUDA-capable device is detected', '', 'nvidia-smi'),
-    ('CuPy is not installed', '', 'install CuPy by the extra')])
+    ('CuPy is not installed', '', "pip install -e '.[cuda12]'")])
 def test_what_helps(message, reason, advice, stand_in):
     """The messages are CuPy's and CUDA's own."""
     text = explained(RuntimeError(message))

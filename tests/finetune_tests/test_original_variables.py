@@ -16,6 +16,7 @@ from finetune.checks import dry_run
 from finetune.commands import original_variables
 from finetune.commands.options import DEFAULT_CONFIG
 from finetune.config import config
+from finetune.config.project import HERE
 from finetune.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -149,8 +150,9 @@ def test_several_configs_get_what_each_needs(monkeypatch, capsys):
     monkeypatch.setenv('VACUUM', '1')
     assert cli.main(['train', '--dry-run', 'configs/digits/gt_fve.yml', CS_PARTS,
                      '--seed', '3']) == 0
-    assert described == [('configs/digits/gt_fve.yml', ['training.seed=3']),
-                         (CS_PARTS, ['training.optimizer="adam"', 'training.seed=3'])]
+    assert described == [('configs/digits/gt_fve.yml', ['training.seed=3'], HERE),
+                         (CS_PARTS, ['training.optimizer="adam"', 'training.seed=3'],
+                          HERE)]
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 and printed[0].startswith('VACUUM: no setting here')
 

@@ -204,13 +204,32 @@ def test_without_mpi4py(write_config, tmp_path):
                                   'PYTHONPATH': f'{tmp_path}:{PROJECT}'})
     assert process.returncode == 2
     assert process.stderr == ('finetune: mpiexec started 2 processes, but MPI cannot be used '
-                              '(there is none); pip install the extra mpi.\n')
+                              '(there is none); pip install mpi4py mpich.\n')
 
 
 def test_versions_of_all_ranks_are_the_same():
     processes._check_versions(processes._versions())
     with pytest.raises(InputError, match='rank 0 has numpy .*, but rank 0 1.0; install the same'):
         processes._check_versions({**processes._versions(), 'numpy': '1.0'})
+
+
+def test_all_ranks_run_in_one_working_directory(tmp_path, monkeypatch):
+    folder = os.getcwd()
+    processes._check_folder(folder)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f'{tmp_path} instead of {folder}; start mpiexec with'):
+        processes._check_folder(folder)
+
+
+@needs_mpi
+def test_rank_in_another_working_directory(write_config, tmp_path):
+    """All end with one sentence."""
+    (tmp_path / 'other').mkdir()
+    process = mpiexec(1, '-m', 'finetune', 'train', write_config(), ':', '-n', '1', '-wdir',
+                      tmp_path / 'other', sys.executable, '-m', 'finetune')
+    _, error = finished(process)
+    assert process.returncode == 2 and error.count('finetune: ') == 1
+    assert 'rank 1 runs in another working directory than rank 0' in error
 
 
 def test_ranks_are_those_of_either_mpi(monkeypatch):

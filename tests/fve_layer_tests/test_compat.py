@@ -46,8 +46,8 @@ def numpy_has(name):
 
 
 @pytest.mark.parametrize('code, sentence', [
-    ('numpy.__version__ = "1.22.4"',
-     'fve_layer needs NumPy 1.23 or newer, not 1.22.4; pip install --upgrade numpy'),
+    ('numpy.__version__ = "1.25.2"',
+     'fve_layer needs NumPy 1.26 or newer, not 1.25.2; pip install --upgrade numpy'),
     ('importlib.metadata.version = lambda name: "7.7.0"', 'needs Chainer 7.8.1, not 7.7.0; '),
     ('import packaging.version, sys; sys.path = sys.path[:1]', 'needs Chainer 7.8.1, not none; ')])
 def test_requirements(code, sentence):

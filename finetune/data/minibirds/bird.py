@@ -1,11 +1,12 @@
 """Draws one bird of minibirds on a canvas."""
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 
-from finetune.data.minibirds.canvas import BEAK, BODY, ellipse, EYE, FAR_LEG, FAR_WING, Frame, HEAD
-from finetune.data.minibirds.canvas import LEG, mix, smooth, stroke, TAIL, WING
-from finetune.data.minibirds.species import COLOURS, PATTERNS
+from finetune.data.minibirds.canvas import BEAK, BODY, Canvas, Colour, ellipse, EYE, FAR_LEG
+from finetune.data.minibirds.canvas import FAR_WING, Frame, HEAD, LEG, mix, smooth, stroke, TAIL
+from finetune.data.minibirds.canvas import WING
+from finetune.data.minibirds.species import COLOURS, PATTERNS, Species
 
 TRUNK = (BODY, HEAD)
 BEAKS = {
@@ -73,11 +74,11 @@ class Pose(NamedTuple):
     far_leg: bool           # whether the far leg is shown
 
 
-def draw_pose(random, canvas_size):
+def draw_pose(random: numpy.random.RandomState, canvas_size: int) -> Pose:
     """A random pose."""
     raised = random.uniform() < .2
     looks_back = random.uniform() < .12
-    pose = dict(
+    pose: dict[str, Any] = dict(
         x=canvas_size * random.uniform(.42, .58), y=canvas_size * random.uniform(.44, .58),
         scale=canvas_size * random.uniform(.165, .22), facing=1 if random.uniform() < .5 else -1,
         tilt=random.uniform(-.2, .2), pitch=random.uniform(.0, .85),
@@ -90,14 +91,14 @@ def draw_pose(random, canvas_size):
 class Plumage(NamedTuple):
     """Colours of one individual; only the details depend on its species."""
 
-    body: tuple
-    belly: tuple
-    wing: tuple
-    tail: tuple
-    details: dict           # slot: (pattern, RGB), plain ones left out
+    body: Colour
+    belly: Colour
+    wing: Colour
+    tail: Colour
+    details: dict[str, tuple[str, Colour]]      # by slot: pattern and colour, plain ones left out
 
 
-def draw_plumage(random, species, difficulty):
+def draw_plumage(random: numpy.random.RandomState, species: Species, difficulty: float) -> Plumage:
     """Random body colours; the species' details, now and then worn, in slightly varied colours."""
     hue = random.uniform(0, 2 * numpy.pi) + numpy.array([0, 2.1, 4.2])
     grey, saturation = random.uniform(85, 185), random.uniform(.05, .28)
@@ -111,7 +112,7 @@ def draw_plumage(random, species, difficulty):
         jitter, fading = random.uniform(-14, 14, size=3), random.uniform(0, .6) * difficulty
         if species.details[slot] is None or (worn and slot not in ('beak', 'leg')):
             continue
-        pattern, colour = species.details[slot]
+        pattern, colour = species.details[slot]     # type: ignore[misc]  # is not None
         details[slot] = pattern, mix(_rgb(COLOURS[colour] + jitter), body, fading)
     return Plumage(body, belly, wing, tail, details)
 
@@ -120,7 +121,7 @@ def _rgb(values):
     return tuple(numpy.clip(values, 0, 255).astype(int).tolist())
 
 
-def make_frames(pose):
+def make_frames(pose: Pose) -> dict[str, Frame]:
     """Frames of the body parts; x to the front, y down; right-handed if the bird faces right."""
     size = pose.scale
     bird = Frame((pose.x, pose.y), [(size * pose.facing, 0), (0, size)])
@@ -138,14 +139,15 @@ def make_frames(pose):
     return frames
 
 
-def leg_lines(pose, frames):
+def leg_lines(pose: Pose, frames: dict[str, Frame]) -> numpy.ndarray:
     """Hip and ankle of the near and the far leg, (2, 2, 2) of (x, y) on the canvas."""
     hips = frames['body']([(-.08, .5), (.18, .48)])
     ankles = hips + frames['bird'].axes[1] * .62 + frames['bird'].axes[0] * .08
     return numpy.stack([hips, ankles], axis=1)
 
 
-def draw_bird(canvas, pose, plumage):
+def draw_bird(canvas: Canvas, pose: Pose, plumage: Plumage
+              ) -> tuple[numpy.ndarray, list[tuple[int, ...]]]:
     """Paints the bird from back to front.
 
     Returns:

@@ -1,7 +1,10 @@
 """Draws the images of minibirds and writes them as a data set."""
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy
+from PIL import Image
 
 from finetune.config.schema import setting
 from finetune.data import cub_writer
@@ -10,7 +13,7 @@ from finetune.data.minibirds.bird import PART_NAMES
 from finetune.data.minibirds.canvas import Canvas, SUPERSAMPLING
 from finetune.data.minibirds.scene import draw_background, draw_clutter, draw_occluders, draw_perch
 from finetune.data.minibirds.scene import light
-from finetune.data.minibirds.species import make_species
+from finetune.data.minibirds.species import make_species, Species
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Drawing:
     seed: int = setting(0, 'random seed of species and images', between=(0, 2 ** 31 - 1))
 
 
-def prepare(root, **options):
+def prepare(root: str | Path, **options: Any) -> None:
     """Draws the data set unless it is there already.
 
     Species differ only in small details of single body parts; sisters share all but two or three.
@@ -57,7 +60,8 @@ def _images(species, drawing):
                 image, label, i < drawing.n_train, points, visible, bbox)
 
 
-def draw_image(random, species, size, difficulty):
+def draw_image(random: numpy.random.RandomState, species: Species, size: int, difficulty: float
+               ) -> tuple[Image.Image, numpy.ndarray, numpy.ndarray, tuple, Image.Image]:
     """Draws one individual.
 
     The species takes nothing from ``random``: two species drawn from equal states differ only in

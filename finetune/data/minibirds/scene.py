@@ -2,7 +2,7 @@
 import numpy
 from PIL import Image, ImageDraw, ImageFilter
 
-from finetune.data.minibirds.canvas import ellipse, IN_FRONT, leaf, mix, SCENE, stroke
+from finetune.data.minibirds.canvas import Canvas, ellipse, IN_FRONT, leaf, mix, SCENE, stroke
 from finetune.data.minibirds.canvas import SUPERSAMPLING
 from finetune.data.minibirds.species import COLOURS
 
@@ -14,7 +14,8 @@ SCENES = {'leaves': GREENS, 'sky': SKIES, 'water': WATERS, 'reeds': GREENS + BRO
           'bark': BROWNS}
 
 
-def draw_background(random, canvas_size, difficulty):
+def draw_background(random: numpy.random.RandomState, canvas_size: int, difficulty: float
+                    ) -> Image.Image:
     """An out-of-focus scene, with blossoms in the colours of details, as an RGB image."""
     scene = list(SCENES)[random.randint(len(SCENES))]
     colours = SCENES[scene]
@@ -46,7 +47,7 @@ def _pick(random, colours):
     return mix(colour, (255, 255, 255) if share > 0 else (0, 0, 0), abs(share))
 
 
-def draw_clutter(random, canvas, difficulty):
+def draw_clutter(random: numpy.random.RandomState, canvas: Canvas, difficulty: float) -> None:
     """Twigs, leaves and berries behind the bird, the latter in the colours of details."""
     size = canvas.image.size[0]
     for _ in range(random.poisson(3 * difficulty)):
@@ -74,20 +75,21 @@ def _draw_leaf(random, canvas, base, length, owner):
                  mix(colour, (210, 220, 150), .35), owner)
 
 
-def draw_perch(random, canvas, ankles):
+def draw_perch(random: numpy.random.RandomState, canvas: Canvas, ankles: numpy.ndarray) -> None:
     """A branch under both feet."""
     size = canvas.image.size[0]
     width = random.uniform(.03, .06) * size
     x, y = ankles.mean(axis=0) + (0, width * .45)
     slope = (ankles[1, 1] - ankles[0, 1]) / (ankles[1, 0] - ankles[0, 0])
-    ends = [(edge, y + slope * (edge - x)) for edge in (-.1 * size, 1.1 * size)]
+    start, end = ((edge, y + slope * (edge - x)) for edge in (-.1 * size, 1.1 * size))
     colour = _pick(random, BROWNS)
-    canvas.paint(stroke(*ends, width, width * random.uniform(.6, 1.2)), colour, SCENE)
-    ends = [(edge, end_y + width * .3) for edge, end_y in ends]
-    canvas.paint(stroke(*ends, width * .3), mix(colour, (20, 20, 20), .4), SCENE)
+    canvas.paint(stroke(start, end, width, width * random.uniform(.6, 1.2)), colour, SCENE)
+    start, end = ((edge, edge_y + width * .3) for edge, edge_y in (start, end))
+    canvas.paint(stroke(start, end, width * .3), mix(colour, (20, 20, 20), .4), SCENE)
 
 
-def draw_occluders(random, canvas, points, difficulty):
+def draw_occluders(random: numpy.random.RandomState, canvas: Canvas, points: numpy.ndarray,
+                   difficulty: float) -> None:
     """Leaves and a few twigs in front of the bird, near part points (P, 2) of (y, x)."""
     size = canvas.image.size[0]
     for _ in range(random.poisson(3 * difficulty)):
@@ -104,7 +106,7 @@ def draw_occluders(random, canvas, points, difficulty):
             _draw_leaf(random, canvas, base, length, IN_FRONT)
 
 
-def light(random, canvas, difficulty):
+def light(random: numpy.random.RandomState, canvas: Canvas, difficulty: float) -> Image.Image:
     """Shades the bird, lights the scene, adds noise.
 
     Returns:

@@ -1,10 +1,10 @@
 """The species of minibirds: families of sisters that differ in two or three details."""
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy
 
-Detail = Optional[tuple[str, str]]      # pattern and colour; None: plain
+Detail = tuple[str, str] | None      # pattern and colour; None: plain
 
 COLOURS = {
     'white': (242, 241, 236), 'black': (26, 24, 28), 'red': (214, 38, 34),
@@ -35,7 +35,7 @@ class Species(NamedTuple):
     details: dict[str, Detail]
 
 
-def make_species(n_species, pretraining, seed):
+def make_species(n_species: int, pretraining: bool, seed: int) -> list[Species]:
     """Draws species by seed.
 
     All species choose their details from one pool, two for every body part. Sisters differ from

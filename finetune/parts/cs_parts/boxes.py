@@ -8,7 +8,7 @@ N_STARTS = 8
 SHIFTS = numpy.array(list(itertools.product((-1, 0, 1), repeat=4)))
 
 
-def part_box(saliency, members, smallest):
+def part_box(saliency: numpy.ndarray, members: numpy.ndarray, smallest: int) -> numpy.ndarray:
     """The box of a part: that of its pixels, shrunk to where most of the saliency is.
 
     Args:
@@ -28,13 +28,13 @@ def part_box(saliency, members, smallest):
     return enlarged(best_box(weights) + outer[[0, 1, 0, 1]], smallest, size)
 
 
-def tight_box(members):
+def tight_box(members: numpy.ndarray) -> numpy.ndarray:
     """The smallest box (4,) that contains all pixels of a mask (H, W)."""
     rows, columns = (numpy.flatnonzero(members.any(axis=axis)) for axis in (1, 0))
     return numpy.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
 
 
-def enlarged(box, smallest, size):
+def enlarged(box: numpy.ndarray, smallest: int, size: tuple[int, int]) -> numpy.ndarray:
     """A box whose sides have at least some length, moved into an image of a size if it fits."""
     low, high = box[:2], box[2:]
     gap = numpy.maximum(smallest - (high - low), 0)
@@ -44,7 +44,7 @@ def enlarged(box, smallest, size):
     return numpy.concatenate([low, low + extent])
 
 
-def best_box(weights):
+def best_box(weights: numpy.ndarray) -> numpy.ndarray:
     """The box that holds much of the weight and is nearly square.
 
     It maximises
@@ -87,7 +87,7 @@ def best_box(weights):
             step = step // 2
 
 
-def scores(sums, boxes):
+def scores(sums: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
     """R of :func:`best_box` without its constant, for boxes (n, 4).
 
     ``sums`` is the integral image (h + 1, w + 1) of the weights.

@@ -6,7 +6,7 @@ N_BINS = 256        # of the histogram for Otsu's method
 COLUMNS = {'position': 2, 'position_saliency': 3, 'position_saliency_colour': 6}
 
 
-def salient_pixels(saliency, threshold):
+def salient_pixels(saliency: numpy.ndarray, threshold: str) -> numpy.ndarray:
     """Which pixels are grouped.
 
     Args:
@@ -21,10 +21,10 @@ def salient_pixels(saliency, threshold):
     if threshold == 'none':
         return numpy.ones(saliency.shape, bool)
     limit = {'otsu': otsu_threshold, 'mean': numpy.mean, 'two_means': _two_means}[threshold]
-    return saliency > limit(saliency)
+    return saliency > limit(saliency)       # type: ignore[operator]  # NumPy's has many signatures
 
 
-def otsu_threshold(values):
+def otsu_threshold(values: numpy.ndarray) -> float:
     """Otsu's threshold: it separates two classes with the largest variance between them."""
     counts, edges = numpy.histogram(values, N_BINS)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -42,7 +42,7 @@ def _two_means(values):
     return _k_means(values, 2, init=start, n_init=1).cluster_centers_.mean()
 
 
-def peaks(saliency, n):
+def peaks(saliency: numpy.ndarray, n: int) -> numpy.ndarray:
     """The highest local maxima (m, 2), (y, x), m <= n, highest first; none is at the edge."""
     is_peak = (saliency == maximum_filter(saliency, size=3)) & (saliency > saliency.min())
     is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
@@ -51,7 +51,8 @@ def peaks(saliency, n):
     return points[order[:n]]
 
 
-def group(saliency, mask, img, n_parts, columns):
+def group(saliency: numpy.ndarray, mask: numpy.ndarray, img: numpy.ndarray, n_parts: int,
+          columns: str) -> numpy.ndarray:
     """Groups pixels by k-means, which starts at the highest peaks of the saliency.
 
     Every column of the pixels' vectors is scaled to [0, 1] over the salient pixels, and so are the

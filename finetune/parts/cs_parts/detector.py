@@ -3,9 +3,11 @@
 Korsch, Bodesheim, Denzler: Classification-Specific Parts for Improving Fine-Grained Visual
 Categorization, GCPR 2019.
 """
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chainer
 from chainer import serializers
@@ -35,10 +37,10 @@ SETTINGS, WEIGHTS = 'settings.yml', 'weights.npz'
 class Parts(NamedTuple):
     """The parts of an image, and what led to them, in pixels of the network's input."""
 
-    boxes: Any          # (P, 4) int, (y_min, x_min, y_max, x_max)
-    visible: Any        # (P,) bool; all or none
-    saliency: Any       # (H, W)
-    groups: Any         # (H, W) int, -1: none
+    boxes: numpy.ndarray        # (P, 4) int, (y_min, x_min, y_max, x_max)
+    visible: numpy.ndarray      # (P,) bool; all or none
+    saliency: numpy.ndarray     # (H, W)
+    groups: numpy.ndarray       # (H, W) int, -1: none
 
 
 class Detector:
@@ -55,7 +57,9 @@ class Detector:
 
     """
 
-    def __init__(self, settings, architecture, cnn, coefficients, intercepts, device):
+    def __init__(self, settings: Settings, architecture: str, cnn: chainer.Link,
+                 coefficients: numpy.ndarray, intercepts: numpy.ndarray,
+                 device: chainer.backend.Device):
         self.settings = settings
         self.architecture = architecture
         self.cnn = cnn
@@ -65,11 +69,11 @@ class Detector:
         cnn.to_device(device)
 
     @property
-    def n_parts(self):
+    def n_parts(self) -> int:
         """Number of parts of every image."""
         return count_parts(self.settings)
 
-    def find(self, images):
+    def find(self, images: list[numpy.ndarray]) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Finds parts in images of any size.
 
         Args:
@@ -89,13 +93,13 @@ class Detector:
         return (numpy.array(in_image, numpy.float32).reshape(-1, self.n_parts, 4),
                 numpy.array([parts.visible for parts in found]).reshape(-1, self.n_parts))
 
-    def look(self, img):
+    def look(self, img: Sequence[numpy.ndarray]) -> list[Parts]:
         """The :class:`Parts` of up to BATCH_SIZE inputs of the network, each (3, H, W)."""
         gradients, _ = self.gradients(img)
         with one_thread():
             return [self._parts(gradient, image) for gradient, image in zip(gradients, img)]
 
-    def gradients(self, img):
+    def gradients(self, img: Sequence[numpy.ndarray]) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Gradients with respect to pixels (N, H, W), and predicted classes (N,), of inputs."""
         features, x = pooled_features(self.cnn, img, self.device)
         on_cpu = chainer.backends.cuda.to_cpu(features.array)
@@ -118,7 +122,7 @@ class Detector:
         found = [boxes.part_box(heat, pixels, settings.smallest_box) for pixels in members]
         return Parts(numpy.array(found), numpy.ones(len(found), bool), heat, groups)
 
-    def save(self, folder):
+    def save(self, folder: Path) -> None:
         """Writes settings and weights into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         target = serializers.DictionarySerializer()
@@ -129,7 +133,7 @@ class Detector:
             {'architecture': self.architecture, **asdict(self.settings)}))
 
 
-def load(folder, device):
+def load(folder: Path, device: chainer.backend.Device) -> Detector:
     """Loads a detector that :meth:`Detector.save` wrote.
 
     Args:
@@ -157,7 +161,7 @@ def load(folder, device):
     return Detector(settings, architecture, cnn, *svm, device)
 
 
-def _svm(path, n_features):
+def _svm(path: Path, n_features: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     arrays = pretrained.read_weights(path)
     coefficients, intercepts = (arrays.get(f'svm/{key}', numpy.zeros(())) for key in 'Wb')
     n_classes = intercepts.size
@@ -167,12 +171,13 @@ def _svm(path, n_features):
     return coefficients, intercepts
 
 
-def count_parts(settings):
+def count_parts(settings: Settings) -> int:
     """Number of parts of every image, the box around the whole object included."""
     return settings.n_parts + settings.whole_object
 
 
-def pooled_features(cnn, img, device):
+def pooled_features(cnn: chainer.Link, img: Sequence[numpy.ndarray], device: chainer.backend.Device
+                    ) -> tuple[chainer.Variable, chainer.Variable]:
     """Averaged ConvMaps of up to BATCH_SIZE inputs of a CNN in test mode, with their graph.
 
     Args:

@@ -5,8 +5,11 @@ import chainer.functions as F
 import numpy
 from scipy.ndimage import gaussian_filter
 
+from fve_layer.arrays import Array
 
-def pixel_gradients(features, img, weights):
+
+def pixel_gradients(features: chainer.Variable, img: chainer.Variable, weights: Array
+                    ) -> numpy.ndarray:
     """Absolute gradients of weighted sums of features, averaged over colours.
 
     .. math::
@@ -29,7 +32,7 @@ def pixel_gradients(features, img, weights):
     return cuda.to_cpu(abs(gradient.array).mean(axis=1))
 
 
-def saliency_map(gradient, sigma, gamma):
+def saliency_map(gradient: numpy.ndarray, sigma: float, gamma: float) -> numpy.ndarray:
     """Saliency of one image: its gradient scaled to [0, 1], blurred and compressed.
 
     Args:

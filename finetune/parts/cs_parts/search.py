@@ -1,9 +1,12 @@
 """Finds the parts of a data set and writes them in the authors' layout."""
+from collections.abc import Callable
 from dataclasses import asdict, replace
 import hashlib
 from itertools import islice
 import math
+from pathlib import Path
 import shutil
+from typing import Any
 
 import chainer
 from chainer.backends import cuda
@@ -13,10 +16,12 @@ import yaml
 from finetune import files
 from finetune.compute.threads import one_thread
 from finetune.config.schema import read_yaml
+from finetune.config.settings import Config
 from finetune.data.annotation_files import LOCATIONS
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.iterators import iterate
 from finetune.data.layout import find_layout
+from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
 from finetune.parts.cs_parts import detector, selection
@@ -29,7 +34,8 @@ DETECTOR, WORK, ORIGIN = 'detector', '.work', 'origin.yml'
 HIDDEN = -1, -1, -1, -1
 
 
-def find_parts(config, data_set, folder, source, device, is_to_be_done):
+def find_parts(config: Config, data_set: DataSet, folder: Path, source: Any,
+               device: chainer.backend.Device, is_to_be_done: Callable[[], bool]) -> None:
     """Finds the parts of all images, training and test, and writes their boxes.
 
     The result is in the layout of the authors' tools: ``parts/parts.txt`` and
@@ -58,7 +64,7 @@ def find_parts(config, data_set, folder, source, device, is_to_be_done):
             _Search(config, data_set, folder).run(source, device)
 
 
-def check_origin(folder, config, data_set):
+def check_origin(folder: Path, config: Config, data_set: DataSet) -> None:
     """Raises an error if boxes were found with other settings, or in other images."""
     if (folder / ORIGIN).exists():
         _check_origin(folder / ORIGIN, _origin(config, data_set))
@@ -139,7 +145,7 @@ class _Search:
                 yield collate(batch)[0]
 
 
-def part_names(n_parts):
+def part_names(n_parts: int) -> list[str]:
     """Names of parts that have none of their own."""
     return [f'part_{i}' for i in range(1, n_parts + 1)]
 

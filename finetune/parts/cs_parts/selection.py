@@ -4,7 +4,8 @@ import warnings
 import numpy
 
 
-def fit_svm(features, label, c, n_iterations):
+def fit_svm(features: numpy.ndarray, label: numpy.ndarray, c: float, n_iterations: int
+            ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Fits a linear SVM with L1 penalty, one class against the rest.
 
     Args:
@@ -30,7 +31,7 @@ def fit_svm(features, label, c, n_iterations):
     return coefficients.astype(numpy.float32), intercepts.astype(numpy.float32)
 
 
-def feature_weights(coefficients, features):
+def feature_weights(coefficients: numpy.ndarray, features: str) -> numpy.ndarray:
     """With which weight each feature enters the saliency of a class.
 
     Args:

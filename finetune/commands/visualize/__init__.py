@@ -1,0 +1,10 @@
+"""The command ``visualize``: a file for each kind of video or picture."""
+from finetune.commands import options as shared
+from finetune.commands.visualize import confusion, em, mixture, parts
+
+HELP = 'make videos and pictures'
+DESCRIPTION = 'Makes videos and pictures.'
+
+
+def add_arguments(parser):
+    shared.add_commands(parser, 'what', (em, parts, mixture, confusion))

@@ -1,0 +1,22 @@
+"""The command ``visualize parts``: the network's input."""
+from finetune.commands import options as shared
+
+HELP = 'images with part boxes and crops, before training'
+DESCRIPTION = """\
+A contact sheet of images of an experiment: their part boxes, and the image and the part crops
+exactly as the network gets them."""
+
+
+def add_arguments(parser):
+    shared.add_settings(parser)
+    parser.add_argument('--split', choices=('train', 'test'), default='train',
+                        help='train: augmented (default); test: not')
+    shared.add_images(parser)
+    parser.add_argument('--output', metavar='DIR',
+                        help='folder for the picture (default: results/<config>)')
+
+
+def run(options):
+    from finetune.visualize import part_sheet
+    part_sheet.make(*shared.settings(options), options.split, options.images, options.output,
+                    options.project)
