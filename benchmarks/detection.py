@@ -49,7 +49,7 @@ def seconds(cnn, size):
         for gradient, image in zip(gradients, img):
             heat = timed('saliency', saliency.saliency_map, gradient, settings.sigma,
                          settings.gamma)
-            mask = clusters.salient_pixels(heat, settings.threshold)
+            mask = heat > clusters.otsu_threshold(heat)
             groups = timed('groups', clusters.group, heat, mask, image, settings.n_parts,
                            settings.columns)
             for part in range(settings.n_parts):

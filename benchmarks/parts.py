@@ -72,7 +72,7 @@ def find(model, data_set, settings, features):
         pooled_features(model, inputs[i:i + BATCH_SIZE], DEVICE)[0].array[:len(inputs) - i]
         for i in range(0, len(inputs), BATCH_SIZE)]) for inputs in (train, test)]
     labels = data_set.train.labels, data_set.test.labels
-    svm = selection.fit_svm(pooled[0], labels[0], settings.svm_c, settings.svm_iterations)
+    svm = selection.fit_svm(pooled[0], labels[0], settings.svm_c)
     right = [((x @ svm[0].T + svm[1]).argmax(axis=1) == label).mean()
              for x, label in zip(pooled, labels)]
     detector = Detector(replace(settings, features=features), '', model, *svm, DEVICE)

@@ -135,8 +135,6 @@ class Detector:
                               between=(16, 4096), needs=DETECTED)
     svm_c: float = setting(.1, 'C of the sparse SVM that selects features', between=(1e-9, 1e9),
                            needs=DETECTED)
-    svm_iterations: int = setting(200, 'maximum number of iterations of the sparse SVM',
-                                  between=(1, 10 ** 6), needs=DETECTED)
     features: str = setting('selected', 'features whose gradient is the saliency; selected: those '
                             'with a nonzero SVM coefficient for the predicted class; positive: '
                             'those with a positive one; all: all features; score: the SVM score '
@@ -146,18 +144,12 @@ class Detector:
                            between=(0, 1000), needs=DETECTED)
     gamma: float = setting(.7, 'exponent that compresses the saliency', between=(.01, 100),
                            needs=DETECTED)
-    threshold: str = setting('otsu', 'saliency above which pixels are grouped into parts; otsu: '
-                             "Otsu's threshold; mean: the mean; two_means: midpoint between two "
-                             'clusters; none: all pixels are grouped',
-                             choices=('otsu', 'mean', 'two_means', 'none'), needs=DETECTED)
     columns: str = setting('position_saliency_colour', 'properties by which pixels are grouped '
                            'into parts',
                            choices=('position', 'position_saliency', 'position_saliency_colour'),
                            needs=DETECTED)
     smallest_box: int = setting(64, 'smallest height and width of a box, in pixels',
                                 between=(1, 4096), needs=DETECTED)
-    whole_object: bool = setting(False, 'additional part: a box around all grouped pixels',
-                                 needs=DETECTED)
 
 
 @dataclass

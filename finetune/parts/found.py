@@ -27,7 +27,7 @@ class Found(Boxes):
         return find_layout(self.config).beside(self.config.data.boxes)
 
     @property
-    def to_be_found(self) -> bool:     # type: ignore[override]  # of others, an attribute
+    def to_be_found(self) -> bool:
         """Whether a CNN that finds them is named, and there are no boxes yet."""
         paths = (path / LOCATIONS for path in (self.folder, find_layout(self.config).main))
         return bool(self.config.detector.cnn) and not any(
@@ -53,8 +53,9 @@ class Found(Boxes):
         return super().locate(data_set)
 
     def provisional(self, data_set: DataSet) -> DataSet:
-        """The data set with the whole image as the box of every part that is to be found."""
-        n_parts, size = detector.count_parts(self.config.detector), self.config.detector.input_size
+        if not self.to_be_found:
+            return self.add_to(data_set)
+        n_parts, size = self.config.detector.n_parts, self.config.detector.input_size
         whole = numpy.tile(numpy.array([0, 0, size, size], numpy.float32), (n_parts, 1))
         names, visible = search.part_names(n_parts), numpy.ones(n_parts, bool)
         return self.add_to(data_set.with_parts(names, lambda records: (whole, visible)))

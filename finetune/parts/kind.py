@@ -43,9 +43,7 @@ def load(config: Config, provisional: bool = False) -> DataSet:
 
     """
     parts, data_set = parts_of(config), readers.load(config)
-    if provisional and parts.to_be_found:
-        return parts.provisional(data_set)      # type: ignore[attr-defined]  # Found has it
-    return parts.add_to(data_set)
+    return parts.provisional(data_set) if provisional else parts.add_to(data_set)
 
 
 class Parts:
@@ -58,16 +56,15 @@ class Parts:
     Args:
         config (finetune.config.settings.Config): Settings of the experiment.
 
-    Attributes:
-        to_be_found (bool): Whether this program has still to find the parts
-            (:class:`finetune.parts.found.Found`).
-
     """
-
-    to_be_found: bool = False
 
     def __init__(self, config: Config):
         self.config = config
+
+    @property
+    def to_be_found(self) -> bool:
+        """Whether this program has still to find them (:class:`finetune.parts.found.Found`)."""
+        return False
 
     def add_to(self, data_set: DataSet) -> DataSet:
         """The data set with these parts, or with the first ``data.n_parts`` of them."""
@@ -77,6 +74,10 @@ class Parts:
             data_set = data_set.with_parts(data_set.part_names[:n], lambda records: (
                 records.locations[:, :n], records.visible[:, :n]))
         return replace(data_set, parts=self)
+
+    def provisional(self, data_set: DataSet) -> DataSet:
+        """The data set with these parts, or while they are to be found, with any boxes."""
+        return self.add_to(data_set)
 
     def locate(self, data_set: DataSet) -> DataSet:
         """The data set with all parts of this kind.

@@ -172,9 +172,8 @@ NOT_READ = [      # settings without effect, and what they would need
     ('detector: {cnn: cnn.yml}', 'detector.cnn', 'data.parts CS_PARTS'),
     *((f'data: {{parts: CS_PARTS}}\ndetector: {{{name}: {value}}}', f'detector.{name}',
        'a detector.cnn') for name, value in {
-           'n_parts': 3, 'input_size': 427, 'svm_c': 1, 'svm_iterations': 9, 'features': 'all',
-           'sigma': 1, 'gamma': 1, 'threshold': 'mean', 'columns': 'position', 'smallest_box': 9,
-           'whole_object': 'true'}.items()),
+           'n_parts': 3, 'input_size': 427, 'svm_c': 1, 'features': 'all',
+           'sigma': 1, 'gamma': 1, 'columns': 'position', 'smallest_box': 9}.items()),
     ('data: {parts: CS_PARTS, box_frame: 0, box_frame_fit: squash}', 'data.box_frame_fit',
      'a data.box_frame'),
     ('data: {parts: CS_PARTS, part_ratio: 0.2}', 'data.part_ratio', 'boxes around points'),

@@ -31,17 +31,17 @@ def test_svm_selects_few_features_and_those_that_matter():
     label = numpy.repeat(range(4), 60)
     features = random.uniform(size=(240, 30))
     features[numpy.arange(240), label] += 1
-    coefficients, intercepts = selection.fit_svm(features, label, c=.1, n_iterations=200)
+    coefficients, intercepts = selection.fit_svm(features, label, c=.1)
     assert coefficients.shape == (4, 30) and intercepts.shape == (4,)
     selected = coefficients != 0
     assert selected[range(4), range(4)].all() and selected.mean() < .3
-    again = selection.fit_svm(features, label, c=.1, n_iterations=200)
+    again = selection.fit_svm(features, label, c=.1)
     assert_array_equal(coefficients, again[0])
 
 
 def test_of_two_classes_each_has_coefficients():
     features = numpy.array([[0, 1], [0, 2], [1, 0], [2, 0]] * 5, float)
-    coefficients, intercepts = selection.fit_svm(features, [0, 0, 1, 1] * 5, 1, 200)
+    coefficients, intercepts = selection.fit_svm(features, [0, 0, 1, 1] * 5, 1)
     scores = features @ coefficients.T + intercepts
     assert_array_equal(scores.argmax(axis=1), [0, 0, 1, 1] * 5)
 
@@ -85,17 +85,6 @@ def test_saliency_is_scaled_blurred_and_compressed():
 def test_otsu_threshold_is_that_of_scikit_image(seed):
     values = random_map(numpy.random.RandomState(seed))
     assert_allclose(clusters.otsu_threshold(values), threshold_otsu(values))
-
-
-def test_salient_pixels():
-    values = numpy.full((6, 6), .1)
-    values[2:4, 2:4] = .9
-    values[5, 5] = .1385        # the thresholds are centres of bins
-    upper = values == .9
-    for threshold in ('otsu', 'two_means'):
-        assert_array_equal(clusters.salient_pixels(values, threshold), upper)
-    assert_array_equal(clusters.salient_pixels(values, 'mean'), values > .2)
-    assert clusters.salient_pixels(values, 'none').all()
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -204,7 +193,7 @@ def planted():
     label = numpy.arange(180) % N_CLASSES
     img = numpy.stack([marked_image(i, random)[0] for i in label])
     features = F.mean(cnn(img), axis=(2, 3)).array
-    svm = selection.fit_svm(features, label, c=.01, n_iterations=200)
+    svm = selection.fit_svm(features, label, c=.01)
     test = [(i % N_CLASSES, *marked_image(i % N_CLASSES, random)) for i in range(36)]
     return cnn, svm, test
 
@@ -285,15 +274,6 @@ def test_other_images_of_a_batch_do_not_matter(planted):
     for parts, img in zip(together, inputs):
         alone, = planted_detector.look([img])
         assert_array_equal(alone.boxes, parts.boxes)
-
-
-def test_a_box_around_the_whole_object(planted):
-    cnn, svm, test = planted
-    with_object, without = (
-        Detector(Settings(sigma=1.5, input_size=128, whole_object=whole), '', cnn, *svm,
-                 CPU).look([test[0][1]])[0].boxes for whole in (True, False))
-    assert len(with_object) == 5 and len(without) == 4
-    assert_array_equal(with_object[:4], without)
 
 
 def small_detector(n_classes=3):

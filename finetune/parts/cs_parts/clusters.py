@@ -6,24 +6,6 @@ N_BINS = 256        # of the histogram for Otsu's method
 COLUMNS = {'position': 2, 'position_saliency': 3, 'position_saliency_colour': 6}
 
 
-def salient_pixels(saliency: numpy.ndarray, threshold: str) -> numpy.ndarray:
-    """Which pixels are grouped.
-
-    Args:
-        saliency (numpy.ndarray): (H, W).
-        threshold (str): ``'otsu'`` or ``'mean'``: pixels above Otsu's threshold or the mean;
-            ``'two_means'``: the upper one of two clusters; ``'none'``: all.
-
-    Returns:
-        numpy.ndarray: (H, W), bool.
-
-    """
-    if threshold == 'none':
-        return numpy.ones(saliency.shape, bool)
-    limit = {'otsu': otsu_threshold, 'mean': numpy.mean, 'two_means': _two_means}[threshold]
-    return saliency > limit(saliency)       # type: ignore[operator]  # NumPy's has many signatures
-
-
 def otsu_threshold(values: numpy.ndarray) -> float:
     """Otsu's threshold: it separates two classes with the largest variance between them."""
     counts, edges = numpy.histogram(values, N_BINS)
@@ -33,13 +15,6 @@ def otsu_threshold(values: numpy.ndarray) -> float:
     above = total - below
     difference = sums[:-1] / below - (sums[-1] - sums[:-1]) / above     # the ends are occupied
     return centres[numpy.argmax(below * above * difference ** 2)]
-
-
-def _two_means(values):
-    """The midpoint between the centres of two clusters that start at the extremes."""
-    values = values.reshape(-1, 1)
-    start = numpy.array([[values.min()], [values.max()]])
-    return _k_means(values, 2, init=start, n_init=1).cluster_centers_.mean()
 
 
 def peaks(saliency: numpy.ndarray, n: int) -> numpy.ndarray:

@@ -71,7 +71,7 @@ class Detector:
     @property
     def n_parts(self) -> int:
         """Number of parts of every image."""
-        return count_parts(self.settings)
+        return self.settings.n_parts
 
     def find(self, images: list[numpy.ndarray]) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Finds parts in images of any size.
@@ -114,11 +114,10 @@ class Detector:
         if not heat.any():
             return Parts(numpy.zeros((self.n_parts, 4), int), numpy.zeros(self.n_parts, bool), heat,
                          numpy.full(heat.shape, -1))
-        mask = clusters.salient_pixels(heat, settings.threshold)
+        mask = heat > clusters.otsu_threshold(heat)
         groups = clusters.group(heat, mask, img, settings.n_parts, settings.columns)
         members = [groups == i for i in range(settings.n_parts)]
         members = [pixels if pixels.any() else mask for pixels in members]
-        members += [mask] * settings.whole_object
         found = [boxes.part_box(heat, pixels, settings.smallest_box) for pixels in members]
         return Parts(numpy.array(found), numpy.ones(len(found), bool), heat, groups)
 
@@ -169,11 +168,6 @@ def _svm(path: Path, n_features: int) -> tuple[numpy.ndarray, numpy.ndarray]:
         raise InputError(f'{path}: has no sparse SVM of {n_features} features (svm/W and svm/b); '
                          'find the parts again.')
     return coefficients, intercepts
-
-
-def count_parts(settings: Settings) -> int:
-    """Number of parts of every image, the box around the whole object included."""
-    return settings.n_parts + settings.whole_object
 
 
 def pooled_features(cnn: chainer.Link, img: Sequence[numpy.ndarray], device: chainer.backend.Device

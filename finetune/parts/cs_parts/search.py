@@ -113,7 +113,7 @@ class _Search:
             return cuda.to_cpu(features.array)[:len(img)]
 
         features = self._by_batch(records, 'features', 'Features of the training images', compute)
-        svm = selection.fit_svm(features, records.labels, settings.svm_c, settings.svm_iterations)
+        svm = selection.fit_svm(features, records.labels, settings.svm_c)
         print(f'{(svm[0] != 0).sum(axis=1).mean():.1f} of {features.shape[1]} features are '
               'selected for a class, mean over the classes', flush=True)
         return Detector(settings, cnn_config.model.architecture, model, *svm, device)

@@ -3,8 +3,10 @@ import warnings
 
 import numpy
 
+N_ITERATIONS = 200      # of LIBLINEAR, at most
 
-def fit_svm(features: numpy.ndarray, label: numpy.ndarray, c: float, n_iterations: int
+
+def fit_svm(features: numpy.ndarray, label: numpy.ndarray, c: float
             ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Fits a linear SVM with L1 penalty, one class against the rest.
 
@@ -12,7 +14,6 @@ def fit_svm(features: numpy.ndarray, label: numpy.ndarray, c: float, n_iteration
         features (numpy.ndarray): (n, C), averaged ConvMaps of the training images.
         label (numpy.ndarray): (n,), classes 0 ... n_classes - 1, each of which occurs.
         c (float): Its C: the smaller, the fewer coefficients other than zero.
-        n_iterations (int): Largest number of LIBLINEAR's iterations.
 
     Returns:
         tuple of numpy.ndarray: Coefficients (n_classes, C) and intercepts (n_classes,), float32.
@@ -20,7 +21,7 @@ def fit_svm(features: numpy.ndarray, label: numpy.ndarray, c: float, n_iteration
     """
     from sklearn.exceptions import ConvergenceWarning   # takes a second, see clusters.py
     from sklearn.svm import LinearSVC
-    svm = LinearSVC(penalty='l1', dual=False, C=c, max_iter=n_iterations, random_state=0)
+    svm = LinearSVC(penalty='l1', dual=False, C=c, max_iter=N_ITERATIONS, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', ConvergenceWarning)     # the limit is part of the method
         svm.fit(features.astype(numpy.float64), label)
