@@ -131,18 +131,24 @@ def _index(keys):
 
 def _to_labels(root, classes, class_names):
     """Class ids to 0 ... n - 1; every class must have an image."""
-    label_of = _index(class_names)
+    label_of, used = _index(class_names), set(classes)
+    if used != label_of.keys():
+        _name_the_line(root, used, label_of)
+    return [label_of[class_id] for class_id in classes]
+
+
+def _name_the_line(root, used, label_of):
+    """Raises an error for the first image of an unknown class, or the first class without image."""
     path = root / 'image_class_labels.txt'
     for line_no, (_, class_id) in rows(path, (str, str)):
         if class_id not in label_of:
             raise InputError(f'{path}, line {line_no}: there is no class {class_id} in '
                              'classes.txt; correct the line or add the class.')
-    path, used = root / 'classes.txt', set(classes)
+    path = root / 'classes.txt'
     for line_no, (class_id, class_name) in rows(path, (str, name)):
-        if class_id in label_of and class_id not in used:
+        if class_id not in used:
             raise InputError(f'{path}, line {line_no}: class {class_id} ({class_name}) has no '
                              'image; remove the line.')
-    return [label_of[class_id] for class_id in classes]
 
 
 def _part_names(path, part_ids):

@@ -17,7 +17,7 @@ from chainer.testing import attr
 from conftest import load, settings
 from finetune import cli, files
 from finetune.config.settings import Data
-from finetune.data import transforms
+from finetune.data import annotation_files, lines, transforms
 from finetune.parts.cs_parts import detector, search
 from finetune.runs.folder import RunFolder
 
@@ -83,6 +83,21 @@ def test_parts_are_found_when_they_are_needed(here, capsys):
     assert cli.main(['train', 'cs.yml', '--seed', '1']) == 0
     assert 'Training of the CNN' not in capsys.readouterr().out
     assert (boxes / 'parts/part_locs.txt').stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize('are_there', [True, False])
+def test_every_annotation_file_is_parsed_once(are_there, found, monkeypatch):
+    if not are_there:       # the run has its detector, which finds them again
+        shutil.rmtree('birds/CS_parts')
+    parsed, rows = [], lines.rows
+    for module in (annotation_files, lines):
+        monkeypatch.setattr(module, 'rows', lambda path, *arguments: (
+            parsed.append(path.relative_to('birds').as_posix()), rows(path, *arguments))[1])
+    assert cli.main(['evaluate', 'results/cs/seed0']) == 0
+    assert sorted(parsed) == sorted([
+        'images.txt', 'classes.txt', 'image_class_labels.txt', 'train_test_split.txt',
+        'parts/parts.txt', 'parts/part_locs.txt', 'CS_parts/parts/parts.txt',
+        'CS_parts/parts/part_locs.txt'])
 
 
 def test_boxes_of_the_file_are_those_of_the_detector(found):
