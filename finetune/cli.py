@@ -18,12 +18,13 @@ def main(arguments=None):
     On another rank than 0 of ``mpiexec``: helps with it.
     """
     work = ranks.help if ranks.is_helper() else functools.partial(_run, arguments)
-    return ranks.ended(lambda: _exit_code(work))
+    with interruption.as_exceptions():      # until all that an interrupt refers to is gone
+        return ranks.ended(lambda: _exit_code(work))
 
 
 def _run(arguments):
     options = parser().parse_args(arguments)
-    with interruption.as_exceptions(), shared.in_project(options):
+    with shared.in_project(options):
         return options.run(options) or 0
 
 

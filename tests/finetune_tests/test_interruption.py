@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from finetune import interruption
+from finetune import cli, interruption
 
 
 class Thing:
@@ -62,10 +62,16 @@ def test_file_of_arrays_that_is_left_unfinished_is_not_told(tmp_path, monkeypatc
             archive.writestr('x.npy', '')
         del archive
 
+    def interrupted(arguments):
+        with open(tmp_path / 'second.npz', 'wb') as file:
+            archive = zipfile.ZipFile(file, 'w')
+            archive.writestr('x.npy', '')
+            raise KeyboardInterrupt
+
     leave_unfinished('first.npz')
     assert len(told) == 1
-    with interruption.as_exceptions():
-        leave_unfinished('second.npz')
+    monkeypatch.setattr(cli, '_run', interrupted)
+    assert cli.main([]) == 130
     assert len(told) == 1
 
 
