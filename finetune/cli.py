@@ -20,13 +20,13 @@ def main(arguments=None):
     On another rank than 0 of ``mpiexec``: helps with it.
     """
     work = processes.serve if processes.is_helper() else functools.partial(_run, arguments)
-    return processes.ended(lambda: _exit_code(work))
+    with interruption.as_exceptions():      # until all that an interrupt refers to is gone
+        return processes.ended(lambda: _exit_code(work))
 
 
 def _run(arguments):
     given = parser().parse_args(arguments)
-    with interruption.as_exceptions():
-        return given.run(given) or 0
+    return given.run(given) or 0
 
 
 def _exit_code(work):

@@ -3,6 +3,7 @@ import contextlib
 import signal
 import sys
 import threading
+import zipfile
 
 SIGNALS = signal.SIGTERM, signal.SIGHUP
 AGAIN_SECONDS = .05
@@ -19,8 +20,14 @@ def as_exceptions():
         return
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
     hook = sys.unraisablehook
-    sys.unraisablehook = lambda lost: _raise_again(lost) if isinstance(
-        lost.exc_value, KeyboardInterrupt) else hook(lost)
+
+    def raise_or_tell(lost):
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            _raise_again(lost)
+        elif lost.object is not zipfile.ZipFile.__del__:    # NumPy 1.26 leaves it to close arrays'
+            hook(lost)
+
+    sys.unraisablehook = raise_or_tell
     for number in SIGNALS:
         if before[number] is signal.SIG_DFL:
             signal.signal(number, _raise)

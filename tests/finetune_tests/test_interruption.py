@@ -4,9 +4,11 @@ import signal
 import sys
 import time
 import weakref
+import zipfile
 
 import pytest
 
+from finetune import cli
 from finetune.commands import interruption
 
 
@@ -48,6 +50,30 @@ def test_what_else_destructors_raise_is_told_as_before(monkeypatch):
         reference = weakref.ref(thing, lambda _: 1 / 0)
         del thing
     assert reference() is None and [lost.exc_type for lost in told] == [ZeroDivisionError]
+
+
+def test_file_of_arrays_that_is_left_unfinished_is_not_told(tmp_path, monkeypatch):
+    """As NumPy 1.26 leaves one if a signal arrives while it writes."""
+    told = []
+    monkeypatch.setattr(sys, 'unraisablehook', told.append)
+
+    def leave_unfinished(name):
+        with open(tmp_path / name, 'wb') as file:
+            archive = zipfile.ZipFile(file, 'w')
+            archive.writestr('x.npy', '')
+        del archive
+
+    def interrupted(arguments):
+        with open(tmp_path / 'second.npz', 'wb') as file:
+            archive = zipfile.ZipFile(file, 'w')
+            archive.writestr('x.npy', '')
+            raise KeyboardInterrupt
+
+    leave_unfinished('first.npz')
+    assert len(told) == 1
+    monkeypatch.setattr(cli, '_run', interrupted)
+    assert cli.main([]) == 130
+    assert len(told) == 1
 
 
 def test_handlers_are_as_before():

@@ -49,7 +49,8 @@ def numpy_has(name):
     ('numpy.__version__ = "1.25.2"',
      'fve_layer needs NumPy 1.26 or newer, not 1.25.2; pip install --upgrade numpy'),
     ('importlib.metadata.version = lambda name: "7.7.0"', 'needs Chainer 7.8.1, not 7.7.0; '),
-    ('import packaging.version, sys; sys.path = sys.path[:1]', 'needs Chainer 7.8.1, not none; ')])
+    ('import packaging.version, runpy, sys; sys.path = sys.path[:1]',
+     'needs Chainer 7.8.1, not none; ')])
 def test_requirements(code, sentence):
     """Of the layer and of the program, whose own sentence ends with exit code 2."""
     before = f'import importlib.metadata, numpy; {code}'
