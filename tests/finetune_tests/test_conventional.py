@@ -231,7 +231,7 @@ def test_directions_without_variance_are_not_whitened(separate, monkeypatch):
     monkeypatch.setattr(features.Extractor, '_raw', lambda self, records: [
         (x, numpy.ones((6, 100), bool), None, None)])
     config = read_config(separate, ['model.pca_whiten=true'])
-    pca = features.Extractor(None, config, 6, CPU).fit_pca(numpy.arange(6))
+    pca = features.Extractor(None, config, None, 6, CPU).fit_pca(numpy.arange(6))
     assert pca['components'].shape == (3, 6)
     white = (x.reshape(-1, 6) - pca['mean']) @ pca['components'].T
     numpy.testing.assert_allclose(numpy.cov(white.T), numpy.eye(3), atol=1e-5)

@@ -6,8 +6,8 @@ import chainer.links as L
 import numpy
 import pytest
 
+from conftest import load
 from finetune.config.config import read_config
-from finetune.data import annotation_files
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.predictions import iterate_test_images, predict
@@ -52,9 +52,10 @@ def test_loss_that_is_not_finite_stops():
 @pytest.mark.parametrize('sections, streams', [
     ({}, {'both', 'global', 'parts'}),
     ({'data': {'parts': 'GLOBAL'}, 'model': {'encoding': 'gap'}}, {'both'})])
-def test_evaluator_observes_what_is_predicted(sections, streams, drawn_birds, write_config):
+def test_evaluator_observes_what_is_predicted(sections, streams, write_config):
     """Six images in batches of four: a mean of batches would not be that of images."""
-    config, data_set = read_config(write_config(**sections)), annotation_files.read_cub(drawn_birds)
+    config = read_config(write_config(**sections))
+    data_set = load(config.data)
     model, device = build_classifier(config, data_set), chainer.get_device('@numpy')
     with iterate_test_images(config, data_set) as iterator:
         predictions = predict(model, iterator, device)

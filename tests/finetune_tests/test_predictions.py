@@ -6,8 +6,8 @@ import numpy
 import pytest
 from scipy.special import log_softmax
 
+from conftest import load
 from finetune.config.config import read_config
-from finetune.data import annotation_files
 from finetune.data.dataset import collate
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.predictions import iterate_test_images, predict, Predictions, read_predictions
@@ -19,8 +19,9 @@ CPU = chainer.get_device('@numpy')
 @pytest.mark.parametrize('sections, streams', [
     ({}, ['both', 'global', 'parts']),
     ({'data': {'parts': 'GLOBAL'}, 'model': {'encoding': 'gap'}}, ['both'])])
-def test_predictions_are_those_of_single_images(sections, streams, drawn_birds, write_config):
-    config, data_set = read_config(write_config(**sections)), annotation_files.read_cub(drawn_birds)
+def test_predictions_are_those_of_single_images(sections, streams, write_config):
+    config = read_config(write_config(**sections))
+    data_set = load(config.data)
     model = build_classifier(config, data_set)
     with iterate_test_images(config, data_set) as iterator:
         examples = list(iterator.dataset)

@@ -5,8 +5,8 @@ import chainer
 import numpy
 import pytest
 
+from conftest import load
 from finetune.config.config import read_config
-from finetune.data import annotation_files
 from finetune.data.dataset import collate
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.folder import RunFolder
@@ -21,12 +21,12 @@ def make(config, data_set):
     return build_classifier(config, data_set)
 
 
-def test_first_update_by_hand(write_config, drawn_birds):
+def test_first_update_by_hand(write_config):
     """w - rate (gradient + decay w), with the smoothed loss of the images of an update."""
     config = read_config(write_config(training={
         'optimizer': 'sgd', 'learning_rate': .01, 'weight_decay': .3, 'label_smoothing': .2,
         'update_size': 6, 'batch_size': 6}))
-    data_set = annotation_files.read_cub(drawn_birds)
+    data_set = load(config.data)
     model, other = make(config, data_set), make(config, data_set)
     before = {name: param.array.copy() for name, param in other.namedparams()}
     images = build_updater(other, config, data_set, CPU).get_iterator('main').next()
@@ -45,10 +45,10 @@ def test_first_update_by_hand(write_config, drawn_birds):
 
 
 @pytest.mark.parametrize('name, rate', [('rmsprop', 'lr'), ('adam', 'alpha'), ('sgd', 'lr')])
-def test_learning_rate_of_every_optimizer(name, rate, write_config, drawn_birds, tmp_path):
+def test_learning_rate_of_every_optimizer(name, rate, write_config, tmp_path):
     assert set(OPTIMIZERS) == {'rmsprop', 'adam', 'sgd'}
     config = read_config(write_config(training={'optimizer': name, 'learning_rate': .125}))
-    data_set = annotation_files.read_cub(drawn_birds)
+    data_set = load(config.data)
     trainer = build_trainer(make(config, data_set), config, data_set, CPU,
                             RunFolder(tmp_path / 'run'))
     optimizer = trainer.updater.get_optimizer('main')
@@ -57,13 +57,14 @@ def test_learning_rate_of_every_optimizer(name, rate, write_config, drawn_birds,
 
 
 @pytest.mark.parametrize('name', ['rmsprop', 'adam', 'sgd'])
-def test_learning_rate_of_the_cnns(name, write_config, drawn_birds, tmp_path):
+def test_learning_rate_of_the_cnns(name, write_config, tmp_path):
     """The first steps of the CNNs are an eighth of what they are without the factor."""
-    data_set, changes = annotation_files.read_cub(drawn_birds), []
+    changes = []
     for factor in 1, .125:
         config = read_config(write_config(training={
             'optimizer': name, 'learning_rate': .25, 'lr_epochs': [1], 'lr_factor': .5,
             'cnn_lr_factor': factor, 'update_size': 12, 'batch_size': 12, 'weight_decay': 0}))
+        data_set = load(config.data)
         model = make(config, data_set)
         before = {name: param.array.copy() for name, param in model.namedparams()}
         trainer = build_trainer(model, config, data_set, CPU, RunFolder(tmp_path / f'run{factor}'))
@@ -91,10 +92,10 @@ def arrays_of(link):
 
 
 @pytest.mark.parametrize('name', ['rmsprop', 'adam', 'sgd'])
-def test_cnns_without_a_learning_rate_stay_as_they_are(name, write_config, drawn_birds, tmp_path):
-    data_set = annotation_files.read_cub(drawn_birds)
+def test_cnns_without_a_learning_rate_stay_as_they_are(name, write_config, tmp_path):
     config = read_config(write_config(training={
         'optimizer': name, 'cnn_lr_factor': 0, 'weight_decay': .1, 'epochs': 1}))
+    data_set = load(config.data)
     model = make(config, data_set)
     before = arrays_of(model)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
@@ -119,17 +120,17 @@ def test_cnns_without_a_learning_rate_stay_as_they_are(name, write_config, drawn
     ({'optimizer': 'rmsprop'}, {'alpha': .9, 'eps': 1e-6}),
     ({'optimizer': 'rmsprop', 'rmsprop_alpha': .75, 'epsilon': .125}, {'alpha': .75, 'eps': .125}),
     ({'optimizer': 'adam', 'epsilon': .125}, {'eps': .125})])
-def test_optimizers_have_their_settings(settings, expected, write_config, drawn_birds):
+def test_optimizers_have_their_settings(settings, expected, write_config):
     config = read_config(write_config(training=settings))
-    data_set = annotation_files.read_cub(drawn_birds)
+    data_set = load(config.data)
     optimizer = build_updater(make(config, data_set), config, data_set, CPU).get_optimizer('main')
     assert {name: getattr(optimizer, name) for name in expected} == expected
 
 
-def test_auxiliary_head_loses_its_weight_step_by_step(write_config, drawn_birds, tmp_path):
+def test_auxiliary_head_loses_its_weight_step_by_step(write_config, tmp_path):
     config = read_config(write_config(
         model={'aux_lambda': .8, 'aux_rate': .25, 'aux_step': 2}, training={'epochs': 5}))
-    data_set = annotation_files.read_cub(drawn_birds)
+    data_set = load(config.data)
     model, folder = make(config, data_set), RunFolder(tmp_path / 'run')
     trainer, weights = build_trainer(model, config, data_set, CPU, folder), []
     schedule = trainer.get_extension('aux_schedule')
