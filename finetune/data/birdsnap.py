@@ -1,4 +1,4 @@
-"""Birdsnap 1.1 as downloaded; images are missing because many of its links are dead."""
+"""Birdsnap 1.1 as downloaded; many of its images are missing because their links are dead."""
 from pathlib import Path
 
 import numpy
@@ -9,29 +9,26 @@ from finetune.errors import InputError
 
 SPECIES_COLUMNS = ['id', 'common']
 IMAGE_COLUMNS = ['path', 'species_id']
-FOLDERS = 'images', 'download/images'       # of the images; get_birdsnap.py uses the second
+IMAGE_FOLDERS = 'images', 'download/images'     # get_birdsnap.py uses the second
 MISSING = '', 'null', 'NULL', 'None', 'nan'
 
 
 def read_birdsnap(root: str | Path) -> DataSet:
     """Reads ``species.txt``, ``images.txt`` and ``test_images.txt``, tab-separated with headers.
 
-    Images that could not be downloaded are left out and counted.
+    Missing images are skipped and counted. A part without coordinates is hidden.
 
     Args:
         root (str or pathlib.Path): Folder with these files, and with the images in ``images/`` or
             in ``download/images/``.
 
     Returns:
-        finetune.data.records.DataSet: Labels are species in the order of ``species.txt``,
-        parts in the order of the columns of ``images.txt``; a part without coordinates is hidden.
-
-    Raises:
-        FileNotFoundError: Names a file that is missing.
+        finetune.data.records.DataSet: Species in the order of ``species.txt``, parts in the order
+        of the columns of ``images.txt``.
 
     """
     root = Path(root)
-    folder = next((root / name for name in FOLDERS if (root / name).is_dir()), None)
+    folder = next((root / name for name in IMAGE_FOLDERS if (root / name).is_dir()), None)
     if folder is None:
         raise InputError(f'{root}: has neither images/ nor download/images/; run get_birdsnap.py '
                          'there, or copy the images into images/.')
@@ -76,12 +73,11 @@ def _read_test_paths(path):
 
 
 def _part_names(row):
-    """Parts with a column for x and one for y."""
     return [column[:-2] for column in row if column.endswith('_x') and f'{column[:-2]}_y' in row]
 
 
 def _points(path, line_no, row, part_names):
-    """Points (P, 2) as (y, x), and visibility (P,)."""
+    """Returns points (P, 2) as (y, x), and visibility (P,)."""
     texts = [(row[f'{name}_y'], row[f'{name}_x']) for name in part_names]
     visible = numpy.array([not set(pair) & set(MISSING) for pair in texts], bool)
     points = numpy.zeros((len(texts), 2), numpy.float32)

@@ -1,11 +1,11 @@
-"""Cuts parts out of images."""
+"""Crops parts from images."""
 import numpy
 
 from finetune.errors import InputError
 
 
 def crop(img: numpy.ndarray, bbox: numpy.ndarray) -> numpy.ndarray:
-    """Cuts a box out of an image, the image's edge pixels replicated where the box sticks out.
+    """Crops a box from an image; edge pixels are replicated where the box exceeds the image.
 
     Args:
         img (numpy.ndarray): (C, H, W).
@@ -14,19 +14,16 @@ def crop(img: numpy.ndarray, bbox: numpy.ndarray) -> numpy.ndarray:
     Returns:
         numpy.ndarray: (C, y_max - y_min, x_max - x_min).
 
-    Raises:
-        finetune.errors.InputError: If the box is empty or wholly outside the image.
-
     """
     y_min, x_min, y_max, x_max = (int(edge) for edge in bbox)
     height, width = img.shape[1:]
     box = f'part box ({y_min}, {x_min}, {y_max}, {x_max})'
     if y_max <= y_min or x_max <= x_min:
-        raise InputError(f'{box} is empty; correct it, or raise data.part_ratio if the box was '
-                         'made around a point.')
+        raise InputError(f'{box} is empty; correct it, or raise data.part_ratio if parts are '
+                         'points.')
     if y_max <= 0 or x_max <= 0 or y_min >= height or x_min >= width:
         raise InputError(f'{box} lies outside the image of {height} x {width} pixels; correct '
-                         'the part where it is annotated, or mark it as hidden.')
+                         'its annotation, or mark the part as hidden.')
     rows = numpy.arange(y_min, y_max).clip(0, height - 1)
     columns = numpy.arange(x_min, x_max).clip(0, width - 1)
     return img[:, rows[:, None], columns]

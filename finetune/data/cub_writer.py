@@ -16,32 +16,28 @@ from finetune.progress import progress_bar
 
 
 class AnnotatedImage(NamedTuple):
-    """An image and its annotations; the box is (y_min, x_min, y_max, x_max)."""
+    """An image and its annotations."""
 
     image: Image.Image
     label: int
     train: bool
     points: numpy.ndarray       # (P, 2), (y, x) in pixels
     visible: numpy.ndarray      # (P,) bool
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[float, float, float, float]     # (y_min, x_min, y_max, x_max)
 
 
 def prepare(root: str | Path, name: str, drawing: Any, options: dict[str, Any],
             make: Callable[[Any], tuple[list[str], list[str], Iterable[AnnotatedImage], int]]
             ) -> None:
-    """Writes a data set unless it is there already.
+    """Writes a data set unless ``root`` holds it already.
 
     Args:
-        root (str or pathlib.Path): Directory to be made.
-        name (str): Of the data set.
-        drawing: Options with their defaults, a dataclass of settings.
-        options (dict): Those given in ``data.drawing``.
-        make (callable): ``make(drawing)`` gives the names of the classes (without numbers) and
+        root (str or pathlib.Path): Folder of the data set.
+        name (str): Name of the data set.
+        drawing: Dataclass of settings with their defaults.
+        options (dict): Settings of ``data.drawing``.
+        make (callable): ``make(drawing)`` returns the names of the classes (without numbers) and
             parts, an iterable of :class:`AnnotatedImage` in the order of their ids, and its length.
-
-    Raises:
-        finetune.errors.InputError: For options that do not fit, or a directory that was made with
-            other options, holds something else or cannot be written.
 
     """
     fill(drawing, options, 'data.drawing')
@@ -61,7 +57,6 @@ def prepare(root: str | Path, name: str, drawing: Any, options: dict[str, Any],
 
 
 def _is_written(root, origin):
-    """Whether a data set is there already; it must have been made with the same options."""
     if not root.exists():
         return False
     try:
@@ -76,14 +71,14 @@ def _is_written(root, origin):
 
 
 def _write(root, class_names, part_names, images, n_images, origin):
-    """Writes all files under a temporary name and renames the directory at the end."""
+    """Writes all files into a temporary folder and renames it at the end."""
     unfinished = root.with_name(f'.{root.name}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)       # of a process that was killed
     try:
         unfinished.mkdir()
         classes = [f'{i:03d}.{name}' for i, name in enumerate(class_names, 1)]
         _write_lines(unfinished / 'classes.txt', _numbered(classes))
-        if part_names:      # without, there are no files of parts
+        if part_names:
             (unfinished / 'parts').mkdir()
             _write_lines(unfinished / 'parts' / 'parts.txt', _numbered(part_names))
         _write_images(unfinished, classes, progress_bar(

@@ -1,4 +1,4 @@
-"""From a record to the network's input: image, part crops, visibility, label."""
+"""Converts a record into the network's input: image, part crops, visibility, label."""
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +14,7 @@ from fve_layer.arrays import Array
 # Keep the random streams of one seed apart.
 AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
 
-# Memory of a process for the images of a data set that is small enough, and again for what they
-# and their crops are in every epoch.
+# Largest memory of a process for the images of a data set, and again for their resized crops.
 KEPT_BYTES = 2 ** 28
 
 Example = tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.int32]
@@ -34,19 +33,18 @@ class PartDataset(chainer.dataset.DatasetMixin):
         ``label``, scalar, int32, "0 ... n_classes - 1"
 
     Everything random about an example is a function of the seed, the epoch and the image, so that
-    neither the order of access nor the number of processes changes it. The epoch comes with the
-    index: example ``epoch * len(dataset) + i`` is image i as it looks in that epoch, which is what
-    :class:`EpochOrder` asks for.
+    neither the order of access nor the number of processes changes it. The index encodes the
+    epoch: example ``epoch * len(dataset) + i`` is image i in that epoch (see :class:`EpochOrder`).
 
     Args:
         records (finetune.data.records.Records): The images.
-        parts (finetune.parts.kind.Parts): Where the boxes of their parts are.
-        settings (finetune.config.settings.Data): Sizes and augmentation; order of the parts, and
-            what becomes of hidden ones.
+        parts (finetune.parts.kind.Parts): Kind of parts, which computes their boxes.
+        settings (finetune.config.settings.Data): Sizes, augmentation, order of the parts, and
+            treatment of hidden parts.
         train (bool): Whether to augment.
         seed (int): Seed of augmentation, part order and hiding.
-        hide (float): Probability that a visible part is hidden. Parts hidden with one probability
-            are hidden with every higher one, too.
+        hide (float): Probability that a visible part is hidden; parts hidden with one probability
+            are also hidden with every higher one.
 
     """
 
@@ -63,7 +61,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
     def __len__(self) -> int:
         return len(self.records)
 
-    # Python's default would continue with the next epochs forever.
+    # Python's default would never stop: an index beyond the data set means the next epoch.
     def __iter__(self) -> Iterator[Example]:
         return (self[i] for i in range(len(self)))
 
@@ -89,47 +87,47 @@ class PartDataset(chainer.dataset.DatasetMixin):
         return img, parts, visible, numpy.int32(record.label)
 
     def read_image(self, i: int) -> numpy.ndarray:
-        """Image (3, H, W), uint8, RGB, in whose pixels the boxes of its parts are."""
+        """Returns image i, (3, H, W), uint8, RGB; part boxes are in its pixels."""
         if i in self._images:
             return self._images[i]
         image = transforms.read_image(self.records[i].path, self.settings.upright)
         return self._keep(self._images, i, image, image.nbytes)
 
     def _keep(self, kept, index, value, n_bytes):
-        """Keeps a value in memory if those of all images would fit; returns it."""
+        """Caches a value if the values of all images would fit into memory; returns it."""
         if n_bytes * len(self) <= KEPT_BYTES:
             kept[index] = value
         return value
 
     @property
     def largest_example(self) -> int:
-        """Size of an example with all its parts, in bytes."""
+        """Size in bytes of an example with all parts visible."""
         n_parts = len(self.records[0].visible)
         sizes = [self.settings.input_size] + n_parts * [self.settings.part_input_size]
         return sum(3 * 4 * size ** 2 for size in sizes) + n_parts
 
     def part_boxes(self, i: int, image_size: tuple[int, int], epoch: int = 0
                    ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-        """Order, boxes and visibility of the parts of an image.
+        """Returns order, boxes and visibility of the parts of image i.
 
         Args:
             i (int): Index of the image.
-            image_size (tuple of int): Its height and width in pixels.
-            epoch (int): The epoch, which may change the order.
+            image_size (tuple of int): Height and width of the image in pixels.
+            epoch (int): Epoch, which changes the order of shuffled parts.
 
         Returns:
-            tuple of arrays: Numbers of the parts, shape (P,), as in the data set's part names;
-            their boxes, shape (P, 4), pixels; and which of them are cropped, shape (P,), bool.
+            tuple of arrays: Part numbers (P,) in the data set's part names, their boxes (P, 4) in
+            pixels, and whether each part is cropped (P,), bool.
 
         """
         record, order, visible = self.records[i], self._part_order(i, epoch), self._visible(i)
         boxes = self.parts.boxes(record.locations, visible, image_size)
-        if self.settings.missing == 'centre':       # hidden parts have their box there
+        if self.settings.missing == 'centre':       # where the boxes of hidden parts are
             visible = numpy.ones_like(visible)
         return order, boxes[order], visible[order]
 
     def _transform(self, i, image, size, random, part=None, bbox=None):
-        """What the network sees of image i, or of one of its parts."""
+        """Transforms image i, or its part in a box, into an input of the network."""
         if not self.train:
             return transforms.test_transform(_cut(image, bbox, self.records[i]), size)
         enlarged = self._enlarged.get((i, part))
@@ -168,15 +166,11 @@ def _cut(image, bbox, record):
 
 def collate(batch: list[Example], device: chainer.backend.Device | None = None
             ) -> tuple[Array, Array, Array, Array]:
-    """Arrays of a batch of examples, on a device.
-
-    Args:
-        batch (list of tuple): Examples of a :class:`PartDataset`.
-        device: Where to put the arrays; ``None``: they stay on the CPU.
+    """Stacks the examples of a batch into arrays on a device; ``None``: on the CPU.
 
     Returns:
-        tuple of arrays: ``img`` (N, 3, H, W), ``parts`` (M, 3, h, w), the visible parts of all
-        images one after the other, ``visible`` (N, P) and ``label`` (N,).
+        tuple of arrays: ``img`` (N, 3, H, W); ``parts`` (M, 3, h, w), the visible parts of all
+        images, concatenated; ``visible`` (N, P); ``label`` (N,).
 
     """
     img, parts, visible, label = zip(*batch)
@@ -186,15 +180,10 @@ def collate(batch: list[Example], device: chainer.backend.Device | None = None
 
 class EpochOrder:
 
-    """Order sampler for Chainer's iterators: a new permutation every epoch, by seed.
+    """Order sampler for Chainer's iterators: a new permutation of ``n`` images every epoch.
 
-    Indices carry the epoch, see :class:`PartDataset`. The only state is the order itself, which
-    Chainer's iterators save, so that a resumed run gives the same results.
-
-    Args:
-        n (int): Number of images.
-        seed (int): Seed of the permutations.
-
+    Indices encode the epoch, see :class:`PartDataset`. The order is the only state; Chainer's
+    iterators save it, so that a resumed run gives the same results.
     """
 
     def __init__(self, n: int, seed: int):

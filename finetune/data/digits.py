@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits in CUB-200-2011's layout, four quadrants as parts."""
+"""scikit-learn's handwritten digits in CUB-200-2011's layout, with four quadrants as parts."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ GREY = (128, 128, 128)
 
 @dataclass
 class Drawing:
-    """Options for generating the digits."""
+    """Options of ``data.drawing``."""
 
     size: int = setting(64, 'width and height of the images in pixels', between=(16, 512))
     hide: float = setting(.1, 'probability that a part is hidden, that is, painted over in grey',
@@ -27,12 +27,10 @@ class Drawing:
 
 
 def prepare(root: str | Path, **options: Any) -> None:
-    """Writes the 1,797 digits unless they are there already.
+    """Writes the 1,797 digits, two thirds of every class for training, unless ``root`` exists.
 
-    Two thirds of every class are for training. Crops of the quadrants need ``part_ratio`` 0.5.
-
-    ``**options`` are those of :class:`Drawing`; errors are those of
-    :func:`finetune.data.cub_writer.prepare`.
+    Crops of the quadrants need ``part_ratio`` 0.5. ``**options`` are the fields of
+    :class:`Drawing`.
     """
     cub_writer.prepare(root, 'digits', Drawing(), options, _make)
 
@@ -59,7 +57,6 @@ def _images(digits, drawing):
 
 
 def _split(labels, random):
-    """Whether each image is for training: two thirds of every class."""
     train = numpy.zeros(len(labels), dtype=bool)
     for label in range(10):
         members = random.permutation(numpy.flatnonzero(labels == label))

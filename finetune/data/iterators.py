@@ -1,4 +1,4 @@
-"""Iterators over a data set that load examples in this process or in worker processes."""
+"""Iterators that load the examples of a data set in this process or in worker processes."""
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
@@ -15,26 +15,25 @@ from chainer.iterators.multiprocess_iterator import _fetch_run, _fetch_setup, _u
 from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 
-TIMEOUT_SECONDS = 300   # for an example
+TIMEOUT_SECONDS = 300   # per example
 
 
 def iterate(dataset: PartDataset, batch_size: int, n_workers: int,
             order_sampler: Callable | None = None, share: tuple[int, int] = (0, 1)
             ) -> chainer.dataset.Iterator:
-    """One of Chainer's iterators; its batches do not depend on the number of workers.
+    """Returns a Chainer iterator, whose batches do not depend on the number of workers.
 
     Args:
-        dataset (finetune.data.dataset.PartDataset): What to load.
+        dataset (finetune.data.dataset.PartDataset): Data set to load.
         batch_size (int): Images per batch.
-        n_workers (int): Number of worker processes that load the next batch during computation;
-            0: this process loads images when they are needed.
+        n_workers (int): Number of worker processes, which prefetch the next batch; 0: this process
+            loads images when they are needed.
         order_sampler (callable or None): Order of the images in each epoch; ``None``: one pass in
             the data set's order.
-        share (tuple of int): Rank and number of ranks: batches are cut into as many pieces, of
-            which this rank loads its own.
+        share (tuple of int): Rank and number of ranks; each rank loads its share of every batch.
 
     Returns:
-        chainer.dataset.Iterator: To be used in a ``with`` statement or finalized.
+        chainer.dataset.Iterator: Use it in a ``with`` statement, or finalize it.
 
     """
     options = {'repeat': order_sampler is not None, 'order_sampler': order_sampler,
@@ -47,7 +46,7 @@ def iterate(dataset: PartDataset, batch_size: int, n_workers: int,
 
 class _Iterator(chainer.iterators.SerialIterator):
 
-    """Chainer's iterator, which loads this rank's share of every batch."""
+    """Chainer's ``SerialIterator``, but it loads only this rank's share of every batch."""
 
     def __init__(self, share, *arguments, **options):
         self._share = share
@@ -63,8 +62,7 @@ class _Iterator(chainer.iterators.SerialIterator):
     next = __next__
 
     def _following(self):
-        """The state after the next batch, and the indices of this rank's share; ``None``: the end.
-        """
+        """Returns the next state and this rank's indices; ``None`` at the end."""
         state, indices = _statemachine.iterator_statemachine(
             self._state, self.batch_size, self.repeat, self.order_sampler, len(self.dataset))
         if indices is not None:
@@ -76,9 +74,9 @@ class _Iterator(chainer.iterators.SerialIterator):
 
 class _ParallelIterator(_Iterator):
 
-    """The iterator, which asks for the next batch while this one is used.
+    """Prefetches the next batch while the current one is used.
 
-    In place of Chainer's ``MultiprocessIterator``, which waits for ever for a worker that died.
+    It replaces Chainer's ``MultiprocessIterator``, which waits forever for a worker that died.
     """
 
     def __next__(self):
@@ -99,14 +97,7 @@ class _ParallelIterator(_Iterator):
 
 class _InWorkers(chainer.dataset.DatasetMixin):
 
-    """A data set whose examples are made by worker processes and come through shared memory.
-
-    Args:
-        dataset (finetune.data.dataset.PartDataset): The data set.
-        n_ahead (int): Number of examples that are requested at a time.
-        n_workers (int): Number of processes.
-
-    """
+    """Data set whose examples worker processes load into shared memory, ``n_ahead`` at a time."""
 
     def __init__(self, dataset, n_ahead, n_workers):
         self._dataset, self._n_workers = dataset, n_workers
@@ -121,7 +112,7 @@ class _InWorkers(chainer.dataset.DatasetMixin):
         return len(self._dataset)
 
     def request(self, indices):
-        """Has examples made that will be asked for next."""
+        """Lets the workers load the examples that are read next."""
         for index in self._requested.keys() - set(indices):     # the iterator was reset
             self._requested.pop(index).add_done_callback(self._release)
         for index in indices:
@@ -133,17 +124,17 @@ class _InWorkers(chainer.dataset.DatasetMixin):
         try:
             example = _unpack(future.result(TIMEOUT_SECONDS), self._memory)
         except BrokenProcessPool:
-            raise InputError('a worker process that loads images died; perhaps it ran out of '
-                             'memory: try a smaller training.workers, or 0.')
+            raise InputError('a worker process that loads images died, perhaps because memory ran '
+                             'out; lower training.workers, or set it to 0.')
         except TimeoutError:
             self._kill()
-            raise InputError(f'the worker processes have sent no image for {TIMEOUT_SECONDS} s; '
-                             'perhaps the disk is very slow: try again, or training.workers 0.')
+            raise InputError(f'the worker processes loaded no image in {TIMEOUT_SECONDS} s; the '
+                             'disk may be slow: try again, or set training.workers to 0.')
         self._release(future)
         return example
 
     def close(self):
-        """Ends the processes."""
+        """Stops the worker processes."""
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
         self._executor, self._requested = None, {}
@@ -154,7 +145,7 @@ class _InWorkers(chainer.dataset.DatasetMixin):
         slot = self._slots.get()
         try:
             future = self._executor.submit(_fetch_run, (slot, index))
-        except BrokenProcessPool as error:      # get_example tells
+        except BrokenProcessPool as error:      # get_example reports it
             future = Future()
             future.set_exception(error)
         future.slot = slot
@@ -178,8 +169,7 @@ def _start(n_workers, dataset, memory):
 
 
 def _set_up(*arguments):
-    """Begins a worker process."""
-    _fetch_setup(*arguments)        # ignores Ctrl-C, too, which ends this process's parent
+    _fetch_setup(*arguments)        # also ignores Ctrl-C, which the parent process handles
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)    # no traceback if the parent was killed
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

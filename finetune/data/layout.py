@@ -1,25 +1,24 @@
-"""Where the files of a data set are."""
+"""Finds the files of a data set."""
 from pathlib import Path
 from typing import NamedTuple
 
 from finetune.config.catalogue import DATA_SETS, PARTS
 from finetune.config.settings import Config, Data
 
-# The authors' folders of annotations of all kinds, below the folder of a data set.
+# The authors' folders whose annotations serve all kinds of parts.
 OF_ALL_KINDS = 'ORIGINAL', 'RESIZED'
 
 
 class Layout(NamedTuple):
-    """Where the files of a data set are.
+    """Places of the files of a data set.
 
-    The lists of images and the parts need not be in one folder: below a data set's folder there may
-    be one for each kind of parts, which may have lists of its own.
+    Its folder may have a subfolder for each kind of parts, with or without lists of images.
     """
 
-    root: Path      # `data.root`, or data/<data set>: a folder, or a table of one's own pictures
-    main: Path      # where the data set's own lists are: the root, or ORIGINAL or RESIZED in it
-    lists: Path     # where the lists are that are read: `main`, or the folder of the kind of parts
-    parts: Path     # where the parts are that are read: the same
+    root: Path      # `data.root`, or data/<data set>: a folder, or a table of your own pictures
+    main: Path      # folder of the data set's own lists: the root, or ORIGINAL or RESIZED in it
+    lists: Path     # folder of the lists to read: `main`, or the folder of the kind of parts
+    parts: Path     # folder of the parts to read: `main`, or the folder of the kind of parts
 
     @property
     def image_folder(self) -> Path:
@@ -29,12 +28,12 @@ class Layout(NamedTuple):
         return next(filter(Path.is_dir, folders), folders[0])
 
     def beside(self, name: str) -> Path:
-        """A folder that belongs to the data set: in its folder, or beside its table."""
+        """Path of a folder inside the data set's folder, or beside its table."""
         return (self.root.parent if self.root.is_file() else self.root) / name
 
 
 def find_layout(config: Config) -> Layout:
-    """Finds the files of the data set that an experiment names, which need not be there."""
+    """Finds the files of an experiment's data set, which need not exist."""
     settings = config.data
     name = settings.dataset + ('_pretraining' if settings.split == 'pretraining' else '')
     root = config.project.path(settings.root or Path('data', name))
@@ -50,11 +49,11 @@ def find_layout(config: Config) -> Layout:
 
 
 def folder_of_kind(settings: Data) -> str:
-    """Name of the folder for annotations of the kind of parts; empty: there is none."""
+    """Name of the subfolder for annotations of the kind of parts; empty: none."""
     kind, known = PARTS[settings.parts], DATA_SETS[settings.dataset]
     if 'boxes' in kind.settings:
         return settings.boxes
-    return '' if known.prepare else kind.folder     # a data set that is drawn has only its own
+    return '' if known.prepare else kind.folder     # a generated data set has no subfolders
 
 
 def _main_folder(root):

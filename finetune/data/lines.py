@@ -1,4 +1,4 @@
-"""Reads annotation files, which have one item per line; errors name the line."""
+"""Reads text files with one item per line; errors name the line."""
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Sized
 import csv
 from math import isfinite
@@ -18,7 +18,7 @@ def name(text: str) -> str:
 
 
 def path_inside(text: str) -> str:
-    """The rest of a line, a path that does not leave the folder it is relative to."""
+    """The rest of a line: a path inside the folder that it is relative to."""
     path = PurePosixPath(text)
     if path.is_absolute() or '..' in path.parts:
         raise ValueError(text)
@@ -59,7 +59,7 @@ def rows(path: Path, types: Sequence[Callable[[str], Any]]) -> Iterator[tuple[in
             values = [kind(column) for kind, column in zip(types, columns)]
         except ValueError:
             for kind, column in zip(types, columns):
-                convert(path, line_no, kind, column)    # tells which
+                convert(path, line_no, kind, column)    # the error names the column's text
         yield line_no, values
 
 
@@ -69,12 +69,9 @@ def n_columns(path: Path) -> int:
 
 
 def named_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields line number and texts by column of every line of a tab-separated file with a header.
+    """Yields line number and texts by column of the lines of a tab-separated file with a header.
 
-    Args:
-        path (pathlib.Path): The file.
-        columns (list of str): Required columns.
-
+    ``columns`` are required.
     """
     header = None
     for line_no, line in enumerate(_lines(path), 1):
@@ -96,13 +93,9 @@ def named_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, 
 
 def csv_rows(path: Path, required: tuple[str, ...], columns: str
              ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields line number and texts by column of every line of a CSV file with a header.
+    """Yields line number and texts by column of the lines of a CSV file with a header.
 
-    Args:
-        path (pathlib.Path): The file.
-        required (tuple of str): Columns that it must have.
-        columns (str): All columns that it may have, in words.
-
+    ``columns`` lists all columns for messages.
     """
     try:
         with open(path, newline='', encoding='utf-8-sig') as file:
@@ -113,8 +106,8 @@ def csv_rows(path: Path, required: tuple[str, ...], columns: str
                                  f'with the columns {columns}.')
             for row in reader:
                 if None in row or None in row.values():
-                    raise InputError(f'{path}, line {reader.line_num}: has not as many columns as '
-                                     'the header; correct the line.')
+                    raise InputError(f'{path}, line {reader.line_num}: the number of columns is '
+                                     'not that of the header; correct the line.')
                 yield reader.line_num, {name: text.strip() for name, text in row.items()}
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f'{path}: is not a CSV file in UTF-8 ({error}); save it as one.')
@@ -127,19 +120,19 @@ def _lines(path):
         with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:
             for line_no, line in enumerate(file, 1):
                 try:
-                    line.encode('utf-8')        # which surrogates cannot be
+                    line.encode('utf-8')        # fails for surrogates
                 except UnicodeEncodeError:
                     raise InputError(f'{path}, line {line_no}: is not UTF-8; save the file as '
                                      'UTF-8.')
                 yield line
-    except FileNotFoundError:       # data_sets.load says where to get it
+    except FileNotFoundError:       # readers.read reports where to get the file
         raise
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}); make it readable.')
 
 
 def convert(path: Path, line_no: int, kind: Callable[[str], Value], text: str) -> Value:
-    """A column's text as ``int``, :func:`number`, :func:`flag`, ..."""
+    """Converts a column's text by ``int``, :func:`number`, :func:`flag`, ..."""
     try:
         return kind(text)
     except ValueError:
@@ -148,7 +141,7 @@ def convert(path: Path, line_no: int, kind: Callable[[str], Value], text: str) -
 
 
 def read_table(path: Path, kind: Callable[[str], Value]) -> dict[str, Value]:
-    """Lines ``<id> <value>`` as a dict in the file's order."""
+    """Reads lines ``<id> <value>`` into a dict in the file's order."""
     table = {}
     for line_no, (key, value) in rows(path, (str, kind)):
         if key in table:
@@ -161,7 +154,7 @@ def read_table(path: Path, kind: Callable[[str], Value]) -> dict[str, Value]:
 
 
 def read_in_order(path: Path, kind: Callable[[str], Value], images: Sized) -> list[Value]:
-    """Lines ``<value>``, a list of one for every image in the order of images.txt."""
+    """Reads lines ``<value>``, one per image in the order of images.txt."""
     values = [value for _, (value,) in rows(path, (kind,))]
     if len(values) != len(images):
         raise InputError(f'{path}: has {len(values)} lines, but images.txt has {len(images)}; get '
@@ -171,17 +164,7 @@ def read_in_order(path: Path, kind: Callable[[str], Value], images: Sized) -> li
 
 def read_per_image(path: Path, kind: Callable[[str], Value], index: Mapping[str, int]
                    ) -> list[Value]:
-    """Lines ``<image id> <value>``, exactly one for every image.
-
-    Args:
-        path (pathlib.Path): The file.
-        kind (callable): Makes the value of its text.
-        index (dict): Places of the images by id.
-
-    Returns:
-        list: The values, each in the place of its image.
-
-    """
+    """Reads lines ``<image id> <value>``, one per image, into a list in the order of ``index``."""
     values: list[Any] = [None] * len(index)
     for line_no, (image_id, value) in rows(path, (str, kind)):
         check_id(path, line_no, image_id, index)
@@ -197,7 +180,7 @@ def read_per_image(path: Path, kind: Callable[[str], Value], index: Mapping[str,
 
 
 def check_id(path: Path, line_no: int, image_id: str, images: Container[str]) -> None:
-    """Raises an error for an image that images.txt does not have."""
+    """Raises an error if images.txt does not list an image."""
     if image_id not in images:
         raise InputError(f'{path}, line {line_no}: there is no image {image_id} in images.txt; '
                          'remove the line or add the image.')

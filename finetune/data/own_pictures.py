@@ -1,4 +1,4 @@
-"""Pictures of one's own, without annotations: a folder for each class, or a table of paths."""
+"""Your own pictures without annotations: one folder per class, or a table of paths."""
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -21,48 +21,47 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
 
     ``root`` is a folder that has
 
-    - ``train/`` and ``test/`` (or ``val/``), each with a folder of pictures for every class, or
-    - a folder of pictures for every class, in which case each class is split,
+    - ``train/`` and ``test/`` (or ``val/``), each with one folder of pictures per class, or
+    - one folder of pictures per class; each class is then split,
 
-    or a CSV file with the columns ``path``, relative to its folder, ``class`` and perhaps
-    ``split``, ``train`` or ``test`` (or ``val``); without, each class is split.
+    or a CSV file with the columns ``path``, relative to the file's folder, ``class`` and
+    optionally ``split``: ``train``, ``test`` or ``val``. Without that column each class is split.
 
     Args:
         root (pathlib.Path): The folder or file.
-        test_share (float): Share of a class's pictures that are test images if it is split; one
-            is left for training.
-        split_seed (int): Seed of the split. More classes do not change that of the others.
+        test_share (float): Share of a class's pictures that become test images in a split; at
+            least one picture remains for training.
+        split_seed (int): Seed of the split. Adding a class does not change the split of the others.
 
     Returns:
-        DataSet: Classes in alphabetical order. An image's id is its path, with blanks and special
-        characters encoded as in addresses.
+        DataSet: Classes in alphabetical order. An image's id is its URL-encoded path.
 
     """
     pictures, n_ignored = _from_table(root) if root.is_file() else _from_folders(root)
     if not pictures:
-        raise InputError(f'{root}: there is no picture in a folder of this folder; set data.root '
-                         'to one that has a folder of pictures for each class, or to a CSV file.')
+        raise InputError(f'{root}: has no subfolder with pictures; set data.root to a folder that '
+                         'has one folder of pictures per class, or to a CSV file.')
     if any(in_train is None for *_, in_train in pictures):
         pictures = _split(pictures, test_share, split_seed)
     names = sorted({kind for _, _, kind, in_train in pictures if in_train})
     label_of = {name: i for i, name in enumerate(names)}
     for image_id, _, kind, _ in pictures:
         if kind not in label_of:
-            raise InputError(f'{root}: class {kind} has test images, the first is {image_id}, but '
-                             'none for training; add some, or take the class away.')
+            raise InputError(f'{root}: class {kind} has test images, such as {image_id}, but no '
+                             'training images; add some, or remove the class.')
     in_train = numpy.array([in_train for *_, in_train in pictures])
     if in_train.all():
-        raise InputError(f'{root}: there is no test image; add pictures, or raise '
-                         'data.test_share if the classes are split by it.')
+        raise InputError(f'{root}: has no test image; add pictures, or raise data.test_share if '
+                         'the pictures have no split of their own.')
     records = Records.of([Record(image_id, path, label_of[kind], *NO_PARTS)
                           for image_id, path, kind, _ in pictures])
     return DataSet(names, [], records[in_train], records[~in_train], n_ignored=n_ignored)
 
 
 def find_pictures(folder: Path) -> tuple[list[Path], int]:
-    """Pictures below a folder by their names, sorted, and the number of other files.
+    """Returns the sorted pictures below a folder and the number of other files.
 
-    Hidden files and folders, whose names start with a dot, are neither.
+    Hidden files and folders are skipped and not counted.
     """
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items()
                 if kind in Image.OPEN}
@@ -81,7 +80,7 @@ def _from_folders(root):
     splits = [name for name in SPLITS if (root / name).is_dir()]
     if splits and ('train' not in splits or len(splits) == 1):
         raise InputError(f'{root}: has a folder {splits[0]}, but not both train and test (or val); '
-                         'add the other one, or give each class a folder of another name.')
+                         'add the other folder, or rename this one if it is a class.')
     if not splits:
         return _from_classes(root, root, None)
     train, n_train = _from_classes(root, root / 'train', True)
@@ -104,11 +103,11 @@ def _from_classes(root, folder, in_train):
 
 def _from_table(path):
     pictures = {}
-    for line_no, row in csv_rows(path, ('path', 'class'), 'path, class and perhaps split'):
+    for line_no, row in csv_rows(path, ('path', 'class'), 'path, class and optionally split'):
         image_id, kind, split = _image_id(Path(row['path'])), row['class'], row.get('split')
         where = f'{path}, line {line_no}'
         if not row['path'] or not kind:
-            raise InputError(f'{where}: has no path or no class; complete the line.')
+            raise InputError(f'{where}: the path or the class is empty; complete the line.')
         if image_id in pictures:
             raise InputError(f'{where}: {row["path"]} is listed twice; remove one of the lines.')
         if split is not None and split not in SPLITS:
@@ -124,7 +123,6 @@ def _image_id(path):
 
 
 def _split(pictures, test_share, seed):
-    """The same with a split, class by class."""
     classes = {}
     for image_id, path, kind, _ in pictures:
         classes.setdefault(kind, []).append((image_id, path))

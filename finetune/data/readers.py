@@ -16,20 +16,10 @@ VALIDATION_STEP = 5     # every fifth training image of a class is in the valida
 
 
 def load(config: Config) -> DataSet:
-    """Reads the data set of an experiment; minibirds and digits are drawn on first use.
+    """Reads the data set of an experiment; minibirds and digits are generated on first use.
 
-    Its parts are those of the annotation files, which :func:`finetune.parts.kind.load` makes those
-    that the experiment asks for.
-
-    Args:
-        config (finetune.config.settings.Config): Settings of the experiment.
-
-    Returns:
-        DataSet: Records of its training and test images.
-
-    Raises:
-        finetune.errors.InputError: If its files are missing or wrong.
-
+    Parts are as annotated; :func:`finetune.parts.kind.load` converts them into the experiment's
+    kind of parts.
     """
     settings, known = config.data, DATA_SETS[config.data.dataset]
     if known.prepare:
@@ -39,8 +29,8 @@ def load(config: Config) -> DataSet:
                                     **options)
     layout = find_layout(config)
     if not layout.lists.exists():
-        needs = ('the folder that has a folder of pictures for each class.' if known.upright else
-                 'the folder that has images.txt in it.')
+        needs = ('the folder that has one folder of pictures per class.' if known.upright else
+                 'the folder that contains images.txt.')
         raise InputError(f'{layout.lists}: there is no such folder; {_get(layout.lists, known)}set '
                          f'data.root to {needs}')
     data_set = read(layout, settings)
@@ -50,12 +40,12 @@ def load(config: Config) -> DataSet:
 
 
 def is_to_be_drawn(config: Config) -> bool:
-    """Whether reading the data set draws it first."""
+    """Whether reading the data set generates it first."""
     return bool(DATA_SETS[config.data.dataset].prepare) and not find_layout(config).root.exists()
 
 
 def read(layout: Layout, settings: Data) -> DataSet:
-    """Reads the annotation files, whatever the settings for splits; see :func:`load`."""
+    """Reads the annotation files, without applying the settings for splits."""
     known = DATA_SETS[settings.dataset]
     try:
         if (layout.lists / 'tr_ID.txt').exists():
@@ -75,30 +65,30 @@ def read(layout: Layout, settings: Data) -> DataSet:
 
 
 def _get(path, known):
-    """Where to get a missing file, if that is known, for messages."""
+    """Says in a message where to get a missing file, if that is known."""
     folders = {*OF_ALL_KINDS, *(kind.folder for kind in PARTS.values())}
     source = ANNOTATIONS if set(path.parts) & folders else known.source
     return f'get it from {source}, or ' if source else ''
 
 
 def _with_validation_split(data_set):
-    """Training images of each class in place of the test images, which stay unseen."""
+    """Replaces the test images by held-out training images of each class."""
     is_held_out = (_numbers_in_class(data_set.train) + 1) % VALIDATION_STEP == 0
     if not is_held_out.any():
         raise InputError(f'data.split validation: no class has {VALIDATION_STEP} training images, '
-                         'so there is none to spare; use a larger data set.')
+                         'so that none can be held out; use a larger data set.')
     return replace(data_set, train=data_set.train[~is_held_out], test=data_set.train[is_held_out])
 
 
 def _first_of_classes(data_set, n):
-    """The same without the other training images, if there are more."""
+    """Keeps the first n training images of each class; 0: all."""
     if n == 0:
         return data_set
     return replace(data_set, train=data_set.train[_numbers_in_class(data_set.train) < n])
 
 
 def _numbers_in_class(records):
-    """Number of each image among those of its class: 0, 1, ..."""
+    """Numbers the images of each class from 0."""
     by_class = numpy.argsort(records.labels, kind='stable')
     counts = numpy.bincount(records.labels)
     numbers = numpy.empty(len(records), int)

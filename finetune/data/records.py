@@ -37,13 +37,13 @@ class Record(NamedTuple):
 
 class Records(Sequence[Record]):
 
-    """Images as arrays: a :class:`Record` is made when it is asked for.
+    """Images as arrays, which create a :class:`Record` on access.
 
-    ``records[i]`` is a record; with a slice, numbers or a mask it is some of the images.
+    ``records[i]`` is a record; a slice, an array of indices or a mask selects images.
 
     Args:
-        image_ids (sequence of str): N of them.
-        paths (sequence of str or pathlib.Path): Paths of the images, relative to the folder.
+        image_ids (sequence of str): N ids.
+        paths (sequence of str or pathlib.Path): N paths relative to ``folder``.
         labels (array-like of int): (N,)
         locations (array-like): (N, P, 2) or (N, P, 4); see :class:`Record`.
         visible (array-like of bool): (N, P)
@@ -59,7 +59,7 @@ class Records(Sequence[Record]):
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Records:
-        """The same as a sequence of :class:`Record`."""
+        """Converts a sequence of :class:`Record`."""
         return cls(*(zip(*records) if records else 5 * [()]))
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class Records(Sequence[Record]):
                       locations, visible)
 
     def __add__(self, other: Records) -> Records:
-        """Images of the same folder, one after the other."""
+        """Concatenates images of the same folder."""
         return self._like(map(numpy.concatenate, zip(self._columns, other._columns)))
 
     def _like(self, columns):
@@ -90,7 +90,7 @@ class Records(Sequence[Record]):
 
     @property
     def image_ids(self) -> list[str]:
-        """A list of str."""
+        """Ids as in the annotation files."""
         return list(map(os.fsdecode, self._columns[0]))
 
     @property
@@ -109,7 +109,7 @@ class Records(Sequence[Record]):
         return self._columns[4]
 
     def with_parts(self, locations: ArrayLike, visible: ArrayLike) -> Records:
-        """The same images with other parts: those of each, or (P, 2 or 4) and (P,) of all."""
+        """Replaces the parts; arrays (P, 2 or 4) and (P,) apply to every image."""
         n = len(self),
         return self._like([
             *self._columns[:3],
@@ -119,54 +119,44 @@ class Records(Sequence[Record]):
 
 
 def _bytes(texts):
-    """Texts in an array: names of files need not be UTF-8."""
-    return numpy.array([os.fsencode(text) for text in texts], bytes)
+    return numpy.array([os.fsencode(text) for text in texts], bytes)    # paths may not be UTF-8
 
 
 @dataclass
 class DataSet:
-    """A data set: the names of its classes and parts and its two splits, in the files' order."""
+    """Names of classes and parts, training and test images, in the order of the files."""
 
     class_names: list[str]
     part_names: list[str]
-    train: Records = ()     # type: ignore[assignment]  # names alone
+    train: Records = ()     # type: ignore[assignment]  # (): only names are known
     test: Records = ()      # type: ignore[assignment]
-    n_missing: int = 0      # listed images that do not exist, left out
+    n_missing: int = 0      # listed images that do not exist and are skipped
     n_ignored: int = 0      # lines of part_locs.txt for images that are not listed
-    parts: Any = None       # :class:`finetune.parts.kind.Parts` that the locations are of
+    parts: Any = None       # :class:`finetune.parts.kind.Parts` of the locations
 
     def with_parts(self, part_names: Iterable[str],
                    locate: Callable[[Records], tuple[ArrayLike, ArrayLike]]) -> DataSet:
-        """The same images with other parts.
+        """Replaces the parts.
 
-        Args:
-            part_names (list of str): Names of the parts.
-            locate (callable): Function of :class:`Records` that gives locations and visibility of
-                their parts, as :meth:`Records.with_parts` takes them.
-
+        ``locate`` maps :class:`Records` to the arguments of their :meth:`Records.with_parts`.
         """
         train, test = (records.with_parts(*locate(records)) for records in (self.train, self.test))
         return replace(self, part_names=list(part_names), train=train, test=test)
 
     def without_parts(self) -> DataSet:
-        """The same images alone."""
+        """Removes the parts."""
         return self.with_parts([], lambda records: (numpy.zeros((0, 2)), numpy.zeros(0, bool)))
 
 
 def split_records(records: Records | list[Record], in_train: Sequence[bool],
                   class_names: Iterable[str], part_names: Iterable[str], path: Path) -> DataSet:
-    """Training and test images, neither of which may be empty.
+    """Splits images into training and test images; neither may be empty.
 
-    Args:
-        records (Records or list of Record): All images.
-        in_train (sequence of bool): Which of them are for training.
-        class_names, part_names (iterable of str): Names.
-        path (pathlib.Path): File of the split, for messages.
-
+    ``path`` is the file of the split, for messages.
     """
     records = records if isinstance(records, Records) else Records.of(records)
     in_train = numpy.array(in_train, bool)
     for mask, what in ((in_train, 'training'), (~in_train, 'test')):
         if not mask.any():
-            raise InputError(f'{path}: there is no {what} image; get the complete file.')
+            raise InputError(f'{path}: has no {what} image; get the complete file.')
     return DataSet(list(class_names), list(part_names), records[in_train], records[~in_train])

@@ -1,4 +1,4 @@
-"""From a file to the array the network sees: RGB, CHW, float32, [-1, 1]."""
+"""Reads images and transforms them into inputs of the network: RGB, CHW, float32, [-1, 1]."""
 from pathlib import Path
 
 import numpy
@@ -11,18 +11,9 @@ GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
 
 
 def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
-    """Image (3, H, W), uint8, RGB; grey, palette, CMYK and 16-bit images are converted.
+    """Reads an image (3, H, W), uint8, RGB, of any mode; drops transparency.
 
-    Transparency is dropped; transparent pixels keep their colours.
-
-    Args:
-        path (pathlib.Path): The file.
-        upright (bool): Whether to turn it as its EXIF data say; not if parts are annotated in
-            pixels as stored.
-
-    Raises:
-        finetune.errors.InputError: If the file is missing, truncated, not an image or too large.
-
+    ``upright`` rotates it by its EXIF data: wrong if parts are annotated in pixels as stored.
     """
     require_file(path)
     try:
@@ -33,16 +24,16 @@ def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
                 image = Image.fromarray((numpy.asarray(image) // 256).astype(numpy.uint8))
             return numpy.asarray(image.convert('RGB')).transpose(2, 0, 1)
     except FileNotFoundError:
-        raise InputError(f'{path}: there is no such image; copy it there or take it out of '
+        raise InputError(f'{path}: there is no such image; copy it there or remove it from '
                          'images.txt.')
     except Image.DecompressionBombError as error:
-        raise InputError(f'{path}: is too large, if it is whole ({error}); make it smaller.')
+        raise InputError(f'{path}: is damaged or too large ({error}); make the image smaller.')
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f'{path}: is not a complete image ({error}); copy it again.')
 
 
 def _scale(image, size):
-    """The shorter side becomes ``size``; the channels, float32, are not rounded."""
+    """Scales the shorter side to ``size``; float32 without rounding."""
     shorter, shape = min(image.shape[1:]), image.shape[1:]
     channels = image.astype(numpy.float32, copy=False)
     if shorter == size:
@@ -53,26 +44,26 @@ def _scale(image, size):
 
 
 def test_transform(image: numpy.ndarray, size: int) -> numpy.ndarray:
-    """Shorter side to ``size``, centre crop, [-1, 1]."""
+    """Scales the shorter side to ``size``, crops the centre, scales values to [-1, 1]."""
     image = _scale(image, size)
     y, x = (round((extent - size) / 2) for extent in image.shape[1:])
     return image[:, y:y + size, x:x + size].clip(0, 255) / 127.5 - 1
 
 
 def enlarged(image: numpy.ndarray, size: int) -> numpy.ndarray:
-    """Shorter side to floor(size / 0.875), float32: what is the same in every epoch."""
+    """Scales the shorter side to floor(size / 0.875), float32, the same in every epoch."""
     return _scale(image, int(size / .875))
 
 
 def train_transform(image: numpy.ndarray, size: int, random: numpy.random.RandomState,
                     flip: bool = True, colour_jitter: float = .3) -> numpy.ndarray:
-    """Shorter side to floor(size / 0.875), random crop, flip and colour jitter, [-1, 1].
+    """Applies :func:`enlarged`, random crop, flip and colour jitter; scales values to [-1, 1].
 
     Args:
-        image (numpy.ndarray): (3, H, W), uint8, or :func:`enlarged` already.
+        image (numpy.ndarray): (3, H, W), uint8, or the output of :func:`enlarged`.
         size (int): Height and width of the result in pixels.
-        random (numpy.random.RandomState): Draws everything.
-        flip (bool): Whether to flip horizontally, half of the time.
+        random (numpy.random.RandomState): Source of all randomness.
+        flip (bool): Whether to flip horizontally with probability 1/2.
         colour_jitter (float): Largest change of brightness, contrast and saturation.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Experiments: one run from its settings to its results, and many of them."""
+"""Experiments: single runs from settings to results, and suites of runs."""

@@ -1,4 +1,4 @@
-"""Runs of a suite as jobs of Slurm, by submitit, which go on when they are requeued."""
+"""Submits runs of a suite to Slurm by submitit; requeued jobs resume."""
 import os
 from pathlib import Path
 import shutil
@@ -12,44 +12,44 @@ from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.files import write_text
 
-JOBS = Path('results', 'jobs.yml')      # ids by folder of the run, all paths of the project
-FOLDER = Path('results', '.jobs')       # submitit's own files, and what it prints
-MAX_REQUEUES = 1000                     # at the limit of time
+JOBS = Path('results', 'jobs.yml')      # job ids by run folder, relative to the project
+FOLDER = Path('results', '.jobs')       # submitit's own files and output
+MAX_REQUEUES = 1000                     # after the time limit
 
 
 class Resources(NamedTuple):
-    """What a job asks for."""
+    """Resources that a job requests."""
 
     hours: float = 24.
     nodes: int = 1
-    gpus: int = 0           # of each node
-    cpus: int = 2           # of each process
+    gpus: int = 0           # per node
+    cpus: int = 2           # per process
     partition: str = ''     # '': Slurm's default
 
     @property
     def n_ranks(self):
-        """Number of processes of a run: one for each GPU, or for each node without."""
+        """Number of processes of a run: one per GPU, or one per node without GPUs."""
         return self.nodes * max(self.gpus, 1)
 
 
 class Run:
 
-    """What a job does: a run in processes of its own, whose snapshots are its checkpoints."""
+    """The function of a job: a run in separate processes, whose snapshots are its checkpoints."""
 
     def __init__(self, command, printed, resources):
         self.command, self.printed, self.resources = command, printed, resources
 
     def __call__(self):
         if int(os.environ.get('SLURM_PROCID', 0)):
-            return      # submitit starts this on every node, and mpiexec what there is to do
-        # mpiexec starts its own on all nodes by srun, which would wait for this one's end.
+            return      # submitit starts this on every node, but mpiexec needs it on one only
+        # mpiexec uses srun to start processes on all nodes; without overlap srun would wait.
         environment = {**os.environ, 'SLURM_OVERLAP': '1'}
         launcher = []
         if self.resources.n_ranks > 1:
             launcher = ['mpiexec', '-n', str(self.resources.n_ranks)]
             environment.setdefault('OMP_NUM_THREADS', str(self.resources.cpus))
         with open(self.printed, 'a') as output:
-            # Slurm sends SIGUSR2 to all processes when the time is nearly up: submitit requeues.
+            # Slurm sends SIGUSR2 to all processes before the time limit: submitit requeues the job.
             code = subprocess.call(
                 [*launcher, *self.command], stdout=output, stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL, env=environment,
@@ -58,23 +58,23 @@ class Run:
             raise RuntimeError(f'exit code {code}; see {self.printed}')
 
     def checkpoint(self):
-        """What is done after a requeue: the same, which resumes."""
+        """Repeats the run after a requeue, which resumes it."""
         import submitit
         return submitit.helpers.DelayedSubmission(self)
 
 
 def submit(jobs, resources, project=HERE):
-    """Submits runs, but those that are in the queue already.
+    """Submits runs that are not in the queue yet.
 
-    Runs that need the same ones, or none, are an array of jobs, which starts when those are done.
+    Runs with the same prerequisites form an array of jobs, which starts when these have finished.
 
     Args:
-        jobs (list of finetune.experiments.plan.Job): The runs, each behind those that it needs.
-        resources (Resources): Of each job.
-        project (finetune.config.project.Project): That of the runs.
+        jobs (list of finetune.experiments.plan.Job): The runs, each after its prerequisites.
+        resources (Resources): Resources of each job.
+        project (finetune.config.project.Project): The project of the runs.
 
     Returns:
-        tuple: Number of runs that were submitted, and of those that are in the queue.
+        tuple: Number of submitted runs, and number of runs that were in the queue.
 
     """
     executor = _executor(resources, project.path(FOLDER))
@@ -96,7 +96,7 @@ def submit(jobs, resources, project=HERE):
 def _submit_array(executor, jobs, needed, resources):
     """Submits jobs that start after others; returns their ids by folder."""
     parameters = {'requeue': True}
-    if needed:      # if one of them fails, so do these
+    if needed:      # if one of them fails, these jobs fail
         parameters.update(dependency=f'afterok:{":".join(needed)}', kill_on_invalid_dep='yes')
     executor.update_parameters(slurm_additional_parameters=parameters)
     for job in jobs:
@@ -105,7 +105,7 @@ def _submit_array(executor, jobs, needed, resources):
         with executor.batch():
             submitted = [executor.submit(Run(job.command, os.path.abspath(job.folder.printed),
                                              resources)) for job in jobs]
-    except Exception as error:      # submitit raises what sbatch said in a type of its own
+    except Exception as error:      # submitit raises sbatch's message in a type of its own
         raise InputError(f'Slurm refuses the jobs ({" ".join(str(error).split())[:300]}); correct '
                          'the resources.')
     return {str(job.folder): one.job_id for job, one in zip(jobs, submitted)}
@@ -121,8 +121,7 @@ def _executor(resources, folder):
         executor = submitit.AutoExecutor(
             os.path.abspath(folder), cluster='slurm', slurm_max_num_timeout=MAX_REQUEUES)
     except RuntimeError:
-        raise InputError('--cluster slurm: there is no sbatch; run this where jobs of Slurm are '
-                         'submitted.')
+        raise InputError('--cluster slurm: there is no sbatch; run this on a login node of Slurm.')
     if resources.n_ranks > 1 and shutil.which('mpiexec') is None:
         raise InputError('--gpus, --nodes: a run in several processes needs mpiexec; pip install '
                          'mpi4py mpich.')
@@ -136,14 +135,13 @@ def _executor(resources, folder):
 
 
 def states():
-    """States of this user's jobs in the queue of Slurm, in its words, by id."""
+    """Slurm's states of this user's jobs in the queue, by id."""
     try:
         lines = subprocess.run(
             ['squeue', '--noheader', '--array', '--me', '--format=%i %T'], check=True, text=True,
             capture_output=True, timeout=60).stdout.splitlines()
     except FileNotFoundError:
-        raise InputError('--cluster slurm: there is no squeue; run this where jobs of Slurm are '
-                         'submitted.')
+        raise InputError('--cluster slurm: there is no squeue; run this on a login node of Slurm.')
     except subprocess.SubprocessError as error:
         reason = ' '.join(str(getattr(error, 'stderr', '') or error).split())
         raise InputError(f'Slurm does not answer ({reason}); try again.')
@@ -151,9 +149,9 @@ def states():
 
 
 def queued(project=HERE):
-    """Folders of runs that are in the queue, as text, and the states of their jobs."""
+    """States of the jobs in the queue, by the runs' folders as text."""
     jobs = _read_jobs(project)
-    if not jobs or shutil.which('squeue') is None:      # the results may be copied elsewhere
+    if not jobs or shutil.which('squeue') is None:      # the results may be on another machine
         return {}
     in_queue = states()
     return {folder: f'job {job} {in_queue[job].lower()}'
@@ -161,7 +159,7 @@ def queued(project=HERE):
 
 
 def _read_jobs(project):
-    """Ids of the jobs that were submitted, by the runs' folders."""
+    """Reads the ids of submitted jobs by the runs' folders."""
     path = project.path(JOBS)
     try:
         jobs = yaml.safe_load(path.read_text(encoding='utf-8'))

@@ -1,4 +1,4 @@
-"""A run from its settings to its results, step by step."""
+"""One run, from its settings to its results."""
 from pathlib import Path
 from typing import Any, Protocol
 from collections.abc import Iterable
@@ -22,34 +22,34 @@ from finetune.training.joint import JointLearning
 
 
 class Method(Protocol):
-    """How a model is trained, made of settings, data set, device and what it starts from."""
+    """A training method, created with config, data set, device and start (initial weights)."""
 
     @staticmethod
     def needs_start(folder: RunFolder) -> bool:
-        """Whether the run in a folder needs that start."""
+        """Whether the run in a folder needs its start."""
 
     def learn(self, folder: RunFolder) -> None:
-        """Trains, from a snapshot if there is one, and saves settings and weights."""
+        """Trains, from a snapshot if one exists, and saves settings and weights."""
 
     def load(self, folder: RunFolder) -> None:
         """Loads the weights of a finished run."""
 
     def predict(self) -> tuple[Predictions, dict]:
-        """Predictions for the test images, and further numbers for the evaluation."""
+        """Returns predictions for the test images and further numbers for the evaluation."""
 
 
 def run(config_path: str | Path, overrides: Iterable[str] = (),
         out: str | Path | None = None, project: Project = HERE) -> RunFolder:
     """Runs an experiment, or resumes it if it was interrupted.
 
-    If ``model.pretrained``, ``model.checkpoint`` or ``detector.cnn`` names a run that is needed and
-    not finished, that run comes first. A finished run is only evaluated again.
+    Unfinished runs that ``model.pretrained``, ``model.checkpoint`` or ``detector.cnn`` names run
+    first. A finished run is only evaluated again.
 
     Args:
-        config_path (str or pathlib.Path): YAML file of the experiment, a path of the project.
-        overrides (iterable of str): ``section.name=value`` settings that win over the file.
-        out (str, pathlib.Path or None): Folder for the results; ``None``: the default one.
-        project (Project): What paths in settings, too, are relative to.
+        config_path (str or pathlib.Path): YAML file of the experiment, relative to the project.
+        overrides (iterable of str): ``section.name=value``, settings that override the file.
+        out (str, pathlib.Path or None): Folder for the results; ``None``: the default folder.
+        project (Project): Project to which paths, also in settings, are relative.
 
     Returns:
         RunFolder: Folder of the results.
@@ -66,16 +66,16 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
 
 def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
              output: str | Path | None = None, project: Project = HERE) -> None:
-    """Evaluates the model of a finished run again, and prints and saves the results.
+    """Evaluates the model of a finished run again; prints and saves the results.
 
     Args:
-        out (str or pathlib.Path): Folder of the run, a path of the project.
+        out (str or pathlib.Path): Folder of the run, relative to the project.
         gpu (int): GPU to compute on; -1: CPU.
         overrides (iterable of str): Settings of :data:`finetune.runs.opening.OF_EVALUATION`; with
-            some, the run's own results stay what they are.
-        output (str, pathlib.Path or None): Folder for the results, which no run may be in;
-            ``None``: the run's folder, or none at all if there are overrides.
-        project (Project): What paths in settings, too, are relative to.
+            overrides the run's own results are kept.
+        output (str, pathlib.Path or None): New folder for the results; ``None``: the run's folder,
+            or with overrides nothing is saved.
+        project (Project): Project to which paths, also in settings, are relative.
 
     """
     folder = RunFolder(project.path(out), project)
@@ -89,7 +89,7 @@ def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
 
 
 def _evaluate_apart(folder, gpu, overrides, output):
-    """Evaluates a model without touching the results in its run's folder."""
+    """Evaluates a model and keeps the results in its run's folder."""
     if output is not None:
         require_empty(output, '--output')
     config = read_settings(folder, gpu, overrides)
@@ -102,7 +102,7 @@ def _evaluate_apart(folder, gpu, overrides, output):
         RunFolder(output).write_results(
             {'run': str(folder), 'settings': list(overrides), 'accuracy': predictions.accuracies,
              'loss': predictions.loss}, predictions, data_set.test.image_ids, data_set.class_names)
-    forget_expected(config)     # as it holds for the run's own test images
+    forget_expected(config)     # it only holds for the run's own test images
     _print_accuracies(folder, predictions.accuracies, config)
 
 
@@ -134,7 +134,7 @@ def _method(config: Config) -> type[Method]:
 
 
 def _load(config: Config, folder: RunFolder, device: Any, may_train: bool) -> DataSet:
-    """The data set with its parts, which are found first if the config says how."""
+    """Reads the data set with its parts; finds the parts first if the config names a detector."""
     parts, data_set = parts_of(config), readers.load(config)
     if parts.to_be_found:
         source = folder if folder.detector.is_dir() else _finished(
@@ -145,7 +145,7 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool) -> Da
 
 
 def _find_start(config: Config, may_train: bool) -> RunFolder | Path | None:
-    """What a run starts from: the folder of a finished run, weights, or nothing."""
+    """Finds the start of a run: the folder of a finished run, a file of weights, or ``None``."""
     required = prerequisites.start(config)
     if required is None:
         weights = config.model.checkpoint or config.model.pretrained
@@ -154,7 +154,7 @@ def _find_start(config: Config, may_train: bool) -> RunFolder | Path | None:
 
 
 def _finished(required: prerequisites.Required, config: Config, may_train: bool) -> RunFolder:
-    """The folder of a run that another one needs, finished: trained first if it may be."""
+    """Returns the folder of a prerequisite; if it is unfinished, trains it or raises an error."""
     folder = required.folder
     if not may_train:
         folder.require_finished()
@@ -179,7 +179,7 @@ def _print_accuracies(folder, accuracies, config):
 
 
 def _verdict(config, accuracy):
-    """What a result says beside those of the same settings elsewhere, all in per cent."""
+    """Compares a result in per cent with the results of the same settings elsewhere."""
     seed, expected = config.training.seed, config.expect_of_seeds.get(str(config.training.seed))
     known = [*config.expect_of_seeds.values(), *config.expect_elsewhere.values()]
     if expected is None or len(known) < 2:

@@ -1,4 +1,4 @@
-"""Runs of a suite on this machine: a process for each, some at a time."""
+"""Runs a suite on this machine: one process per run, several at a time."""
 import os
 import subprocess
 import sys
@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 20       # for an interrupted run to end
 
 class Queue:
 
-    """Jobs that are waiting, running or done."""
+    """Jobs of a suite, which are waiting, running or done."""
 
     def __init__(self, jobs, done, n_jobs):
         self.waiting = list(jobs)
@@ -22,7 +22,7 @@ class Queue:
         self.n_all = len(jobs)
         self.running = {}           # Job: (process, start time)
         self.failures = []          # (Job, reason)
-        self.seconds = {}           # name of an experiment: times of its finished runs
+        self.seconds = {}           # times of finished runs, by name of the experiment
         self.n_done = 0
         for job in done:
             log = _log(job)
@@ -42,7 +42,7 @@ class Queue:
             self._show_running()
 
     def _ready(self):
-        """Waiting jobs of which what they need has ended; those that it failed for, fail."""
+        """Returns waiting jobs that can start; jobs whose prerequisites failed also fail."""
         failed = {str(job.folder): job for job, _ in self.failures}
         for job in [job for job in self.waiting if not failed.keys().isdisjoint(job.needs)]:
             self.waiting.remove(job)
@@ -68,7 +68,7 @@ class Queue:
             n_threads = max(len(os.sched_getaffinity(0)) // self.n_jobs, 1)
             environment.update({name: str(n_threads) for name in THREADS})
             if n_threads == 1 and not any('training.workers' in word for word in command):
-                command += ['--set', 'training.workers=0']      # no core is left for them
+                command += ['--set', 'training.workers=0']      # there is no core for workers
         with open(job.folder.printed, 'a') as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
                                        stdin=subprocess.DEVNULL, env=environment)
@@ -91,7 +91,7 @@ class Queue:
         self._tell(job, f'FAILED: {reason}')
 
     def _tell(self, job, outcome):
-        """Prints how a job ended, and how long the others may take."""
+        """Prints the outcome of a job and the remaining time."""
         self.n_done += 1
         left = self._seconds_left()
         estimate = '' if left is None else f'; about {duration(left)} left'
@@ -99,7 +99,7 @@ class Queue:
         print(f'{self.n_done:4d} of {self.n_all}   {job}: {outcome}{estimate}', flush=True)
 
     def _seconds_left(self):
-        """Estimate by the mean times of each experiment, or of all if it has none yet."""
+        """Estimates the remaining time by the mean time of each experiment, or of all."""
         expected = {name: sum(times) / len(times) for name, times in self.seconds.items()}
         if not expected:
             return None
@@ -123,7 +123,7 @@ def _progress(job):
 
 
 def _log(job):
-    """Entries of a job's log; none if it is damaged, as the job will write it anew."""
+    """Reads a job's log; a damaged log counts as empty, as the job rewrites it."""
     try:
         return job.folder.read_log()
     except InputError:

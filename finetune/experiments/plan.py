@@ -1,4 +1,4 @@
-"""What there is to run: each run behind the runs that it needs."""
+"""Plans a suite: which runs are left, and in which order."""
 from pathlib import Path
 import sys
 from typing import NamedTuple
@@ -19,17 +19,17 @@ class Job(NamedTuple):
     overrides: tuple    # of the config
     folder: RunFolder
     n_epochs: int       # 0 for the conventional pipeline
-    needs: tuple        # folders, as text, of the runs that come first and are not finished
+    needs: tuple        # folders, as text, of unfinished prerequisites
 
     @property
     def name(self):
-        """Its folder below results/, without the seed."""
+        """Path of its folder below results/, without the seed."""
         folder = self.folder
         return str(folder.path.parent.relative_to(folder.project.path('results')))
 
     @property
     def command(self):
-        """The run in a process of its own."""
+        """Command line of the run."""
         settings = [word for override in self.overrides for word in ('--set', override)]
         return [sys.executable, '-m', 'finetune', 'train', self.config,
                 *self.folder.project.option, *settings]
@@ -39,11 +39,11 @@ class Job(NamedTuple):
 
 
 def plan(experiments, seeds, project=HERE):
-    """What there is to do for :func:`finetune.experiments.suite.run_all`.
+    """Plans the runs of :func:`finetune.experiments.suite.run_all`.
 
     Returns:
-        tuple of lists of Job: Runs that are left, each behind those that it needs, which are among
-        them; and runs that were asked for and are finished.
+        tuple of lists of Job: Unfinished runs and their prerequisites, each run after its own
+        prerequisites; and requested runs that are finished.
 
     """
     asked = {}
@@ -57,7 +57,7 @@ def plan(experiments, seeds, project=HERE):
     jobs, done = {}, []
     for path, overrides, config in asked.values():
         folder = RunFolder.of(path, config.training.seed, project)
-        # Results of other settings are not skipped: the run itself refuses them.
+        # Results of other settings are not skipped: the run itself reports the error.
         if folder.state == REPORTED and not folder.differences(config):
             done.append(_job(path, overrides, config, ()))
         else:
@@ -66,7 +66,7 @@ def plan(experiments, seeds, project=HERE):
 
 
 def _add(path, overrides, config, asked, jobs):
-    """Adds a run to ``jobs``, by folder, behind those that it needs; as it was asked for, if so."""
+    """Adds a run to ``jobs`` after its prerequisites, which keep the overrides of ``asked``."""
     needs = []
     for required in prerequisites.of(config):
         name = str(required.folder)
@@ -86,17 +86,17 @@ def _job(path, overrides, config, needs):
 
 
 def _check_seed(overrides, seed):
-    """Raises an error if an override sets another seed, which would win over that of the run."""
+    """Raises an error if an override sets a seed other than the run's."""
     for override in overrides:
         config = Config()
         if ('training.seed' in fill_override(config, override)
                 and config.training.seed != seed):
-            raise InputError(f'--set {override}: the runs have the seeds of --seeds or --seed; '
-                             'leave the seed out.')
+            raise InputError(f'--set {override}: --seeds or --seed sets the seeds of the runs; '
+                             'remove this override.')
 
 
 def expand(configs, project=HERE):
-    """Paths of configs; a folder stands for all configs in it except those of pre-training."""
+    """Expands folders into the paths of all their configs except those of pre-training."""
     paths = []
     for config in configs:
         found = project.find(config)
@@ -105,7 +105,7 @@ def expand(configs, project=HERE):
             continue
         in_folder = [str(Path(config, path.name)) for path in sorted(found.glob('*.yml'))]
         if not in_folder:
-            raise InputError(f'{config}: there is no config in this folder; name another folder.')
+            raise InputError(f'{config}: this folder contains no config; give another folder.')
         paths += [path for path in in_folder
                   if read_config(path, project=project).data.split != 'pretraining']
     return list(dict.fromkeys(paths))

@@ -1,4 +1,4 @@
-"""The runs that a run needs first: pre-training, its CNN or classifier, a CNN that finds parts."""
+"""Prerequisites of a run: pre-training, its CNN or classifier, or a CNN that finds parts."""
 from pathlib import Path
 from typing import NamedTuple
 from collections.abc import Iterable
@@ -11,45 +11,45 @@ from finetune.errors import InputError
 from finetune.parts.kind import parts_of
 from finetune.runs.folder import RunFolder
 
-# Settings of the data that a run shares with those it needs, if they use the same data set.
+# Settings of the data that a run shares with prerequisites on the same data set.
 IMAGES = ('data.root', 'data.split', 'data.drawing', 'data.test_share', 'data.split_seed',
           'data.train_per_class')
 
 
 class Required(NamedTuple):
-    """A run that another one needs."""
+    """A run that another run needs."""
 
-    stage: str              # what it is, in words
-    path: str               # its config
+    stage: str              # in words, for the printed lines
+    path: str               # of the config
     overrides: tuple
     config: Config
     folder: RunFolder
 
 
 def start(config: Config) -> Required | None:
-    """The run that a run starts from; ``None`` if that is weights, or nothing."""
+    """The run whose weights a run starts from; ``None``: it starts from a file or at random."""
     source = config.model.checkpoint or config.model.pretrained
     if not is_config(source):
         return None
     stage = ('Fine-tuning of the CNN' if not config.training.is_joint else
              'Training of the classifier' if config.model.checkpoint else 'Pre-training')
-    # Each seed has a start of its own, so that deviations contain those of the start.
+    # Each seed has its own start, so that standard deviations include the variation of the start.
     return _required(config, source, [f'training.seed={config.training.seed}'], stage)
 
 
 def finder(config: Config) -> Required:
-    """The run whose CNN finds the parts of a data set; all seeds have the same parts."""
+    """The run whose CNN finds the parts of a data set; all seeds share its parts."""
     return _required(config, config.detector.cnn, [], 'Training of the CNN that finds parts')
 
 
 def of(config: Config) -> list[Required]:
-    """All runs that a run needs."""
+    """All prerequisites of a run."""
     return [required for required in (
         start(config), finder(config) if parts_of(config).to_be_found else None) if required]
 
 
 def _required(config: Config, source: str, overrides: Iterable[str], stage: str) -> Required:
-    """On the same data set it has the same images."""
+    """A prerequisite, which uses the same images if it uses the same data set."""
     overrides = [*overrides, f'training.gpu={config.training.gpu}']
     project = config.project
     data = read_config(source, project=project).data
@@ -62,7 +62,7 @@ def _required(config: Config, source: str, overrides: Iterable[str], stage: str)
 
 
 def check_circle(config_path: str | Path, config: Config) -> None:
-    """Raises an error if a run would need itself, perhaps by way of others."""
+    """Raises an error if a run is a direct or indirect prerequisite of itself."""
     _check_circle(config, [config.project.path(config_path).resolve()])
 
 
@@ -70,7 +70,7 @@ def _check_circle(config, chain):
     for source in (config.model.checkpoint, config.model.pretrained, config.detector.cnn):
         path = config.project.path(source).resolve()
         if is_config(source) and path in chain:
-            raise InputError(f'{source}: this run would need itself first; correct '
+            raise InputError(f'{source}: this run is a prerequisite of itself; correct '
                              'model.pretrained, model.checkpoint or detector.cnn.')
         if is_config(source) and config.project.find(source).exists():
             _check_circle(read_config(source, project=config.project), [*chain, path])

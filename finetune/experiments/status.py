@@ -1,4 +1,4 @@
-"""A table of all runs below a folder: how far they are, and what they have reached."""
+"""A table of all runs below a folder: state, progress and test accuracy."""
 import sys
 import time
 
@@ -21,16 +21,16 @@ def show(results, watch=None, project=HERE):
     """Prints the table.
 
     Args:
-        results (str or pathlib.Path): Folder of results, or of one run.
-        watch (float or None): Seconds after which it is printed anew, until the process is
-            interrupted; ``None``: once.
-        project (finetune.config.project.Project): What ``results`` is relative to.
+        results (str or pathlib.Path): Folder of results, or of one run, relative to the project.
+        watch (float or None): Seconds between tables until the process is interrupted; ``None``:
+            one table.
+        project (finetune.config.project.Project): The project.
 
     """
     folder = project.path(results)
     if not folder.is_dir():
         raise InputError(f'{folder}: there is no such folder of results{project.named}; give '
-                         'another.')
+                         'another folder.')
     while True:
         table = _table(folder, project)
         print(CLEAR_SCREEN * (watch is not None and sys.stdout.isatty()) + table, flush=True)
@@ -43,7 +43,7 @@ def _table(results, project):
     folders, queued = RunFolder.all_below(results, project), cluster.queued(project)
     waiting = set(queued) - set(map(str, folders))
     if not folders and not waiting:
-        return f'{results}: there are no runs.'
+        return f'{results}: contains no runs.'
     rows = [HEADER, *(_row(folder, queued) for folder in folders),
             *([folder, queued[folder], '-', '-', '-', '-'] for folder in sorted(waiting))]
     widths = [max(map(len, column)) for column in zip(*rows)]

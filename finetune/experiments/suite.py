@@ -1,4 +1,4 @@
-"""Runs experiments with several seeds, here or as jobs of a cluster; skips finished runs."""
+"""Runs experiments with several seeds, on this machine or as jobs of a cluster."""
 import sys
 
 from finetune.config.project import HERE
@@ -13,27 +13,26 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
     """Runs every config with every seed; resumes interrupted runs and skips finished ones.
 
     Args:
-        experiments (list of tuple): YAML files and the lists of their ``section.name=value``
-            overrides.
+        experiments (list of tuple): YAML files and their lists of ``section.name=value`` overrides.
         seeds (list of int): Seeds; all configs run with the first seed first.
         n_jobs (int): Number of runs at a time, which share the CPU's cores.
-        resources (finetune.experiments.cluster.Resources or None): What each run asks Slurm for;
-            ``None``: they run here.
-        project (finetune.config.project.Project): What paths are relative to.
+        resources (finetune.experiments.cluster.Resources or None): Resources that each run requests
+            from Slurm; ``None``: runs on this machine.
+        project (finetune.config.project.Project): Project to which paths are relative.
 
     Returns:
-        int: Exit code: 0, or 1 if a run failed; the other runs go on.
+        int: Exit code: 0, or 1 if a run failed, which does not stop the other runs.
 
     """
     if processes.size() > 1:
-        raise InputError(f'mpiexec started {processes.size()} processes, which are for one run; '
-                         'name one config and --seed.')
+        raise InputError(f'mpiexec started {processes.size()} processes, which can only share one '
+                         'run; give one config and --seed.')
     jobs, done = plan(experiments, seeds, project)
     n_asked = len(experiments) * len(seeds)
     n_needed = len(jobs) + len(done) - n_asked
-    print(f'{n_asked} runs, {len(done)} of them finished already'
-          f'{f", and {n_needed} that they need" if n_needed else ""}; output goes to '
-          f'results/<config>/seed<k>.txt{project.named}', flush=True)
+    print(f'{n_asked} runs, {len(done)} of them already finished'
+          f'{f", and {n_needed} more as prerequisites" if n_needed else ""}; their output is '
+          f'written to results/<config>/seed<k>.txt{project.named}', flush=True)
     if resources is not None:
         return _submit(jobs, resources, project)
     queue = Queue(jobs, done, n_jobs)
@@ -49,7 +48,7 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
 def _submit(jobs, resources, project):
     n_new, n_queued = cluster.submit(jobs, resources, project)
     status = ' '.join(['python -m finetune status', *project.option])
-    print(f'{n_new} runs are submitted, {n_queued} were in the queue already; {status} '
-          'shows them, squeue and scancel are for their jobs. The same command submits '
-          'again what failed or was cancelled.')
+    print(f'{n_new} runs are submitted, {n_queued} were already in the queue; {status} shows '
+          'the runs; squeue and scancel apply to their jobs. Repeat this command to submit failed '
+          'or cancelled runs again.')
     return 0

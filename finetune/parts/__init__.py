@@ -1,1 +1,1 @@
-"""Kinds of parts: which parts an image has, and where their boxes are."""
+"""Kinds of parts: which parts an image has, and how their boxes are computed."""

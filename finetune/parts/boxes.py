@@ -1,4 +1,4 @@
-"""Parts that are boxes in files."""
+"""Parts whose boxes are read from files."""
 import numpy
 
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
@@ -10,7 +10,7 @@ from finetune.parts.points import centre_boxes, FAR
 
 class Boxes(Parts):
 
-    """Boxes that the annotation files have, as those of CS-Parts."""
+    """Boxes from the annotation files, such as CS-Parts."""
 
     def locate(self, data_set: DataSet) -> DataSet:
         to_do = ('set detector.cnn to the config of a run whose CNN finds parts when training '
@@ -29,17 +29,17 @@ class Boxes(Parts):
 
 
 def frame_boxes(bbox: numpy.ndarray, size: tuple[int, int], frame: int, fit: str) -> numpy.ndarray:
-    """Boxes in an image from boxes in the square that the image was fitted to.
+    """Converts boxes from the detector's square input to the pixels of an image.
 
-    CS-Parts boxes were found on a square input of 427 pixels. Position, width and height are
-    rounded down, as in the authors' code, but no box vanishes in an image of a few pixels.
+    CS-Parts boxes were found in a square input of 427 pixels. Position, width and height are
+    rounded down, as in the authors' code, but a box has at least one pixel.
 
     Args:
         bbox (numpy.ndarray): (P, 4), (y_min, x_min, y_max, x_max), pixels of the square.
         size (tuple of int): Height and width of the image in pixels.
-        frame (int): Size of the square; 0: the boxes are in pixels of the image already.
-        fit (str): How the image was fitted: ``'crop'``, its shorter side scaled and its centre
-            cut out, or ``'squash'``, both sides scaled.
+        frame (int): Size of the square; 0: the boxes are already in pixels of the image.
+        fit (str): How the image became a square: ``'crop'``, its shorter side scaled and its
+            centre cropped, or ``'squash'``, both sides scaled.
 
     Returns:
         numpy.ndarray: (P, 4) int32, in pixels of the image.
@@ -57,5 +57,5 @@ def frame_boxes(bbox: numpy.ndarray, size: tuple[int, int], frame: int, fit: str
 
 def with_hidden(bbox: numpy.ndarray, visible: numpy.ndarray, size: tuple[int, int], ratio: float
                 ) -> numpy.ndarray:
-    """The boxes (P, 4) of visible parts (P,), and for hidden ones a box at the image's centre."""
+    """Replaces the boxes (P, 4) of hidden parts by a box at the image's centre."""
     return numpy.where(visible[:, None], bbox, centre_boxes(len(visible), size, ratio))

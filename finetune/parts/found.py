@@ -1,4 +1,4 @@
-"""Parts that this program finds by a CNN of whole images (CS-Parts)."""
+"""Parts that a CNN of whole images finds (CS-Parts)."""
 from pathlib import Path
 import shutil
 from typing import Any
@@ -19,11 +19,11 @@ from finetune.parts.whole import WholeImage
 
 class Found(Boxes):
 
-    """Boxes of files, which this program finds and writes if ``detector.cnn`` names a CNN."""
+    """Boxes from files, which this program writes if ``detector.cnn`` names a CNN."""
 
     @property
     def folder(self) -> Path:
-        """Folder of the boxes, beside the data set's images."""
+        """Folder of the boxes, in the data set's folder."""
         return find_layout(self.config).beside(self.config.data.boxes)
 
     @property
@@ -34,22 +34,19 @@ class Found(Boxes):
             path.exists() and n_columns(path) == N_BOX_COLUMNS for path in paths)
 
     def find(self, data_set: DataSet, source: Any, device: chainer.backend.Device) -> None:
-        """Finds the parts of all images, training and test, and writes their boxes.
-
-        See :func:`finetune.parts.cs_parts.search.find_parts`.
-        """
+        """Writes the boxes of all images (:func:`finetune.parts.cs_parts.search.find_parts`)."""
         images = WholeImage(self.config).add_to(data_set)
         search.find_parts(self.config, images, self.folder, source, device,
                           lambda: self.to_be_found)
 
     def check(self, data_set: DataSet) -> None:
-        """Raises an error if boxes were found with other settings, or in other images."""
-        if self.config.detector.cnn:        # else they are used as they are
+        """Raises an error if the boxes were found with other settings or in other images."""
+        if self.config.detector.cnn:        # otherwise any boxes are accepted
             search.check_origin(self.folder, self.config, data_set)
 
     def locate(self, data_set: DataSet) -> DataSet:
         if data_set.train.locations.shape[2] != 4 and (self.folder / LOCATIONS).exists():
-            data_set = read_parts(data_set, self.folder)        # found since it was read
+            data_set = read_parts(data_set, self.folder)    # found after the data set was read
         return super().locate(data_set)
 
     def provisional(self, data_set: DataSet) -> DataSet:

@@ -1,4 +1,4 @@
-"""Annotated points in groups, GT2."""
+"""Groups of annotated points (GT2)."""
 import numpy
 
 from finetune.config.catalogue import Counts, PARTS
@@ -7,8 +7,7 @@ from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.parts.points import Points
 
-# The four groups of parts. Only their names are published; which part belongs to which is our
-# choice.
+# Only the names of the groups are published; the assignment of parts is our choice.
 GROUPS = {
     'head': ('beak', 'bill', 'crown', 'forehead', 'left cheek', 'left eye', 'nape', 'right cheek',
              'right eye', 'throat'),
@@ -20,9 +19,9 @@ GROUPS = {
 
 class Groups(Points):
 
-    """Crops around the mean point of each group, unless the annotated points are groups already.
+    """Crops around the mean point of each group.
 
-    Those in the authors' folder for groups are.
+    Points in the authors' folder for groups are used as they are.
     """
 
     def locate(self, data_set: DataSet) -> DataSet:
@@ -34,7 +33,7 @@ class Groups(Points):
         for name, group in zip(names, groups):
             if group is None:
                 raise InputError(f'{folder}: data.parts {settings.parts} groups the parts of '
-                                 f'birds, but there is {name!r}; use GT.')
+                                 f'birds, but a part is named {name!r}; set data.parts to GT.')
         return data_set.with_parts(
             [group for group in GROUPS if group in groups],
             lambda records: group_points(records.locations, records.visible, names))
@@ -44,23 +43,23 @@ class Groups(Points):
 
 
 def group_of(name: str) -> str | None:
-    """Group of a part, ``None`` if there is none; data sets write left-eye, left_eye, left eye."""
-    name = name.replace('-', ' ').replace('_', ' ')
+    """Group of a part, or ``None``."""
+    name = name.replace('-', ' ').replace('_', ' ')     # some data sets have left-eye or left_eye
     return next((group for group, names in GROUPS.items() if name in names), None)
 
 
 def group_points(points: numpy.ndarray, visible: numpy.ndarray, part_names: list[str]
                  ) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Merges the points of each group into one, the mean of its visible points (our choice, too).
+    """Merges the points of each group into the mean of its visible points (our choice).
 
     Args:
         points (numpy.ndarray): (N, P, 2), (y, x).
         visible (numpy.ndarray): (N, P) bool.
-        part_names (list of str): Names of the parts.
+        part_names (list of str): P names.
 
     Returns:
         tuple of numpy.ndarray: Points (N, G, 2) of the groups that have parts in this data set, and
-        which of them are visible (N, G), bool: those with a visible part.
+        visibility (N, G), bool; a group with a visible part is visible.
 
     """
     groups = numpy.array([group_of(name) for name in part_names])

@@ -1,4 +1,4 @@
-"""What a kind of parts is: which parts an image has, and where their boxes are."""
+"""The base class of kinds of parts."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -21,26 +21,15 @@ COORDINATES = {2: 'points', 4: 'boxes'}
 
 
 def parts_of(config: Config) -> Parts:
-    """The parts of an experiment, of the kind that ``data.parts`` names.
-
-    Returns:
-        Parts: Made once per run; the data set, training, prediction and pictures use the same.
-
-    """
+    """Creates the kind of parts that ``data.parts`` names."""
     return resolve_name(PARTS[config.data.parts].parts)(config)
 
 
 def load(config: Config, provisional: bool = False) -> DataSet:
     """Reads the data set of an experiment with its parts.
 
-    Args:
-        config (finetune.config.settings.Config): Settings of the experiment.
-        provisional (bool): Whether parts that this program has still to find get the whole image
-            as their box. That is enough for counts and shapes; without, it is an error.
-
-    Returns:
-        finetune.data.records.DataSet: Its ``parts`` say where the boxes are.
-
+    If ``provisional``, parts that have not been found yet get the whole image as their box, which
+    is enough for counts and shapes; otherwise they are an error.
     """
     parts, data_set = parts_of(config), readers.load(config)
     return parts.provisional(data_set) if provisional else parts.add_to(data_set)
@@ -50,7 +39,7 @@ class Parts:
 
     """A kind of parts, in the images of one experiment.
 
-    A subclass has two methods, :meth:`locate` and :meth:`boxes`, and a row of
+    A subclass implements :meth:`locate` and :meth:`boxes`, and has a row in
     :data:`finetune.config.catalogue.PARTS`.
 
     Args:
@@ -67,7 +56,7 @@ class Parts:
         return False
 
     def add_to(self, data_set: DataSet) -> DataSet:
-        """The data set with these parts, or with the first ``data.n_parts`` of them."""
+        """Returns the data set with these parts, or with the first ``data.n_parts`` of them."""
         data_set = self.locate(data_set)
         n = self.config.data.n_parts
         if n > 0:
@@ -80,23 +69,15 @@ class Parts:
         return self.add_to(data_set)
 
     def locate(self, data_set: DataSet) -> DataSet:
-        """The data set with all parts of this kind.
-
-        Args:
-            data_set (finetune.data.records.DataSet): With the parts of its annotation files.
-
-        Returns:
-            finetune.data.records.DataSet: See its ``with_parts``.
-
-        """
+        """Converts the annotated parts of a data set into all parts of this kind."""
         raise NotImplementedError
 
     def boxes(self, locations: numpy.ndarray, visible: numpy.ndarray, size: tuple[int, int]
               ) -> numpy.ndarray:
-        """Boxes of the parts of an image.
+        """Computes the boxes of the parts of an image.
 
         Args:
-            locations (numpy.ndarray): Where the parts are, (P, 2) or (P, 4), as in a
+            locations (numpy.ndarray): (P, 2) or (P, 4), as in a
                 :class:`~finetune.data.records.Record`.
             visible (numpy.ndarray): (P,) bool; the box of a hidden part is at the image's centre.
             size (tuple of int): Height and width of the image in pixels.
@@ -109,32 +90,32 @@ class Parts:
 
     def in_pictures(self, part_names: list[str], detector_folder: Path,
                     device: chainer.backend.Device) -> Any:
-        """These parts in pictures that nobody has annotated.
+        """Provides the parts of pictures without annotations.
 
         Args:
-            part_names (list of str): Names of the parts of the trained model.
-            detector_folder (pathlib.Path): Where a run keeps the detector of its parts, if any.
-            device (chainer.backend.Device): Where a detector computes.
+            part_names (list of str): Part names of the trained model.
+            detector_folder (pathlib.Path): Folder of the run's detector, which need not exist.
+            device (chainer.backend.Device): Device of the detector.
 
         Returns:
-            finetune.parts.pictures.PictureParts or None: ``None``: somebody has to annotate them.
+            finetune.parts.pictures.PictureParts or None: ``None``: these parts need annotations.
 
         """
         return None
 
     def n_published(self, counts: Counts) -> int | None:
-        """Number of parts of the complete data set; ``None``: there is nothing to compare with."""
+        """Number of parts in the published data set; ``None``: not comparable."""
         return None
 
     def check(self, data_set: DataSet) -> None:
-        """Raises an error if the parts do not belong to the images; most kinds always do."""
+        """Raises an error if the parts were found in other images; a kind may override it."""
 
     def load_detector(self, device: chainer.backend.Device) -> Any:
-        """The :class:`~finetune.parts.cs_parts.detector.Detector` that found the parts, if any."""
+        """Loads the detector that found the parts; ``None``: there is none."""
         return None
 
     def keep_detector(self, folder: Path) -> None:
-        """Copies the detector that found the parts into a folder; most kinds have none."""
+        """Copies the detector that found the parts, if any, into a folder."""
 
     def _require(self, data_set, n_coordinates, to_do):
         """Raises an error unless the annotation files have locations of the right kind."""

@@ -1,4 +1,4 @@
-"""The parts of pictures that nobody has annotated: found, listed in a table, or hidden."""
+"""Parts of pictures without annotations: detected, listed in a table, or hidden."""
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from finetune.parts.cs_parts.search import part_names as numbered_parts
 from finetune.parts.points import point_boxes
 
 POINT, SIZE = ('x', 'y'), ('width', 'height')
-COLUMNS = 'image, part, x, y and perhaps width and height'     # of a table of parts
+COLUMNS = 'image, part, x, y and optionally width and height'
 
 
 class Picture(NamedTuple):
@@ -26,59 +26,54 @@ class Picture(NamedTuple):
     image: numpy.ndarray        # (3, H, W), uint8, RGB
 
 
-# Locations (n, P, 2 or 4) of the parts of n pictures in pixels of each, as in a Record, and
-# visibility (n, P), bool.
+# Returns locations (n, P, 2 or 4) of the parts of n pictures, as in a Record, and visibility
+# (n, P), bool.
 Find = Callable[[Sequence[Picture]], tuple[numpy.ndarray, numpy.ndarray]]
 
 
 class PictureParts(NamedTuple):
-    """The parts of pictures."""
+    """Finds the parts of pictures and their boxes."""
 
     part_names: list[str]
     find: Find
-    # As :meth:`finetune.parts.kind.Parts.boxes`.
+    # Like :meth:`finetune.parts.kind.Parts.boxes`.
     boxes: Callable[[numpy.ndarray, numpy.ndarray, tuple[int, int]], numpy.ndarray]
-    upright: bool = True        # whether pictures are turned as their EXIF data say
+    upright: bool = True        # whether to rotate pictures by their EXIF data
 
 
 def detected(folder: Path, config: Config, part_names: list[str], device: chainer.backend.Device
              ) -> PictureParts:
-    """Parts that the detector in a folder finds, for a model with certain parts.
-
-    Raises:
-        finetune.errors.InputError: If it finds another number than the model has places for.
-
-    """
+    """Parts that the detector in a folder finds; their number must fit the model."""
     found_by = detector.load(folder, device)
     if found_by.n_parts != len(part_names):
         if ENCODINGS[config.model.encoding].needs_all_parts:
-            raise InputError(f'{folder.parent}: its detector finds {found_by.n_parts} parts, but '
-                             f'{config.model.encoding} has a place for each of '
-                             f'{len(part_names)}; use --parts, or a model with an fve encoding.')
+            raise InputError(f'{folder.parent}: the detector finds {found_by.n_parts} parts, but '
+                             f'{config.model.encoding} needs {len(part_names)}; use --parts, or a '
+                             'model with an fve encoding.')
         part_names = numbered_parts(found_by.n_parts)
     return PictureParts(part_names, lambda pictures: found_by.find(
         [picture.image for picture in pictures]), _boxes_in_pixels(config))
 
 
 def listed(path: str, config: Config, part_names: list[str]) -> PictureParts:
-    """Parts that a CSV file lists, see :class:`Table`, in pixels of the pictures as stored."""
+    """Parts from a CSV file (:class:`Table`), in pixels of the pictures as stored."""
     return PictureParts(part_names, Table(path, part_names), _boxes_in_pixels(config),
                         upright=False)
 
 
 def unknown(config: Config, part_names: list[str]) -> PictureParts:
-    """Parts of which nothing is known: all are hidden."""
+    """Parts that are all hidden because nothing is known about them."""
     return PictureParts(part_names, hidden(len(part_names)), _boxes_in_pixels(config))
 
 
 def hidden(n_parts: int) -> Find:
-    """Function of Pictures for parts of which none is visible."""
+    """Returns a function that hides all parts of pictures."""
     return lambda pictures: (numpy.zeros((len(pictures), n_parts, 4), numpy.float32),
                              numpy.zeros((len(pictures), n_parts), bool))
 
 
 def _boxes_in_pixels(config):
-    """Boxes around points, or boxes that are in pixels of a picture already."""
+    """Returns a function that computes boxes from points or boxes in pixels of a picture."""
     ratio = config.data.part_ratio
 
     def boxes(locations, visible, size):
@@ -90,19 +85,11 @@ def _boxes_in_pixels(config):
 
 class Table:
 
-    """Parts from a CSV file with the columns image, part, x, y and perhaps width and height.
+    """Parts from a CSV file with the columns image, part, x, y and optionally width and height.
 
-    ``image`` is a picture's path, relative to the file's folder; ``part`` the name of a part; x, y
-    a point or, with width and height, the top-left corner of a box, in pixels of the picture as
-    it is stored. A part without a line is hidden.
-
-    Args:
-        path (str): The file.
-        part_names (list of str): Names of the model's parts.
-
-    Raises:
-        finetune.errors.InputError: Names the line.
-
+    ``image`` is a picture's path, relative to the file's folder; ``part`` is one of the model's
+    ``part_names``; ``x`` and ``y`` are a point or, with ``width`` and ``height``, the top-left
+    corner of a box, in pixels of the picture as stored. A part without a line is hidden.
     """
 
     def __init__(self, path: str, part_names: list[str]):
@@ -111,7 +98,7 @@ class Table:
         for line_no, row in csv_rows(Path(path), ('image', 'part', *POINT), COLUMNS):
             image, where = (Path(path).parent / row['image']).resolve(), f'{path}, line {line_no}'
             if row['part'] not in part_names:
-                raise InputError(f'{where}: the model has no part {row["part"]!r}, but '
+                raise InputError(f'{where}: the model has no part {row["part"]!r}, only '
                                  f'{", ".join(part_names)}; correct the line.')
             if (image, row['part']) in self._locations:
                 raise InputError(f'{where}: {row["part"]} of {row["image"]} is listed twice; '
@@ -134,13 +121,13 @@ class Table:
 
 
 def _location(path, line_no, row):
-    """A point (y, x) or a box (y_min, x_min, y_max, x_max)."""
+    """Returns a point (y, x) or a box (y_min, x_min, y_max, x_max)."""
     x, y, *size = (convert(path, line_no, number, row[name]) for name in (*POINT, *SIZE)
                    if name in row)
     if not size:
         return y, x
     if len(size) != 2 or min(size) <= 0:
         raise InputError(f'{path}, line {line_no}: the box has no width or no height; correct the '
-                         'line, or leave out both columns if x and y are points.')
+                         'line, or remove both columns if x and y are points.')
     width, height = size
     return y, x, y + height, x + width

@@ -11,7 +11,7 @@ from finetune.parts.pictures import hidden, PictureParts
 
 class Tiles(Parts):
 
-    """Rows and columns of tiles, which every image has; they follow from its size alone."""
+    """Rows and columns of tiles, computed from the image's size alone."""
 
     def locate(self, data_set: DataSet) -> DataSet:
         n_rows, n_columns = self.config.data.grid
@@ -35,7 +35,7 @@ class Tiles(Parts):
 def tiles(size: tuple[int, int], n_rows: int, n_columns: int) -> numpy.ndarray:
     """Boxes (n_rows n_columns, 4) int32 that divide an image evenly, row by row, in pixels.
 
-    Those of an image with fewer pixels than tiles overlap.
+    Tiles of an image with fewer pixels than tiles overlap.
     """
     edges = [numpy.linspace(0, extent, n + 1).astype(int) for extent, n in
              zip(size, (n_rows, n_columns))]

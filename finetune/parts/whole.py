@@ -1,4 +1,4 @@
-"""No parts: the whole image alone."""
+"""Images without parts."""
 from pathlib import Path
 
 import chainer
@@ -11,7 +11,7 @@ from finetune.parts.pictures import hidden, PictureParts
 
 class WholeImage(Parts):
 
-    """The whole image, which has no parts."""
+    """No parts: the whole image alone."""
 
     def locate(self, data_set: DataSet) -> DataSet:
         return data_set.without_parts()

@@ -1,1 +1,1 @@
-"""Runs on several devices, with a process for each."""
+"""Runs on several devices, with one process per device."""

@@ -1,4 +1,4 @@
-"""A classifier whose statistics are those of the batches of all ranks."""
+"""Batch statistics that are computed over the batches of all ranks."""
 import chainer
 from chainer import function_node
 import chainer.links as L
@@ -10,13 +10,13 @@ from fve_layer.communication import total
 
 class MultiNodeBatchNormalization(L.BatchNormalization):
 
-    """Batch normalisation with the statistics of the batches of all ranks together.
+    """Batch normalisation with statistics over the batches of all ranks.
 
-    In place of ChainerMN's link of that name, which takes the mean of the ranks' statistics: with
-    hidden parts, ranks have different numbers of crops.
+    It replaces ChainerMN's link of the same name, which averages the ranks' statistics although
+    hidden parts give ranks different numbers of crops.
 
     Args:
-        link (chainer.links.BatchNormalization): Its arrays and options are taken over.
+        link (chainer.links.BatchNormalization): Link whose arrays and options are copied.
         comm: ChainerMN's communicator.
 
     """
@@ -49,11 +49,11 @@ class _BatchNormalization(function_node.FunctionNode):
 
     def __init__(self, comm, eps):
         self.comm, self.eps = comm, eps
-        # A rank without images for a CNN takes part with something that does not count.
+        # A rank without images for a CNN takes part with a placeholder that does not count.
         self.counts = bool(getattr(chainer.config, 'in_batch_statistics', True))
 
     def _sums(self, *arrays):
-        """Of arrays (N, C, H, W) by channel, float64; zeros if they do not count."""
+        """Sums arrays (N, C, H, W) by channel, float64; zeros if they do not count."""
         return [self.counts * array.sum(axis=(0, 2, 3), dtype=numpy.float64) for array in arrays]
 
     def forward(self, inputs):
@@ -85,7 +85,7 @@ class _BatchNormalizationGrad(function_node.FunctionNode):
 
     """Gradients, which cannot be differentiated again.
 
-    Those of scale and shift are of the own images: the optimiser averages them over the ranks.
+    The gradients of scale and shift cover this rank's images: the updater averages them over ranks.
     """
 
     def __init__(self, function):
@@ -107,17 +107,17 @@ class _BatchNormalizationGrad(function_node.FunctionNode):
 
 
 def _channels(values, x):
-    """Values (C,) for arrays (N, C, H, W) like ``x``."""
+    """Reshapes values (C,) for arrays (N, C, H, W) like ``x``."""
     return values.astype(x.dtype)[:, None, None]
 
 
 def connect(model, comm, batch_norm):
-    """Has mixture and scale, and perhaps batch normalisation, use the batches of all ranks.
+    """Makes mixture and scaling use the batches of all ranks, and optionally batch normalisation.
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): The classifier.
         comm: ChainerMN's communicator.
-        batch_norm (bool): Whether batch normalisation does, too.
+        batch_norm (bool): Whether to include batch normalisation.
 
     """
     fve_layer.multi_node(model, comm)
@@ -136,7 +136,7 @@ def connect(model, comm, batch_norm):
 
 
 def average(model, comm):
-    """Makes the running statistics of batch normalisation the means of those of all ranks."""
+    """Averages the running statistics of batch normalisation over all ranks."""
     links = [link for _, link in sorted(model.namedlinks())
              if isinstance(link, L.BatchNormalization)]
     arrays = [array for link in links for array in (link.avg_mean, link.avg_var)]

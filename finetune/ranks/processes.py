@@ -1,7 +1,7 @@
-"""The processes of a run on several devices: the "ranks" of MPI, which ``mpiexec`` starts.
+"""The processes of a run on several devices: MPI's ranks, which ``mpiexec`` starts.
 
-Rank 0 is the program. The others help with what it asks for by :func:`share`, and with nothing
-else: they read no settings, write no files and print nothing but errors.
+Rank 0 runs the program. The other ranks only run functions that rank 0 shares (:func:`share`): they
+read no settings, write no files and print only errors.
 """
 import functools
 import os
@@ -16,10 +16,10 @@ import numpy
 
 from finetune.errors import InputError
 
-# What MPICH's and Open MPI's mpiexec tell each process: their number, and its own.
+# Variables in which MPICH's and Open MPI's mpiexec pass the number of ranks and the rank.
 SIZES, RANKS = ('PMI_SIZE', 'OMPI_COMM_WORLD_SIZE'), ('PMI_RANK', 'OMPI_COMM_WORLD_RANK')
 POLL_SECONDS = .02
-TASK = 1        # tag of its messages
+TASK = 1        # tag of rank 0's messages
 
 
 def size():
@@ -28,7 +28,7 @@ def size():
 
 
 def is_helper():
-    """Whether this is another rank than 0."""
+    """Whether this is a rank other than 0."""
     return size() > 1 and _number(RANKS, 0) > 0
 
 
@@ -38,43 +38,43 @@ def _number(names, default):
 
 @functools.cache
 def _world():
-    os.environ.setdefault('MPIR_CVAR_SUPPRESS_ABORT_MESSAGE', '1')      # MPICH's, behind ours
+    os.environ.setdefault('MPIR_CVAR_SUPPRESS_ABORT_MESSAGE', '1')      # only our own message
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(f'mpiexec started {size()} processes, but MPI cannot be used '
                          f'({" ".join(str(error).split())}); pip install mpi4py mpich.')
     if MPI.COMM_WORLD.size != size():
-        raise InputError(f'mpiexec started {size()} processes, but mpi4py is of another MPI, for '
-                         f'which there are {MPI.COMM_WORLD.size}; use its mpiexec.')
+        raise InputError(f'mpiexec started {size()} processes, but mpi4py sees '
+                         f'{MPI.COMM_WORLD.size}; use the mpiexec of the MPI that mpi4py uses.')
     return MPI
 
 
 @functools.cache
 def communicator(on_gpu):
-    """ChainerMN's communicator of all ranks; all have to call it."""
+    """Creates ChainerMN's communicator of all ranks; every rank has to call it."""
     import chainermn
     _world()
     try:
         return chainermn.create_communicator('pure_nccl' if on_gpu else 'naive')
     except (RuntimeError, ValueError, ImportError) as error:
-        raise InputError(f'GPUs cannot communicate ({" ".join(str(error).split())}); install NCCL, '
-                         'or use one GPU.')
+        raise InputError(f'the GPUs cannot communicate ({" ".join(str(error).split())}); install '
+                         'NCCL, or use one GPU.')
 
 
 def share(function, *arguments):
-    """On rank 0: has all other ranks call ``function(*arguments)``, which are pickled."""
+    """On rank 0: makes all other ranks call ``function(*arguments)``, which are pickled."""
     for rank in range(1, size()):
         _world().COMM_WORLD.send((_versions(), os.getcwd(), function, arguments), rank, TASK)
 
 
 def serve():
-    """On other ranks: calls what rank 0 asks for until it has ended; returns the exit code."""
-    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:     # rank 0 ends all
+    """On other ranks: calls the functions that rank 0 shares; returns an exit code."""
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:     # rank 0 stops all ranks
         signal.signal(number, signal.SIG_IGN)
     world = _world().COMM_WORLD
     while True:
-        while not world.iprobe(source=0, tag=TASK):     # a receive would use a core for it
+        while not world.iprobe(source=0, tag=TASK):     # a blocking receive would use a core
             time.sleep(POLL_SECONDS)
         task = world.recv(source=0, tag=TASK)
         if task is None:
@@ -92,12 +92,12 @@ def _versions():
 def _check_versions(of_first):
     for name, version in _versions().items():
         if of_first[name] != version:
-            raise InputError(f'rank {_number(RANKS, 0)} has {name} {version}, but rank 0 '
-                             f'{of_first[name]}; install the same on all machines.')
+            raise InputError(f'rank {_number(RANKS, 0)} has {name} {version}, but rank 0 has '
+                             f'{of_first[name]}; install the same version on all machines.')
 
 
 def _check_folder(of_first):
-    """Raises an error if paths mean something else here than on rank 0."""
+    """Raises an error if relative paths differ from rank 0's."""
     if os.getcwd() != of_first:
         raise InputError(f'rank {_number(RANKS, 0)} runs in another working directory than rank 0, '
                          f'{os.getcwd()} instead of {of_first}; start mpiexec with the same -wdir '
@@ -105,10 +105,9 @@ def _check_folder(of_first):
 
 
 def ended(work):
-    """Calls ``work()``, whose exit code it returns, and lets all ranks end with it.
+    """Calls ``work()``, ends all ranks, and returns its exit code.
 
-    If it is not 0, or there is an error, the other ranks may be waiting for this one: all are
-    killed.
+    After an error or an exit code other than 0 all ranks are killed, as they may wait for this one.
     """
     if size() == 1:
         return work()
@@ -123,7 +122,7 @@ def ended(work):
     sys.stderr.flush()
     try:
         mpi = _world()
-    except InputError:      # which has been said
+    except InputError:      # has been printed
         return code
     if code:
         mpi.COMM_WORLD.Abort(code)

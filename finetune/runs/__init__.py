@@ -1,1 +1,1 @@
-"""Runs: the files in their folders, and what their models predict."""
+"""Runs: the files in their folders, and the predictions of their models."""

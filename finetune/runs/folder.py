@@ -1,4 +1,4 @@
-"""The folder of a run: its place, the names of its files, its state, what is read and written."""
+"""The folder of a run: its path, its state, and reading and writing its files."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -45,22 +45,19 @@ class RunFolder:
 
         ``config.yml``, "merged settings that have an effect"
         ``environment.yml``, versions of Python and packages
-        ``log``, "JSON, an entry per epoch; not of the conventional pipeline"
-        ``snapshot_iter_<n>``, "the state to resume from; the newest only"
+        ``log``, "JSON, one entry per epoch; joint learning only"
+        ``snapshot_iter_<n>``, "the newest state to resume from"
         ``model.npz``, final weights
-        ``best.npz``, those of the best evaluation on the test images (``training.keep_best``)
+        ``best.npz``, weights with the highest test accuracy (``training.keep_best``)
         ``tensorboard/``, the log for TensorBoard (``training.tensorboard``)
-        ``detector/``, "what finds the parts, if this program found them"
-        ``names.yml``, names of classes and parts; of joint learning
-        ``examples.npz``, "small training pictures of each class, arrays; of joint learning"
+        ``detector/``, "the part detector, if this program found the parts"
+        ``names.yml``, names of classes and parts; joint learning only
+        ``examples.npz``, "thumbnails of training images of each class; joint learning only"
         ``predictions.csv``, predicted classes of all test images
         ``evaluation.yml``, accuracies by stream and other numbers
         ``*.png``, plots and pictures
 
-    Args:
-        path (str or pathlib.Path): The folder, which need not exist.
-        project (finetune.config.project.Project): What the paths in its settings are relative to.
-
+    The folder need not exist. Paths in its settings are relative to ``project``.
     """
 
     LOG = 'log'
@@ -95,7 +92,7 @@ class RunFolder:
 
     @classmethod
     def all_below(cls, folder: str | Path, project: Project = HERE) -> list[RunFolder]:
-        """Folders of all runs in a folder, whatever their names."""
+        """Folders of all runs below a folder, with any names."""
         return [cls(path.parent, project)
                 for path in sorted(Path(folder).rglob('environment.yml'))]
 
@@ -104,7 +101,7 @@ class RunFolder:
 
     @property
     def printed(self) -> Path:
-        """Path of the output of a run of a suite."""
+        """Path of the printed output if the run belongs to a suite."""
         return self.path.with_suffix('.txt')
 
     def picture(self, name: str) -> Path:
@@ -112,13 +109,13 @@ class RunFolder:
         return self.path / f'{name}.png'
 
     def features(self, *settings: str) -> Path:
-        """Folder of local features of the run's CNN, which depend on some settings."""
+        """Folder of local features of the run's CNN, computed with some settings."""
         return self.path / '_'.join(['features', *settings])
 
     @property
     def state(self) -> str:
-        """``'new'``: there is nothing to resume from; ``'begun'``: there is a snapshot;
-        ``'finished'``: there are final weights; ``'reported'``: there are results, too."""
+        """``'new'``: nothing to resume from; ``'begun'``: a snapshot exists; ``'finished'``: final
+        weights exist; ``'reported'``: final weights and results exist."""
         if not self.model.exists():
             return BEGUN if self._snapshots() else NEW
         is_reported = self._evaluation.exists() and self._predictions.exists()
@@ -126,7 +123,7 @@ class RunFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether there are final weights."""
+        """Whether final weights exist."""
         return self.model.exists()
 
     @property
@@ -135,13 +132,13 @@ class RunFolder:
         return self._settings.exists()
 
     def differences(self, config: Config) -> list[str]:
-        """Settings, but for those without effect, that are not those of the run in the folder."""
+        """Names of settings that differ from the run's and have an effect on results."""
         return differences(self.read_config(), config, NO_EFFECT_ON_RESULTS)
 
     def check(self, config: Config) -> None:
         """Raises an error if the folder holds a run with other settings, or something else.
 
-        A run that stopped before its first snapshot has nothing to lose and may start over.
+        A run without a snapshot may be restarted with other settings.
         """
         if not self.path.exists() or all(path.name.startswith('.') or path == self.detector
                                          for path in self.path.iterdir()):
@@ -153,12 +150,12 @@ class RunFolder:
             return
         changed = self.differences(config)
         if changed:
-            raise InputError(f'{self}: was made with a different {", ".join(changed)}; move it '
-                             'away, give another --output, or use the same settings to resume.')
+            raise InputError(f'{self}: the run has a different {", ".join(changed)}; move it away, '
+                             'give another --output, or use the same settings to resume.')
 
     @contextlib.contextmanager
     def opened(self, config: Config) -> Iterator[None]:
-        """Makes the folder and locks it: other processes wait, after which it is checked again."""
+        """Creates and locks the folder, so that other processes wait, and checks it again."""
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.lock, lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
@@ -177,7 +174,7 @@ class RunFolder:
                              'resume it.')
 
     def read_config(self) -> Config:
-        """Settings of the run."""
+        """Reads the settings of the run."""
         return restore_config(self._settings, self.project)
 
     def write_settings(self, config: Config) -> None:
@@ -193,57 +190,57 @@ class RunFolder:
         write_text(self.path / 'environment.yml', yaml.safe_dump(versions))
 
     def _snapshots(self) -> dict[int, Path]:
-        """Snapshots by their iterations."""
+        """Paths of snapshots by iteration."""
         matches = [re.fullmatch(r'snapshot_iter_(\d+)', path.name)
                    for path in self.path.glob('snapshot_*')]
         return {int(match[1]): self.path / match[0] for match in matches if match}
 
     def load_newest_snapshot(self, trainer: chainer.training.Trainer) -> None:
-        """Resumes the trainer from the newest snapshot, if there is one."""
+        """Loads the newest snapshot, if one exists, into the trainer."""
         snapshots = self._snapshots()
         if snapshots:
             snapshot.load(snapshots[max(snapshots)], trainer)
 
     def read_log(self) -> list[dict]:
-        """Entries of the log, one per epoch; none for the conventional pipeline."""
+        """Reads the log, one entry per epoch; the conventional pipeline has none."""
         return saved_files.read_log(self.path / self.LOG)
 
     def save_model(self, model: chainer.Link | dict, path: Path | None = None) -> None:
-        """Saves weights, by default the final ones: a link, or arrays by name."""
+        """Saves the weights of a link, or arrays by name, by default as the final weights."""
         files.write_arrays(path or self.model,
                        arrays_of(model) if isinstance(model, chainer.Link) else model)
 
     def write_names(self, data_set: DataSet, examples: Examples) -> None:
-        """Saves what a prediction needs of the data set: names, and pictures of the classes."""
+        """Saves the names and thumbnails that predictions need."""
         files.write_arrays(self._examples, examples._asdict())
         names = {'classes': data_set.class_names, 'parts': data_set.part_names}
         write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
 
     def read_names(self) -> DataSet:
-        """Names of classes and parts, without images."""
+        """Reads the names of classes and parts into a data set without images."""
         return DataSet(*saved_files.read_names(self._names))
 
     def read_examples(self) -> Examples | None:
-        """Pictures of the classes; ``None`` if there are none."""
+        """Reads the thumbnails of the classes; ``None``: none were saved."""
         if not self._examples.exists():
             return None
         arrays = files.read_arrays(self._examples, 'file of examples', saved_files.COPY_AGAIN)
         if arrays.keys() != set(Examples._fields):
-            raise InputError(f'{self._examples}: has other arrays than examples of classes; '
+            raise InputError(f'{self._examples}: is not a file of examples; '
                              f'{saved_files.COPY_AGAIN}.')
         return Examples(**arrays)
 
     def write_results(self, evaluation: dict, predictions: Predictions, image_ids: list[str],
                       class_names: list[str]) -> None:
-        """Saves the evaluation, and the predicted classes of the test images."""
+        """Saves the evaluation and the predicted classes of the test images."""
         with atomic(self._predictions) as path:     # both or neither
             write_predictions(path, predictions, image_ids, class_names)
             write_text(self._evaluation, yaml.safe_dump(evaluation))
 
     def read_evaluation(self) -> dict:
-        """Accuracies by stream and other numbers of the evaluation."""
+        """Reads accuracies by stream and other numbers of the evaluation."""
         return saved_files.read_evaluation(self._evaluation)
 
     def read_predictions(self) -> dict[str, numpy.ndarray]:
-        """Columns of the table of predictions."""
+        """Reads the columns of the table of predictions."""
         return read_predictions(self._predictions)

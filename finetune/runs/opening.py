@@ -1,4 +1,4 @@
-"""Device and seeds of a run, and models of finished runs."""
+"""Opens devices and the models of finished runs, and seeds random generators."""
 from collections.abc import Iterable
 import itertools
 import random
@@ -28,7 +28,7 @@ OF_EVALUATION = ('data.dataset', 'data.root', 'data.split', 'data.drawing', 'dat
 
 
 class FinishedRun(NamedTuple):
-    """A finished run of joint learning."""
+    """A finished run of joint learning, opened."""
 
     model: PartClassifier
     config: Config
@@ -37,11 +37,11 @@ class FinishedRun(NamedTuple):
 
 
 def open_device(gpu: int) -> chainer.backend.Device:
-    """Chainer's device of a GPU id, -1 for the CPU; makes it the current one."""
+    """Returns Chainer's device of a GPU id, -1: CPU, and makes it the current device."""
     try:
         device = chainer.get_device('@numpy' if gpu < 0 else f'@cupy:{gpu}')
         device.use()
-    except Exception as error:      # CuPy, the driver and Chainer each raise their own
+    except Exception as error:      # CuPy, the driver and Chainer raise errors of their own
         cause = cuda._resolution_error if gpu >= 0 and not cuda.available else error
         raise InputError(f'training.gpu is {gpu}, but that GPU cannot be used '
                          f'({explained(cause or error)}); use -1 for the CPU.')
@@ -49,7 +49,7 @@ def open_device(gpu: int) -> chainer.backend.Device:
 
 
 def seed_generators(seed: int, device: chainer.backend.Device) -> None:
-    """Seeds the generators of initial weights; data and mixture have their own."""
+    """Seeds the generators of initial weights; data and mixture have separate generators."""
     random.seed(seed)
     numpy.random.seed(seed)
     if device.xp is not numpy:
@@ -58,22 +58,19 @@ def seed_generators(seed: int, device: chainer.backend.Device) -> None:
 
 
 def read_settings(folder: RunFolder, gpu: int = -1, overrides: Iterable[str] = ()) -> Config:
-    """Settings of a finished run of joint learning, some of which may be changed.
+    """Reads the settings of a finished run of joint learning.
 
     Args:
         folder (finetune.runs.folder.RunFolder): The folder.
         gpu (int): GPU to compute on; -1: CPU.
         overrides (iterable of str): ``section.name=value``, settings of :data:`OF_EVALUATION`.
 
-    Returns:
-        finetune.config.settings.Config: The settings.
-
     """
     folder.require_finished()
     config = folder.read_config()
     if not config.training.is_joint:
         raise InputError(f'{folder}: holds a conventional pipeline, which has no network of its '
-                         f'own; name the run of its CNN, {config.model.pretrained}.')
+                         f'own; give the run of its CNN, {config.model.pretrained}.')
     change(config, overrides, OF_EVALUATION)
     config.training.gpu = gpu
     return config
@@ -81,20 +78,16 @@ def read_settings(folder: RunFolder, gpu: int = -1, overrides: Iterable[str] = (
 
 def open_run(folder: RunFolder, config: Config | None = None, data_set: DataSet | None = None
              ) -> FinishedRun:
-    """Opens the folder of a finished run, and the data set of its settings or of others.
+    """Opens a finished run with its data set.
+
+    Raises an error if the classes of the data set differ from the run's, or the parts if the
+    encoding needs all of them in order.
 
     Args:
         folder (finetune.runs.folder.RunFolder): The folder.
-        config (finetune.config.settings.Config or None): See :func:`read_settings`; ``None``: its
-            own, on the CPU.
-        data_set (finetune.data.records.DataSet or None): The data set if it has been read.
-
-    Returns:
-        FinishedRun: Its classifier, settings, data set and device.
-
-    Raises:
-        finetune.errors.InputError: Also if the classes of the data set are not those of the run,
-            or its parts if each has its own place in the encoding.
+        config (finetune.config.settings.Config or None): Result of :func:`read_settings`; ``None``:
+            the run's settings, on the CPU.
+        data_set (finetune.data.records.DataSet or None): The data set; ``None``: it is read.
 
     """
     config = config or read_settings(folder)
@@ -107,14 +100,14 @@ def open_run(folder: RunFolder, config: Config | None = None, data_set: DataSet 
 
 
 def open_model(folder: RunFolder, config: Config, names: DataSet | None = None) -> FinishedRun:
-    """:func:`open_run` without images: the data set has the names of classes and parts alone."""
+    """Opens a finished run without images: its data set only has names of classes and parts."""
     names, device = names or folder.read_names(), open_device(config.training.gpu)
     model = load_trained(folder.model, config, names, device)
     return FinishedRun(model, config, names, device)
 
 
 def _check_same(where, what, names, of_run):
-    """Raises an error that tells the first of the names that is not the run's."""
+    """Raises an error with the first name that differs from the run's."""
     for i, pair in enumerate(itertools.zip_longest(names, of_run), 1):
         if pair[0] != pair[1]:
             name, other = (repr(name) if name else 'none' for name in pair)

@@ -1,4 +1,4 @@
-"""What a classifier predicts for the test images."""
+"""Predictions of a classifier for the test images."""
 import collections
 from collections.abc import Iterable
 import csv
@@ -18,15 +18,15 @@ from finetune.models.part_classifier import PartClassifier
 
 
 class Predictions(NamedTuple):
-    """What a classifier predicts for n images.
+    """Predictions of a classifier for n images.
 
-    Predicted classes are by stream: ``'both'``, by the summed scores of all streams, and for a
-    classifier with parts also ``'global'`` and ``'parts'``, by either stream alone.
+    The stream ``'both'`` predicts by the summed scores of all streams; a classifier with parts also
+    has ``'global'`` and ``'parts'``, the predictions of either stream alone.
     """
 
     label: numpy.ndarray                # (n,): true classes
     n_visible: numpy.ndarray            # (n,): numbers of visible parts
-    classes: dict[str, numpy.ndarray]   # stream: (n,) predicted classes
+    classes: dict[str, numpy.ndarray]   # predicted classes (n,) by stream
     loss: float                         # mean cross entropy of the summed scores
 
     @property
@@ -38,17 +38,7 @@ class Predictions(NamedTuple):
 
 def predict(model: PartClassifier, batches: Iterable[list[Example]],
             device: chainer.backend.Device) -> Predictions:
-    """Classifies images, in test mode.
-
-    Args:
-        model (finetune.models.part_classifier.PartClassifier): The classifier.
-        batches (iterable of list): Examples of a :class:`~finetune.data.dataset.PartDataset`.
-        device: Where to compute.
-
-    Returns:
-        Predictions: In the order of the images, on the CPU.
-
-    """
+    """Classifies images in test mode; returns arrays on the CPU."""
     arrays, loss = collections.defaultdict(list), 0.
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         for batch in batches:
@@ -67,16 +57,16 @@ def predict(model: PartClassifier, batches: Iterable[list[Example]],
 
 def iterate_test_images(config: Config, data_set: DataSet, hide: float = 0.,
                         share: tuple[int, int] = (0, 1)) -> chainer.dataset.Iterator:
-    """One pass over the test images.
+    """Iterates once over the test images.
 
     Args:
         config (finetune.config.settings.Config): Settings of the run.
         data_set (finetune.data.records.DataSet): The data set.
         hide (float): See :class:`~finetune.data.dataset.PartDataset`.
-        share (tuple of int): Rank and number of ranks, which have a share of the images each.
+        share (tuple of int): Rank and number of ranks; each rank iterates over its share.
 
     Returns:
-        chainer.dataset.Iterator: To be used in a ``with`` statement or finalized.
+        chainer.dataset.Iterator: Use it in a ``with`` statement, or finalize it.
 
     """
     rank, n_ranks = share
@@ -87,7 +77,7 @@ def iterate_test_images(config: Config, data_set: DataSet, hide: float = 0.,
 
 def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[str],
                       class_names: list[str]) -> None:
-    """Writes a CSV file with the columns image, n_visible, label and one for each stream."""
+    """Writes a CSV file with the columns image, n_visible, label and one per stream."""
     columns = [[class_names[i] for i in classes]
                for classes in (predictions.label, *predictions.classes.values())]
     with open(path, 'w', encoding='utf-8', newline='') as file:
@@ -97,7 +87,7 @@ def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[
 
 
 def read_predictions(path: Path) -> dict[str, numpy.ndarray]:
-    """Reads such a file by column: names of classes (n,), and ``n_visible`` (n,), int."""
+    """Reads a table of predictions by column: names (n,), and ``n_visible`` (n,), int."""
     try:
         with open(path, newline='', encoding='utf-8') as file:
             header, *rows = csv.reader(file, strict=True)

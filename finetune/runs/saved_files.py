@@ -1,4 +1,4 @@
-"""The log, the evaluation and the names of a run, which are checked when they are read."""
+"""Reads and checks the log, the evaluation and the names of a run."""
 import json
 import math
 from pathlib import Path
@@ -14,20 +14,21 @@ COPY_AGAIN = 'copy the folder of the run again'
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Entries of a log, one per epoch."""
-    if not path.exists():       # of a run that has just begun, or the conventional pipeline
+    """Reads a log, one entry per epoch."""
+    if not path.exists():       # the run has just begun, or is a conventional pipeline
         return []
-    return _read(path, json.loads, _is_log, 'log', 'remove it, or the folder to run again')
+    return _read(path, json.loads, _is_log, 'log',
+                 'remove it, or remove the folder to restart the run')
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """Accuracies by stream and other numbers."""
+    """Reads accuracies by stream and other numbers."""
     return _read(path, yaml.safe_load, _is_evaluation, 'evaluation',
                  f'evaluate it again by python -m finetune evaluate {path.parent}')
 
 
 def read_names(path: Path) -> tuple[list[str], list[str]]:
-    """Names of classes and of parts, two lists."""
+    """Reads the names of classes and the names of parts."""
     names = _read(path, yaml.safe_load, _are_names, 'list of names', f'{COPY_AGAIN}.')
     return names['classes'], names['parts']
 
@@ -38,7 +39,7 @@ def _read(path, parse, is_valid, what, to_do):
         value = parse(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         raise InputError(f'{path}: there is no such file; {to_do}')
-    except Exception as error:      # PyYAML raises whatever Python's conversions do
+    except Exception as error:      # PyYAML passes on all errors of Python's conversions
         raise InputError(f'{path}: is not a complete {what} ({shortened(str(error))}); {to_do}')
     if not is_valid(value):
         raise InputError(f'{path}: is not a complete {what}; {to_do}')

@@ -1,4 +1,4 @@
-"""Scalars of the mixture in a run's log, which its layer observes, and what they are called."""
+"""Scalars of the mixture in a run's log, and their names in reports and plots."""
 from typing import NamedTuple
 
 
@@ -6,8 +6,8 @@ class Scalar(NamedTuple):
     """Names of a scalar."""
 
     words: str      # in reports
-    plot: str       # picture that has its curve
-    label: str      # in the legend there
+    plot: str       # name of the plot
+    label: str      # in the plot's legend
 
 
 MIXTURE = {

@@ -1,4 +1,4 @@
-"""Snapshots, from which an interrupted run goes on."""
+"""Snapshots, from which an interrupted run resumes."""
 from pathlib import Path
 
 import chainer
@@ -8,30 +8,24 @@ import numpy
 from finetune import files
 from finetune.errors import InputError, shortened
 
-START_AGAIN = 'move it away to start the run again'
+START_AGAIN = 'move it away to restart the run'
 OF_MODEL, OF_OPTIMIZER = 'updater/model:main/', 'updater/optimizer:main/'
 
 
 def load(path: Path, trainer: chainer.training.Trainer) -> None:
-    """Loads a snapshot, whose arrays are checked.
-
-    Args:
-        path (pathlib.Path): The snapshot.
-        trainer (chainer.training.Trainer): Trainer of the same run.
-
-    """
+    """Checks a snapshot and loads it into the trainer of the same run."""
     arrays = files.read_arrays(path, 'snapshot', START_AGAIN, files.NUMBERS + files.TEXT)
     try:
         _check_optimizer(arrays)
         _Deserializer(arrays).load(trainer)
-    except Exception as error:      # whatever the extensions raise
+    except Exception as error:      # extensions may raise any error
         raise InputError(f'{path}: is not a complete snapshot ({shortened(str(error))}); '
                          f'{START_AGAIN}.')
 
 
 class _Deserializer(serializers.NpzDeserializer):
 
-    """Chainer's, which spreads an array over one of another shape, and loads what is not finite."""
+    """Refuses arrays of another shape, which Chainer would broadcast, and non-finite arrays."""
 
     def __getitem__(self, key):
         return _Deserializer(self.npz, f'{self.path}{key.strip("/")}/')
@@ -48,7 +42,7 @@ class _Deserializer(serializers.NpzDeserializer):
 
 
 def _check_optimizer(arrays):
-    """Raises an error unless the optimiser's arrays, which are taken as they are, fit the weights.
+    """Raises an error unless the optimiser's arrays, which Chainer does not check, fit the weights.
     """
     for key, array in arrays.items():
         if key.startswith(OF_OPTIMIZER) and array.ndim > 0:

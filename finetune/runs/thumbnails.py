@@ -1,4 +1,4 @@
-"""Small pictures of a run's classes, which stay with the run."""
+"""Thumbnails of a run's classes, saved with the run."""
 from typing import NamedTuple
 
 import numpy
@@ -12,26 +12,20 @@ SIZE = 96           # pixels, at most
 
 
 class Examples(NamedTuple):
-    """Pictures of the classes: centres of training images."""
+    """Thumbnails of the classes: centres of training images."""
 
     images: numpy.ndarray       # (n_classes, N_EXAMPLES, size, size, 3), uint8, RGB
-    is_there: numpy.ndarray     # (n_classes, N_EXAMPLES), bool: false for those that are black
+    is_there: numpy.ndarray     # (n_classes, N_EXAMPLES), bool: false for missing images
 
     def of(self, label: int) -> list[numpy.ndarray]:
-        """Those of a class, a list of arrays (size, size, 3)."""
+        """Thumbnails (size, size, 3) of a class."""
         return list(self.images[label][self.is_there[label]])
 
 
 def of_classes(dataset: PartDataset, n_classes: int) -> Examples:
-    """The first training images of each class that can be read.
+    """Makes thumbnails of the first readable training images of each class.
 
-    Args:
-        dataset (finetune.data.dataset.PartDataset): Training images.
-        n_classes (int): Number of classes.
-
-    Returns:
-        Examples: Squares of the size of the network's input, but of 96 pixels at most.
-
+    Their size is that of the network's input, but at most SIZE.
     """
     size = min(SIZE, dataset.settings.input_size)
     images = numpy.zeros((n_classes, N_EXAMPLES, size, size, 3), numpy.uint8)
@@ -42,7 +36,7 @@ def of_classes(dataset: PartDataset, n_classes: int) -> Examples:
             continue
         try:
             image = Image.fromarray(dataset.read_image(i).transpose(1, 2, 0))
-        except InputError:      # without training, as of a classifier that is only evaluated
+        except InputError:      # a run without training needs no training images
             continue
         images[place] = ImageOps.fit(image, (size, size))
         is_there[place] = True

@@ -1,4 +1,4 @@
-"""From the features of a fine-tuned CNN to a linear SVM on their Fisher vectors."""
+"""The conventional pipeline: a linear SVM on Fisher vectors of a fine-tuned CNN's features."""
 import math
 
 import numpy
@@ -14,9 +14,9 @@ from finetune.weights.pretrained import load_trained
 from fve_layer import fisher_vector
 from fve_layer.encoding import l2_normalize, power_normalize
 
-MIXTURE_SAMPLE = 200000     # local features that the mixture is fitted on
-# Input of the SVM of a stream: Fisher vectors of local features, which is the paper's pipeline
-# (Sect. 4.4), the averaged ConvMap of the whole image, or both, as joint learning does.
+MIXTURE_SAMPLE = 200000     # local features on which the mixture is fitted
+# Input of each stream's SVM: Fisher vectors of the parts, as in the paper (Sect. 4.4), the averaged
+# ConvMap of the whole image, or both, as in joint learning.
 INPUTS = {'both': ('parts', 'image'), 'global': ('image',), 'parts': ('parts',)}
 MIXTURE = 'mean', 'var', 'weight'
 
@@ -26,14 +26,14 @@ class ConventionalPipeline:
     """Mixture, encoding and linear SVM after the CNN is fine-tuned (Sect. 4.4).
 
     The CNN's local features are extracted once for all numbers of components. The result is the
-    accuracy of an SVM on the Fisher vectors of the parts; further ones classify the whole image,
-    and both.
+    accuracy of an SVM on the Fisher vectors of the parts; two more SVMs classify the whole image,
+    and parts and whole image together.
 
     Args:
         config (finetune.config.settings.Config): Settings of the run.
         data_set (finetune.data.records.DataSet): The data set.
-        device (chainer.backend.Device): Where to compute.
-        start (finetune.runs.folder.RunFolder): Finished run whose CNN was fine-tuned.
+        device (chainer.backend.Device): Device that computes.
+        start (finetune.runs.folder.RunFolder): Finished run that fine-tuned the CNN.
 
     """
 
@@ -52,7 +52,7 @@ class ConventionalPipeline:
 
     @staticmethod
     def needs_start(folder):
-        """Whether the run needs its CNN: always, for the features."""
+        """Returns true: the features always need the CNN."""
         return True
 
     def learn(self, folder):
@@ -73,7 +73,7 @@ class ConventionalPipeline:
         self.store.fill()
 
     def predict(self):
-        """Predictions of the SVMs for the test images, and further numbers for the evaluation."""
+        """Returns predictions for the test images and further numbers for the evaluation."""
         inputs, n_visible = self._encode('test', self.arrays)
         classes = {}
         for stream, names in INPUTS.items():
@@ -91,7 +91,7 @@ class ConventionalPipeline:
         return int(sum(array.size for array in used) + self.model.part_cnn.count_params())
 
     def _fit_mixture(self):
-        """Means, variances and weights of a mixture of the training images' local features."""
+        """Fits a mixture on local features of the training images."""
         settings, seed = self.config.model, self.config.training.seed
         sample = _sample(self.store, seed)
         if len(sample) < settings.n_components:
@@ -103,7 +103,7 @@ class ConventionalPipeline:
         return {'mean': mixture.means_, 'var': mixture.covariances_, 'weight': mixture.weights_}
 
     def _fit_svms(self, mixture):
-        """Weights and biases of a linear SVM for every stream."""
+        """Fits a linear SVM for every stream."""
         inputs, _ = self._encode('train', mixture)
         label = self.data_set.train.labels
         arrays = {}
@@ -115,7 +115,7 @@ class ConventionalPipeline:
         return arrays
 
     def _encode(self, split, mixture):
-        """Inputs of the SVMs, a dict of (n, size) of unit length, and numbers of visible parts."""
+        """Returns unit-length inputs (n, size) of the SVMs, and numbers of visible parts."""
         mixture = [mixture[name].astype(numpy.float32) for name in MIXTURE]
         parts, image, n_visible = [], [], []
         for shard in self.store.read(split):
@@ -129,7 +129,7 @@ class ConventionalPipeline:
 
 
 def _sample(store, seed):
-    """Some of the training images' local features that count, (n, d)."""
+    """Samples local features (n, d) of the training images, among those that count."""
     random = numpy.random.RandomState(seed)
     n_per_shard = math.ceil(MIXTURE_SAMPLE / store.n_shards('train'))
     features = (shard.x[shard.counts] for shard in store.read('train'))

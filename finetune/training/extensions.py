@@ -11,7 +11,7 @@ from finetune.ranks import batch_statistics
 from finetune.runs.predictions import predict
 from finetune.runs.saved_files import TEST_ACCURACY
 
-# Entries of the log that are shown, and how.
+# Entries of the log that are printed, and their formats.
 SHOWN = {'epoch': 'epoch {:3d}', 'main/loss': 'loss {:.4f}',
          'main/accuracy/both': 'accuracy {:.4f}', 'validation/main/loss': 'test loss {:.4f}',
          TEST_ACCURACY: 'test accuracy {:.4f}', 'lr': 'lr {:.2e}', 'elapsed_time': '{:.0f} s'}
@@ -19,13 +19,13 @@ SHOWN = {'epoch': 'epoch {:3d}', 'main/loss': 'loss {:.4f}',
 
 class Evaluator(extensions.Evaluator):
 
-    """Chainer's evaluator with a mean over images, whatever the size of the last batch.
+    """Chainer's evaluator, but it averages over images instead of batches.
 
     Args:
         iterator (chainer.dataset.Iterator): One pass over the test images.
         model (finetune.models.part_classifier.PartClassifier): Classifier to evaluate.
-        device: Where to compute.
-        comm: ChainerMN's communicator if each rank has a share of the images, else ``None``.
+        device: Device that computes.
+        comm: ChainerMN's communicator if each rank has a share of the images, or ``None``.
 
     """
 
@@ -50,9 +50,9 @@ class Evaluator(extensions.Evaluator):
 
 
 def average_batch_norm(comm):
-    """Extension: the running statistics of batch normalisation become the means over all ranks.
+    """Extension that averages the running statistics of batch normalisation over all ranks.
 
-    Before the evaluation and the snapshot, from which any number of ranks can go on.
+    It runs before evaluation and snapshot, so that any number of ranks can resume.
     """
     @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_WRITER + 2)
     def average(trainer):
@@ -61,7 +61,7 @@ def average_batch_norm(comm):
 
 
 def show_progress(trainer):
-    """Shows a table and a progress bar on a terminal, one line per epoch otherwise."""
+    """Prints a table and a progress bar on a terminal, one line per epoch otherwise."""
     if sys.stdout.isatty():
         trainer.extend(extensions.PrintReport(list(SHOWN)))
         trainer.extend(extensions.ProgressBar(update_interval=1))
@@ -77,14 +77,14 @@ def print_epoch(trainer):
 
 
 def memory(trainer):
-    """The most memory used so far in MiB: of the process, or what CuPy holds on the GPU."""
+    """Peak memory in MiB: of the process, or of CuPy's pool on a GPU."""
     if trainer.updater.device.xp is numpy:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10
     return chainer.backends.cuda.memory_pool.total_bytes() / 2 ** 20
 
 
 def keep_best(folder):
-    """Extension for after an evaluation: saves the weights if its accuracy is the best so far."""
+    """Extension that saves the weights after an evaluation with the best accuracy so far."""
     @extension.make_extension(priority=extension.PRIORITY_READER)
     def save_if_best(trainer):
         *before, now = (entry[TEST_ACCURACY] for entry in trainer.get_extension('LogReport').log
@@ -95,7 +95,7 @@ def keep_best(folder):
 
 
 def tensorboard(folder):
-    """Extension that writes the log's entries for TensorBoard, below the folder of the run."""
+    """Extension that writes the log for TensorBoard into the run's folder."""
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
@@ -107,7 +107,7 @@ def tensorboard(folder):
     def write(trainer):
         nonlocal writer
         entry = trainer.get_extension('LogReport').log[-1]
-        if writer is None:      # what an interrupted run wrote of this epoch is left out
+        if writer is None:      # drops what an interrupted run wrote from this epoch on
             writer = SummaryWriter(str(folder.path / 'tensorboard'), purge_step=entry['epoch'])
         for name, value in entry.items():
             writer.add_scalar(name, value, entry['epoch'])
@@ -117,9 +117,9 @@ def tensorboard(folder):
 
 @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_WRITER + 1)
 def stop_on_non_number(trainer):
-    """Stops the run before anything is saved if the loss or an array of the model is not finite.
+    """Stops the run before saving if the loss or an array of the model is not finite.
 
-    In place of Chainer's ``FailOnNonNumber``, which does not name the array.
+    It replaces Chainer's ``FailOnNonNumber``, which does not name the array.
     """
     model = trainer.updater.get_optimizer('main').target
     loss = trainer.observation.get('main/loss')
@@ -132,7 +132,7 @@ def stop_on_non_number(trainer):
         if not _is_finite(array):
             raise InputError(f'{name.lstrip("/")} is not finite after iteration '
                              f'{trainer.updater.iteration}, which is not saved; lower '
-                             'training.learning_rate and write to another --output.')
+                             'training.learning_rate and give another --output.')
 
 
 def _is_finite(value):

@@ -20,8 +20,8 @@ from finetune.progress import progress_bar
 from fve_layer import masking
 
 SHARD_SIZE = 128                # images per file, rounded up to whole batches
-SAMPLE_SIZE = 50000             # local features that the PCA is fitted on
-SAMPLE_IMAGES = 2000            # from at most this many images
+SAMPLE_SIZE = 50000             # local features on which the PCA is fitted
+SAMPLE_IMAGES = 2000            # largest number of images in that sample
 WHITENED = 1e-6                 # smallest variance that is whitened, as a share of the largest
 
 
@@ -29,20 +29,20 @@ class Features(NamedTuple):
     """Features of some images."""
 
     x: Any              # (n, T, d) float32: local features after PCA
-    counts: Any         # (n, T) bool: visible, and not filtered out by their norm (Sect. 3.4)
+    counts: Any         # (n, T) bool: visible, and kept by the norm filter (Sect. 3.4)
     image: Any          # (n, C) float32: averaged ConvMap of the whole image
     n_visible: Any      # (n,): number of visible parts
 
 
 class Store:
 
-    """Features of a data set's images in a folder of files, a few images in each.
+    """Features of a data set's images, stored in files of a few images each.
 
     Memory use does not depend on the number of images. An interrupted extraction is resumed.
 
     Args:
-        folder (pathlib.Path): The folder.
-        extractor (Extractor): Makes the features.
+        folder (pathlib.Path): Folder of the files.
+        extractor (Extractor): Extracts missing features.
         data_set (finetune.data.records.DataSet): The images.
 
     """
@@ -51,11 +51,11 @@ class Store:
         self.folder = folder
         self.extractor = extractor
         self.records = {'train': data_set.train, 'test': data_set.test}
-        # Whole batches, so that a resumed extraction has the same ones.
+        # Whole batches, so that a resumed extraction has the same batches.
         self.shard_size = math.ceil(SHARD_SIZE / extractor.batch_size) * extractor.batch_size
 
     def fill(self):
-        """Extracts features that are missing. Other processes wait until they are there."""
+        """Extracts missing features, while other processes wait."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / '.lock'):
             path = self.folder / 'pca.npz'
@@ -75,12 +75,11 @@ class Store:
             return
         shards = self.extractor.extract(records[n_done * self.shard_size:], self.shard_size)
         shards = progress_bar(shards, len(paths) - n_done, f'Features of the {split} images: '
-                              f'{n_done} of {len(paths)} files there')
+                              f'{n_done} of {len(paths)} files exist')
         for path, features in zip(paths[n_done:], shards):
             files.write_arrays(path, features._asdict())
 
     def n_shards(self, split):
-        """Number of files of a split."""
         return math.ceil(len(self.records[split]) / self.shard_size)
 
     def _paths(self, split):
@@ -97,20 +96,20 @@ class Store:
             yield Features(**arrays)
 
     def _mismatch(self, path):
-        return InputError(f'{path}: is not of these images and this CNN; remove the folder '
-                          f'{self.folder} to extract the features again.')
+        return InputError(f'{path}: holds features of other images or of another CNN; remove the '
+                          f'folder {self.folder} to extract the features again.')
 
 
 class Extractor:
 
-    """Runs images through both CNNs of a classifier.
+    """Extracts features of images by both CNNs of a classifier.
 
     Args:
-        model (finetune.models.part_classifier.PartClassifier): The classifier, fine-tuned.
+        model (finetune.models.part_classifier.PartClassifier): The fine-tuned classifier.
         config (finetune.config.settings.Config): Settings of the pipeline.
-        parts (finetune.parts.kind.Parts): Where the boxes of the parts are.
+        parts (finetune.parts.kind.Parts): Kind of parts, which computes their boxes.
         batch_size (int): Images per batch.
-        device: Where to compute.
+        device: Device that computes.
 
     """
 
@@ -128,10 +127,10 @@ class Extractor:
         return ARCHITECTURES[self.model.settings.architecture].n_features
 
     def fit_pca(self, records):
-        """Mean (C,) and components (d, C) of local features of some training images.
+        """Computes mean (C,) and components (d, C) of local features of some training images.
 
-        Whitened components have the length that gives the features unit variances; directions in
-        which the features do not vary, such as channels that are always zero, are left out.
+        Whitening scales the components so that the features have unit variances, and drops
+        directions in which they do not vary, such as channels that are always zero.
         """
         random = numpy.random.RandomState(self.config.training.seed)
         n = min(SAMPLE_IMAGES, len(records))
@@ -157,7 +156,7 @@ class Extractor:
         return {'mean': pca.mean_, 'components': components}
 
     def extract(self, records, n_images):
-        """Yields :class:`Features` of ``n_images`` images, i.e. whole batches, at a time."""
+        """Yields :class:`Features` of ``n_images`` images at a time, a multiple of the batch."""
         batches = self._raw(records)
         for _ in range(0, len(records), n_images):
             shard = [Features(self._reduced(x), *rest)
@@ -168,7 +167,7 @@ class Extractor:
         return ((x - self.pca['mean']) @ self.pca['components'].T).astype(numpy.float32)
 
     def _raw(self, records):
-        """Yields arrays as in :class:`Features`, but (n, T, C) local features, batch by batch."""
+        """Yields the arrays of :class:`Features` per batch, with unreduced features (n, T, C)."""
         settings, training = self.config.data, self.config.training
         dataset = PartDataset(records, self.parts, settings, train=False, seed=training.seed)
         with iterate(dataset, self.batch_size, training.workers) as iterator, \
@@ -183,14 +182,12 @@ class Extractor:
 
 
 def _is_pca(arrays, n_channels):
-    """Whether these are a mean (C,) and components (d, C)."""
     return (arrays.keys() == {'mean', 'components'} and _are_finite(arrays)
             and arrays['mean'].shape == (n_channels,)
             and arrays['components'].ndim == 2 and arrays['components'].shape[1] == n_channels)
 
 
 def _are_features(arrays, n_images, extractor):
-    """Whether these are :class:`Features` of as many images."""
     if arrays.keys() != set(Features._fields) or not _are_finite(arrays):
         return False
     shapes = {name: array.shape for name, array in arrays.items()}

@@ -18,25 +18,25 @@ from finetune.training import memory
 from finetune.training.trainer import build_trainer
 from finetune.weights import pretrained
 
-HIDE = .25, .5, .75, 1.     # shares of the visible parts that are hidden after training
+HIDE = .25, .5, .75, 1.     # shares of the visible parts that the evaluation hides
 
 
 def _trainer(model, config, data_set, device, folder):
-    """The trainer of this rank, which goes on from the newest snapshot if there is one."""
+    """Builds the trainer of this rank and resumes from the newest snapshot, if one exists."""
     comm = None
     if processes.size() > 1:
         comm = processes.communicator(config.training.gpu >= 0)
         batch_statistics.connect(model, comm, config.training.sync_batch_norm)
     trainer = build_trainer(model, config, data_set, device, folder, comm)
-    # Not by the extension's autoload, which comes after all other extensions' initialisation.
+    # The extension's autoload would come too late, after the other extensions' initialisation.
     folder.load_newest_snapshot(trainer)
-    if comm is not None:        # no snapshot may be written before all have read theirs
+    if comm is not None:        # no rank may write a snapshot before all ranks have read theirs
         comm.mpi_comm.barrier()
     return trainer
 
 
 def _train_on_helper(config, data_set, path, weights):
-    """Trains along on another rank than 0, with the same model."""
+    """Trains the same model on a rank other than 0."""
     comm = processes.communicator(config.training.gpu >= 0)
     gpu = config.training.gpu
     device = open_device(gpu if gpu < 0 else gpu + comm.intra_rank)
@@ -53,7 +53,7 @@ def check_ranks(config, data_set):
     n = processes.size()
     if config.training.update_size % n:
         raise InputError(f'training.update_size is {config.training.update_size}, which {n} ranks '
-                         f'cannot share evenly; use a multiple of {n}.')
+                         f'cannot share evenly; set it to a multiple of {n}.')
     n_test = len(data_set.test)
     if n_test < n:
         raise InputError(f'there are {n_test} test images for {n} ranks; use fewer ranks.')
@@ -61,15 +61,15 @@ def check_ranks(config, data_set):
 
 class JointLearning:
 
-    """CNNs, mixture and linear layers learn together.
+    """Trains CNNs, mixture and linear layers together.
 
     Args:
         config (finetune.config.settings.Config): Settings of the run.
         data_set (finetune.data.records.DataSet): The data set.
-        device (chainer.backend.Device): Where to compute.
-        start (finetune.runs.folder.RunFolder, pathlib.Path or None): What the classifier goes on
-            from if there is a ``model.checkpoint``, its file; else what the CNNs start from: the
-            run of the pre-training, a file of weights, or ``None``, random weights.
+        device (chainer.backend.Device): Device that computes.
+        start (finetune.runs.folder.RunFolder, pathlib.Path or None): Run or file of initial
+            weights: of the whole classifier if ``model.checkpoint`` is set, otherwise of the CNNs;
+            ``None``: random weights.
 
     """
 
@@ -83,19 +83,19 @@ class JointLearning:
         weights = start.model if isinstance(start, RunFolder) else start
         if config.model.checkpoint:
             pretrained.load_classifier(self.model, weights)
-            print(f'{weights}: goes on from this classifier', flush=True)
+            print(f'{weights}: training continues from this classifier', flush=True)
         else:
             pretrained.load_backbones(self.model, weights)
-            print(f'{weights}: the CNNs start from these weights, the layers behind them from '
-                  'random ones', flush=True)
+            print(f'{weights}: the CNNs start from these weights, all other layers from random '
+                  'weights', flush=True)
 
     @staticmethod
     def needs_start(folder):
-        """Whether the run has nothing to resume from."""
+        """Whether the run needs initial weights: it has nothing to resume from."""
         return folder.state == NEW
 
     def learn(self, folder):
-        """Trains to the end, from the newest snapshot if there is one, and saves the weights."""
+        """Trains to the end, from the newest snapshot if one exists, and saves the weights."""
         self.model.to_device(self.device)
         if self.config.training.epochs > 0:
             self._train(folder)
@@ -120,7 +120,7 @@ class JointLearning:
             with named(folder):
                 trainer.run(show_loop_exception_msg=False)
         except MemoryError:         # CuPy's is one, too
-            raise InputError(f'{folder}: the memory does not suffice for steps of '
+            raise InputError(f'{folder}: out of memory in a step of '
                              f'{self.config.training.batch_size} images; '
                              f'{memory.advice(self.config)}.')
 
@@ -130,7 +130,7 @@ class JointLearning:
         self.model.to_device(self.device)
 
     def predict(self):
-        """Predictions for the test images, and further numbers for the evaluation."""
+        """Returns predictions for the test images and further numbers for the evaluation."""
         predictions = self._predict(self.config)
         numbers = {'loss': predictions.loss, 'n_parameters': int(self.model.count_params())}
         if self.config.data.has_parts:
@@ -142,7 +142,7 @@ class JointLearning:
             return predict(self.model, iterator, self.device)
 
     def _robustness(self):
-        """Accuracy with some of the visible parts hidden, and with parts in random order."""
+        """Measures accuracy with some visible parts hidden, and with parts in random order."""
         hidden = {hide: self._predict(self.config, hide).accuracies for hide in HIDE}
         shuffled = replace(self.config, data=replace(self.config.data, order='shuffled_once'))
         return {'hidden': hidden, 'shuffled': self._predict(shuffled).accuracies}

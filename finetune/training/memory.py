@@ -1,4 +1,4 @@
-"""The memory that training needs, beside what is free."""
+"""Estimates the memory that training needs, and reads how much is free."""
 import re
 
 from chainer.backends import cuda
@@ -6,19 +6,13 @@ import numpy
 
 from finetune.config.catalogue import ARCHITECTURES
 
-MIXED = .64     # share that mixed16 needs: some is float32 in passing
+MIXED = .64     # share that mixed16 needs: some arrays are temporarily float32
 
 
 def of_image(config, n_parts):
-    """Bytes that a training step needs per image, by what was measured of the CNNs.
+    """Estimates the bytes that a training step needs per image with ``n_parts`` visible parts.
 
-    Args:
-        config (finetune.config.settings.Config): Settings of a run of joint learning.
-        n_parts (int): Visible parts of the image.
-
-    Returns:
-        float or None: ``None`` if nothing is known of the architecture.
-
+    The estimate uses measurements of each architecture; ``None``: there are none.
     """
     data, architecture = config.data, ARCHITECTURES[config.model.architecture]
     per_pixel = (architecture.bytes_recomputing if config.training.recompute
@@ -36,7 +30,7 @@ def of_weights(config, n_parameters):
 
 
 def free(device):
-    """Bytes of a device's memory that are free; ``None`` for a CPU whose system does not say."""
+    """Free bytes of a device's memory; ``None``: unknown."""
     if device.xp is not numpy:
         return cuda.cupy.cuda.runtime.memGetInfo()[0]
     try:
@@ -47,9 +41,9 @@ def free(device):
 
 
 def advice(config):
-    """How to need less memory, as the end of a sentence."""
+    """Advice on saving memory, the end of a sentence."""
     smaller = 'lower training.batch_size, which changes results'
     architecture = ARCHITECTURES[config.model.architecture]
     if config.training.recompute or architecture.bytes_recomputing is None:
         return smaller
-    return f'set training.recompute true, which changes no result, or {smaller}'
+    return f'set training.recompute to true, which changes no result, or {smaller}'

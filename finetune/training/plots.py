@@ -9,7 +9,7 @@ from finetune.files import atomic
 from finetune.runs.saved_files import TEST_ACCURACY
 from finetune.runs.scalars import MIXTURE
 
-# Name of a picture: entries of the log by what they are called in it.
+# Entries of the log by their names in the legend, by plot.
 PLOTS = {
     'accuracy': {'training': 'main/accuracy/both', 'test': TEST_ACCURACY,
                  'test, whole image alone': 'validation/main/accuracy/global',
@@ -20,18 +20,17 @@ PLOTS = {
 for _name, _scalar in MIXTURE.items():
     PLOTS.setdefault(_scalar.plot, {})[_scalar.label] = _name
 
-SECONDS = 20    # between pictures: drawing them takes longer than a short epoch
+SECONDS = 20    # between plots: drawing them takes longer than a short epoch
 
 
 def plots(folder, n_epochs):
-    """Extension that draws the log's entries after an epoch, unless it did just now.
+    """Extension that plots the log after an epoch if the last plots are older than SECONDS.
 
-    In place of Chainer's ``PlotReport``, whose own means are those of another number of updates
-    after a run is resumed.
+    It replaces Chainer's ``PlotReport``, which averages over fewer updates after a run is resumed.
 
     Args:
-        folder (finetune.runs.folder.RunFolder): Where to put the pictures.
-        n_epochs (int): Number of the last epoch, after which they are always drawn.
+        folder (finetune.runs.folder.RunFolder): Folder of the plots.
+        n_epochs (int): Number of epochs; plots are always drawn after the last one.
 
     """
     drawn = -SECONDS
@@ -52,14 +51,14 @@ def plots(folder, n_epochs):
 
 
 def curves_of(log, lines):
-    """Epochs and values of the lines that the log has, by their names in the legend."""
+    """Epochs and values of the log's entries by their names in the legend."""
     points = {label: [(entry['epoch'], entry[name]) for entry in log if name in entry]
               for label, name in lines.items()}
     return {label: tuple(zip(*values)) for label, values in points.items() if values}
 
 
 def draw(curves, title):
-    """Draws curves over epochs; returns a :class:`matplotlib.figure.Figure`."""
+    """Draws curves over epochs in a :class:`matplotlib.figure.Figure`."""
     figure = Figure(figsize=(6, 4))
     axis = figure.add_axes((.12, .13, .85, .79))
     for label, (epochs, values) in curves.items():

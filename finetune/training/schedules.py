@@ -1,7 +1,7 @@
-"""How a value, such as the learning rate, changes in training: functions of the epochs done.
+"""Schedules of a value, such as the learning rate, as functions of the completed epochs.
 
-In place of Chainer's ``ExponentialShift`` with a ``ManualScheduleTrigger``, which forgets the value
-of a run that is resumed after the last step, and of its shifts for other shapes.
+They replace Chainer's shift extensions: ``ExponentialShift`` with a ``ManualScheduleTrigger``
+forgets the value of a run that is resumed after the last step.
 """
 import math
 
@@ -13,9 +13,9 @@ class Schedule(extension.Extension):
     """Sets a value before every update.
 
     Args:
-        targets (list): Have the value, as an optimizer has its learning rate.
+        targets (list): Objects that have the value, such as an optimizer.
         attribute (str): Name of the value.
-        value_after (callable): Function of the epochs done, a float.
+        value_after (callable): Function of the completed epochs, a float.
 
     """
 
@@ -35,18 +35,18 @@ class Schedule(extension.Extension):
 
 
 def steps(initial, factor, epochs, smallest=0.):
-    """``initial``, multiplied by ``factor`` after each of some epochs, not below ``smallest``."""
+    """Multiplies ``initial`` by ``factor`` after each of ``epochs``, down to ``smallest``."""
     return lambda done: max(initial * factor ** sum(epoch <= done for epoch in epochs), smallest)
 
 
 def cosine(initial, n_epochs, smallest=0.):
-    """From ``initial`` to ``smallest`` in half a cosine (Loshchilov and Hutter, 2017)."""
+    """Falls from ``initial`` to ``smallest`` in half a cosine (Loshchilov and Hutter, 2017)."""
     return lambda done: smallest + (initial - smallest) * (
         1 + math.cos(math.pi * min(done / n_epochs, 1))) / 2
 
 
 def warmed_up(value_after, n_epochs, epochs_per_update):
-    """A schedule that rises linearly to its value; it has it from the end of ``n_epochs`` on."""
+    """Adds a linear warm-up of ``n_epochs`` to a schedule."""
     if not n_epochs:
         return value_after
     return lambda done: value_after(done) * min((done + epochs_per_update) / n_epochs, 1)

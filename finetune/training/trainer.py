@@ -11,7 +11,7 @@ from finetune.training.plots import plots
 from finetune.training.schedules import cosine, Schedule, steps, warmed_up
 from finetune.training.updater import AccumulatingUpdater
 
-# Functions of the section ``training``.
+# Functions of the section ``training`` that create optimizers.
 OPTIMIZERS = {
     'rmsprop': lambda settings: chainer.optimizers.RMSprop(
         settings.learning_rate, settings.rmsprop_alpha, settings.epsilon),
@@ -20,7 +20,7 @@ OPTIMIZERS = {
 
 
 def build_updater(model, config, data_set, device, comm=None):
-    """Updater with the training images, or this rank's share, and the optimiser."""
+    """Builds the optimiser, and its updater with the training images or this rank's share."""
     settings = config.training
     optimizer = OPTIMIZERS[settings.optimizer](settings).setup(model)
     for param in model.cnn_params() if model.frozen else ():
@@ -44,7 +44,7 @@ def _share(comm):
 
 
 def build_trainer(model, config, data_set, device, folder, comm=None):
-    """Trainer with all extensions: evaluation, log, plots, snapshots; rank 0 writes."""
+    """Builds the trainer with all extensions; only rank 0 writes files."""
     settings = config.training
     updater = build_updater(model, config, data_set, device, comm)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
@@ -69,7 +69,7 @@ def build_trainer(model, config, data_set, device, folder, comm=None):
 
 
 def _extend_with_output(trainer, settings, attribute, folder):
-    """Log, plots, snapshots and what is printed."""
+    """Adds log, plots, snapshots and printed progress."""
     trainer.extend(extensions.observe_value(
         'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), attribute)))
     trainer.extend(extensions.observe_value('memory', memory))
@@ -85,13 +85,13 @@ def _extend_with_output(trainer, settings, attribute, folder):
 
 
 def _evaluation(settings):
-    """Trigger of the evaluations on the test images."""
+    """Trigger of evaluations on the test images."""
     every = range(settings.evaluate_every, settings.epochs, settings.evaluate_every)
     return triggers.ManualScheduleTrigger([*every, settings.epochs], 'epoch')
 
 
 def _learning_rate(settings, n_images):
-    """The learning rate as a function of the epochs done."""
+    """The learning rate as a function of the completed epochs."""
     if settings.lr_schedule == 'cosine':
         rate = cosine(settings.learning_rate, settings.epochs, settings.lr_target)
     else:

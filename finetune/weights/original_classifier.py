@@ -1,4 +1,4 @@
-"""Classifiers that the authors' code saved, as classifiers of this program."""
+"""Converts classifiers that the authors' code saved."""
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import numpy
 from finetune.config.settings import Model
 from finetune.errors import InputError
 
-# Prefixes of the names of arrays here, by those of the authors' code.
+# Our prefixes of array names, by the prefixes in the authors' code.
 PREFIXES = {
     'model/fc/': 'global_head/', 'model/': 'global_cnn/', 'separate_model/fc/': 'part_head/',
     'separate_model/': 'part_cnn/', 'pre_fve/': 'compression/', 'post_fve/0/': 'post_fve/',
@@ -16,50 +16,47 @@ PREFIXES = {
 }
 HEADS = 'global_head/', 'part_head/', 'aux_head/'
 
-# Arrays of the mixture that is learned by EM, and of the one learned by back-propagation.
+# Arrays of the mixture learned by EM, and of the mixture learned by back-propagation.
 EM = ('fve_layer/mu', 'fve_layer/sig', 'fve_layer/w', 'fve_layer/alpha', 'fve_layer/t',
       'fve_layer/eps')
 GRADIENT = 'fve_layer/mu', 'fve_layer/_sig', 'fve_layer/_w', 'fve_layer/eps'
 
-# Settings that change the scores. The others only matter for going on.
+# Settings that change the scores; the others only matter when training continues.
 SCORING = ('architecture', 'encoding', 'n_components', 'normalization', 'norm_filter', 'only_mean',
            'comp_size', 'post_fve_size')
 
 
 def is_original(arrays: Iterable[str]) -> bool:
-    """Whether arrays, by name, are those of a classifier of the authors' code."""
+    """Whether arrays have the names of a classifier of the authors' code."""
     return any(name.startswith('model/') for name in arrays)
 
 
 def settings_of(arrays: dict[str, numpy.ndarray], path: str | Path) -> dict[str, Any]:
-    """The settings of ``model`` with which such a classifier computes what it computed there.
+    """Returns the settings of ``model`` that reproduce a classifier of the authors' code.
 
-    Whether Fisher vectors had unit length (``l2_normalize``) is not in the file.
+    The file does not record whether Fisher vectors had unit length (``l2_normalize``).
 
     Args:
         arrays (dict): Arrays by their names in the authors' code.
         path (str or pathlib.Path): Their file, for messages.
 
-    Returns:
-        dict: Values by name.
-
     """
     settings: dict[str, Any] = {'architecture': 'inception_v3_original', 'encoding': 'gap'}
     if _has(arrays, 'comb_clf/'):
-        raise InputError(f'{path}: predicts by a linear layer over both streams (comb_clf), which '
-                         'there is not here; use a classifier with pred_comb no or sum.')
+        raise InputError(f'{path}: predicts by a linear layer over both streams (comb_clf) and '
+                         'cannot be converted; use a classifier with pred_comb no or sum.')
     if not _has(arrays, 'fve_layer/'):
         return settings
     if not _has(arrays, 'separate_model/'):
-        raise InputError(f'{path}: encodes the whole image, and such a classifier cannot be '
-                         'converted; use one with parts.')
+        raise InputError(f'{path}: encodes the whole image and cannot be converted; use a '
+                         'classifier with parts.')
     is_em = 'fve_layer/sig' in arrays
     head = 'post_fve/0/' if _has(arrays, 'post_fve/') else 'separate_model/fc/'
     needed = [*(EM if is_em else GRADIENT), 'mask_features', f'{head}W', f'{head}b']
     missing = [name for name in needed if name not in arrays]
     if missing:
-        raise InputError(f"{path}: is no complete classifier of the authors' code ({len(missing)} "
-                         f'missing: {", ".join(missing)}); copy it again.')
+        raise InputError(f"{path}: is not a complete classifier of the authors' code "
+                         f'({len(missing)} missing: {", ".join(missing)}); copy it again.')
     settings.update(
         encoding='fve' if is_em else 'gradient_fve', normalization='mean', scaling=False,
         n_components=arrays['fve_layer/w' if is_em else 'fve_layer/_w'].size,
@@ -75,20 +72,20 @@ def settings_of(arrays: dict[str, numpy.ndarray], path: str | Path) -> dict[str,
 
 def convert(arrays: dict[str, numpy.ndarray], settings: Model, n_classes: int, path: str | Path
             ) -> dict[str, numpy.ndarray]:
-    """Arrays of :class:`~finetune.models.part_classifier.PartClassifier`.
+    """Converts arrays to those of :class:`~finetune.models.part_classifier.PartClassifier`.
 
-    Means and variances (D, K) become (K, D). The authors' mixture counts its updates from 1, this
-    one from 0. An output more than there are classes, which their label_shift of 1 made, is left
-    out; the auxiliary head, too, unless ``aux_lambda`` is above 0.
+    Means and variances (D, K) become (K, D). The authors' mixture counts its updates from 1, ours
+    from 0. The extra output that label_shift 1 created is dropped, and so is the auxiliary head
+    unless ``aux_lambda`` is positive.
 
     Args:
         arrays (dict): Arrays by their names in the authors' code.
-        settings (finetune.config.settings.Model): Architecture and encoding here.
-        n_classes (int): Number of classes here.
-        path (str or pathlib.Path): Their file, for messages.
+        settings (finetune.config.settings.Model): Architecture and encoding of our classifier.
+        n_classes (int): Number of classes of our classifier.
+        path (str or pathlib.Path): The authors' file, for messages.
 
     Returns:
-        dict: Arrays by their names here; unknown ones keep theirs.
+        dict: Arrays by our names; unknown arrays keep their names.
 
     """
     needed = settings_of(arrays, path)
@@ -102,10 +99,10 @@ def convert(arrays: dict[str, numpy.ndarray], settings: Model, n_classes: int, p
                  and name not in ('aux_lambda', 'mask_features', 'pred_comb')
                  and (settings.aux_lambda or not name.startswith('aux_clf/'))}
     if _size(arrays, 'model/fc/b') == n_classes + 1:
-        print(f'{path}: has an output more than there are classes, by label_shift 1; the last is '
-              'left out. If cvdatasets 0.11 or newer read the labels, each class has the output '
-              'of the next, and the first has none: train that again with LABEL_SHIFT=0.',
-              flush=True)
+        print(f'{path}: has one output more than there are classes (label_shift 1); the last is '
+              'dropped. If cvdatasets 0.11 or newer read the labels, each class has the output of '
+              'the next class and the first has none; train the classifier again with '
+              'LABEL_SHIFT=0.', flush=True)
         converted.update({name: array[:-1] for name, array in converted.items()
                           if name.startswith(HEADS)})
     if needed['encoding'] != 'gap':
@@ -117,16 +114,16 @@ def convert(arrays: dict[str, numpy.ndarray], settings: Model, n_classes: int, p
 
 
 def _mixture(arrays, var_floor):
-    """Arrays of the layer; its seed does not matter any more."""
+    """Converts the arrays of the layer."""
     arrays = {name[len('fve_layer/'):]: array for name, array in arrays.items()
               if name.startswith('fve_layer/')}
-    mixture = {'mean': arrays['mu'].T, 'seed': numpy.int64(0)}
+    mixture = {'mean': arrays['mu'].T, 'seed': numpy.int64(0)}      # the seed has no effect now
     if 'sig' in arrays:
         mixture.update(var=arrays['sig'].T, weight=arrays['w'], n_updates=arrays['t'] - 1)
     else:
         var = arrays['eps'] + numpy.exp(arrays['_sig'].T)
         raw_var = numpy.log(numpy.maximum(var - var_floor, 1e-3 * var_floor))
-        # The softmax of a sigmoid's logarithm is that sigmoid divided by their sum.
+        # The softmax of log-sigmoids is the sigmoids divided by their sum.
         mixture.update(raw_var=raw_var, raw_weight=-numpy.logaddexp(0, -arrays['_w']),
                        is_seeded=numpy.array(True))
     return {f'encoder/{name}': array for name, array in mixture.items()}
@@ -142,5 +139,4 @@ def _has(arrays, prefix):
 
 
 def _size(arrays, name):
-    """Size of an array; 0 if there is none."""
     return arrays[name].size if name in arrays else 0

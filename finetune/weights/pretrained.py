@@ -1,4 +1,4 @@
-"""Loads weights from .npz files, which are checked before anything is loaded."""
+"""Loads weights from .npz files after checking them."""
 from pathlib import Path
 
 import chainer
@@ -13,20 +13,19 @@ from finetune.errors import InputError, shortened
 from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.weights import original_classifier, tf_slim
 
-# Prefix of the backbone's arrays in an .npz of a whole classifier, of this program and of the
-# authors' code.
+# Prefix of the backbone's arrays in a classifier of this program and of the authors' code.
 CLASSIFIER_BACKBONE = 'global_cnn/', 'model/'
 CLASS_LAYERS = 'fc/', 'fc6/', 'fc7/', 'fc8/'        # InceptionV3's, ResNet50's and VGG16's
 MAX_KEYS = 10       # of each problem in a message
 
 
 def load_backbones(classifier: PartClassifier, path: str | Path) -> None:
-    """Loads the same weights into both CNNs of a classifier; class layers keep theirs.
+    """Loads the same weights into both CNNs of a classifier, except into class layers.
 
     Args:
         classifier (finetune.models.part_classifier.PartClassifier): The classifier.
-        path (str or pathlib.Path): .npz of a whole classifier (its global CNN is used), of a CNN
-            alone, or of the variables of TF-Slim's InceptionV3 by their names there.
+        path (str or pathlib.Path): .npz of a classifier (its global CNN is used), of a CNN, or of
+            TF-Slim's InceptionV3 by the names of its variables.
 
     """
     arrays = _cnn_arrays(path)
@@ -36,7 +35,7 @@ def load_backbones(classifier: PartClassifier, path: str | Path) -> None:
 
 
 def load_cnn(cnn: chainer.Link, path: str | Path) -> None:
-    """Loads a CNN alone from such a file."""
+    """Loads a CNN from a file as :func:`load_backbones` reads it."""
     _load(cnn, _cnn_arrays(path), path)
 
 
@@ -51,14 +50,7 @@ def _cnn_arrays(path):
 
 
 def load_classifier(classifier: PartClassifier, path: str | Path) -> None:
-    """Loads a whole classifier as :func:`chainer.serializers.save_npz` wrote it, here or there.
-
-    Args:
-        classifier (finetune.models.part_classifier.PartClassifier): The classifier.
-        path (str or pathlib.Path): .npz of this program, or of the authors' code
-            (:func:`finetune.weights.original_classifier.convert`).
-
-    """
+    """Loads a whole classifier from an .npz of this program or of the authors' code."""
     arrays = read_weights(path)
     if original_classifier.is_original(arrays):
         arrays = original_classifier.convert(arrays, classifier.settings,
@@ -68,7 +60,7 @@ def load_classifier(classifier: PartClassifier, path: str | Path) -> None:
 
 def load_trained(path: Path, config: Config, data_set: DataSet, device: chainer.backend.Device
                  ) -> PartClassifier:
-    """The trained classifier of a run, whose weights are in a file, on a device."""
+    """Builds the classifier of a run and loads its trained weights onto a device."""
     model = build_classifier(config, data_set)
     load_classifier(model, path)
     model.to_device(device)
@@ -76,25 +68,25 @@ def load_trained(path: Path, config: Config, data_set: DataSet, device: chainer.
 
 
 def read_weights(path: str | Path) -> dict[str, numpy.ndarray]:
-    """All arrays of a file of weights, by key."""
-    try:
-        return files.read_arrays(path, kinds=files.NUMBERS + files.TEXT)  # the authors' have both
+    """Reads all arrays of a file of weights, by key."""
+    try:        # the authors' files have text, too
+        return files.read_arrays(path, kinds=files.NUMBERS + files.TEXT)
     except FileNotFoundError:
         sources = ', '.join(f'{name} from {source}' for name, source in WEIGHTS.items())
-        raise InputError(f'{path}: there is no such weights file; correct its path, or get '
-                         f"one of InceptionV3's (a .ckpt has to be converted): {sources}.")
+        raise InputError(f'{path}: there is no such file of weights; correct its path, or get '
+                         f'weights of InceptionV3 (convert a .ckpt first): {sources}.')
 
 
 def _load(link, arrays, path):
     check(link, arrays, path)
     try:
         serializers.NpzDeserializer(arrays).load(link)
-    except ValueError as error:     # of a mixture
+    except ValueError as error:     # the mixture checks its values
         raise InputError(f'{path}: cannot be loaded ({shortened(str(error))}); copy it again.')
 
 
 def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path) -> None:
-    """Raises an error that lists missing, unexpected, misshapen and non-finite keys."""
+    """Raises an error that lists the keys that do not fit a link."""
     expected = serializers.DictionarySerializer()
     expected.save(link)
     expected = expected.target
@@ -111,12 +103,12 @@ def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path
     if problems:
         lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
                           + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
-        raise InputError(f'{path}: the weights are not those of {type(link).__name__} ({lists}); '
-                         'use the architecture they were made with.')
+        raise InputError(f'{path}: the weights do not fit {type(link).__name__} ({lists}); '
+                         'use the architecture that they were trained with.')
 
 
 def _is_finite(array, dtype):
-    """Whether all values of an array are finite in the type they are loaded into."""
+    """Whether all values of an array are finite after conversion to a type."""
     if numpy.dtype(dtype).kind != 'f':
         return True
     with numpy.errstate(over='ignore', invalid='ignore'):

@@ -1,4 +1,4 @@
-"""Names of InceptionV3's variables in TF-Slim's checkpoints, and their conversion."""
+"""Converts the variables of InceptionV3 in TF-Slim's checkpoints."""
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import numpy
 from finetune.errors import InputError
 
 SCOPE = 'InceptionV3/'
-AVERAGE = '/ExponentialMovingAverage'   # suffix of a variable averaged over the training
+AVERAGE = '/ExponentialMovingAverage'   # suffix of a variable averaged over training
 
-# A convolution's arrays: ours and TF-Slim's. Kernels are (height, width, in, out) there.
+# TF-Slim's arrays of a convolution, by ours. TF-Slim's kernels are (height, width, in, out).
 ARRAYS = {'conv/W': 'weights', 'bn/beta': 'BatchNorm/beta',
           'bn/avg_mean': 'BatchNorm/moving_mean', 'bn/avg_var': 'BatchNorm/moving_variance'}
 
-# Convolutions of our blocks: branch and name in TF-Slim's. Its names do not always match the kernel
-# (Mixed_6a) and differ between blocks of a kind (Mixed_5c, Mixed_7c).
+# TF-Slim's branch and name of the convolutions of our blocks. TF-Slim's names do not always match
+# the kernel (Mixed_6a) and differ between blocks of the same kind (Mixed_5c, Mixed_7c).
 BLOCK_A = {
     'conv1x1': '0/Conv2d_0a_1x1', 'conv5x5_1': '1/Conv2d_0a_1x1', 'conv5x5_2': '1/Conv2d_0b_5x5',
     'conv3x3_1': '2/Conv2d_0a_1x1', 'conv3x3_2': '2/Conv2d_0b_3x3',
@@ -46,7 +46,7 @@ MIXED = [('5b', BLOCK_A), ('5c', BLOCK_5C), ('5d', BLOCK_A), ('6a', BLOCK_6A), (
 
 
 def names() -> dict[str, str]:
-    """Names of TF-Slim's variables, without their scope, by key of our InceptionV3's arrays."""
+    """TF-Slim's names of variables, without their scope, by key of our InceptionV3's arrays."""
     convolutions = {f'head/{link}': layer for link, layer in HEAD.items()}
     for i, (block, layers) in enumerate(MIXED):
         for link, layer in layers.items():
@@ -62,18 +62,18 @@ def is_tf_slim(arrays: Iterable[str]) -> bool:
 
 def from_tf_slim(arrays: dict[str, numpy.ndarray], path: str | Path, raw: bool = False
                  ) -> tuple[dict[str, numpy.ndarray], list[str]]:
-    """Arrays of our InceptionV3, without its class layer, from TF-Slim's variables.
+    """Converts TF-Slim's variables to arrays of our InceptionV3 without its class layer.
 
-    Averaged variables are preferred: the network was evaluated with them.
+    Averaged variables, with which the network was evaluated, are preferred unless ``raw``.
 
     Args:
-        arrays (dict): Name -> array.
+        arrays (dict): Arrays by name.
         path (str or pathlib.Path): Their source, for messages.
-        raw (bool): Whether to use the variables of the last step instead.
+        raw (bool): Whether to use the variables of the last step.
 
     Returns:
-        tuple: The arrays by our keys, and the names of the variables that were not used, such as
-        those of the class layers and of the optimiser.
+        tuple: The arrays by our keys, and the names of unused variables, such as those of class
+        layers and of the optimiser.
 
     """
     by_name = {_bare(key): key for key in arrays}
@@ -86,9 +86,8 @@ def from_tf_slim(arrays: dict[str, numpy.ndarray], path: str | Path, raw: bool =
         else:
             missing.append(name)
     if missing:
-        raise InputError(f'{path}: the variables are not those of TF-Slim\'s InceptionV3 '
-                         f'({len(missing)} missing: {", ".join(missing)}); use weights of that '
-                         'network.')
+        raise InputError(f"{path}: the variables do not fit TF-Slim's InceptionV3 ({len(missing)} "
+                         f'missing: {", ".join(missing)}); use weights of that network.')
     converted = {key: _convert(key, arrays[name]) for key, name in used.items()}
     converted.update({key.replace('beta', 'N'): numpy.zeros((), numpy.int64)
                       for key in used if key.endswith('beta')})

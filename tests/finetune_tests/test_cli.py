@@ -372,7 +372,8 @@ def test_no_space_left(write_config, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize('recompute, advice', [
-    ('false', 'set training.recompute true, which changes no result, or lower training.batch_size'),
+    ('false', 'set training.recompute to true, which changes no result, or lower '
+              'training.batch_size'),
     ('true', 'images; lower training.batch_size')])
 def test_no_memory_left(recompute, advice, write_config, capsys, monkeypatch):
     def full(*arguments, **options):
@@ -383,7 +384,7 @@ def test_no_memory_left(recompute, advice, write_config, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr('finetune.models.part_classifier.stream_loss', full)
         error = fails(capsys, 'train', config, *settings)
-    assert 'the memory does not suffice for steps of 4 images' in error and advice in error
+    assert 'out of memory in a step of 4 images' in error and advice in error
     assert run('train', config) == 0
 
 

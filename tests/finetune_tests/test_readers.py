@@ -147,7 +147,7 @@ def test_gt2_is_the_mean_of_the_visible_parts_of_a_group(dataset, roots):
 def test_gt2_needs_birds(tmp_path, data_set):
     data_set.part_names[3] = 'wheel'
     layouts.write_authors(data_set, tmp_path / 'cars')
-    with pytest.raises(InputError, match="GT2 groups the parts of birds, but there is 'wheel'"):
+    with pytest.raises(InputError, match="parts of birds, but a part is named 'wheel'"):
         load(Data(root=str(tmp_path / 'cars'), parts='GT2'))
 
 
@@ -232,7 +232,7 @@ BROKEN_AUTHORS = [
     ('labels.txt', lambda text: text.split('\n', 1)[1], 'has 17 lines, but images.txt has 18'),
     ('labels.txt', lambda text: text.replace('5', '5 5', 1), 'has 2 columns instead of 1'),
     ('tr_ID.txt', lambda text: text.replace('1', 'x', 1), "'x' is not a whole number"),
-    ('tr_ID.txt', lambda text: text.replace('0', '1'), 'there is no test image'),
+    ('tr_ID.txt', lambda text: text.replace('0', '1'), 'has no test image'),
     ('images.txt', lambda text: text.replace('u1 ', 'u0 ', 1), 'line 2: id u0 is listed twice'),
     ('parts/part_locs.txt', lambda text: text.replace('u0 2 ', 'u0 1 ', 1),
      'line 2: part 1 of image u0 is listed twice'),

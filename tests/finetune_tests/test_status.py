@@ -17,7 +17,7 @@ from finetune.training.extensions import Evaluator
 def test_table_of_runs(write_config, capsys):
     config = write_config(training={'epochs': 3})
     assert run('status', '.') == 0
-    assert capsys.readouterr().out == '.: there are no runs.\n'
+    assert capsys.readouterr().out == '.: contains no runs.\n'
     assert run('train', config, '--output', 'results/b') == 0
     begun, damaged = RunFolder('results/a'), RunFolder('results/c')
     begun.path.mkdir()

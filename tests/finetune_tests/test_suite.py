@@ -55,7 +55,7 @@ def evaluations():
 def test_every_config_runs_with_every_seed_and_is_skipped_afterwards(configs, capfd):
     assert run(configs, '--seeds', 2) == 0
     printed = capfd.readouterr().out.splitlines()
-    assert printed[0].startswith('4 runs, 0 of them finished already')
+    assert printed[0].startswith('4 runs, 0 of them already finished')
     assert len(printed) == 5
     for i, (line, name) in enumerate(zip(printed[1:], ('fve seed 0', 'gap seed 0', 'fve seed 1',
                                                        'gap seed 1')), 1):
@@ -66,7 +66,7 @@ def test_every_config_runs_with_every_seed_and_is_skipped_afterwards(configs, ca
         assert f'{out}: test accuracy' in out.with_suffix('.txt').read_text()
     times = {path: path.stat().st_mtime_ns for path in Path('results').rglob('*')}
     assert run(configs, '--seeds', 2) == 0
-    assert capfd.readouterr().out.startswith('4 runs, 4 of them finished already')
+    assert capfd.readouterr().out.startswith('4 runs, 4 of them already finished')
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('*')} == times
 
 
@@ -78,7 +78,7 @@ def test_run_that_is_not_evaluated_is_not_finished(name, finished, capfd):
     Path('results/birds/fve/seed0', name).unlink()
     assert run(finished, '--seeds', 1) == 0
     printed = capfd.readouterr().out
-    assert '2 runs, 1 of them finished already' in printed
+    assert '2 runs, 1 of them already finished' in printed
     assert '1 of 1   birds/fve seed 0: ' in printed
     assert evaluations() == before and len(before) == 2
     assert Path('results/birds/fve/seed0/model.npz').stat().st_mtime_ns == weights
@@ -112,10 +112,10 @@ def test_results_of_other_settings_are_no_results(finished, capfd):
     before = evaluations()
     assert run(finished, '--seeds', 1, '--jobs', 2, '--set', 'training.weight_decay=0.1') == 1
     out, error = capfd.readouterr()
-    assert '2 runs, 0 of them finished already' in out
-    assert error.count('was made with a different training.weight_decay') == 2
+    assert '2 runs, 0 of them already finished' in out
+    assert error.count('the run has a different training.weight_decay') == 2
     assert run(finished, '--seeds', 1, '--set', 'training.workers=1') == 0
-    assert '2 runs, 2 of them finished already' in capfd.readouterr().out
+    assert '2 runs, 2 of them already finished' in capfd.readouterr().out
     assert evaluations() == before
 
 
@@ -157,7 +157,7 @@ def test_interrupted_suite_ends_its_runs_and_goes_on(configs):
 def test_seed_of_a_setting_is_refused(override, configs, capsys):
     assert run(configs, '--seeds', 1, '--set', override) == 2
     error = capsys.readouterr().err
-    assert 'have the seeds of --seeds or --seed' in error and error.count('\n') == 1
+    assert '--seeds or --seed sets the seeds of the runs' in error and error.count('\n') == 1
 
 
 def test_what_runs_need_comes_first_and_once(configs, write_config, capfd):
@@ -168,7 +168,7 @@ def test_what_runs_need_comes_first_and_once(configs, write_config, capfd):
         path.write_text(path.read_text().replace('model:', 'model:\n  pretrained: pretrain.yml'))
     assert run(configs, '--seeds', 2, '--jobs', 4) == 0
     printed = capfd.readouterr().out.splitlines()
-    assert printed[0].startswith('4 runs, 0 of them finished already, and 2 that they need;')
+    assert printed[0].startswith('4 runs, 0 of them already finished, and 2 more as prerequisites;')
     done = [re.match(r' +\d of 6   (.*): [\d.]+ %', line)[1] for line in printed[1:]]
     assert len(done) == 6
     for seed in (0, 1):
@@ -178,7 +178,8 @@ def test_what_runs_need_comes_first_and_once(configs, write_config, capfd):
             text = Path(f'results/birds/{name}/seed{seed}.txt').read_text()
             assert 'Pre-training' not in text and 'waiting' not in text
     assert run(configs, '--seeds', 3) == 0
-    assert '6 runs, 4 of them finished already, and 1 that they' in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    assert '6 runs, 4 of them already finished, and 1 more as prerequisites' in printed
 
 
 def test_run_that_is_asked_for_and_needed_is_as_it_was_asked_for(configs, write_config):

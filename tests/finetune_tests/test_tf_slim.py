@@ -156,7 +156,7 @@ def test_convert(name, checkpoints, tmp_path, capsys):
     assert cli.main(['convert', str(checkpoints / name), str(tmp_path / 'new/out.npz')]) == 0
     printed = capsys.readouterr().out
     assert 'mapped   376 variables to' in printed and '376 of them averaged' in printed
-    for group in ('variables of class layers', 'variables that are there averaged, too',
+    for group in ('variables of class layers', 'variables that also exist averaged',
                   'counters and variables of the optimiser'):
         assert group in printed
     link = InceptionV3()

@@ -16,7 +16,7 @@ BEAKS = {
 WING_SHAPE = smooth([(-.04, -.1), (.2, -.24), (.55, -.22), (1, .0), (.6, .17), (.25, .22)])
 TAIL_SHAPE = numpy.array([(0, -.14), (1, -.22), (1.04, 0), (1, .22), (0, .14)])
 
-# Where a detail is painted: frame, owners of the pixels, outlines; not beak, leg and crest.
+# Frame, owners of the pixels and outlines of each detail except beak, leg and crest.
 PATCHES = {
     ('crown', 'cap'): ('head', (HEAD,), [ellipse(-.1, -.78, .86, .44)]),
     ('forehead', 'patch'): ('head', (HEAD,), [ellipse(.74, -.42, .34, .4)]),
@@ -43,8 +43,8 @@ PATCHES = {
     ('tail', 'tip'): ('tail', (TAIL,), [stroke((.66, 0), (1.1, 0), .6)]),
     ('tail', 'band'): ('tail', (TAIL,), [stroke((.34, 0), (.64, 0), .6)])}
 
-# Part points in the order of CUB-200-2011: name, frame, (x, y), owners of the pixel if visible.
-# None: depends on the pose.
+# Part points in the order of CUB-200-2011: name, frame, (x, y) or None if it depends on the pose,
+# owners of the pixel if the part is visible.
 PARTS = [
     ('back', 'body', (-.2, -.47), (BODY,)), ('beak', 'head', (1.05, .06), (BEAK,)),
     ('belly', 'body', (-.0, .47), (BODY,)), ('breast', 'body', (.7, .22), (BODY,)),
@@ -95,11 +95,11 @@ class Plumage(NamedTuple):
     belly: Colour
     wing: Colour
     tail: Colour
-    details: dict[str, tuple[str, Colour]]      # by slot: pattern and colour, plain ones left out
+    details: dict[str, tuple[str, Colour]]      # by slot: pattern and colour; no plain ones
 
 
 def draw_plumage(random: numpy.random.RandomState, species: Species, difficulty: float) -> Plumage:
-    """Random body colours; the species' details, now and then worn, in slightly varied colours."""
+    """Draws body colours; the species' details get slightly varied colours, some are worn off."""
     hue = random.uniform(0, 2 * numpy.pi) + numpy.array([0, 2.1, 4.2])
     grey, saturation = random.uniform(85, 185), random.uniform(.05, .28)
     body = _rgb(grey * (1 + saturation * numpy.cos(hue)))
@@ -122,7 +122,7 @@ def _rgb(values):
 
 
 def make_frames(pose: Pose) -> dict[str, Frame]:
-    """Frames of the body parts; x to the front, y down; right-handed if the bird faces right."""
+    """Frames of the body parts: x points to the front, y down."""
     size = pose.scale
     bird = Frame((pose.x, pose.y), [(size * pose.facing, 0), (0, size)])
     bird = bird.sub((0, 0), pose.tilt)
@@ -151,7 +151,7 @@ def draw_bird(canvas: Canvas, pose: Pose, plumage: Plumage
     """Paints the bird from back to front.
 
     Returns:
-        tuple: Part points (15, 2) as (y, x) on the canvas, and the owners of each if visible.
+        tuple: Part points (15, 2) as (y, x) on the canvas, and the owners of each visible point.
 
     """
     frames = make_frames(pose)
@@ -239,7 +239,7 @@ def _draw_feathers(canvas, frames, plumage):
 
 
 def _part_points(pose, frames, legs):
-    """Points (P, 2) and the owners of each if visible: none for an eye on the far side."""
+    """Returns points (P, 2) and the owners of each; an eye on the far side has none."""
     body_side = 'right' if pose.facing > 0 else 'left'
     head_side = 'right' if pose.facing * pose.turn > 0 else 'left'
     points, owners = numpy.zeros((len(PARTS), 2)), []

@@ -1,4 +1,4 @@
-"""A canvas that keeps track of the owner of every pixel, and the shapes to paint on it."""
+"""A canvas that records the owner of every pixel, and shapes to paint on it."""
 from __future__ import annotations
 
 from collections.abc import Container
@@ -11,7 +11,7 @@ SUPERSAMPLING = 3       # canvas pixels per image pixel
 
 Colour = tuple[int, ...]        # RGB
 
-# Owners of a pixel: what it shows.
+# Owners of a pixel.
 SCENE, BODY, HEAD, BEAK, EYE, WING, FAR_WING, TAIL, LEG, FAR_LEG, IN_FRONT = range(11)
 
 
@@ -44,7 +44,7 @@ class Canvas:
 
 
 class Frame:
-    """A coordinate system on the canvas: origin (2,) and axes (2, 2), one axis a row."""
+    """A coordinate system on the canvas: origin (2,) and axes (2, 2), one axis per row."""
 
     def __init__(self, origin: ArrayLike, axes: ArrayLike):
         self.origin = numpy.asarray(origin, dtype=float)
@@ -54,7 +54,7 @@ class Frame:
         return self.origin + numpy.asarray(points, dtype=float) @ self.axes
 
     def sub(self, origin: ArrayLike, angle: float = 0.0, scale: ArrayLike = (1.0, 1.0)) -> Frame:
-        """A frame relative to this one; angles go from the first axis to the second."""
+        """A frame relative to this one; angles increase from the first axis to the second."""
         cos, sin = numpy.cos(angle), numpy.sin(angle)
         axes = numpy.array([[cos, sin], [-sin, cos]]) * numpy.reshape(scale, (2, 1))
         return Frame(self(origin), axes @ self.axes)
@@ -62,7 +62,7 @@ class Frame:
 
 def ellipse(x: float, y: float, x_radius: float, y_radius: float, angle: float = 0.0, n: int = 28
             ) -> numpy.ndarray:
-    """Outline (n, 2)."""
+    """Outline (n, 2) of an ellipse."""
     t = numpy.arange(n) * (2 * numpy.pi / n)
     u, v = x_radius * numpy.cos(t), y_radius * numpy.sin(t)
     cos, sin = numpy.cos(angle), numpy.sin(angle)
@@ -91,11 +91,11 @@ def stroke(start: ArrayLike, end: ArrayLike, start_width: float, end_width: floa
 
 
 def leaf(base: ArrayLike, angle: float, length: float, width: float) -> numpy.ndarray:
-    """Outline of a leaf from its stem."""
+    """Outline (n, 2) of a leaf that starts at ``base``."""
     shape = smooth([(0, 0), (.3, .5), (.65, .42), (1, 0), (.65, -.42), (.3, -.5)])
     return Frame(base, numpy.eye(2)).sub((0, 0), angle, (length, width))(shape)
 
 
 def mix(colour: Colour, other: Colour, share: float) -> Colour:
-    """A colour mixed with a share of another."""
+    """Mixes a colour with a share of another colour."""
     return tuple(int(round(a + (b - a) * share)) for a, b in zip(colour, other))

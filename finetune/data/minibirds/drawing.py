@@ -18,7 +18,7 @@ from finetune.data.minibirds.species import make_species, Species
 
 @dataclass
 class Drawing:
-    """Options for drawing the birds."""
+    """Options of ``data.drawing``."""
 
     n_species: int = setting(20, 'number of classes', between=(2, 200))
     n_train: int = setting(30, 'training images per species', between=(1, 10000))
@@ -32,13 +32,11 @@ class Drawing:
 
 
 def prepare(root: str | Path, **options: Any) -> None:
-    """Draws the data set unless it is there already.
+    """Draws the data set unless ``root`` exists.
 
     Species differ only in small details of single body parts; sisters share all but two or three.
-    Body colours, pose, scene, light and occluders are drawn anew for every image.
-
-    ``**options`` are those of :class:`Drawing`; errors are those of
-    :func:`finetune.data.cub_writer.prepare`.
+    Body colours, pose, scene, light and occluders are random in every image. ``**options`` are the
+    fields of :class:`Drawing`.
     """
     cub_writer.prepare(root, 'minibirds', Drawing(), options, _make)
 
@@ -62,16 +60,10 @@ def _images(species, drawing):
 
 def draw_image(random: numpy.random.RandomState, species: Species, size: int, difficulty: float
                ) -> tuple[Image.Image, numpy.ndarray, numpy.ndarray, tuple, Image.Image]:
-    """Draws one individual.
+    """Draws one individual in an image of ``size`` x ``size`` pixels.
 
-    The species takes nothing from ``random``: two species drawn from equal states differ only in
+    The species does not affect ``random``: two species drawn from equal states differ only in
     their details.
-
-    Args:
-        random (numpy.random.RandomState): Draws pose, colours, scene and light.
-        species (finetune.data.minibirds.species.Species): The bird's species.
-        size (int): Width and height in pixels.
-        difficulty (float): 0 to 1.
 
     Returns:
         tuple: Image (PIL), points (15, 2) as (y, x) in pixels, visible (15,) bool,

@@ -16,7 +16,7 @@ SCENES = {'leaves': GREENS, 'sky': SKIES, 'water': WATERS, 'reeds': GREENS + BRO
 
 def draw_background(random: numpy.random.RandomState, canvas_size: int, difficulty: float
                     ) -> Image.Image:
-    """An out-of-focus scene, with blossoms in the colours of details, as an RGB image."""
+    """Draws an RGB image of an out-of-focus scene with blossoms in the colours of details."""
     scene = list(SCENES)[random.randint(len(SCENES))]
     colours = SCENES[scene]
     size = canvas_size // SUPERSAMPLING
@@ -48,7 +48,7 @@ def _pick(random, colours):
 
 
 def draw_clutter(random: numpy.random.RandomState, canvas: Canvas, difficulty: float) -> None:
-    """Twigs, leaves and berries behind the bird, the latter in the colours of details."""
+    """Draws twigs, leaves, and berries in the colours of details, behind the bird."""
     size = canvas.image.size[0]
     for _ in range(random.poisson(3 * difficulty)):
         start, end = random.uniform(-.1, 1.1, size=(2, 2)) * size
@@ -76,7 +76,7 @@ def _draw_leaf(random, canvas, base, length, owner):
 
 
 def draw_perch(random: numpy.random.RandomState, canvas: Canvas, ankles: numpy.ndarray) -> None:
-    """A branch under both feet."""
+    """Draws a branch under both feet."""
     size = canvas.image.size[0]
     width = random.uniform(.03, .06) * size
     x, y = ankles.mean(axis=0) + (0, width * .45)
@@ -90,7 +90,7 @@ def draw_perch(random: numpy.random.RandomState, canvas: Canvas, ankles: numpy.n
 
 def draw_occluders(random: numpy.random.RandomState, canvas: Canvas, points: numpy.ndarray,
                    difficulty: float) -> None:
-    """Leaves and a few twigs in front of the bird, near part points (P, 2) of (y, x)."""
+    """Draws leaves and a few twigs in front of the bird, near part points (P, 2) of (y, x)."""
     size = canvas.image.size[0]
     for _ in range(random.poisson(3 * difficulty)):
         y, x = points[random.randint(len(points))] + random.normal(scale=.05 * size, size=2)
@@ -107,12 +107,7 @@ def draw_occluders(random: numpy.random.RandomState, canvas: Canvas, points: num
 
 
 def light(random: numpy.random.RandomState, canvas: Canvas, difficulty: float) -> Image.Image:
-    """Shades the bird, lights the scene, adds noise.
-
-    Returns:
-        PIL.Image.Image: RGB, at the size of the images.
-
-    """
+    """Shades the bird, lights the scene, adds noise; returns an RGB image of the final size."""
     img = numpy.asarray(canvas.image.reduce(SUPERSAMPLING), dtype=numpy.float32)
     size = len(img)
     mask = canvas.owner.point([255 * (SCENE < owner < IN_FRONT) for owner in range(256)])

@@ -29,27 +29,18 @@ FAMILY_SIZE = 5     # at most
 
 
 class Species(NamedTuple):
-    """A name and a detail, or None, for every key of PATTERNS."""
+    """A name, and a detail for every key of PATTERNS."""
 
     name: str
     details: dict[str, Detail]
 
 
 def make_species(n_species: int, pretraining: bool, seed: int) -> list[Species]:
-    """Draws species by seed.
+    """Draws species by seed; sisters are adjacent in the list.
 
-    All species choose their details from one pool, two for every body part. Sisters differ from
-    each other in two or three body parts, other species in more. Species for pre-training have a
-    detail in a colour that the others never have, so that no species is in both sets.
-
-    Args:
-        n_species (int): Number of species.
-        pretraining (bool): Which of the two disjoint sets.
-        seed (int): Seed of the set of species.
-
-    Returns:
-        list of Species: Sisters are adjacent.
-
+    All species choose their details from one pool, which has two per body part. Sisters differ
+    in two or three body parts, other species in more. Each species for pre-training has a detail
+    in a colour that no other species has, so that the two sets are disjoint.
     """
     random = numpy.random.RandomState([seed, int(pretraining)])
     pool = _detail_pool(random, pretraining)
@@ -65,7 +56,7 @@ def make_species(n_species: int, pretraining: bool, seed: int) -> list[Species]:
 
 
 def _detail_pool(random, pretraining):
-    """What a body part can look like: plain or one of two details."""
+    """Draws the three looks of each body part: plain or one of two details."""
     colours = SHARED + OWN[pretraining]
     pool = {}
     for slot, patterns in PATTERNS.items():
@@ -101,7 +92,7 @@ def _has_own_colour(details):
 
 
 def _epithet(details, sisters):
-    """As few details as set a species apart from its sisters, in words."""
+    """The fewest details that distinguish a species from its sisters, in words."""
     confusable = [sister for sister in sisters if sister is not details]
     words = []
     for slot in sorted(PATTERNS, key=lambda slot: sum(

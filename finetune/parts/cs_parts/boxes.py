@@ -3,13 +3,13 @@ import itertools
 
 import numpy
 
-N_LINES = 17        # of the grid that boxes start from
+N_LINES = 17        # lines of the grid of initial boxes
 N_STARTS = 8
 SHIFTS = numpy.array(list(itertools.product((-1, 0, 1), repeat=4)))
 
 
 def part_box(saliency: numpy.ndarray, members: numpy.ndarray, smallest: int) -> numpy.ndarray:
-    """The box of a part: that of its pixels, shrunk to where most of the saliency is.
+    """The box of a part: the tight box of its pixels, shrunk to the most salient region.
 
     Args:
         saliency (numpy.ndarray): (H, W).
@@ -17,7 +17,7 @@ def part_box(saliency: numpy.ndarray, members: numpy.ndarray, smallest: int) -> 
         smallest (int): Smallest height and width in pixels.
 
     Returns:
-        numpy.ndarray: (4,) int, (y_min, x_min, y_max, x_max), y_max and x_max excluded; within
+        numpy.ndarray: (4,) int, (y_min, x_min, y_max, x_max), y_max and x_max excluded; inside
         the map, unless the map is smaller than the smallest box.
 
     """
@@ -35,7 +35,7 @@ def tight_box(members: numpy.ndarray) -> numpy.ndarray:
 
 
 def enlarged(box: numpy.ndarray, smallest: int, size: tuple[int, int]) -> numpy.ndarray:
-    """A box whose sides have at least some length, moved into an image of a size if it fits."""
+    """Enlarges a box to at least the smallest size, and moves it into the image if it fits."""
     low, high = box[:2], box[2:]
     gap = numpy.maximum(smallest - (high - low), 0)
     low = low - gap // 2
@@ -45,23 +45,14 @@ def enlarged(box: numpy.ndarray, smallest: int, size: tuple[int, int]) -> numpy.
 
 
 def best_box(weights: numpy.ndarray) -> numpy.ndarray:
-    """The box that holds much of the weight and is nearly square.
-
-    It maximises
+    """Finds the box (4,) that maximises, for weights w >= 0, shape (h, w),
 
     .. math::
 
         R = \\frac{\\sum_{box} w}{\\sum w} \\cdot \\frac{shorter\\ side}{longer\\ side}.
 
-    The search starts from the best boxes of a coarse grid and moves their edges by ever smaller
+    The search starts from the best boxes of a coarse grid and moves their edges in decreasing
     steps, down to single pixels.
-
-    Args:
-        weights (numpy.ndarray): w, shape (h, w), not negative.
-
-    Returns:
-        numpy.ndarray: (4,) int, (y_min, x_min, y_max, x_max).
-
     """
     sums = numpy.pad(weights.astype(numpy.float64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     size = numpy.array(weights.shape)
@@ -88,7 +79,7 @@ def best_box(weights: numpy.ndarray) -> numpy.ndarray:
 
 
 def scores(sums: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
-    """R of :func:`best_box` without its constant, for boxes (n, 4).
+    """R of :func:`best_box`, up to a constant factor, for boxes (n, 4).
 
     ``sums`` is the integral image (h + 1, w + 1) of the weights.
     """

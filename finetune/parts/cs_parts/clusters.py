@@ -7,18 +7,18 @@ COLUMNS = {'position': 2, 'position_saliency': 3, 'position_saliency_colour': 6}
 
 
 def otsu_threshold(values: numpy.ndarray) -> float:
-    """Otsu's threshold: it separates two classes with the largest variance between them."""
+    """Otsu's threshold, which maximises the variance between two classes."""
     counts, edges = numpy.histogram(values, N_BINS)
     centres = (edges[:-1] + edges[1:]) / 2
     below, total = counts.cumsum()[:-1], counts.sum()
     sums = (counts * centres).cumsum()
     above = total - below
-    difference = sums[:-1] / below - (sums[-1] - sums[:-1]) / above     # the ends are occupied
+    difference = sums[:-1] / below - (sums[-1] - sums[:-1]) / above     # the end bins are not empty
     return centres[numpy.argmax(below * above * difference ** 2)]
 
 
 def peaks(saliency: numpy.ndarray, n: int) -> numpy.ndarray:
-    """The highest local maxima (m, 2), (y, x), m <= n, highest first; none is at the edge."""
+    """The at most n highest local maxima (m, 2), (y, x), in descending order; none at the edge."""
     is_peak = (saliency == maximum_filter(saliency, size=3)) & (saliency > saliency.min())
     is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
     points = numpy.argwhere(is_peak)
@@ -28,22 +28,21 @@ def peaks(saliency: numpy.ndarray, n: int) -> numpy.ndarray:
 
 def group(saliency: numpy.ndarray, mask: numpy.ndarray, img: numpy.ndarray, n_parts: int,
           columns: str) -> numpy.ndarray:
-    """Groups pixels by k-means, which starts at the highest peaks of the saliency.
+    """Groups pixels by k-means, initialised at the highest peaks of the saliency.
 
-    Every column of the pixels' vectors is scaled to [0, 1] over the salient pixels, and so are the
-    starting points: cluster i belongs to the i-th highest peak. If there are fewer peaks than
-    parts, k-means++ finds starting points.
+    Every column of the pixels' vectors is scaled to [0, 1] over the salient pixels. Cluster i
+    belongs to the i-th highest peak. If there are fewer peaks than parts, k-means++ initialises.
 
     Args:
         saliency (numpy.ndarray): (H, W).
         mask (numpy.ndarray): (H, W), bool: pixels to group, at least one.
         img (numpy.ndarray): (3, H, W), colours.
         n_parts (int): Number of groups.
-        columns (str): What the vectors consist of, a key of :data:`COLUMNS`.
+        columns (str): Columns of the vectors, a key of :data:`COLUMNS`.
 
     Returns:
-        numpy.ndarray: (H, W), int: 0 ... n_parts - 1; -1 for pixels that are not grouped. A group
-        may be empty.
+        numpy.ndarray: (H, W), int: 0 ... n_parts - 1; -1 for pixels outside the mask. A group may
+        be empty.
 
     """
     labels = numpy.full(saliency.shape, -1)
@@ -65,5 +64,5 @@ def group(saliency: numpy.ndarray, mask: numpy.ndarray, img: numpy.ndarray, n_pa
 
 
 def _k_means(vectors, n_clusters, **options):
-    from sklearn.cluster import KMeans      # takes a second, which most commands do without
+    from sklearn.cluster import KMeans      # here, because this import takes a second
     return KMeans(n_clusters, **options).fit(vectors)

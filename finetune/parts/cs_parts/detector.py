@@ -1,4 +1,4 @@
-"""A part detector: a CNN, the features that matter to each class, and how boxes are made of them.
+"""A part detector: a CNN, the features selected for each class, and the search for boxes.
 
 Korsch, Bodesheim, Denzler: Classification-Specific Parts for Improving Fine-Grained Visual
 Categorization, GCPR 2019.
@@ -28,14 +28,13 @@ from finetune.parts.cs_parts import boxes, clusters, saliency
 from finetune.parts.cs_parts.selection import feature_weights
 from finetune.weights import pretrained
 
-# Images that are computed together, always as many: how floating-point numbers are rounded, and so
-# a box, may depend on it.
+# Images per batch. It is constant because rounding errors, and thus boxes, depend on it.
 BATCH_SIZE = 8
 SETTINGS, WEIGHTS = 'settings.yml', 'weights.npz'
 
 
 class Parts(NamedTuple):
-    """The parts of an image, and what led to them, in pixels of the network's input."""
+    """The parts of an image and their origin, in pixels of the network's input."""
 
     boxes: numpy.ndarray        # (P, 4) int, (y_min, x_min, y_max, x_max)
     visible: numpy.ndarray      # (P,) bool; all or none
@@ -48,12 +47,12 @@ class Detector:
     """Finds the parts of images.
 
     Args:
-        settings (finetune.config.settings.Detector): How.
-        architecture (str): Of the CNN, a key of :data:`finetune.config.catalogue.ARCHITECTURES`.
-        cnn (chainer.Link): Turns images (N, 3, H, W) into ConvMaps (N, C, h, w).
-        coefficients (numpy.ndarray): Of the sparse SVM, (n_classes, C).
-        intercepts (numpy.ndarray): (n_classes,).
-        device (chainer.backend.Device): Where to compute.
+        settings (finetune.config.settings.Detector): Settings of the detector.
+        architecture (str): Key of :data:`finetune.config.catalogue.ARCHITECTURES`.
+        cnn (chainer.Link): Maps images (N, 3, H, W) to ConvMaps (N, C, h, w).
+        coefficients (numpy.ndarray): (n_classes, C), of the sparse SVM.
+        intercepts (numpy.ndarray): (n_classes,), of the sparse SVM.
+        device (chainer.backend.Device): Device that computes.
 
     """
 
@@ -74,15 +73,12 @@ class Detector:
         return self.settings.n_parts
 
     def find(self, images: list[numpy.ndarray]) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Finds parts in images of any size.
-
-        Args:
-            images (list of numpy.ndarray): (3, H, W), uint8, RGB.
+        """Finds parts in images (3, H, W), uint8, RGB, of any size.
 
         Returns:
             tuple of numpy.ndarray: Boxes (N, P, 4), float32, (y_min, x_min, y_max, x_max) in pixels
-            of each image, and visibility (N, P), bool; an image in which nothing is found has no
-            visible part.
+            of each image, and visibility (N, P), bool. If nothing is found in an image, all its
+            parts are hidden.
 
         """
         inputs = [transforms.test_transform(image, self.settings.input_size) for image in images]
@@ -94,13 +90,13 @@ class Detector:
                 numpy.array([parts.visible for parts in found]).reshape(-1, self.n_parts))
 
     def look(self, img: Sequence[numpy.ndarray]) -> list[Parts]:
-        """The :class:`Parts` of up to BATCH_SIZE inputs of the network, each (3, H, W)."""
+        """Finds the :class:`Parts` of up to BATCH_SIZE inputs (3, H, W) of the network."""
         gradients, _ = self.gradients(img)
         with one_thread():
             return [self._parts(gradient, image) for gradient, image in zip(gradients, img)]
 
     def gradients(self, img: Sequence[numpy.ndarray]) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Gradients with respect to pixels (N, H, W), and predicted classes (N,), of inputs."""
+        """Computes gradients with respect to pixels (N, H, W), and predicted classes (N,)."""
         features, x = pooled_features(self.cnn, img, self.device)
         on_cpu = chainer.backends.cuda.to_cpu(features.array)
         classes = (on_cpu @ self.coefficients.T + self.intercepts).argmax(axis=1)
@@ -133,19 +129,7 @@ class Detector:
 
 
 def load(folder: Path, device: chainer.backend.Device) -> Detector:
-    """Loads a detector that :meth:`Detector.save` wrote.
-
-    Args:
-        folder (pathlib.Path): Its folder.
-        device (chainer.backend.Device): Where to compute.
-
-    Returns:
-        Detector: The detector.
-
-    Raises:
-        finetune.errors.InputError: If a file is missing or damaged.
-
-    """
+    """Loads a detector that :meth:`Detector.save` wrote."""
     where, settings = folder / SETTINGS, Settings()
     tree = read_yaml(where)
     architecture = tree.pop('architecture', None)
@@ -172,16 +156,11 @@ def _svm(path: Path, n_features: int) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 def pooled_features(cnn: chainer.Link, img: Sequence[numpy.ndarray], device: chainer.backend.Device
                     ) -> tuple[chainer.Variable, chainer.Variable]:
-    """Averaged ConvMaps of up to BATCH_SIZE inputs of a CNN in test mode, with their graph.
-
-    Args:
-        cnn (chainer.Link): Turns images into ConvMaps.
-        img (sequence of numpy.ndarray): n inputs, each (3, H, W).
-        device (chainer.backend.Device): Where to compute.
+    """Averages the ConvMaps of up to BATCH_SIZE inputs (3, H, W) of a CNN in test mode.
 
     Returns:
-        tuple of chainer.Variable: Features (BATCH_SIZE, C) and inputs (BATCH_SIZE, 3, H, W), the
-        last of which are repeated.
+        tuple of chainer.Variable: Features (BATCH_SIZE, C) and inputs (BATCH_SIZE, 3, H, W), padded
+        by copies of the last input.
 
     """
     img = numpy.stack([*img, *[img[-1]] * (BATCH_SIZE - len(img))])

@@ -1,4 +1,4 @@
-"""Where in an image the selected features come from: their gradient with respect to pixels."""
+"""Saliency of pixels: the gradient of the selected features with respect to the image."""
 import chainer
 from chainer.backends import cuda
 import chainer.functions as F
@@ -10,7 +10,7 @@ from fve_layer.arrays import Array
 
 def pixel_gradients(features: chainer.Variable, img: chainer.Variable, weights: Array
                     ) -> numpy.ndarray:
-    """Absolute gradients of weighted sums of features, averaged over colours.
+    """Absolute gradients (N, H, W) of weighted sums of features, averaged over colours.
 
     .. math::
 
@@ -18,22 +18,18 @@ def pixel_gradients(features: chainer.Variable, img: chainer.Variable, weights: 
 
     Args:
         features (chainer.Variable): f, shape (N, C).
-        img (chainer.Variable): The images that they were computed from in test mode, shape
-            (N, 3, H, W).
+        img (chainer.Variable): Their images in test mode, shape (N, 3, H, W).
         weights (array): w, shape (N, C).
 
-    Returns:
-        numpy.ndarray: (N, H, W).
-
     """
-    # In test mode no image affects another one, so that one backward pass is enough.
+    # In test mode images are independent, so that one backward pass is enough.
     with chainer.using_config('train', False):
         gradient, = chainer.grad([F.sum(features * weights)], [img])
     return cuda.to_cpu(abs(gradient.array).mean(axis=1))
 
 
 def saliency_map(gradient: numpy.ndarray, sigma: float, gamma: float) -> numpy.ndarray:
-    """Saliency of one image: its gradient scaled to [0, 1], blurred and compressed.
+    """Computes the saliency of one image: its gradient scaled to [0, 1], blurred, compressed.
 
     Args:
         gradient (numpy.ndarray): (H, W), not negative.
@@ -41,7 +37,7 @@ def saliency_map(gradient: numpy.ndarray, sigma: float, gamma: float) -> numpy.n
         gamma (float): Exponent.
 
     Returns:
-        numpy.ndarray: (H, W), float64, in [0, 1]; zeros if the gradient is the same everywhere.
+        numpy.ndarray: (H, W), float64, in [0, 1]; zeros if the gradient is constant.
 
     """
     low, high = gradient.min(), gradient.max()

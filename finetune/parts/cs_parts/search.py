@@ -36,25 +36,25 @@ HIDDEN = -1, -1, -1, -1
 
 def find_parts(config: Config, data_set: DataSet, folder: Path, source: Any,
                device: chainer.backend.Device, is_to_be_done: Callable[[], bool]) -> None:
-    """Finds the parts of all images, training and test, and writes their boxes.
+    """Finds the parts of all training and test images and writes their boxes.
 
-    The result is in the layout of the authors' tools: ``parts/parts.txt`` and
+    The files have the layout of the authors' tools: ``parts/parts.txt`` and
     ``parts/part_locs.txt`` with lines ``image part x y width height`` in pixels of the detector's
-    square input. Parts are numbered from 1, the one with the highest peak first. An image in which
-    nothing is found has hidden parts, ``-1 -1 -1 -1``. Beside them are the detector and
-    ``origin.yml``, which says what they were made from.
+    square input. Parts are numbered from 1 in descending order of their peaks; if nothing is found
+    in an image, its parts are hidden, ``-1 -1 -1 -1``. The folder also gets the detector and
+    ``origin.yml``, which records its settings and input.
 
-    An interrupted search is resumed. Its results depend neither on that nor on the number of
-    processes that load images.
+    An interrupted search is resumed; its results do not depend on interruptions or on the number
+    of processes that load images.
 
     Args:
         config (finetune.config.settings.Config): Settings of detector and data set.
         data_set (finetune.data.records.DataSet): The images, without parts.
         folder (pathlib.Path): Folder for the result.
-        source (finetune.runs.folder.RunFolder): Run whose detector is used, or if it has none, a
-            finished run whose CNN of whole images becomes one.
-        device (chainer.backend.Device): Where to compute.
-        is_to_be_done (callable): Whether another process has not done it meanwhile.
+        source (finetune.runs.folder.RunFolder): Run with a detector, or finished run whose CNN of
+            whole images becomes a detector.
+        device (chainer.backend.Device): Device that computes.
+        is_to_be_done (callable): Returns false if another process has found the parts meanwhile.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,14 +65,14 @@ def find_parts(config: Config, data_set: DataSet, folder: Path, source: Any,
 
 
 def check_origin(folder: Path, config: Config, data_set: DataSet) -> None:
-    """Raises an error if boxes were found with other settings, or in other images."""
+    """Raises an error if boxes were found with other settings or in other images."""
     if (folder / ORIGIN).exists():
         _check_origin(folder / ORIGIN, _origin(config, data_set))
 
 
 class _Search:
 
-    """Search for parts whose steps are kept in files until all are done."""
+    """Search for parts, which keeps unfinished work in files."""
 
     def __init__(self, config, data_set, folder):
         self.config, self.data_set, self.folder = config, data_set, folder
@@ -93,19 +93,20 @@ class _Search:
             [_to_file(parts) for parts in found_by.look(img)]))
         found_by.save(self.folder / DETECTOR)
         _write_yaml(self.folder / ORIGIN, origin)
-        _write_boxes(self.folder / LOCATIONS, records, boxes)       # last: now all is there
+        _write_boxes(self.folder / LOCATIONS, records, boxes)   # last: marks the end of the search
         shutil.rmtree(self.work)
         n_empty = int((boxes == HIDDEN).all(axis=(1, 2)).sum())
         print(f'{self.folder}: {found_by.n_parts} parts in each of {len(records)} images'
-              + (f', but none in {n_empty} of them' if n_empty else ''), flush=True)
+              + (f', except {n_empty} images in which none was found' if n_empty else ''),
+              flush=True)
 
     def _make_detector(self, cnn, device):
-        """The detector of a CNN, by the sparse SVM of its features of the training images."""
+        """Makes a detector of a CNN by fitting a sparse SVM on features of the training images."""
         settings, records, cnn_config = self.config.detector, self.data_set.train, cnn.read_config()
         model = load_trained(cnn.model, cnn_config, cnn.read_names(), device).global_cnn
         if len(set(records.labels.tolist())) < 2:
             raise InputError(f'{find_layout(self.config).main}: has training images of one class, '
-                             'but parts are what tells classes apart; add another class.')
+                             'but the detector needs at least two; add another class.')
 
         def compute(img):
             with chainer.no_backprop_mode():
@@ -119,7 +120,7 @@ class _Search:
         return Detector(settings, cnn_config.model.architecture, model, *svm, device)
 
     def _by_batch(self, records, name, title, compute):
-        """Rows (n, ...) that ``compute`` makes of the images' inputs, batch by batch."""
+        """Computes rows (n, ...) from the images, batch by batch, and keeps them in files."""
         n_per_file = SHARD_BATCHES * BATCH_SIZE
         paths = [self.work / f'{name}_{i:05d}.npz'
                  for i in range(math.ceil(len(records) / n_per_file))]
@@ -133,8 +134,8 @@ class _Search:
         shards = [numpy.atleast_1d(files.read_arrays(path).get('rows', [])) for path in paths]
         if (len({shard.shape[1:] for shard in shards}) > 1
                 or sum(map(len, shards)) != len(records)):
-            raise InputError(f'{self.work}: has files of another search for parts; remove this '
-                             'folder to start the search again.')
+            raise InputError(f'{self.work}: holds files of another search for parts; remove this '
+                             'folder to restart the search.')
         return numpy.concatenate(shards)
 
     def _inputs(self, records):
@@ -146,12 +147,12 @@ class _Search:
 
 
 def part_names(n_parts: int) -> list[str]:
-    """Names of parts that have none of their own."""
+    """Names of parts that are only numbered."""
     return [f'part_{i}' for i in range(1, n_parts + 1)]
 
 
 def _to_file(parts):
-    """x, y, width and height of each box, or that there is none, (P, 4) int."""
+    """Returns x, y, width and height of each box, or HIDDEN, (P, 4) int."""
     low, high = parts.boxes[:, :2], parts.boxes[:, 2:]
     boxes = numpy.concatenate([low[:, ::-1], (high - low)[:, ::-1]], axis=1)
     return numpy.where(parts.visible[:, None], boxes, HIDDEN)
@@ -168,7 +169,7 @@ def _write_boxes(path, records, boxes):
 
 
 def _origin(config, data_set):
-    """What boxes are made from."""
+    """Settings and input that determine the boxes."""
     images = ''.join(f'{split} {label} {image_id}\n' for split in ('train', 'test') for
                      label, image_id in zip(*(getattr(getattr(data_set, split), column)
                                               for column in ('labels', 'image_ids'))))

@@ -1,4 +1,4 @@
-"""A sparse linear classifier, which selects the features that matter to each class."""
+"""A sparse linear classifier, which selects features for each class."""
 import warnings
 
 import numpy
@@ -19,30 +19,27 @@ def fit_svm(features: numpy.ndarray, label: numpy.ndarray, c: float
         tuple of numpy.ndarray: Coefficients (n_classes, C) and intercepts (n_classes,), float32.
 
     """
-    from sklearn.exceptions import ConvergenceWarning   # takes a second, see clusters.py
+    from sklearn.exceptions import ConvergenceWarning   # here, because this import takes a second
     from sklearn.svm import LinearSVC
     svm = LinearSVC(penalty='l1', dual=False, C=c, max_iter=N_ITERATIONS, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', ConvergenceWarning)     # the limit is part of the method
         svm.fit(features.astype(numpy.float64), label)
     coefficients, intercepts = svm.coef_, svm.intercept_
-    if len(coefficients) == 1:      # of two classes, scikit-learn has the second one's only
+    if len(coefficients) == 1:      # for two classes scikit-learn returns only the second one's
         coefficients = numpy.concatenate([-coefficients, coefficients])
         intercepts = numpy.concatenate([-intercepts, intercepts])
     return coefficients.astype(numpy.float32), intercepts.astype(numpy.float32)
 
 
 def feature_weights(coefficients: numpy.ndarray, features: str) -> numpy.ndarray:
-    """With which weight each feature enters the saliency of a class.
+    """Weights of the features in the saliency of each class, (n_classes, C), float32.
 
     Args:
         coefficients (numpy.ndarray): (n_classes, C).
-        features (str): ``'selected'``: 1 for those with a coefficient other than zero, whatever
-            its sign, as in the authors' code; ``'positive'``: 1 for those with a positive one;
-            ``'all'``: 1; ``'score'``: the coefficient, which makes it the score of the class.
-
-    Returns:
-        numpy.ndarray: (n_classes, C), float32.
+        features (str): ``'selected'``: 1 for non-zero coefficients of either sign, as in the
+            authors' code; ``'positive'``: 1 for positive coefficients; ``'all'``: 1 for all;
+            ``'score'``: the coefficients, which give the score of the class.
 
     """
     weights = {'selected': coefficients != 0, 'positive': coefficients > 0,
