@@ -3,8 +3,8 @@ from finetune.commands import options as shared
 from finetune.errors import InputError
 
 HELP = 'check environment and data set'
-DESCRIPTION = ('Checks packages, GPU and, with a config, its data set and weights. The exit code is '
-               '0 if training can start.')
+DESCRIPTION = ('Checks packages, GPU and, with a config, its data set and weights. The exit code '
+               'is 0 if training can start.')
 
 
 def add_arguments(parser):

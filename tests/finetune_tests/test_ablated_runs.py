@@ -2,7 +2,7 @@
 import pytest
 
 from conftest import fails, run
-from finetune.catalogue import ABLATIONS
+from finetune.config.catalogue import ABLATIONS
 
 
 @pytest.mark.parametrize('name', ABLATIONS)

@@ -288,7 +288,7 @@ def test_each_variable_reaches_its_setting():
     ({'N_JOBS': 'many'}, "N_JOBS=many: training.workers is 'many', but must be a whole number"),
     ({'EMA_ALPHA': '2'}, 'EMA_ALPHA=2: model.ema_decay is 2.0, but must be between'),
     ({'FEATURE_AGG': 'mean'}, 'FEATURE_AGG=mean: '),
-    ({'N_MPI': '4'}, 'N_MPI=4: the number of processes is 1; ./train.sh starts'),
+    ({'N_MPI': '4'}, 'N_MPI=4: the number of processes is 1; use ./train.sh'),
     ({'INIT_MU': '5', 'N_COMPONENTS': '2'}, 'INIT_MU=5: '),
     ({'OUTPUT_FOLDER': 'x'}, 'OUTPUT_FOLDER=x: .* OUTPUT is the folder of one run'),
     ({'LOAD': 'a.npz', 'WEIGHTS': 'b.npz'}, 'LOAD and WEIGHTS exclude each other'),
@@ -316,4 +316,4 @@ def test_other_variables_are_not_ours(name):
 
 
 def test_number_of_components_is_a_start_of_the_means():
-    assert 'INIT_MU: no setting' in read({'INIT_MU': '5', 'N_COMPONENTS': '5'}, CS_PARTS)[3][0]
+    assert 'INIT_MU: has no setting' in read({'INIT_MU': '5', 'N_COMPONENTS': '5'}, CS_PARTS)[3][0]
