@@ -1,4 +1,4 @@
-"""The program: end-to-end training of part-based classifiers with a Fisher vector encoding."""
+"""The program: end-to-end training of part-based classifiers with Fisher vector encoding."""
 import contextlib
 
 with contextlib.suppress(ImportError):      # __main__ says what is missing
@@ -6,15 +6,13 @@ with contextlib.suppress(ImportError):      # __main__ says what is missing
 
 
 def load(run, gpu=-1, part_file=None, detector=None, project='.'):
-    """Loads the model of a finished run, to ask it about pictures.
-
-    The folder of the run is enough; its data set is not needed.
+    """Loads the model of a finished run to classify pictures; the data set is not needed.
 
     Args:
         run (str or pathlib.Path): Folder of the run.
         gpu (int): GPU to compute on; -1: CPU.
-        part_file (str or None): CSV file of the pictures' parts, for a model that was trained with
-            annotated ones: see :class:`finetune.parts.pictures.Table`.
+        part_file (str or None): CSV file with the pictures' parts, for a model that was trained
+            with annotated parts: see :class:`finetune.parts.pictures.Table`.
         detector (str or None): Folder of another run whose detector finds the parts.
         project (str or pathlib.Path): Folder that the paths of runs are relative to.
 
@@ -22,8 +20,8 @@ def load(run, gpu=-1, part_file=None, detector=None, project='.'):
         finetune.prediction.predictor.Predictor: The model.
 
     Raises:
-        finetune.errors.InputError: If the folder holds no finished run of joint learning, or what
-            is given does not fit the model.
+        finetune.errors.InputError: If the folder has no finished run of joint learning, or an
+            argument does not fit the model.
 
     .. admonition:: Example
 

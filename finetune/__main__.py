@@ -3,7 +3,7 @@ import sys
 
 
 def main():
-    """Runs the command line; says what is missing if only the layer is installed."""
+    """Runs the command line; reports what is missing if only the layer is installed."""
     try:
         import fve_layer  # noqa: F401
         from finetune import cli
@@ -11,7 +11,7 @@ def main():
         print(f"finetune: the package {error.name} is missing; in the project's clone: "
               "pip install -e '.[finetune]'.", file=sys.stderr)
         return 2
-    except ImportError as error:        # a version that is too old, by fve_layer.compat
+    except ImportError as error:        # fve_layer.compat reports a version that is too old
         print(f'finetune: {error}.', file=sys.stderr)
         return 2
     return cli.main()

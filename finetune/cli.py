@@ -1,4 +1,4 @@
-"""``python -m finetune``: the list of its commands, exit codes and errors."""
+"""``python -m finetune``: list of commands, exit codes and errors."""
 import argparse
 import functools
 import os
@@ -15,9 +15,9 @@ COMMANDS = train, runtime, evaluate, predict, report, status, convert, export, v
 
 
 def main(arguments=None):
-    """Runs a sub-command; returns the exit code: 0, or 2 for anything the user has to fix.
+    """Runs a sub-command; returns 0, or 2 for anything that the user has to fix.
 
-    On another rank than 0 of ``mpiexec``: helps with it.
+    A rank of ``mpiexec`` other than 0 serves rank 0.
     """
     work = processes.serve if processes.is_helper() else functools.partial(_run, arguments)
     with interruption.as_exceptions():      # until all that an interrupt refers to is gone
@@ -30,7 +30,7 @@ def _run(arguments):
 
 
 def _exit_code(work):
-    """What ``work()`` returns, or 2 and a sentence."""
+    """The result of ``work()``, or 2 after printing an error."""
     try:
         return work()
     except InputError as error:
@@ -48,7 +48,6 @@ def _exit_code(work):
 
 
 def parser():
-    """The command line."""
     top = argparse.ArgumentParser(prog='python -m finetune', description=DESCRIPTION)
     top.add_argument('--version', action='version', version=f'fve_layer {fve_layer.__version__}')
     options.add_commands(top, 'command', COMMANDS)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, files of arrays, and locks between processes."""
+"""Files that are written atomically, files of arrays, and locks between processes."""
 import contextlib
 import fcntl
 import os
@@ -8,21 +8,14 @@ import numpy
 
 from finetune.errors import InputError, shortened
 
-NUMBERS, TEXT = 'fiub', 'U'      # kinds of arrays
+NUMBERS, TEXT = 'fiub', 'U'      # kinds of dtypes
 
 
 @contextlib.contextmanager
 def atomic(path):
-    """Context in which a file is written under a temporary name and renamed at the end.
+    """Context that yields a temporary path with the same suffix, which is renamed at the end.
 
-    After an error an earlier file is still there. An error of the disk names the file.
-
-    Args:
-        path (str or pathlib.Path): The file.
-
-    Yields:
-        pathlib.Path: Where to write, with the same suffix.
-
+    After an error an earlier file still exists. An error of the disk names the file.
     """
     path = Path(path)
     unfinished = path.with_name(f'.{path.name}')
@@ -37,7 +30,7 @@ def atomic(path):
 
 @contextlib.contextmanager
 def named(path):
-    """Context in which an error of the disk that names no file, as when it is full, gets a name."""
+    """Context that adds the file's name to errors of the disk without one, such as a full disk."""
     try:
         yield
     except OSError as error:
@@ -46,21 +39,21 @@ def named(path):
 
 
 def write_text(path, text):
-    """Writes a file of text whole or not at all."""
+    """Writes a text file atomically."""
     with atomic(path) as unfinished:
         unfinished.write_text(text, encoding='utf-8')
 
 
 def require_file(path):
-    """Raises an error for what is neither a file nor missing; a pipe would be waited for."""
+    """Raises an error for a folder, and for a pipe, which would block; a file may be missing."""
     path = Path(path)
     if path.exists() and not path.is_file():
         kind = 'folder' if path.is_dir() else 'pipe or a device'
-        raise InputError(f'{path}: is a {kind}, but has to be a file; put one there.')
+        raise InputError(f'{path}: is a {kind}, but must be a file; replace it by a file.')
 
 
 def require_new(path, suffix):
-    """Raises an error unless a path has the suffix and nothing is there yet."""
+    """Raises an error if a path exists or has another suffix."""
     path = Path(path)
     if path.suffix != suffix:
         raise InputError(f'{path}: the output is an {suffix} file; give a name ending in {suffix}.')
@@ -69,36 +62,36 @@ def require_new(path, suffix):
 
 
 def require_empty(folder, option):
-    """Raises an error if a folder has files other than hidden ones; ``option`` names it."""
+    """Raises an error, which names ``option``, if a folder has files other than hidden ones."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise InputError(f'{folder}: is a file, but {option} has to be a folder.')
+        raise InputError(f'{folder}: is a file, but {option} must be a folder.')
     if folder.exists() and any(not path.name.startswith('.') for path in folder.iterdir()):
-        raise InputError(f'{folder}: has files in it, which are kept; give another {option}.')
+        raise InputError(f'{folder}: has files, which are kept; give another {option}.')
+
 
 def read_arrays(path, what='.npz file', to_do='copy it again', kinds=NUMBERS):
-    """Reads all arrays of an ``.npz`` file by name; nothing that is in it is executed.
+    """Reads all arrays of an ``.npz`` file by name, without unpickling objects.
 
     Args:
         path (str or pathlib.Path): The file.
-        what (str): What it is, for the message.
-        to_do (str): What to do if it is broken, for the message.
-        kinds (str): Kinds of arrays that may be in it, as in :attr:`numpy.dtype.kind`; never
-            objects, which would have to be unpickled.
+        what (str): Kind of file, for the message.
+        to_do (str): Remedy for a broken file, for the message.
+        kinds (str): Allowed kinds of arrays, as in :attr:`numpy.dtype.kind`.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If the file does not exist.
 
     """
     require_file(path)
     try:
         with open(path, 'rb') as file, numpy.load(file, allow_pickle=False) as archive:
             if len(set(archive.files)) < len(archive.files):
-                raise ValueError('an array is in it twice')
+                raise ValueError('it has an array twice')
             arrays = {name: _array(archive, name, kinds) for name in archive.files}
     except FileNotFoundError:
         raise
-    except Exception as error:      # zipfile, zlib, tokenize and NumPy each raise their own
+    except Exception as error:      # zipfile, zlib, tokenize and NumPy have different exceptions
         reason = shortened(str(error)) or type(error).__name__
         raise InputError(f'{path}: is not a complete {what} ({reason}); {to_do}.')
     return arrays
@@ -114,21 +107,17 @@ def _array(archive, name, kinds):
 
 
 def write_arrays(path, arrays):
-    """Writes arrays by name as an ``.npz`` file; equal arrays in any order give equal bytes."""
+    """Writes arrays by name as an ``.npz`` file; its bytes do not depend on their order."""
     with atomic(path) as unfinished:
         numpy.savez(unfinished, **dict(sorted(arrays.items())))
 
 
 @contextlib.contextmanager
 def locked(path, on_wait=lambda: None):
-    """Context that one process at a time can enter; others wait.
+    """Context that one process at a time can enter, by a lock file that is made if missing.
 
-    The operating system releases the lock when the process ends, however it ends.
-
-    Args:
-        path (str or pathlib.Path): File of the lock, made if it is missing.
-        on_wait (callable): Called before waiting for another process.
-
+    ``on_wait`` is called before waiting for another process. The operating system releases the lock
+    when a process ends for any reason.
     """
     with open(path, 'w') as lock:
         try:
@@ -140,12 +129,12 @@ def locked(path, on_wait=lambda: None):
 
 
 def is_locked(path):
-    """Whether a process is in the context of :func:`locked` with this file."""
+    """Whether a process is in the context :func:`locked` with this file."""
     try:
         with open(path) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:         # no process has been there
+    except OSError:         # no process has made the file
         pass
     return False

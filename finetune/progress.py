@@ -1,4 +1,4 @@
-"""A progress bar for long loops, and times in words."""
+"""A progress bar for long loops, and formatted times."""
 import sys
 import time
 
@@ -6,14 +6,7 @@ WIDTH = 30
 
 
 def progress_bar(items, n_items, title):
-    """Yields items; prints a title and, on a terminal, a progress bar.
-
-    Args:
-        items (iterable): Items to yield.
-        n_items (int): Their number.
-        title (str): What is being done.
-
-    """
+    """Yields ``items``; prints a title and, on a terminal, a progress bar."""
     on_terminal, start = sys.stderr.isatty(), time.monotonic()
     print(title, file=sys.stderr)
     for i, item in enumerate(items, 1):
@@ -35,12 +28,12 @@ def duration(seconds):
 
 
 def clear_line():
-    """Makes room for a line where a terminal shows progress."""
+    """Clears the progress bar of a terminal."""
     if sys.stderr.isatty():
         print('\r\033[K', end='', file=sys.stderr, flush=True)
 
 
 def say(text):
-    """Prints a line among those of a progress bar; on a terminal it takes the bar's place."""
+    """Prints a line; on a terminal it replaces the progress bar."""
     clear_line()
     print(text, file=sys.stderr, flush=True)

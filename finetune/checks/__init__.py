@@ -1,1 +1,1 @@
-"""Checks before an experiment: machine and data, shapes, run time."""
+"""Checks before an experiment: machine, data, shapes, run time."""

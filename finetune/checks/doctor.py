@@ -1,4 +1,4 @@
-"""Checks what an experiment needs before it starts: environment, data set, weights."""
+"""Checks the prerequisites of an experiment: environment, data set, weights."""
 import hashlib
 import importlib.metadata
 import platform
@@ -23,15 +23,15 @@ from finetune.weights import pretrained
 
 DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
-ORIENTATION = 0x0112    # EXIF tag; 1 is upright,
-SIDEWAYS = 5            # and from 5 on width and height change places
+ORIENTATION = 0x0112    # EXIF tag; 1: upright
+SIDEWAYS = 5            # from this orientation, width and height are swapped
 
 
 def check(config_path=None, overrides=(), project=HERE):
-    """Prints one line per finding, and how to fix it if necessary.
+    """Prints one line per finding, with a remedy if necessary.
 
     Args:
-        config_path (str or None): YAML of an experiment; its data and weights are checked, too.
+        config_path (str or None): YAML of an experiment, whose data and weights are also checked.
         overrides (list of str): ``section.name=value`` settings that win over the file.
         project (finetune.config.project.Project): What paths are relative to.
 
@@ -53,7 +53,7 @@ def _environment():
     yield 'ok', f'Python {platform.python_version()} on {platform.platform()}'
     yield from _packages()
     if onednn.library() is not None:
-        yield 'ok', f'{onednn.library().package} computes the CNNs on a CPU'
+        yield 'ok', f'{onednn.library().package} computes CNNs on the CPU'
     yield from gpu.check()
 
 
@@ -61,8 +61,8 @@ def _packages():
     try:
         requirements = map(Requirement, importlib.metadata.requires(DISTRIBUTION))
     except importlib.metadata.PackageNotFoundError:
-        yield 'warning', (f'{DISTRIBUTION} is not installed, so the packages it needs are not '
-                          "known; pip install -e '.[finetune]' in the clone")
+        yield 'warning', (f'{DISTRIBUTION} is not installed, so its requirements are unknown; pip '
+                          "install -e '.[finetune]' in the clone")
         return
     for needed in requirements:
         if needed.marker is None or needed.marker.evaluate({'extra': 'finetune'}):
@@ -73,7 +73,7 @@ def _packages():
 
 
 def _experiment(config_path, overrides, project):
-    """Findings about a config up to the first error, as later checks rely on earlier ones."""
+    """Findings about a config up to the first error: later checks rely on earlier ones."""
     try:
         config = read_config(config_path, overrides, project)
         yield 'ok', f'{config_path}: all settings are known'
@@ -82,7 +82,7 @@ def _experiment(config_path, overrides, project):
             yield from gpu.check(config.training.gpu)
         yield from _sources(config.data)
         if config.data.split == 'validation':
-            config.data.split = ''      # the test images must be there, too
+            config.data.split = ''      # includes the test images
         data_set = kind.load(config, provisional=True)
         yield from _data(config, data_set)
         yield from _classifier(config, data_set) if config.model.checkpoint else _weights(config)
@@ -96,7 +96,7 @@ def _data(config, data_set):
     settings, layout, parts = config.data, find_layout(config), data_set.parts
     if parts.to_be_found:
         read_config(config.detector.cnn, project=config.project)
-        yield 'ok', (f'{parts.folder}: is not there; parts are found when training starts, by the '
+        yield 'ok', (f'{parts.folder}: does not exist; training starts by finding parts with the '
                      f'CNN of {config.detector.cnn}')
     yield from _counts(settings, layout, data_set)
     yield from _agreement(settings, layout, data_set)
@@ -108,47 +108,48 @@ def _data(config, data_set):
         hidden = len(records) - int(records.visible.any(axis=1).sum())
         share = records.visible.mean()
         yield 'ok', (f'{len(data_set.part_names)} parts, {100 * share:.0f} % of them visible; '
-                     f'{hidden} images without a visible part')
+                     f'{hidden} images without visible parts')
 
 
 def _sources(settings):
     source = DATA_SETS[settings.dataset].source
     if source:
-        yield 'ok', f'{DATA_SETS[settings.dataset].title} is at {source}'
+        yield 'ok', f'{DATA_SETS[settings.dataset].title} is available at {source}'
         folder = folder_of_kind(settings)
         if folder:
             yield 'ok', f"the authors' folder {folder} is in {ANNOTATIONS}"
 
 
 def _agreement(settings, layout, data_set):
-    """Whether a folder of annotations has the classes and the split of the data set's own lists."""
+    """Compares classes and split of a folder of annotations with the data set's own lists."""
     if layout.lists == layout.main or not (layout.main / 'images.txt').exists():
         return
     main = readers.read(layout._replace(lists=layout.main, parts=layout.main), settings)
     images, others = _classes_and_splits(data_set), _classes_and_splits(main)
     differing = [path for path in images if images[path] != others.get(path, images[path])]
     if differing:
-        yield 'warning', (f'{len(differing)} images have another class or split in {layout.lists} '
-                          f'than in {layout.main}, the first is {"/".join(differing[0])}; use the '
-                          'lists of one of them in both')
+        yield 'warning', (f'{len(differing)} images differ in class or split between {layout.lists}'
+                          f' and {layout.main}, the first is {"/".join(differing[0])}; use the '
+                          'same lists in both')
 
 
 def _classes_and_splits(data_set):
-    """By the end of an image's path, which all layouts share."""
+    """Class and split by the end of the image's path, which all layouts share."""
     return {record.path.parts[-2:]: (record.label, split)
             for split in ('train', 'test') for record in getattr(data_set, split)}
 
 
 def _counts(settings, layout, data_set):
-    """Classes, images and parts, compared with the published counts."""
+    """Compares the numbers of classes, images and parts with the published ones."""
     folder, known = layout.parts, DATA_SETS[settings.dataset].counts
     counts = len(data_set.class_names), len(data_set.train), len(data_set.test)
     text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
     if data_set.n_missing:
-        text += f'; {data_set.n_missing} listed images do not exist and are left out'
+        text += f'; {data_set.n_missing} listed images do not exist and are skipped'
     if data_set.n_ignored:
         text += (f'; {data_set.n_ignored} other files are ignored' if settings.upright else
-                 f'; {data_set.n_ignored} lines of part_locs.txt are for other images and ignored')
+                 f'; {data_set.n_ignored} lines of part_locs.txt name unknown images and are '
+                 'ignored')
     if known is None or counts == known[:3]:
         yield 'ok', text
     elif DATA_SETS[settings.dataset].is_complete:
@@ -156,8 +157,7 @@ def _counts(settings, layout, data_set):
                         f'{known.n_test}; get the complete data set')
     else:
         yield 'warning', (f'{text}, of {known.n_classes}, {known.n_train} and {known.n_test}; '
-                          'many of its links are dead, accuracies differ from those on other '
-                          'downloads')
+                          'many of its links are dead, so accuracies on other downloads differ')
     n_parts = known and data_set.parts.n_published(known)
     if n_parts not in (None, len(data_set.part_names)):
         yield 'error', (f'{folder}: {len(data_set.part_names)} parts instead of {n_parts}; get the '
@@ -165,13 +165,13 @@ def _counts(settings, layout, data_set):
 
 
 def _images(records, parts, settings):
-    """Whether every image exists, one per class can be decoded, and part boxes are inside."""
+    """Checks that images exist, that one per class can be decoded, and that boxes are inside."""
     missing = [record.path for record in records if not record.path.is_file()]
     if missing:
         yield 'error', f'{len(missing)} images are missing, the first is {missing[0]}; copy them'
         return
-    yield 'ok', f'all {len(records)} images are there'
-    if not settings.upright:        # else all are read
+    yield 'ok', f'all {len(records)} images exist'
+    if not settings.upright:        # otherwise pictures.check reads all images
         samples = {record.label: record for record in reversed(records)}
         for record in samples.values():
             transforms.read_image(record.path)
@@ -198,20 +198,20 @@ def _images(records, parts, settings):
 
 def _summary(rotated, protruding, outside):
     if rotated:
-        yield 'warning', (f'{len(rotated)} images have a rotation in their EXIF data, which is '
-                          f'ignored, the first is image {rotated[0]}; check with visualize parts '
-                          'that their parts are annotated in pixels as stored')
+        yield 'warning', (f'{len(rotated)} images have an EXIF rotation, which is ignored, the '
+                          f'first is image {rotated[0]}; check with visualize parts that their '
+                          'parts are annotated in pixels as stored')
     if protruding:
-        yield 'warning', (f'{len(protruding)} images have visible parts that reach outside, the '
-                          f'first is image {protruding[0]}; their crops are padded with '
+        yield 'warning', (f'{len(protruding)} images have visible parts that extend beyond the '
+                          f'image, the first is image {protruding[0]}; their crops are padded with '
                           'replicated edges')
     if outside:
-        yield 'error', (f'{len(outside)} images have parts whose crops are empty or wholly '
+        yield 'error', (f'{len(outside)} images have parts whose crops are empty or entirely '
                         f'outside, the first is image {outside[0]}; correct parts/part_locs.txt')
 
 
 def _size_and_orientation(path):
-    """(height, width) of an image as stored, and its EXIF orientation, from the file's header."""
+    """(height, width) of an image as stored, and its EXIF orientation."""
     try:
         with Image.open(path) as image:
             return (image.height, image.width), image.getexif().get(ORIENTATION, 1)
@@ -223,11 +223,11 @@ def _classifier(config, data_set):
     source = config.model.checkpoint
     if is_config(source):
         read_config(source, project=config.project)
-        yield 'ok', f'{source} trains the classifier to go on from when it is needed'
+        yield 'ok', f'{source} trains the initial classifier when it is needed'
     else:
         pretrained.load_classifier(build_classifier(config, data_set),
                                    config.project.path(source))
-        yield 'ok', f'{source}: is a classifier with these settings'
+        yield 'ok', f'{source}: is a classifier that fits these settings'
 
 
 def _weights(config):
@@ -246,7 +246,7 @@ def _weights(config):
 
 
 def _memory(config, data_set, device):
-    """Whether a training step fits, by the image with the most visible parts."""
+    """Whether a training step fits into memory, assuming the image with the most parts."""
     free, visible = memory.free(device), data_set.train.visible
     n_parts = (visible.shape[1] if config.data.missing == 'centre'
                else int(visible.sum(axis=1).max()))
@@ -262,4 +262,4 @@ def _memory(config, data_set, device):
         yield 'ok', text
     else:
         fits = max(int((free - weights) / per_image), 0)
-        yield 'warning', f'{text}, enough for {fits}; {memory.advice(config)}'
+        yield 'warning', f'{text}, enough for {fits} images; {memory.advice(config)}'

@@ -1,4 +1,4 @@
-"""Settings, counts and shapes of an experiment, without training; nothing is written."""
+"""Prints settings, counts and shapes of an experiment without training or writing files."""
 from pathlib import Path
 import tempfile
 
@@ -13,7 +13,7 @@ from finetune.parts import kind
 
 
 def describe(config_path, overrides=(), project=HERE):
-    """Prints the merged settings, the counts of the data and the shapes in the network.
+    """Prints the merged settings, the size of the data set and the shapes in the network.
 
     Args:
         config_path (str): YAML file of the experiment.
@@ -24,7 +24,7 @@ def describe(config_path, overrides=(), project=HERE):
     config = read_config(config_path, overrides, project)
     print(f'# {config_path}\n{dump(config)}')
     with tempfile.TemporaryDirectory() as folder:
-        if readers.is_to_be_drawn(config):       # elsewhere, as nothing is to be kept
+        if readers.is_to_be_drawn(config):       # in a temporary folder
             config.data.root = str(Path(folder, 'drawn'))
         _describe(config)
 

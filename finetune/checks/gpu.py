@@ -1,4 +1,4 @@
-"""Whether a GPU can be used, and computes what training needs."""
+"""Checks whether a GPU can be used and computes correctly."""
 import importlib.metadata
 import importlib.util
 import re
@@ -11,7 +11,7 @@ from finetune.compute.convolution import convolution_2d
 from finetune.compute.gpu_errors import explained
 from finetune.errors import shortened
 
-TOLERANCE = 1e-3        # relative; a GPU may round to TF32
+TOLERANCE = 1e-3        # relative; GPUs may round to TF32
 
 
 def _kernel(xp):
@@ -28,48 +28,40 @@ def _convolution(xp):
     return convolution_2d(x, x[:, :, :3, :3]).array
 
 
-# What is tried in turn, and what is probably missing if it fails.
+# Computations that are tried in turn, and what is probably missing if they fail.
 TRIED = {
-    'a kernel': (_kernel, "CUDA's compiler (NVRTC) or headers, or a CuPy that knows this GPU"),
-    'a product of matrices': (_product, 'cuBLAS'),
+    'a kernel': (_kernel, "CUDA's compiler (NVRTC) or headers, or a CuPy that supports this GPU"),
+    'a matrix product': (_product, 'cuBLAS'),
     'a convolution': (_convolution, 'cuDNN, if this CuPy uses it'),
 }
 
 
 def _installed():
-    """Names of the packages with CuPy."""
+    """Names of the installed CuPy packages."""
     names = {dist.metadata['Name'] or '' for dist in importlib.metadata.distributions()}
     return sorted(name for name in names if re.fullmatch('cupy(-cuda.*|-rocm.*)?', name))
 
 
 def check(gpu=0):
-    """Findings about CuPy and a GPU, for ``doctor``.
-
-    Args:
-        gpu (int): Its id.
-
-    Yields:
-        tuple: Level and text.
-
-    """
+    """Yields findings, level and text, about CuPy and a GPU."""
     packages = _installed()
     if len(packages) > 1:
-        yield 'error', (f'{" and ".join(packages)} hide one another; pip uninstall them all, then '
-                        'install one')
+        yield 'error', (f'{" and ".join(packages)} conflict; pip uninstall them all, then install '
+                        'one')
         return
     if not cuda.available:
         if importlib.util.find_spec('cupy') is None:
-            yield 'ok', ("no GPU in use; with one, pip install -e '.[cuda12]' (or cuda13) in the "
+            yield 'ok', ("no GPU in use; to use one, pip install -e '.[cuda12]' (or cuda13) in the "
                          'clone and give --gpu 0')
         else:
             yield 'warning', (f'CuPy is installed, but cannot be used '
-                              f'({explained(cuda._resolution_error)}); a CPU is used')
+                              f'({explained(cuda._resolution_error)}); the CPU is used')
         return
     try:
         device = cuda.cupy.cuda.Device(gpu)
         name = cuda.cupy.cuda.runtime.getDeviceProperties(gpu)['name'].decode()
     except Exception as error:      # CuPy's own, which cannot be named without CuPy
-        yield 'warning', f'GPU {gpu} cannot be used ({explained(error)}); a CPU is used'
+        yield 'warning', f'GPU {gpu} cannot be used ({explained(error)}); the CPU is used'
         return
     yield 'ok', f'CuPy {cuda.cupy.__version__}, GPU {gpu} is {name}'
     with device:
@@ -84,11 +76,11 @@ def _tries(gpu):
         try:
             result = cuda.to_cpu(compute(cuda.cupy))
         except Exception as error:      # CuPy and CUDA's libraries each raise their own
-            yield 'error', (f'GPU {gpu}: {what} fails ({shortened(str(error))}); what is missing '
-                            f'is probably {missing}')
+            yield 'error', (f'GPU {gpu}: {what} fails ({shortened(str(error))}); probably missing: '
+                            f'{missing}')
             return
         if not numpy.allclose(result, compute(numpy), rtol=TOLERANCE):
-            yield 'error', (f'GPU {gpu}: {what} has a wrong result; CuPy, the driver or the GPU is '
-                            'broken')
+            yield 'error', (f'GPU {gpu}: {what} gives a wrong result; CuPy, the driver or the GPU '
+                            'is broken')
             return
     yield 'ok', f'GPU {gpu} computes {", ".join(TRIED)}'

@@ -1,4 +1,4 @@
-"""Checks pictures of one's own, which nobody has checked before."""
+"""Checks the user's own pictures: unreadable ones, copies, classes with a single picture."""
 import collections
 import hashlib
 
@@ -10,15 +10,7 @@ from finetune.progress import progress_bar
 
 
 def check(data_set):
-    """Findings about pictures: those that cannot be read, copies, classes with a single one.
-
-    Args:
-        data_set (finetune.data.records.DataSet): The pictures.
-
-    Yields:
-        tuple of str: Level and text.
-
-    """
+    """Yields findings, level and text, about the pictures of a data set."""
     unreadable, copies = [], collections.defaultdict(list)
     records = data_set.train + data_set.test
     splits = ['training'] * len(data_set.train) + ['test'] * len(data_set.test)
@@ -32,18 +24,18 @@ def check(data_set):
             copies[digest].append((split, record))
     if unreadable:
         yield 'error', (f'{len(unreadable)} pictures cannot be read, the first is '
-                        f'{unreadable[0].path}; repair them or take them away')
+                        f'{unreadable[0].path}; repair or remove them')
     yield from _copies([group for group in copies.values() if len(group) > 1])
     single = [data_set.class_names[label]
               for label in numpy.flatnonzero(numpy.bincount(records.labels) == 1)]
     if single:
         yield 'warning', (f'{len(single)} classes have a single picture, the first is {single[0]}; '
-                          'it is for training, and the class is not tested')
+                          'it is used for training, and the class is not tested')
 
 
 def _copies(groups):
-    for are_in, words in ((True, 'in training and test images, which makes accuracies too high'),
-                          (False, 'there more than once')):
+    for are_in, words in ((True, 'in both training and test images, so accuracies are too high'),
+                          (False, 'duplicates')):
         found = [group for group in groups if (len({split for split, _ in group}) > 1) == are_in]
         if found:
             yield 'warning', (f'{len(found)} pictures are {words}, the first is '

@@ -1,4 +1,4 @@
-"""Table 3 for this machine: how the time of a training step is spent."""
+"""Table 3 of the paper on this machine: how a training step spends its time."""
 from dataclasses import replace
 import contextlib
 import time
@@ -18,14 +18,14 @@ from finetune.report import published
 from finetune.runs.opening import open_device, seed_generators
 from finetune.training.trainer import build_updater
 
-WARM_UP = 3     # steps: the first one seeds the mixture, libraries choose their algorithms
+WARM_UP = 3     # steps in which the mixture is seeded and libraries choose algorithms
 
 STEP, LOADING, FORWARD, BACKWARD, WEIGHTS = (
     'training step', 'waiting for images', 'forward pass', 'backward pass', 'update of the weights')
 LAYER, FV, FV_GRAD = 'layer, forward', 'Fisher vector, forward', 'Fisher vector, backward'
 MIXTURE, WHOLE_LAYER = 'update of the mixture', 'layer in all'
 
-# Rows of the table, and how far they are indented.
+# Rows of the table and their indentation.
 ROWS = ((STEP, 0), (LOADING, 1), (FORWARD, 1), (LAYER, 2), (MIXTURE, 3), (FV, 3), (BACKWARD, 1),
         (FV_GRAD, 2), (WEIGHTS, 1), (WHOLE_LAYER, 0))
 
@@ -34,11 +34,7 @@ class Stopwatch:
 
     """Sums up the time of named spans, step by step.
 
-    On a GPU spans lie between events of the device, so that the CPU does not wait.
-
-    Args:
-        device (chainer.backend.Device): Where to compute.
-
+    On a GPU, spans are timed by events of the device, so that the CPU does not wait.
     """
 
     def __init__(self, device):
@@ -47,7 +43,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def step(self):
-        """A step, in which spans are summed up."""
+        """Context of a training step, in which spans are summed up."""
         self.steps.append([])
         with self.span(STEP):
             yield
@@ -72,7 +68,7 @@ class Stopwatch:
         self.steps[-1].append((name, start, self.now()))
 
     def milliseconds(self):
-        """Time of every span in every step: a dict of arrays (number of steps,)."""
+        """Time of every span by name: arrays (number of steps,)."""
         if self.on_gpu:
             cuda.Stream.null.synchronize()
         names = {name for step in self.steps for name, _, _ in step}
@@ -86,8 +82,6 @@ class Stopwatch:
 
 
 class _LayerTimes(chainer.LinkHook):
-
-    """Times the forward pass of one link."""
 
     name = 'finetune.runtime.layer'
 
@@ -106,8 +100,6 @@ class _LayerTimes(chainer.LinkHook):
 
 class _FisherVectorTimes(chainer.FunctionHook):
 
-    """Times the Fisher vector and its gradient."""
-
     name = 'finetune.runtime.fisher_vector'
     spans = {FisherVector: FV, FisherVectorGrad: FV_GRAD}
 
@@ -125,7 +117,7 @@ class _FisherVectorTimes(chainer.FunctionHook):
 
 
 def measure(config_path, overrides, n_steps, project=HERE):
-    """Trains for some steps with random weights and prints where the time went.
+    """Trains for some steps with random weights and prints how the time was spent.
 
     A step is one forward and backward pass of ``training.batch_size`` images and an update of the
     weights. Nothing is saved.
@@ -133,7 +125,7 @@ def measure(config_path, overrides, n_steps, project=HERE):
     Args:
         config_path (str): YAML file of the experiment.
         overrides (list of str): ``section.name=value`` settings that win over the file.
-        n_steps (int): How many steps to time.
+        n_steps (int): Number of timed steps.
         project (finetune.config.project.Project): What paths are relative to.
 
     """
@@ -160,7 +152,7 @@ def measure(config_path, overrides, n_steps, project=HERE):
 
 
 def _step(updater, model, stopwatch):
-    """What :class:`~finetune.training.updater.AccumulatingUpdater` does for a single piece."""
+    """Does the same as :class:`~finetune.training.updater.AccumulatingUpdater` with one batch."""
     iterator = updater.get_iterator('main')
     with stopwatch.step():
         with stopwatch.span(LOADING):
@@ -182,7 +174,7 @@ def _name(device):
 
 
 def _with_differences(times):
-    """Adds the times of the whole layer and of the mixture, the layer without its encoding."""
+    """Adds the times of the whole layer and of the mixture (layer without encoding)."""
     if FV in times:
         times[MIXTURE] = times[LAYER] - times[FV]
         times[WHOLE_LAYER] = times[LAYER] + times[FV_GRAD]
@@ -190,7 +182,7 @@ def _with_differences(times):
 
 
 def _published():
-    """Milliseconds of Table 3 by the names of the rows here."""
+    """Milliseconds of the paper's Table 3 by the names of our rows."""
     times = published.read().run_time
     times = {row['step']: row['milliseconds'] for row in times['rows']}
     times[FV] = times.pop('Fisher vector')

@@ -1,1 +1,1 @@
-"""The commands of the program, a file for each: its help, ``add_arguments(parser)``, ``run``."""
+"""The commands of the program: each file has HELP, ``add_arguments(parser)``, ``run(options)``."""

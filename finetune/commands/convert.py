@@ -1,15 +1,15 @@
-"""The command ``convert``: weights of others to this program's files."""
+"""The command ``convert``: converts published weights to this program's format."""
 HELP = 'convert weights of InceptionV3 to .npz'
 DESCRIPTION = """\
-Reads a checkpoint of TF-Slim's InceptionV3, V1 or V2, and writes its weights as an .npz for
-model.pretrained. Needs TensorFlow (the extra tf). Averaged variables are preferred. Or reads the
-npm package nsfwjs, which needs nothing."""
+Reads a checkpoint (V1 or V2) of TF-Slim's InceptionV3 and writes its weights as an .npz for
+model.pretrained. Uses averaged variables if the checkpoint has them. Needs TensorFlow (the extra
+tf), except for the npm package nsfwjs."""
 
 
 def add_arguments(parser):
     parser.add_argument('checkpoint', metavar='CHECKPOINT',
-                        help='V1 file, prefix of V2 files, or folder of the latter; or the .tgz of '
-                             'the package')
+                        help='V1 file, prefix or folder of V2 files, or .tgz of the npm package '
+                             'nsfwjs')
     parser.add_argument('out', metavar='OUT.npz', help='file to write')
     parser.add_argument('--raw', action='store_true',
                         help='use the variables of the last step, not the averaged ones')

@@ -1,10 +1,10 @@
-"""The command ``doctor``: whether training can start."""
+"""The command ``doctor``: checks whether training can start."""
 from finetune.commands import options as shared
 from finetune.errors import InputError
 
 HELP = 'check environment and data set'
-DESCRIPTION = ('Checks packages, GPU and, with a config, its data set and weights. Exit code 0: '
-               'training can start.')
+DESCRIPTION = ('Checks packages, GPU and, with a config, its data set and weights. The exit code '
+               'is 0 if training can start.')
 
 
 def add_arguments(parser):
@@ -15,6 +15,6 @@ def add_arguments(parser):
 def run(options):
     from finetune.checks import doctor
     if options.config is None and (options.overrides or options.gpu is not None):
-        raise InputError('doctor without a config only checks the machine; name a config, too.')
+        raise InputError('doctor without a config ignores settings; give a config, too.')
     config, overrides = (None, []) if options.config is None else shared.settings(options)
     return doctor.check(config, overrides, options.project)

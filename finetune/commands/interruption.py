@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP, which end a run as Ctrl-C does, and none of the three gets lost."""
+"""Makes SIGTERM and SIGHUP end a run like Ctrl-C, and ensures that no interrupt is lost."""
 import contextlib
 import signal
 import sys
@@ -11,9 +11,9 @@ AGAIN_SECONDS = .05
 
 @contextlib.contextmanager
 def as_exceptions():
-    """Context in which these signals raise a ``KeyboardInterrupt`` with their number.
+    """Context in which :data:`SIGNALS` raise a ``KeyboardInterrupt`` with the signal's number.
 
-    One that is ignored, as SIGHUP is under ``nohup``, stays so.
+    Ignored signals, such as SIGHUP under ``nohup``, stay ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -41,7 +41,7 @@ def as_exceptions():
 
 
 def exit_code(interrupt):
-    """What the shell expects: 128 and the number of the signal."""
+    """The exit code that shells expect: 128 plus the number of the signal."""
     return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
@@ -50,7 +50,7 @@ def _raise(number, frame):
 
 
 def _raise_again(lost):
-    """Raises an interrupt a moment later: Python drops it in destructors and weak references."""
+    """Raises an interrupt again later: Python drops it in destructors and weak references."""
     interrupt = KeyboardInterrupt(*lost.exc_value.args)
 
     def raise_it(number, frame):

@@ -7,11 +7,11 @@ from finetune.config.project import HERE, Project
 from finetune.errors import InputError
 
 DEFAULT_CONFIG = 'configs/minibirds/gt_fve.yml'
-MAX_IMAGES = 100        # on a sheet: matplotlib's pictures have at most 65,536 lines
+MAX_IMAGES = 100        # on a sheet: matplotlib's pictures have at most 65,536 rows of pixels
 
 
 def add_commands(parser, name, commands):
-    """Adds modules as sub-commands; one that has some of its own has no ``run``."""
+    """Adds modules as sub-commands; a module with sub-commands of its own has no ``run``."""
     subparsers = parser.add_subparsers(dest=name, required=True, metavar=name.upper())
     for command in commands:
         subparser = subparsers.add_parser(command.__name__.rpartition('.')[2], help=command.HELP,
@@ -28,20 +28,20 @@ def add_settings(command, default=DEFAULT_CONFIG):
 
 def add_project(command):
     command.add_argument('--project', type=_project, default=HERE, metavar='DIR',
-                         help='folder that paths of configs, of runs and in settings are relative '
-                              'to; all other paths are relative to the working directory '
+                         help='folder that paths of configs and runs, and paths in settings, are '
+                              'relative to; other paths are relative to the working directory '
                               '(default: the working directory)')
 
 
 def _project(text):
     if not Path(text).is_dir():
-        raise InputError(f'--project {text}: there is no such folder; give the one that has the '
-                         'configs and results.')
+        raise InputError(f'--project {text}: there is no such folder; give the folder with configs '
+                         'and results.')
     return Project(text)
 
 
 def add_overrides(command):
-    command.add_argument('--seed', type=int, help='seed of everything random (training.seed)')
+    command.add_argument('--seed', type=int, help='random seed (training.seed)')
     add_set(command)
     add_project(command)
     command.set_defaults(gpu=None)
@@ -53,13 +53,13 @@ def add_set(command):
 
 
 def add_gpu(command):
-    command.add_argument('--gpu', type=int, help='device id; -1: CPU (training.gpu)')
+    command.add_argument('--gpu', type=int, help='device id of the GPU; -1: CPU (training.gpu)')
 
 
 def add_results(command):
     command.add_argument('results', help='folder of a finished run')
     command.add_argument('--gpu', type=number('--gpu', int, -1, 64), default=-1,
-                         help='device id; -1: CPU (default)')
+                         help='device id of the GPU; -1: CPU (default)')
     add_project(command)
 
 
@@ -69,7 +69,7 @@ def add_images(command):
 
 
 def number(option, kind, low, high):
-    """Type of an option that takes a number between two others, both allowed."""
+    """Type of an option: a number between ``low`` and ``high``, both allowed."""
     def convert(text):
         value = kind(text)
         if not low <= value <= high:
@@ -87,7 +87,7 @@ def add_folder(command, option, default, what):
 def settings(options, say=print):
     """Config path and overrides; options win over the original's environment variables.
 
-    ``say`` gets sentences on what the variables do.
+    ``say`` is called with sentences on the effects of the variables.
     """
     project = options.project
     config = options.config or original_variables.config(os.environ, project) or DEFAULT_CONFIG

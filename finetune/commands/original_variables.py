@@ -1,4 +1,4 @@
-"""The environment variables of the original's train.sh: a config, settings, or why not."""
+"""Maps the environment variables of the original's train.sh to a config and settings."""
 import copy
 import difflib
 import json
@@ -12,14 +12,14 @@ from finetune.errors import InputError, shortened
 from finetune.ranks import processes
 
 HELP = """\
-the original's environment variables choose a config and settings, too:
+The original's environment variables also choose a config and settings:
   DATASET=CUB200 PARTS=GT FVE_TYPE=em N_COMPONENTS=1 GPU=0 DRY_RUN=1 ./train.sh
 DATASET: CUB200, NAB, BIRDSNAP, MINIBIRDS, DIGITS. PARTS: GLOBAL, GT, GT2, CS_PARTS.
-FVE_TYPE: no, em, grad. With SHUFFLE_PARTS=1 or N_COMPONENTS=5 the config is the one
-of that row, if there is one. Unset variables keep the config's values; what is set is
-printed. The documentation has a page of all variables, with those that are refused."""
+FVE_TYPE: no, em, grad. SHUFFLE_PARTS=1 and N_COMPONENTS=5 choose the config of that
+row of the paper, if it exists. Unset variables keep the config's values. The program
+prints the changes. docs/original_variables.md lists all variables."""
 
-# What chooses a config, with the values' names in its path.
+# Variables that choose a config, and the names of their values in the config's path.
 CONFIG = {
     'DATASET': {data_set.variable: name for name, data_set in DATA_SETS.items()
                 if data_set.variable},
@@ -27,7 +27,7 @@ CONFIG = {
     'FVE_TYPE': {'no': 'gap', 'em': 'fve', 'grad': 'gradient_fve'},
 }
 MAX_EPOCHS = 100000
-SAME_SPELLING = .85     # difflib's ratio of a variable to one that may be meant
+SAME_SPELLING = .85     # difflib's ratio from which a name counts as misspelt
 
 
 def _switch(setting):
@@ -35,12 +35,12 @@ def _switch(setting):
 
 
 def _size(setting):
-    """Every negative size stands for that of the layer before."""
+    """Every negative size stands for the size of the preceding layer."""
     return lambda value: {setting: -1 if value.startswith('-') else value}
 
 
 def _steps(value):
-    """Epochs after which the learning rate drops: every so many."""
+    """Learning rate drops after every ``value`` epochs."""
     if not value.isdecimal() or int(value) == 0:
         raise InputError(f'LR_STEP={value}: must be a whole number of epochs.')
     return {'training.lr_epochs': list(range(int(value), MAX_EPOCHS, int(value)))}
@@ -56,7 +56,7 @@ def _augmentations(value):
 
 
 def _loaded(value, project):
-    """A classifier, and the settings of one of the authors' code but for its kind of encoding."""
+    """A classifier, with its settings except the encoding if the authors' code saved it."""
     from finetune.weights import original_classifier, pretrained
     arrays = pretrained.read_weights(project.path(value))
     settings = {'model.checkpoint': value}
@@ -68,7 +68,7 @@ def _loaded(value, project):
     return settings
 
 
-# Settings: their names, the settings by value, or a function of the value. Later ones win.
+# By variable: name of the setting, settings by value, or a function of the value. Later ones win.
 SETTINGS = {
     'MODEL_TYPE': {f'cvmodelz.{name}': {'model.architecture': architecture}
                    for name, architecture in {'InceptionV3': 'inception_v3', 'VGG16': 'vgg16',
@@ -94,23 +94,24 @@ SETTINGS = {
     'FP16': {'0': {'training.dtype': 'float32'}, '1': {'training.dtype': 'mixed16'}},
 }
 
-# What takes the place of other variables. Those with values are refused with any other value: it
-# would have changed the results, or their place. A variable among the values stands for its own.
+# Variables without a setting: the allowed values, and what replaces them. Other values are refused,
+# as they would change the results or their place; None allows any value. A variable's name among
+# the values stands for its value.
 KMEANS = 'the mixture starts from k-means on the first batch'
 PLACE = 'results go to results/<config>/seed<k>; OUTPUT is the folder of one run'
-DATA_BASE = 'results are files, not entries of a data base'
+DATA_BASE = 'results are files, not entries of a database'
 INSTEAD = {
-    'CONDA_ENV': (None, 'the environment is the active one, or environment.sh makes one'),
+    'CONDA_ENV': (None, 'the active environment is used, or environment.sh makes one'),
     'MAIN_SCRIPT': (None, 'the program is python -m finetune'),
-    'PROFILE': (None, 'python -m finetune runtime says what takes the time'),
+    'PROFILE': (None, 'python -m finetune runtime measures the time of each step'),
     'CUDA_MEMCHECK': (None, 'no cuda-memcheck is started'),
-    'HOSTFILE': (None, 'give it to mpiexec: mpiexec -f HOSTFILE -n 4 python -m finetune train'),
-    'N_MPI': (None, './train.sh starts so many processes of one run'),
+    'HOSTFILE': (None, 'pass it to mpiexec: mpiexec -f HOSTFILE -n 4 python -m finetune train'),
+    'N_MPI': (None, './train.sh starts this number of processes for one run'),
     'DATA': ((), 'data sets are in data/, or at data.root'),
-    'OPTS': ((), 'options are given on the command line, settings by --set'),
-    'CACHE_IMAGES': (None, 'images are read anew in every epoch; N_JOBS processes load them'),
-    'VACUUM': (None, 'nothing is ever deleted'),
-    'LABEL_SHIFT': (('0', '1'), 'classes count from 0, whatever the files say, and none is lost'),
+    'OPTS': ((), 'options are given on the command line, settings with --set'),
+    'CACHE_IMAGES': (None, 'images are read again in every epoch; N_JOBS processes load them'),
+    'VACUUM': (None, 'the program deletes no results'),
+    'LABEL_SHIFT': (('0', '1'), 'classes are always numbered from 0, and none is lost'),
     'PREPARE_TYPE': (('model',), 'images are prepared as InceptionV3 expects them'),
     'FEATURE_AGG': (('concat',), 'without FVE the features of all parts are concatenated'),
     'INIT_MU': (('1', 'N_COMPONENTS'), KMEANS), 'INIT_SIG': (('1',), KMEANS),
@@ -122,13 +123,9 @@ INSTEAD = {
 
 
 def config(environ, project=HERE):
-    """Path of the config that DATASET, PARTS and FVE_TYPE name, or ``None``.
+    """Path of the config that DATASET, PARTS and FVE_TYPE name, or ``None`` if they are unset.
 
-    It is that of N_COMPONENTS and SHUFFLE_PARTS, too, if there is one.
-
-    Raises:
-        finetune.errors.InputError: For a value the original did not have, or no such config.
-
+    N_COMPONENTS and SHUFFLE_PARTS choose a more specific config, if it exists.
     """
     if not any(environ.get(name) for name in CONFIG):
         return None
@@ -149,10 +146,10 @@ def config(environ, project=HERE):
 
 
 def overrides(environ, path, options=(), project=HERE):
-    """What the variables change in a config.
+    """Overrides of a config that the variables ask for.
 
-    A setting that the config has already, and one that nothing would read, is no override, so
-    that the run is one of the config.
+    Values that equal the config's, and settings without effect, are no overrides, so that
+    ``report`` finds the run.
 
     Args:
         environ (dict): Environment variables.
@@ -161,12 +158,12 @@ def overrides(environ, path, options=(), project=HERE):
         project (finetune.config.project.Project): What paths are relative to.
 
     Returns:
-        tuple: List of ``section.name=value``, and a list of sentences on what is set, what is not
-        and why.
+        tuple: List of ``section.name=value``, and a list of sentences on the effects of the
+        variables.
 
     Raises:
-        finetune.errors.InputError: For a value that the original did not have, or a variable that
-            would have changed the results and cannot here.
+        finetune.errors.InputError: For a value that the original lacks, or a variable that would
+            change the results and is not supported.
 
     """
     _check_spelling(environ)
@@ -174,8 +171,8 @@ def overrides(environ, path, options=(), project=HERE):
     if not given:
         return [], []
     if 'LOAD' in given and 'WEIGHTS' in given:
-        raise InputError('LOAD and WEIGHTS: set one of them, a whole classifier or the weights of '
-                         'the CNNs.')
+        raise InputError('LOAD and WEIGHTS exclude each other; set LOAD for a whole classifier, or '
+                         'WEIGHTS for the CNNs.')
     of_file, asked = read_config(path, project=project), {}
     merged = copy.deepcopy(of_file)
     notes = [*_outvoted(given, path, of_file), *_instead(given)]
@@ -193,7 +190,7 @@ def overrides(environ, path, options=(), project=HERE):
         fill_override(merged, option)
     training, active = merged.training, active_names(merged)
     training.lr_epochs = [epoch for epoch in training.lr_epochs if epoch < training.epochs]
-    notes += [f'{where}: left out, nothing would read {setting} with {path}'
+    notes += [f'{where}: skipped, {setting} has no effect with {path}'
               for setting, where in asked.items() if setting not in active]
     changes = [f'{setting}={json.dumps(get(merged, setting), ensure_ascii=False)}'
                for setting in asked
@@ -204,7 +201,7 @@ def overrides(environ, path, options=(), project=HERE):
 
 
 def _check_spelling(environ):
-    """Raises an error for a variable whose name is nearly that of one that changes something."""
+    """Raises an error for a variable whose name is a misspelling of a known one."""
     names = (*CONFIG, *SETTINGS, 'DRY_RUN', 'OUTPUT')
     spellings = {spelling: name for name in names for spelling in (name, name.replace('_', ''))}
     for name in sorted({*filter(environ.get, environ)} - {*names, *INSTEAD}):
@@ -226,24 +223,24 @@ def _settings(name, value, project):
 
 
 def _outvoted(given, path, of_file):
-    """Sentences on the variables that choose a config, if another one is named."""
+    """Sentences on config-choosing variables that the config on the command line overrides."""
     choices = of_file.data.dataset, of_file.data.parts.lower(), of_file.model.encoding
     for (name, values), choice in zip(CONFIG.items(), choices):
         if name in given and _choice(given, name, values) != choice:
-            yield f'{name}={given[name]}: left out, {path} is named'
+            yield f'{name}={given[name]}: skipped, {path} is given'
 
 
 def _instead(given):
-    """Sentences on the variables that are no settings here."""
+    """Sentences on the variables that have no setting here."""
     if given.get('N_MPI', '1') not in ('0', '1', str(processes.size())):
         raise InputError(f'N_MPI={given["N_MPI"]}: the number of processes is {processes.size()}; '
-                         './train.sh starts so many, or mpiexec -n N python -m finetune train.')
+                         'use ./train.sh, or mpiexec -n N python -m finetune train.')
     for name, (values, text) in INSTEAD.items():
         allowed = [given.get(value, value) for value in values or ()]
         if values is not None and name in given and given[name] not in allowed:
             raise InputError(f'{name}={given[name]}: {text}; unset it.')
         if given.get(name, '0') != '0':
-            yield f'{name}: no setting here, {text}'
+            yield f'{name}: has no setting here, {text}'
 
 
 def _choice(environ, name, choices, default=None):
@@ -254,10 +251,9 @@ def _choice(environ, name, choices, default=None):
 
 
 def output(environ):
-    """Folder for the results, or ``None``."""
     return environ.get('OUTPUT') or None
 
 
 def is_dry_run(environ):
-    """Whether DRY_RUN asks to stop after printing what would run."""
+    """Whether DRY_RUN asks for a dry run."""
     return environ.get('DRY_RUN', '') not in ('', '0')

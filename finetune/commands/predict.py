@@ -1,4 +1,4 @@
-"""The command ``predict``: pictures in, classes out."""
+"""The command ``predict``: classifies pictures."""
 import csv
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ from finetune.errors import InputError
 from finetune.files import atomic, require_empty
 from finetune.progress import progress_bar, say
 
-HELP = 'ask a trained model about pictures'
+HELP = 'classify pictures with a trained model'
 DESCRIPTION = ('Prints the most probable classes of pictures without labels or annotations. Parts '
-               'are found as for training. The folder of the run is enough. Pictures that cannot '
-               'be read are told and left out; then the exit code is 1.')
+               'are found as in training. Only the folder of the run is needed. Unreadable '
+               'pictures are reported and skipped; the exit code is then 1.')
 FORMATS = '.csv', '.json'
-WIDEST_NAME = 40        # columns of the terminal for a class
+WIDEST_NAME = 40        # characters of a class name in the terminal
 
 
 def add_arguments(parser):
@@ -23,15 +23,15 @@ def add_arguments(parser):
     shared.add_results(parser)
     add('images', nargs='+', metavar='IMAGE|FOLDER', help='pictures, or folders of pictures')
     add('--top', type=number('--top', int, 1, 10000), default=3, metavar='K',
-        help='classes for each picture (default: 3)')
-    add('--output', metavar='FILE', help='.csv or .json to write, instead of printing')
-    add('--pictures', metavar='DIR', help='folder for a picture of the evidence in each picture: '
-        'its parts, what spoke for the class, examples of the class')
-    add('--parts', metavar='CSV', help='parts of the pictures, for a model of annotated parts: '
-        'columns image, part, x, y and perhaps width and height')
+        help='number of classes per picture (default: 3)')
+    add('--output', metavar='FILE', help='.csv or .json file to write instead of printing')
+    add('--pictures', metavar='DIR', help='folder for a drawing per picture: parts, evidence for '
+        'the class, examples of the class')
+    add('--parts', metavar='CSV', help='parts of the pictures, for a model with annotated parts: '
+        'columns image, part, x, y and optionally width and height')
     add('--detector', metavar='RUN', help='folder of a run whose detector finds the parts')
     add('--batch', type=number('--batch', int, 1, 10000), metavar='N',
-        help='pictures at a time (default: as in training)')
+        help='pictures per batch (default: as in training)')
 
 
 def run(options):
@@ -41,9 +41,9 @@ def run(options):
     predictor = load(options.results, options.gpu, options.parts, options.detector,
                      options.project)
     if predictor.stream == 'global':
-        print(f'{options.results}: was trained with parts (data.parts '
-              f'{predictor.config.data.parts}), but nothing says where they are in these pictures; '
-              'the whole images alone are classified. Use --parts or --detector.', file=sys.stderr)
+        print(f'{options.results}: the model was trained with parts (data.parts '
+              f'{predictor.config.data.parts}), but the parts of these pictures are unknown; only '
+              'the whole images are classified. Use --parts or --detector.', file=sys.stderr)
     draw = (_drawing(options.project.path(options.results), options.pictures, predictor)
             if options.pictures else lambda *answer: None)
     write = _Table(paths, predictor.class_names) if options.output is None else lambda answer: None
@@ -55,46 +55,46 @@ def run(options):
         prediction = predictor.classify(examined)
         for i, picture in enumerate(batch):
             if options.parts and not prediction.visible[i].any():
-                say(f'{picture.name}: has no line in {options.parts}; all its parts are hidden')
+                say(f'{picture.name}: has no line in {options.parts}; all parts are hidden')
             answers.append(_answer(picture.name, prediction, i, predictor, options.top))
             write(answers[-1])
             draw(len(answers), answers[-1], examined, i, prediction.classes[i])
     if not answers:
-        raise InputError(f'none of the {len(paths)} pictures can be read; give others.')
+        raise InputError(f'none of the {len(paths)} pictures can be read; give other pictures.')
     if options.output is not None:
         _write(Path(options.output), answers, unreadable, options.results, predictor.stream)
         print(options.output, flush=True)
     if unreadable:
-        print(f'{len(unreadable)} of {len(paths)} pictures were left out', file=sys.stderr)
+        print(f'{len(unreadable)} of {len(paths)} pictures were skipped', file=sys.stderr)
     return int(bool(unreadable))
 
 
 def _check_outputs(output, pictures):
-    """Nothing is overwritten, and nothing is computed that could not be written."""
+    """Raises an error, before anything is computed, if the results could not be written."""
     if output is not None:
         path = Path(output)
         if path.suffix not in FORMATS:
-            raise InputError(f'--output {path}: is no format of this program; give a name that '
+            raise InputError(f'--output {path}: the format is not supported; give a name that '
                              f'ends with {" or ".join(FORMATS)}.')
         if path.exists():
-            raise InputError(f'{path}: is there already and is kept; give another --output.')
+            raise InputError(f'{path}: exists already and is kept; give another --output.')
         path.parent.mkdir(parents=True, exist_ok=True)
     if pictures is not None:
         require_empty(pictures, '--pictures')
 
 
 def _find(names):
-    """Paths of the pictures that are named, and of those in folders that are named."""
+    """Paths of the named pictures and of all pictures in the named folders."""
     paths = []
     for name in names:
         path = Path(name)
         if path.is_dir():
             inside, n_others = find_pictures(path)
             if not inside:
-                raise InputError(f'{path}: has no picture in it; give another folder.')
+                raise InputError(f'{path}: has no pictures; give another folder.')
             if n_others:
-                print(f'{path}: {n_others} files are not pictures by their names; they are left '
-                      'out', file=sys.stderr)
+                print(f'{path}: skipped {n_others} files whose names are not those of pictures',
+                      file=sys.stderr)
             paths += inside
         elif path.exists():
             paths.append(path)
@@ -104,7 +104,7 @@ def _find(names):
 
 
 def _read(paths, predictor, unreadable):
-    """Pictures that can be read; the paths of others are appended to ``unreadable``."""
+    """Yields readable pictures; appends the paths of the others to ``unreadable``."""
     for path in paths:
         try:
             yield predictor.picture(path)
@@ -114,7 +114,7 @@ def _read(paths, predictor, unreadable):
 
 
 def _answer(name, prediction, i, predictor, n_classes):
-    """What is written about picture i of a batch."""
+    """Classes and parts of picture i of a batch, as they are written."""
     classes = [{'class': predictor.class_names[label],
                 'probability': round(float(prediction.probabilities[i, label]), 6)}
                for label in prediction.top(n_classes)[i]]
@@ -125,7 +125,7 @@ def _answer(name, prediction, i, predictor, n_classes):
 
 class _Table:
 
-    """Prints a line for each picture as soon as there is one."""
+    """Prints a line for each classified picture."""
 
     def __init__(self, paths, class_names):
         self.path_width = max(len(str(path)) for path in paths)
@@ -141,7 +141,7 @@ class _Table:
 
 
 def _drawing(run_folder, folder, predictor):
-    """Function that draws the evidence for a predicted class and saves the picture."""
+    """Makes the function that draws the evidence for a predicted class."""
     from finetune.runs.folder import RunFolder
     from finetune.visualize import evidence_picture, sheet
     examples = RunFolder(run_folder).read_examples()

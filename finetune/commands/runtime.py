@@ -1,17 +1,17 @@
-"""The command ``runtime``: Table 3 for this machine."""
+"""The command ``runtime``: measures Table 3 on this machine."""
 from finetune.commands import options as shared
 
-HELP = 'how the time of a training step is spent'
+HELP = 'measure how a training step spends its time'
 DESCRIPTION = """\
-The paper's Table 3 for this machine: trains for some steps with random weights and prints how the
-time was spent. Nothing is saved."""
+Measures the paper's Table 3 on this machine: trains for some steps with random weights and prints
+how the time was spent. Nothing is saved."""
 
 
 def add_arguments(parser):
     shared.add_settings(parser)
     shared.add_gpu(parser)
     parser.add_argument('--steps', type=shared.number('--steps', int, 2, 10000), default=20,
-                        help='steps to time (default: 20)')
+                        help='number of timed steps (default: 20)')
 
 
 def run(options):

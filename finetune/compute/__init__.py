@@ -1,1 +1,1 @@
-"""What computes the CNNs: Chainer, our own convolution, oneDNN or cuDNN; their threads."""
+"""Implementations of CNN layers (Chainer, our own convolution, oneDNN, cuDNN) and their threads."""

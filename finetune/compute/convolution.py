@@ -12,13 +12,13 @@ import numpy
 from finetune.compute import cudnn, onednn, onednn_functions
 from finetune.compute.threads import N_THREADS
 
-# Values of the patches that are multiplied at once: they fit into the second-level cache.
+# Number of patch values that are multiplied at once: they fit into the second-level cache.
 BLOCK_SIZE = 2 ** 18
 
 
 @functools.cache
 def _threads():
-    """Maps blocks, each by a thread of its own if there are several; the results are the same."""
+    """A map over blocks, by several threads if available; the results are the same."""
     return ThreadPoolExecutor(N_THREADS) if N_THREADS > 1 else SimpleNamespace(map=map)
 
 
@@ -26,15 +26,15 @@ class Convolution2D(L.Convolution2D):
 
     """:class:`chainer.links.Convolution2D` without bias, faster.
 
-    ``benchmarks/cnns.py`` measures by how much. Chainer copies all patches of a batch
-    channel by channel, and the results back. Here channels are innermost in memory ("channels
-    last"), so that patches are copied in long runs, multiplied block by block while they are in
-    the cache, and the product is the result. Shapes are Chainer's; ConvMaps are views (N, C, H, W)
-    of arrays (N, H, W, C), which element-wise functions keep.
+    ``benchmarks/cnns.py`` measures the speedup. Chainer copies all patches of a batch channel by
+    channel, and copies the results back. Here memory is channels last: patches are copied in long
+    runs and multiplied block by block while they are in the cache, and the product is the result.
+    Shapes are Chainer's; ConvMaps are views (N, C, H, W) of arrays (N, H, W, C), and element-wise
+    functions keep this order.
 
-    The result has the dtype of the input, to which the filters are converted. If oneDNN is
-    installed, it computes instead (:mod:`finetune.compute.onednn`); so does cuDNN on a GPU
-    (:mod:`finetune.compute.cudnn`), where Chainer's function computes otherwise.
+    The filters are converted to the dtype of the input, which is also that of the result. oneDNN
+    (:mod:`finetune.compute.onednn`) computes instead if it is installed. On a GPU, cuDNN
+    (:mod:`finetune.compute.cudnn`) or Chainer's function computes.
     """
 
     def forward(self, x):
@@ -42,7 +42,7 @@ class Convolution2D(L.Convolution2D):
 
 
 def convolution_2d(x, weight, stride=(1, 1), pad=(0, 0)):
-    """Of images (N, C, H, W) by filters (O, C, kh, kw); see :class:`Convolution2D`."""
+    """Convolves images (N, C, H, W) with filters (O, C, kh, kw): see :class:`Convolution2D`."""
     x, weight = chainer.as_variable(x), chainer.as_variable(weight)
     if backend.get_array_module(x) is not numpy and _of_library(
             x.array, weight.array, stride, pad) is None:
@@ -56,9 +56,9 @@ def _pair(value):
 
 class Convolution(function_node.FunctionNode):
 
-    """Forward and backward on a CPU, or by cuDNN.
+    """Convolution on a CPU, or by cuDNN.
 
-    Sums of float16 are float32, as on a GPU; NumPy has no fast matrix product of float16 either.
+    float16 is summed in float32, as on a GPU; NumPy has no fast matrix product of float16.
     """
 
     def __init__(self, stride, pad):
@@ -93,7 +93,7 @@ class Convolution(function_node.FunctionNode):
 
 class ConvolutionGrad(function_node.FunctionNode):
 
-    """Gradients of a convolution, which cannot be differentiated again."""
+    """Gradients of a convolution, without second derivatives."""
 
     def __init__(self, geometry, needs_gx):
         self.geometry = geometry
@@ -129,33 +129,33 @@ class ConvolutionGrad(function_node.FunctionNode):
 
 
 def _of_library(x, weight, stride, pad):
-    """The convolution and its gradients by oneDNN or cuDNN; ``None`` if they are not there."""
+    """The convolution and its gradients by oneDNN or cuDNN; ``None`` if neither can compute it."""
     if onednn.usable(x, weight):
         return onednn_functions.convolution(x.shape, weight.shape, stride, pad)
     return cudnn.convolution(x, weight, stride, pad)
 
 
 def _precise(array):
-    """The array in float32 if it is float16."""
+    """Converts float16 to float32."""
     return array.astype(numpy.promote_types(array.dtype, numpy.float32), copy=False)
 
 
 def _rows(weight):
-    """Filters (O, C, kh, kw) as rows (O, kh kw C), channels innermost as in the patches."""
+    """Filters (O, C, kh, kw) as rows (O, kh kw C), in the order of the patches."""
     o, c = weight.shape[:2]
     return numpy.ascontiguousarray(
         weight.reshape(o, c, -1).transpose(0, 2, 1)).reshape(o, -1)
 
 
 def _blocks(y, rows):
-    """Slices of the batch, for results (N, h, w, O)."""
+    """Slices of the batch whose patches fit into the cache, for results (N, h, w, O)."""
     step = max(1, BLOCK_SIZE // (y.shape[1] * y.shape[2] * rows.shape[1]))
     for start in range(0, len(y), step):
         yield slice(start, start + step)
 
 
 def _patches(x, kernel, geometry):
-    """Patch at every position of the filters, one per row: (N h w, kh kw C)."""
+    """Patches at all positions of the filters, one per row: (N h w, kh kw C)."""
     stride, (ph, pw) = geometry
     x = numpy.ascontiguousarray(x.transpose(0, 2, 3, 1))
     n, h, w, c = x.shape

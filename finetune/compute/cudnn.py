@@ -1,9 +1,9 @@
-"""Convolutions by cuDNN's graphs, through NVIDIA's frontend, where CuPy has no cuDNN of its own.
+"""Convolutions by cuDNN's graphs, through NVIDIA's frontend, for a CuPy without cuDNN.
 
 They are used if the package ``nvidia-cudnn-frontend`` is installed (the extra ``cudnn``), unless
-``chainer.config.use_cudnn`` is ``'never'``. ``chainer.config.cudnn_deterministic`` leaves out
-algorithms whose sums depend on the order of threads, and float32 is rounded to TF32 only if
-``CUPY_TF32=1`` allows it in CuPy's products of matrices, too.
+``chainer.config.use_cudnn`` is ``'never'``. ``chainer.config.cudnn_deterministic`` excludes
+algorithms whose sums depend on the order of threads. float32 is rounded to TF32 only if
+``CUPY_TF32=1`` also allows it for CuPy's matrix products.
 
 Source: https://docs.nvidia.com/deeplearning/cudnn/frontend/latest/operations/Convolutions.html
 """
@@ -15,13 +15,13 @@ import warnings
 import chainer
 from chainer.backends import cuda
 
-N_SHAPES = 2 ** 14      # whose plans are kept: a CNN has dozens for every number of crops
+N_SHAPES = 2 ** 14      # cached plans: a CNN has dozens of shapes for every number of crops
 DTYPES = {'float16': 'HALF', 'float32': 'FLOAT', 'float64': 'DOUBLE'}
 
 
 @functools.cache
 def frontend():
-    """The frontend, or ``None`` if it or cuDNN is not installed or cannot be loaded."""
+    """NVIDIA's module, or ``None`` if it or cuDNN is not installed or cannot be loaded."""
     try:
         module = importlib.import_module('cudnn')
         module.backend_version()
@@ -31,7 +31,7 @@ def frontend():
 
 
 def _usable(*arrays):
-    """Whether cuDNN is there, wanted, not CuPy's own and able to take such arrays."""
+    """Whether cuDNN is installed and enabled, CuPy has none, and the arrays are supported."""
     return (chainer.config.use_cudnn != 'never' and cuda.available and not cuda.cudnn_enabled and
             frontend() is not None and all(
                 isinstance(array, cuda.ndarray) and array.dtype == arrays[0].dtype and
@@ -44,14 +44,14 @@ class ConvolutionPlans:
 
     Args:
         x_shape, weight_shape (tuple of int): Shapes of images and filters.
-        dtype (str): Of all arrays; sums of float16 are float32.
-        stride, pad (tuple of int): Of both axes.
-        deterministic (bool): Whether equal calls must have equal results, bit for bit.
+        dtype (str): dtype of all arrays; float16 is summed in float32.
+        stride, pad (tuple of int): Stride and padding for both axes.
+        deterministic (bool): Whether equal calls must give equal results, bit for bit.
         tf32 (bool): Whether factors in float32 may be rounded to TF32.
         **where: Options of ``cudnn.pygraph`` that name the device.
 
     Raises:
-        RuntimeError or cudnn.cudnnGraphNotSupportedError: If cuDNN cannot compute one of them.
+        RuntimeError or cudnn.cudnnGraphNotSupportedError: If cuDNN lacks one of the operations.
 
     """
 
@@ -75,15 +75,15 @@ class ConvolutionPlans:
         return self._compute('forward', x, weight)
 
     def data_gradient(self, weight, gy):
-        """With respect to the images."""
+        """Gradient with respect to the images."""
         return self._compute('data', gy, weight)
 
     def filter_gradient(self, x, gy):
-        """With respect to the filters."""
+        """Gradient with respect to the filters."""
         return self._compute('filters', x, gy)
 
     def _plan(self, operation, inputs, output):
-        """A graph that can be executed, its tensors with the output last, and that one's shape."""
+        """A graph that can be executed, its tensors (output last), and the output's shape."""
         cudnn = frontend()
         dtype = getattr(cudnn.data_type, DTYPES[self.dtype])
         sums = cudnn.data_type.DOUBLE if self.dtype == 'float64' else cudnn.data_type.FLOAT
@@ -108,7 +108,7 @@ class ConvolutionPlans:
     def _compute(self, name, *arrays):
         cupy, (graph, tensors, shape) = cuda.cupy, self.plans[name]
         arrays = [*map(cupy.ascontiguousarray, arrays), cupy.empty(shape, self.dtype)]
-        workspace = cupy.empty(graph.get_workspace_size(), 'uint8')     # of CuPy's pool
+        workspace = cupy.empty(graph.get_workspace_size(), 'uint8')     # from CuPy's pool
         frontend().set_stream(self.where['handle'], cupy.cuda.get_current_stream().ptr)
         graph.execute({tensor: array.data.ptr for tensor, array in zip(tensors, arrays)},
                       workspace.data.ptr, handle=self.where['handle'])
@@ -116,7 +116,7 @@ class ConvolutionPlans:
 
 
 def _strides(shape):
-    """In values, of an array whose last axis is innermost."""
+    """Strides, in elements, of a C-contiguous array."""
     strides = [1]
     for size in reversed(shape[1:]):
         strides.insert(0, strides[0] * size)
@@ -124,10 +124,8 @@ def _strides(shape):
 
 
 def convolution(x, weight, stride, pad):
-    """The :class:`ConvolutionPlans` of two arrays, on their GPU, with Chainer's configuration.
-
-    ``None`` if it cannot or shall not be computed by cuDNN.
-    """
+    """The :class:`ConvolutionPlans` for two arrays; ``None`` if cuDNN cannot or must not compute
+    them."""
     if not _usable(x, weight):
         return None
     return _convolution(x.device.id, x.shape, weight.shape, x.dtype.name, stride, pad,
@@ -140,7 +138,7 @@ def _convolution(gpu, *arguments):
     try:
         return ConvolutionPlans(*arguments, handle=_handle(gpu))
     except (RuntimeError, frontend().cudnnGraphNotSupportedError) as error:
-        warnings.warn(f'cuDNN computes no such convolution, Chainer does: {error}', stacklevel=2)
+        warnings.warn(f'cuDNN cannot compute a convolution, Chainer does: {error}', stacklevel=2)
         return None
 
 

@@ -1,9 +1,9 @@
-"""What CuPy and CUDA say where a GPU cannot be used, and what helps."""
+"""Advice for errors of CuPy and CUDA when a GPU cannot be used."""
 from finetune.errors import shortened
 
 INSTALL = "pip install -e '.[cuda12]' (or cuda13) in the clone"
 
-# Parts of messages of CuPy and CUDA, and what helps.
+# Advice by a part of the message of CuPy or CUDA; the first match counts.
 ADVICE = {
     'libcuda.so': "install NVIDIA's driver",
     'driver version is insufficient': 'update the driver: docs/installation.md has a table',
@@ -16,7 +16,7 @@ ADVICE = {
 
 
 def explained(error):
-    """What an exception of CuPy, CUDA or Chainer says, in one line, and what helps."""
+    """The message of an exception of CuPy, CUDA or Chainer in one line, with advice."""
     text = str(error).split('Original error:')[-1].replace('=', ' ')
     advice = next((advice for part, advice in ADVICE.items() if part.lower() in text.lower()), '')
     return shortened(text) + (f'; {advice}' if advice else '')

@@ -1,4 +1,4 @@
-"""Steps of CNNs, by oneDNN if it is there, else by Chainer's functions."""
+"""Layers of CNNs, computed by oneDNN if it is installed, else by Chainer."""
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -13,7 +13,7 @@ class ConvBN(chainer.Chain):
     """Convolution without bias, batch normalisation, ReLU.
 
     Args:
-        in_channels, out_channels, ksize, stride, pad: As of :class:`chainer.links.Convolution2D`.
+        in_channels, out_channels, ksize, stride, pad: See :class:`chainer.links.Convolution2D`.
         **batch_norm: Options of :class:`chainer.links.BatchNormalization`.
 
     """
@@ -30,8 +30,8 @@ class ConvBN(chainer.Chain):
 
 
 def _bn_relu(link, x):
-    """ReLU of what a :class:`~chainer.links.BatchNormalization` makes of ConvMaps (N, C, H, W)."""
-    n = x.size // x.shape[1]            # values of a channel
+    """Applies a :class:`~chainer.links.BatchNormalization` and ReLU to ConvMaps (N, C, H, W)."""
+    n = x.size // x.shape[1]            # values per channel
     if n == 1 or type(link) is not L.BatchNormalization or not onednn.usable(
             x.array, link.avg_mean):
         return F.relu(link(x))
@@ -49,7 +49,7 @@ def _bn_relu(link, x):
 
 
 def average_pool(x, pad_value=None):
-    """3 x 3 average pooling; ``None`` leaves the padding out of the mean, as TF-Slim's does."""
+    """3 x 3 average pooling; ``None`` excludes the padding from the mean, as TF-Slim does."""
     x = chainer.as_variable(x)
     if onednn.usable(x.array):
         kind = (onednn_functions.MEAN if pad_value is None else

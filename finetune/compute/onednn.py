@@ -1,10 +1,9 @@
-"""oneDNN, the library of neural networks for CPUs, called through its C interface (version 3).
+"""oneDNN, a library of neural networks for CPUs, called through its C interface (version 3).
 
-It is used if one of its packages of PyPI is installed (the extra ``onednn``); inside
-``chainer.using_config('use_onednn', False)`` it is not. Arrays are float32, and have channels
-innermost in memory as those of :class:`finetune.compute.convolution.Convolution2D`; only filters
-are reordered. Sums over the batch are divided between threads: results are the same, bit for
-bit, for the same number of threads.
+It is used if one of its PyPI packages is installed (the extra ``onednn``), unless
+``chainer.config.use_onednn`` is false. Arrays are float32 and channels last in memory, as in
+:class:`finetune.compute.convolution.Convolution2D`; only filters are reordered. Threads share the
+sums over the batch: results are equal, bit for bit, for the same number of threads.
 
 Source: https://uxlfoundation.github.io/oneDNN
 """
@@ -20,7 +19,7 @@ import numpy
 from finetune.compute.threads import N_THREADS
 
 PACKAGES = 'onednn-cpu-gomp', 'onednn-cpu-iomp'
-N_SHAPES = 1024     # that are remembered of every operation
+N_SHAPES = 1024     # cached shapes per operation
 
 # Values of dnnl_types.h.
 CPU = IN_ORDER = ANY = 1
@@ -28,7 +27,7 @@ FLOAT32 = 3
 ARGUMENTS = {'src': 1, 'dst': 17, 'weights': 33, 'mean': 49, 'variance': 50, 'scale': 51,
              'shift': 52, 'workspace': 64, 'diff_src': 129, 'diff_dst': 145, 'diff_weights': 161,
              'diff_scale': 255, 'diff_shift': 256}
-# Of dnnl_primitive_desc_query_md.
+# Queries of dnnl_primitive_desc_query_md.
 QUERIES = {'weights': 131, 'diff_weights': 132, 'workspace': 135}
 
 
@@ -38,7 +37,7 @@ class _Argument(ctypes.Structure):
 
 @functools.cache
 def library():
-    """The library, or ``None`` if no package with it is installed or it cannot be loaded."""
+    """The loaded library, or ``None`` if no package has it or it cannot be loaded."""
     for package in PACKAGES:
         try:
             file, = (file for file in importlib.metadata.files(package)
@@ -54,7 +53,7 @@ def library():
 
 
 def usable(*arrays):
-    """Whether oneDNN is there, wanted and able to take such arrays."""
+    """Whether oneDNN is installed and enabled, and supports the arrays."""
     return getattr(chainer.config, 'use_onednn', True) and library() is not None and all(
         type(array) is numpy.ndarray and array.dtype == numpy.float32 and array.size
         for array in arrays)
@@ -62,7 +61,7 @@ def usable(*arrays):
 
 @contextlib.contextmanager
 def _threads():
-    """The threads of OpenMP for the calling thread; BLAS and scikit-learn have one."""
+    """Context with all threads of OpenMP; outside, BLAS and scikit-learn use one."""
     before = library().omp_get_max_threads()
     library().omp_set_num_threads(N_THREADS)
     try:
@@ -90,7 +89,6 @@ class _Object(ctypes.c_void_p):
 
 @functools.cache
 def engine():
-    """The CPU."""
     return _Object('engine', 'engine_create', CPU, ctypes.c_size_t(0))
 
 
@@ -100,18 +98,18 @@ def _stream():
 
 
 def dims(values):
-    """Sizes as the library takes them."""
+    """Sizes as a C array."""
     return (ctypes.c_int64 * len(values))(*values)
 
 
 @functools.lru_cache(maxsize=N_SHAPES)
 def layout(shape, order=None):
-    """Float32 values of a shape in memory (a "memory descriptor").
+    """A memory descriptor of float32 values.
 
     Args:
-        shape (tuple): Shape as the library sees it: (N, C, H, W) for images.
-        order (tuple or None): Its axes from the outermost in memory to the innermost; ``None``
-            leaves the order to the library.
+        shape (tuple): Logical shape: (N, C, H, W) for images.
+        order (tuple or None): Axes from the outermost in memory to the innermost; ``None``: the
+            library chooses the order.
 
     """
     if order is None:
@@ -126,12 +124,12 @@ def layout(shape, order=None):
 
 
 def channels_last(shape):
-    """An array (N, C, H, W) whose channels are innermost."""
+    """Memory descriptor of an array (N, C, H, W) whose channels are innermost."""
     return layout(shape, (0, 2, 3, 1))
 
 
 def bytes_of(memory):
-    """Memory and array for what the library stores in a way of its own."""
+    """A memory descriptor with an array for data in the library's own format."""
     n_bytes = library().dnnl_memory_desc_get_size(memory)
     return memory, numpy.empty(n_bytes, dtype=numpy.uint8)
 
@@ -142,7 +140,7 @@ class Primitive:
 
     Args:
         kind (str): Name of the operation in the C interface.
-        *arguments: Of its description there, before the attributes.
+        *arguments: Arguments of the primitive descriptor, before the attributes.
 
     """
 
@@ -153,12 +151,12 @@ class Primitive:
             self.primitive = _Object('primitive', 'primitive_create', self.description)
 
     def layout(self, name):
-        """Memory of the argument ``name``, in the order that the library chose."""
+        """Memory descriptor of the argument ``name``, as the library chose it."""
         return ctypes.c_void_p(library().dnnl_primitive_desc_query_md(
             self.description, QUERIES[name], 0))
 
     def __call__(self, **arguments):
-        """Computes; arguments are pairs of memory and array, outputs included."""
+        """Computes; arguments, outputs included, are pairs of memory descriptor and array."""
         memories = [_Object('memory', 'memory_create', memory, engine(),
                             ctypes.c_void_p(array.ctypes.data))
                     for memory, array in arguments.values()]
@@ -178,7 +176,7 @@ class Reorder:
         self.copy = Primitive('reorder', source, engine(), target, engine())
 
     def __call__(self, array):
-        """The array in the other order, as a pair of memory and array."""
+        """The array in the other order, as a pair of memory descriptor and array."""
         result = bytes_of(self.target)
         self.copy(src=(self.source, array), dst=result)
         return result

@@ -1,7 +1,7 @@
 """Convolution, batch normalisation with ReLU and pooling by oneDNN, on arrays (N, C, H, W).
 
-Results have their channels innermost in memory, so that the next function needs no copy. What
-describes an operation is made once for every shape.
+Results are channels last in memory, so that the next function needs no copy. Descriptions of
+operations are cached by shape.
 """
 import ctypes
 import functools
@@ -20,7 +20,7 @@ GIVEN_STATISTICS, USE_SCALE, USE_SHIFT, RELU = 1, 2, 4, 8
 
 
 def _image(x):
-    """Memory and array of an image, copied if its channels are not innermost."""
+    """Memory descriptor and array of an image, copied unless its channels are innermost."""
     return channels_last(x.shape), numpy.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
@@ -30,7 +30,7 @@ def _new_image(shape):
 
 
 def _view(image):
-    """The array (N, C, H, W) of a pair of memory and array."""
+    """The array (N, C, H, W) of a pair of memory descriptor and array."""
     return image[1].transpose(0, 3, 1, 2)
 
 
@@ -66,7 +66,7 @@ class ConvolutionPrimitives:
         return gradient, Reorder(self.filters, gradient.layout('weights'))
 
     def data_gradient(self, weight, gy):
-        """With respect to the images."""
+        """Gradient with respect to the images."""
         gradient, ordered = self._data
         gx = _new_image(self.x_shape)
         gradient(weights=ordered(numpy.ascontiguousarray(weight)), diff_dst=_image(gy),
@@ -81,7 +81,7 @@ class ConvolutionPrimitives:
         return gradient, Reorder(gradient.layout('diff_weights'), self.filters)
 
     def filter_gradient(self, x, gy):
-        """With respect to the filters."""
+        """Gradient with respect to the filters."""
         gradient, ordered = self._filters
         gweight = onednn.bytes_of(ordered.source)
         gradient(src=_image(x), diff_dst=_image(gy), diff_weights=gweight)
@@ -95,7 +95,7 @@ convolution = functools.lru_cache(maxsize=N_SHAPES)(ConvolutionPrimitives)
 
 class _BatchNormalization:
 
-    """Batch normalisation, then ReLU, of images of one shape."""
+    """Batch normalisation and ReLU for images of one shape."""
 
     def __init__(self, shape, eps, given):
         x, flags = channels_last(shape), USE_SCALE | USE_SHIFT | RELU | given * GIVEN_STATISTICS
@@ -111,14 +111,14 @@ _batch_normalization = functools.lru_cache(maxsize=N_SHAPES)(_BatchNormalization
 
 
 def batch_norm_relu(x, gamma, beta, eps, statistics=None):
-    """ReLU of a normalised batch.
+    """Batch normalisation and ReLU.
 
     Args:
         x (:class:`~chainer.Variable`): ConvMaps (N, C, H, W).
         gamma, beta (:class:`~chainer.Variable` or array): Scale and shift (C,).
-        eps (float): Added to the variance.
-        statistics (tuple of array or None): Mean and variance (C,), constants; ``None``: of the
-            batch.
+        eps (float): Constant added to the variance.
+        statistics (tuple of array or None): Mean and variance (C,), constants; ``None``: those of
+            the batch.
 
     Returns:
         tuple: The result (N, C, H, W), a Variable, and the arrays mean and variance (C,).
@@ -130,8 +130,6 @@ def batch_norm_relu(x, gamma, beta, eps, statistics=None):
 
 
 class BatchNormReLU(function_node.FunctionNode):
-
-    """Forward and backward of :func:`batch_norm_relu`."""
 
     def __init__(self, eps, statistics):
         self.eps, self.statistics = eps, statistics
@@ -158,8 +156,6 @@ class BatchNormReLU(function_node.FunctionNode):
 
 class _BatchNormReLUGrad(function_node.FunctionNode):
 
-    """Gradients, which cannot be differentiated again."""
-
     def __init__(self, function):
         self.function = function
 
@@ -180,7 +176,7 @@ class _BatchNormReLUGrad(function_node.FunctionNode):
 
 class _Pooling:
 
-    """Pooling of images of one shape."""
+    """Pooling for images of one shape."""
 
     def __init__(self, shape, kind, ksize, stride, pad):
         self.shape, self.y_shape = shape, (*shape[:2], *_sizes(shape, ksize, stride, pad))
@@ -200,16 +196,14 @@ def pool(x, kind, ksize, stride, pad):
 
     Args:
         x (:class:`~chainer.Variable`): ConvMaps (N, C, H, W).
-        kind (int): ``MAX``, ``MEAN`` or, with the padding as zeros, ``MEAN_WITH_PADDING``.
-        ksize, stride, pad (tuple of int): Of both axes.
+        kind (int): ``MAX``, ``MEAN``, or ``MEAN_WITH_PADDING``, which counts the padding as zeros.
+        ksize, stride, pad (tuple of int): Values for both axes.
 
     """
     return Pooling(kind, ksize, stride, pad).apply((x,))[0]
 
 
 class Pooling(function_node.FunctionNode):
-
-    """Forward and backward of :func:`pool`."""
 
     def __init__(self, kind, ksize, stride, pad):
         self.arguments = kind, ksize, stride, pad
@@ -227,8 +221,6 @@ class Pooling(function_node.FunctionNode):
 
 
 class _PoolingGrad(function_node.FunctionNode):
-
-    """The gradient, which cannot be differentiated again."""
 
     def __init__(self, function):
         self.function = function

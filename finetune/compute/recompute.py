@@ -1,4 +1,4 @@
-"""Less memory for more time: what a CNN computes is computed again in the backward pass."""
+"""Recomputation (gradient checkpointing): less memory, more time."""
 import chainer.functions as F
 
 
@@ -8,12 +8,9 @@ def run_steps(steps, x, recompute):
     Args:
         steps (iterable of callable): Functions of a Variable, with or without parameters.
         x (:class:`~chainer.Variable` or array): Input of the first step.
-        recompute (bool): Whether only the input of every step is kept for the backward pass, which
-            then runs each step again. The results are the same, and so are the statistics of batch
-            normalisation, which Chainer's link updates in the first run only.
-
-    Returns:
-        ~chainer.Variable: Output of the last step.
+        recompute (bool): Whether the backward pass runs each step again, so that only its input is
+            kept. Results are the same, and so are the statistics of batch normalisation, which
+            Chainer's link updates in the first run only.
 
     """
     for step in steps:
@@ -22,8 +19,9 @@ def run_steps(steps, x, recompute):
 
 
 def _after_identity(step):
-    """The step on an input that is not the graph's first node, as it is not without recomputing.
+    """The step behind one more node, so that its nodes are not the first of their graph.
 
-    Chainer sums the gradients of branches by their nodes' depths; converted filters have one, too.
+    Chainer sums the gradients of branches, and those of converted filters, by the depths of nodes;
+    with this node the order of the sum is the same as without recomputation.
     """
     return lambda x: step(F.identity(x))

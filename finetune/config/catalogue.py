@@ -16,7 +16,7 @@ class Counts(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where to get files, and on which terms as far as we know."""
+    """Where to get files, and the terms that we know of."""
 
     address: str
     terms: str
@@ -26,59 +26,53 @@ class Source(NamedTuple):
 
 
 class KnownDataSet(NamedTuple):
-    """A data set."""
-
     title: str                          # in reports
-    variable: str                       # its value of the original's variable DATASET, if any
-    read: str                           # function of a folder that gives DataSet
+    variable: str                       # value of the original's variable DATASET, or ''
+    read: str                           # function that reads a folder and returns a DataSet
     source: Source | None = None
-    counts: Counts | None = None     # None: they depend on the drawing's options
+    counts: Counts | None = None        # None: they depend on the options of the drawing
     is_complete: bool = True            # False: some images can no longer be downloaded
     in_paper: bool = True               # False: reports compare it with CUB-200-2011
-    prepare: str = ''                   # function of a folder and options that draws it
-    archive: str = ''                   # file of a project that it draws from, if any
-    has_pretraining: bool = False       # whether it comes with other classes for pre-training
+    prepare: str = ''                   # function that draws it, from a folder and options
+    archive: str = ''                   # file in the project that ``prepare`` unpacks
+    has_pretraining: bool = False       # whether it has other classes for pre-training
     settings: tuple[str, ...] = ()      # settings of the section ``data`` that ``read`` takes
-    upright: bool = False               # whether pictures are turned as their EXIF data say
+    upright: bool = False               # whether pictures are rotated by their EXIF orientation
 
 
 class PartKind(NamedTuple):
-    """A kind of parts."""
-
     parts: str                          # subclass of finetune.parts.kind.Parts
     meaning: str
-    settings: tuple[str, ...] = ()      # settings of the section ``data`` that only such kinds read
-    folder: str = ''                    # the authors' folder of its annotations
+    settings: tuple[str, ...] = ()      # settings of the section ``data`` that not all kinds read
+    folder: str = ''                    # the authors' folder with its annotations
     has_crops: bool = True              # whether there is a part stream
 
 
 class Encoding(NamedTuple):
-    """A method to encode the local features of an image's parts as one vector."""
+    """Encodes the local features of an image's parts as one vector (models/encodings.py)."""
 
-    layer: str                          # functions that make the layer and its input: see
-    input: str                          # models/encodings.py
+    layer: str                          # function that makes the layer
+    input: str                          # function that makes the layer's input
     settings: tuple[str, ...] = ()      # settings of the section ``model`` that the layer takes
-    has_steps: bool = False             # whether compression, STEPS and auxiliary head go with it
+    has_steps: bool = False             # whether it allows compression, STEPS and auxiliary head
     has_mixture: bool = False           # whether the layer has an attribute ``mixture``
-    needs_all_parts: bool = False       # whether every part has its place in the vector
+    needs_all_parts: bool = False       # whether every part has a fixed place in the vector
 
 
 class Step(NamedTuple):
-    """A step between the encoding and the class layer."""
+    """A step between the encoding and the class layer (models/steps.py)."""
 
-    setting: str            # of the section ``model``, which asks for it
-    link: str               # function that makes it: see models/steps.py
+    setting: str            # setting of the section ``model`` that switches it on
+    link: str               # function that makes it
 
 
 class Architecture(NamedTuple):
-    """A CNN."""
-
     cnn: str                # link that turns images (N, 3, H, W) into ConvMaps (N, C, h, w)
     n_features: int         # C, channels of the ConvMaps
     smallest_input: int     # pixels
     # Memory that training needs per pixel of an image, float32; see benchmarks/memory.py.
-    bytes_per_pixel: float | None = None     # None: not known
-    bytes_recomputing: float | None = None   # with training.recompute; None: it cannot
+    bytes_per_pixel: float | None = None     # None: unknown
+    bytes_recomputing: float | None = None   # with training.recompute; None: unsupported
 
 
 NO_LICENCE = 'no licence known to us'
@@ -87,7 +81,7 @@ RELEASE = 'https://github.com/cvjena/fve_experiments/releases/download/gcpr2021_
 # The authors' folders ORIGINAL, RESIZED, GT_regrouped and CS_parts.
 ANNOTATIONS = Source(f'{RELEASE}dataset_annotations.zip', NO_LICENCE)
 
-# Of InceptionV3, by file.
+# Sources of InceptionV3's weights, by file.
 WEIGHTS = {
     'model.inat.ckpt.npz': Source(f'{RELEASE}inception_weights.zip', NO_LICENCE),
     'inception_v3_iNat_299.ckpt': Source(
@@ -149,7 +143,7 @@ ENCODINGS: dict[str, Encoding] = {
                              FISHER_VECTOR, has_steps=True, has_mixture=True),
 }
 
-# In their order; the names are those of the links in a classifier, and so in saved weights.
+# Steps in the order in which they run; the names also name the links in saved weights.
 STEPS: dict[str, Step] = {
     'mean_part': Step('only_mean', 'finetune.models.steps:MeanPart'),
     'unit_length': Step('l2_normalize', 'finetune.models.steps:UnitLength'),
@@ -157,7 +151,7 @@ STEPS: dict[str, Step] = {
     'post_fve': Step('post_fve_size', 'finetune.models.steps:HiddenLayer'),
 }
 
-# Fisher vector layers that do without something.
+# Fisher vector layers that lack one ingredient.
 ABLATIONS = {
     'frozen': 'fve_layer.ablations:Frozen',
     'unit_variances': 'fve_layer.ablations:UnitVariances',

@@ -12,25 +12,22 @@ from finetune.config.schema import check, dotted_names, fill, fill_override, rea
 from finetune.config.settings import Config, DETECTED, GRID, NO_EFFECT_ON_RESULTS
 from finetune.errors import InputError, shortened
 
-MAX_TILES = 16      # of a grid, in a row or column
+MAX_TILES = 16      # in a row or column of a grid
 EXPECTED = 'expect', 'expect_of_seeds', 'expect_elsewhere'
 
 
 def read_config(path, overrides=(), project=HERE):
-    """Reads a YAML file; ``overrides`` win.
+    """Reads and checks a YAML file; ``overrides`` win.
 
     Args:
-        path (str or pathlib.Path): YAML with the sections of :class:`Config`, and perhaps a
-            ``base``: another config, of which it changes some settings.
+        path (str or pathlib.Path): YAML with the sections of :class:`Config`, and optionally a
+            ``base``: another config, whose settings it overrides.
         overrides (iterable of str): ``section.name=value``.
         project (finetune.config.project.Project): What paths are relative to.
 
-    Returns:
-        Config: All settings, checked.
-
     Raises:
-        finetune.errors.InputError: For an unknown setting (names the nearest one), one that
-            nothing would read, or a value that does not fit.
+        finetune.errors.InputError: For an unknown setting (the message names the nearest one), a
+            setting without effect, or an invalid value.
 
     """
     config = Config()
@@ -43,7 +40,7 @@ def read_config(path, overrides=(), project=HERE):
         names = fill_override(config, override)
         overridden.append((names, f'{path}, --set {shortened(override)}'))
         if set(names) - {'training.seed', *NO_EFFECT_ON_RESULTS}:
-            forget_expected(config)         # as it holds for the file's settings
+            forget_expected(config)         # it holds for the settings of the file only
     check(config, str(path))
     for names, where in overridden:
         _check_active(config, names, where)
@@ -52,39 +49,37 @@ def read_config(path, overrides=(), project=HERE):
 
 
 def _fill(config, path, above=()):
-    """Sets what a config and its base say; gives the settings of the config itself."""
+    """Fills in the base and the file itself; returns the names that the file itself sets."""
     tree = read_yaml(config.project.find(path), config.project)
     if isinstance(tree, dict) and 'base' in tree:
         base = tree.pop('base')
         if not isinstance(base, str) or not is_config(base) or base in (path, *above):
             raise InputError(f'{path}: base is {shortened(repr(base))}, but must be the YAML of '
-                             'another experiment, whose base this one is not.')
+                             'another experiment that is not based on this one.')
         _fill(config, base, (path, *above))
         forget_expected(config)
     return fill(config, tree, path)
 
 
 def restore_config(path, project=HERE):
-    """Reads the settings of a run as :func:`dump` wrote them."""
+    """Reads the settings of a run, which :func:`dump` wrote."""
     config = Config()
     config.project = project
     if not fill(config, read_yaml(path), str(path)):
         raise InputError(f'{path}: has no settings; copy the folder of the run again, or move it '
-                         'away to run it again.')
+                         'away to repeat the run.')
     check(config, str(path))
     return config
 
 
 def change(config, overrides, allowed):
-    """Changes some settings of a run, of which the others belong to its model.
+    """Changes settings of a run in place.
 
     Args:
-        config (Config): Settings of the run, changed in place.
+        config (Config): Settings of the run.
         overrides (iterable of str): ``section.name=value``.
-        allowed (iterable of str): Dotted names of the settings that may change.
-
-    Raises:
-        finetune.errors.InputError: As :func:`read_config`, and for a setting that may not change.
+        allowed (iterable of str): Dotted names of the settings that may change; all others belong
+            to the trained model.
 
     """
     for override in overrides:
@@ -106,7 +101,7 @@ def _check_active(config, names, where):
 
 @functools.cache
 def _metadata(name):
-    """Metadata of a setting: see :func:`finetune.config.schema.setting`."""
+    """What :func:`finetune.config.schema.setting` declares about a setting."""
     settings = Config
     for part in name.split('.'):
         field, = (row for row in dataclasses.fields(settings) if row.name == part)
@@ -147,12 +142,12 @@ def _check_combinations(config, path):
 
 
 def is_config(path):
-    """Whether the path of ``model.pretrained`` or ``classifier`` is that of a config."""
+    """Whether a value of ``model.pretrained`` or ``model.checkpoint`` names a config."""
     return path.endswith(('.yml', '.yaml'))
 
 
 def differences(config, other, ignored=()):
-    """Dotted names of the settings with an effect in which two configs differ."""
+    """Dotted names of the settings in which two configs differ, if the settings have an effect."""
     active = {*active_names(config), *active_names(other)} - set(ignored)
     return [name for name in dotted_names(Config)
             if name in active and get(config, name) != get(other, name)]
@@ -165,7 +160,7 @@ def active_names(config):
 
 
 def fingerprint(config, ignored=()):
-    """Hash of the settings with an effect, twelve hexadecimal digits."""
+    """Hash, twelve hexadecimal digits, of the settings that have an effect."""
     values = {name: get(config, name) for name in active_names(config) if name not in ignored}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -177,7 +172,7 @@ def get(config, name):
 
 
 def dump(config):
-    """All settings that have an effect as YAML text."""
+    """YAML text of all settings that have an effect."""
     tree = {}
     for name in active_names(config):
         section, key = name.split('.')
@@ -187,6 +182,6 @@ def dump(config):
 
 
 def forget_expected(config):
-    """Takes the expected results out of a config whose settings are no longer the file's."""
+    """Removes the expected results from a config whose settings differ from the file's."""
     for name in EXPECTED:
         setattr(config, name, getattr(Config(), name))

@@ -1,8 +1,8 @@
-"""Which folder the paths of configs, of runs and in settings are relative to."""
+"""Projects: the folders that paths of configs and runs, and paths in settings, are relative to."""
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# The configs that come with the program: in it if it is installed, else beside it.
+# The program's own configs: inside the installed package, or beside it in a clone.
 CONFIGS = next((path for path in (PACKAGE / 'configs', PACKAGE.parent / 'configs')
                 if path.is_dir()), PACKAGE / 'configs')
 TRAIN = './train.sh' if (PACKAGE.parent / 'train.sh').is_file() else 'python -m finetune train'
@@ -12,23 +12,19 @@ class Project:
 
     """A folder with ``configs/``, ``data/``, ``models/`` and ``results/``.
 
-    Paths of configs, of runs and in settings are relative to it, all others to the working
-    directory.
-
-    Args:
-        root (str or pathlib.Path): The folder, by default the working directory.
-
+    Paths of configs and runs, and paths in settings, are relative to it; all other paths are
+    relative to the working directory.
     """
 
     def __init__(self, root='.'):
         self.root = Path(root)
 
     def path(self, path):
-        """A path in the project, as the working directory sees it."""
+        """A path in the project, relative to the working directory."""
         return self.root / path
 
     def find(self, path):
-        """A config or a folder of them; ``configs/...`` that is not there is the program's own."""
+        """A config or a folder of configs: the project's, else the program's own."""
         there, parts = self.path(path), Path(path).parts
         own = CONFIGS.joinpath(*parts[1:])
         is_own = parts[:1] == ('configs',) and not there.exists() and own.exists()
@@ -36,12 +32,12 @@ class Project:
 
     @property
     def option(self):
-        """What a command line needs to name the project; empty for the working directory."""
+        """The option that names the project; empty for the working directory."""
         return [] if self.root == Path() else ['--project', str(self.root)]
 
     @property
     def named(self):
-        """The end of a message about what the project lacks; empty for the working directory."""
+        """The end of a message about a missing file; empty for the working directory."""
         return '' if self.root == Path() else f' in the project {self.root}'
 
 

@@ -14,18 +14,18 @@ KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: '
          dict: 'name: value pairs', list[int]: 'a list of whole numbers'}
 
 
-# Former names of settings, and what they are now.
+# Settings that were renamed: old name, new name.
 RENAMED = {'model.classifier': 'model.checkpoint',
-           'training.joint': 'training.method, joint or conventional,'}
+           'training.joint': 'training.method (joint or conventional)'}
 
 MAX_DEPTH = 20      # of brackets
 
 
 class Needs(typing.NamedTuple):
-    """The condition on which a setting is read."""
+    """The condition under which a setting is read."""
 
     text: str
-    holds: typing.Callable      # function of the whole config
+    holds: typing.Callable      # takes the whole config
 
     def __and__(self, other):
         return Needs(f'{self.text} and {other.text}',
@@ -37,10 +37,10 @@ def setting(default, comment, *, choices=None, between=None, needs=None):
 
     Args:
         default: Default value.
-        comment (str): Its meaning, in a line.
+        comment (str): Meaning, in one line.
         choices (iterable of str or None): Allowed values.
-        between (tuple or None): Smallest and largest value, both allowed.
-        needs (Needs or None): When the setting is read; ``None``: always.
+        between (tuple or None): Smallest and largest allowed value.
+        needs (Needs or None): Condition under which the setting is read; ``None``: always.
 
     """
     metadata = {'comment': comment, 'choices': choices, 'between': between, 'needs': needs}
@@ -51,14 +51,17 @@ def setting(default, comment, *, choices=None, between=None, needs=None):
 
 class _Loader(yaml.SafeLoader):
 
-    """PyYAML's safe loader without what no config needs: duplicate keys, of which it keeps the last
-    silently, references, which a few lines of can fill the memory, and endless nesting."""
+    """PyYAML's safe loader without duplicate keys, references and deep nesting.
+
+    PyYAML silently keeps the last of duplicate keys, and a few lines of references can fill the
+    memory.
+    """
 
     depth = 0
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):
-            self._refuse('references are not read')
+            self._refuse('references are not supported')
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self._refuse('nested too deeply')
@@ -80,26 +83,26 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path, project=HERE):
-    """Reads a file of name: value pairs as a dict; ``project`` is named if there is none."""
+    """Reads a file of name: value pairs as a dict; a message about a missing file names the
+    project."""
     require_file(path)
     try:
         text = Path(path).read_text(encoding='utf-8')
     except FileNotFoundError:
-        raise InputError(f'{path}: there is no such config{project.named}; configs/ holds those '
+        raise InputError(f'{path}: there is no such config{project.named}; configs/ has those '
                          'that come with the program.')
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'{path}: cannot be read ({error}).')
     tree = parse(text, str(path))
     if tree is not None and not isinstance(tree, dict):
-        raise InputError(f'{path}: a config has the sections data, model and training.')
+        raise InputError(f'{path}: is not a config; write the sections data, model and training.')
     return tree or {}
 
 
 def parse(text, where):
-    """The value of YAML text."""
     try:
         return yaml.load(text, _Loader)
-    except Exception as error:      # of YAML, or of a conversion, as of the date 2020-13-45
+    except Exception as error:      # YAML's own, or of a conversion such as the date 2020-13-45
         mark = getattr(error, 'problem_mark', None)
         line = f', line {mark.line + 1}' if mark else ''
         problem = getattr(error, 'problem', None) or 'not valid'
@@ -107,17 +110,17 @@ def parse(text, where):
 
 
 def fill(section, tree, where, prefix='', names=None):
-    """Sets the fields of a dataclass, and of those nested in it, from a dict.
+    """Sets the fields of a dataclass, and of nested dataclasses, from a dict.
 
     Args:
         section: Instance of a dataclass whose fields are :func:`setting` or such dataclasses.
         tree (dict): Names and values.
-        where (str): Their source, for messages.
+        where (str): Source of ``tree``, for messages.
         prefix (str): Prefix of the names, for messages.
-        names (list of str): All dotted names; the nearest is suggested for an unknown one.
+        names (list of str): All dotted names, to suggest the nearest one for an unknown name.
 
     Returns:
-        list of str: Dotted names of the settings that were set.
+        list of str: Dotted names of the settings that ``tree`` sets.
 
     """
     if not isinstance(tree, dict):
@@ -144,7 +147,7 @@ def fill(section, tree, where, prefix='', names=None):
 
 
 def fill_override(config, override):
-    """Sets what ``section.name=value`` says; gives the dotted names of the settings."""
+    """Applies ``section.name=value``; returns the dotted names of the settings."""
     name, equals, text = override.partition('=')
     where = f'--set {shortened(override)}'
     if not equals:
@@ -156,7 +159,7 @@ def fill_override(config, override):
 
 
 def dotted_names(section):
-    """Names of all settings of a dataclass, and of those nested in it."""
+    """Names of all settings of a dataclass and of its nested dataclasses."""
     names = []
     for field in dataclasses.fields(section):
         if dataclasses.is_dataclass(field.type):
@@ -168,14 +171,14 @@ def dotted_names(section):
 
 def _nearest(name, names):
     if name in RENAMED:
-        return f'; it is {RENAMED[name]} now.'
+        return f'; it is now {RENAMED[name]}.'
     same_ending = [other for other in names if other.split('.')[-1] == name.split('.')[-1]]
     match = same_ending or difflib.get_close_matches(name, names, 1, 0)
     return f'; did you mean {match[0]}?' if match else '.'
 
 
 def _converted(kind, value, where):
-    """Converts by the field's type: PyYAML reads 1e-3 as text."""
+    """Converts a value to the field's type: PyYAML reads 1e-3 as text."""
     try:
         if kind is bool or isinstance(value, bool):
             if kind is bool and isinstance(value, bool):
@@ -198,7 +201,7 @@ def _converted(kind, value, where):
 
 
 def check(section, where, prefix=''):
-    """Raises an error for a value that is not one of the choices or is out of range."""
+    """Raises an error for a value that is not a choice or is out of range."""
     for field in dataclasses.fields(section):
         value, name = getattr(section, field.name), f'{prefix}{field.name}'
         if dataclasses.is_dataclass(value):

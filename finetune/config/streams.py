@@ -1,5 +1,5 @@
-"""The streams of a classifier, which scores, accuracies and predictions are named by."""
+"""The streams of a classifier, whose names are keys of scores, accuracies and predictions."""
 
 STREAMS = {'both': 'both streams', 'global': 'global stream alone', 'parts': 'part stream alone'}
-BESIDE = {**STREAMS, 'both': 'with the whole image'}    # beside the accuracy of another stream
-COMPARED = {stream: STREAMS[stream] for stream in ('both', 'parts')}    # by reports
+BESIDE = {**STREAMS, 'both': 'with the whole image'}    # labels beside another stream's accuracy
+COMPARED = {stream: STREAMS[stream] for stream in ('both', 'parts')}    # streams in reports

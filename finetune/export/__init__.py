@@ -1,1 +1,1 @@
-"""Trained models as ONNX graphs, to be run without Chainer."""
+"""Trained models as ONNX graphs, which run without Chainer."""

@@ -1,4 +1,4 @@
-"""A whole classifier as a graph: images and part crops to scores."""
+"""A classifier as a graph from images and part crops to scores."""
 import numpy
 from onnx import TensorProto
 
@@ -13,16 +13,13 @@ def classifier_graph(model, config):
     """The graph of a classifier in test mode.
 
     Inputs are ``images`` (N, 3, S, S) and, for a model with parts, ``parts`` (N, P, 3, s, s), the
-    crops of all parts, and ``visible`` (N, P), bool; crops of hidden parts may hold anything
-    finite. N is any number, and so is P unless each part has its place in the encoding. The
-    output is ``scores`` (N, n_classes).
+    crops of all parts, and ``visible`` (N, P), bool; crops of hidden parts may have any finite
+    values. N is any number, and so is P unless the encoding needs all parts. The output is
+    ``scores`` (N, n_classes).
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): The classifier, on the CPU.
-        config (finetune.config.settings.Config): Its settings.
-
-    Returns:
-        finetune.export.graph.Graph: The graph.
+        config (finetune.config.settings.Config): Settings of the run.
 
     """
     graph, size = Graph(), config.data.input_size
@@ -40,8 +37,11 @@ def classifier_graph(model, config):
 
 
 def layer_graph(layer):
-    """The graph of a Fisher vector layer alone: ``features`` (N, T, D) and ``visible`` (N, T),
-    bool, to ``fisher_vectors`` (N, 2KD), with any N and T."""
+    """The graph of a Fisher vector layer.
+
+    Inputs are ``features`` (N, T, D) and ``visible`` (N, T), bool, with any N and T; the output is
+    ``fisher_vectors`` (N, 2KD).
+    """
     graph = Graph()
     x = graph.input('features', ['N', 'T', layer.mean.shape[1]])
     visible = graph.input('visible', ['N', 'T'], BOOL)
@@ -51,14 +51,14 @@ def layer_graph(layer):
 
 
 def _whole_images(graph, images):
-    """That every image is visible, (N, 1)."""
+    """A mask (N, 1) in which every image is visible."""
     shape = graph.add('Shape', images, start=0, end=1)
     whole = graph.add('Concat', shape, graph.integers(1), axis=0)
     return graph.add('Cast', graph.add('Expand', numpy.ones((), 'f'), whole), to=BOOL)
 
 
 def _part_maps(graph, model, config):
-    """ConvMaps of parts, (N P, C, h, w), and which are visible, (N, P)."""
+    """ConvMaps (N P, C, h, w) of parts, and visible parts (N, P)."""
     size = config.data.part_input_size
     n_parts = model.n_parts if model.encoding.needs_all_parts else 'P'
     parts = graph.input('parts', ['N', n_parts, 3, size, size])
@@ -69,7 +69,7 @@ def _part_maps(graph, model, config):
 
 
 def _without_hidden(graph, conv_map, visible):
-    """ConvMaps (N P, C, h, w) with zeros for hidden parts."""
+    """Replaces the ConvMaps (N P, C, h, w) of hidden parts by zeros."""
     rows = graph.add('Reshape', visible, graph.integers(-1, 1, 1, 1))
     return graph.add('Where', rows, conv_map, numpy.zeros((), 'f'))
 
@@ -91,10 +91,10 @@ def _encoded_scores(graph, model, conv_map, visible):
 
 
 def _add(graph, link, *values):
-    """Adds a link by its own method."""
+    """Adds a link by its method ``add_to``."""
     if not hasattr(link, 'add_to'):
         raise InputError(f'{type(link).__name__} cannot be exported; give it a method add_to, or '
-                         'export the layer alone, by --layer.')
+                         'export the layer alone with --layer.')
     return link.add_to(graph, *values)
 
 

@@ -1,4 +1,4 @@
-"""A CNN as nodes of a graph: what Chainer computes for an image, function by function."""
+"""Converts a CNN to nodes of a graph, function by function, by tracing an image."""
 import chainer
 import numpy
 
@@ -10,16 +10,12 @@ def add_cnn(graph, cnn, images, shape):
 
     Args:
         graph (finetune.export.graph.Graph): The graph.
-        cnn (chainer.Link): Made of convolutions, batch normalisations, ReLUs, poolings and
-            concatenations; any number of images.
-        images (str): Its input.
+        cnn (chainer.Link): The CNN, made of functions in :data:`CONVERTERS`.
+        images (str): Name of its input.
         shape (tuple): Shape (3, H, W) of an image.
 
     Returns:
-        str: Its ConvMaps.
-
-    Raises:
-        finetune.errors.InputError: If it has a function of another kind.
+        str: Name of its ConvMaps.
 
     """
     x, recorded = chainer.Variable(numpy.zeros((1, *shape), numpy.float32)), _Inputs()
@@ -31,7 +27,7 @@ def add_cnn(graph, cnn, images, shape):
         kind = type(function).__name__
         if kind not in CONVERTERS:
             raise InputError(f'{type(cnn).__name__}: {kind} cannot be exported; export the layer '
-                             'alone, by --layer.')
+                             'alone with --layer.')
         values = [names.get(id(node), array)        # parameters and other constants
                   for node, array in zip(function.inputs, recorded.arrays[id(function)])]
         names[id(function.outputs[0]())] = CONVERTERS[kind](graph, function, *values)
@@ -39,7 +35,7 @@ def add_cnn(graph, cnn, images, shape):
 
 
 def _in_order(y):
-    """All functions that lead to a variable, each after those that it needs."""
+    """All functions that compute a variable, in topological order."""
     found, waiting = {}, [y.creator_node]
     while waiting:
         function = waiting.pop()
@@ -51,7 +47,7 @@ def _in_order(y):
 
 class _Inputs(chainer.FunctionHook):
 
-    """Keeps the inputs of all functions: the graph has no arrays that no gradient needs."""
+    """Keeps the inputs of all functions, as Chainer's graph drops arrays that no gradient needs."""
 
     def __init__(self):
         self.arrays = {}
@@ -67,7 +63,7 @@ def _convolution(graph, function, x, weight, *bias):
 
 
 def _batch_normalization(graph, function, x, gamma, beta, mean, var):
-    """As a multiplication and an addition, which runtimes add to the convolution before."""
+    """Adds a multiplication and an addition, which runtimes fuse with the preceding convolution."""
     factor = gamma / numpy.sqrt(var + numpy.float32(function.eps))
     scaled = graph.add('Mul', x, factor[:, None, None])
     return graph.add('Add', scaled, (beta - mean * factor)[:, None, None])
@@ -83,11 +79,11 @@ def _average_pool(graph, function, x):
                      count_include_pad=int(function.pad_value is not None))
 
 
-# By the names of Chainer's functions, and of our convolution.
+# Converters by the names of Chainer's functions and of our convolution.
 CONVERTERS = {
     'Convolution': _convolution, 'Convolution2DFunction': _convolution,
     'FixedBatchNormalization': _batch_normalization,
-    'Cast': lambda graph, function, x: x,       # of filters to the dtype of the images, the same
+    'Cast': lambda graph, function, x: x,       # from float32 to float32
     'Add': lambda graph, function, *values: graph.add('Add', *values),
     'ReLU': lambda graph, function, x: graph.add('Relu', x),
     'MaxPoolingND': _max_pool, 'AveragePoolingND': _average_pool,

@@ -1,4 +1,4 @@
-"""The Fisher vector of masked local features as nodes of a graph (Eqs. 1, 13 and 14)."""
+"""The Fisher vector of masked local features as nodes of a graph (Eqs. 1, 13, 14)."""
 import chainer
 import numpy
 from onnx import TensorProto
@@ -10,19 +10,18 @@ TYPES = {numpy.dtype('f'): TensorProto.FLOAT, numpy.dtype('d'): TensorProto.DOUB
 
 
 def add_fisher_vector(graph, layer, x, visible):
-    """Adds a layer in test mode.
+    """Adds a layer in test mode, with a constant mixture.
 
-    The mixture is constant. Products are in float64 if the layer would take float64, as components
-    are far apart (:func:`fve_layer.gmm.log_density`).
+    Products are in float64 where the layer uses float64 (:func:`fve_layer.gmm.log_density`).
 
     Args:
         graph (finetune.export.graph.Graph): The graph.
         layer (fve_layer.FVELayer or fve_layer.GradientFVELayer): The layer.
-        x (str): Local features (N, T, D), any N and T.
-        visible (str): Visible features, (N, T), bool.
+        x (str): Name of local features (N, T, D), any N and T.
+        visible (str): Name of the mask (N, T), bool, of visible features.
 
     Returns:
-        str: Fisher vectors, (N, 2KD).
+        str: Name of the Fisher vectors (N, 2KD).
 
     """
     mean, var, weight = (chainer.as_array(array) for array in (layer.mean, layer.var, layer.weight))
@@ -36,7 +35,7 @@ def add_fisher_vector(graph, layer, x, visible):
     resp, z2 = _responsibilities(graph, density, z, counts)
     s0 = graph.add('Unsqueeze', graph.add('ReduceSum', resp, graph.integers(1), keepdims=0),
                    graph.integers(2))
-    # Not MatMul of a transposed array, which onnxruntime 1.19 takes for one of its own in float32.
+    # Einsum, as onnxruntime 1.19 replaces MatMul of a transposed array by a float32 operator.
     s1, s2 = (graph.add('Einsum', resp, array, equation='ntk,ntd->nkd') for array in (z, z2))
     parts = _parts(graph, density, var, s0, s1, s2)
     scale = part_normalizers(weight.astype(dtype))
@@ -51,7 +50,7 @@ def add_fisher_vector(graph, layer, x, visible):
 
 
 def _counting(graph, x, visible):
-    """Features whose norm is above the mean of their image; all visible ones if none is."""
+    """Features whose norm is above the mean of their image; all visible ones if none is above."""
     zero = numpy.zeros((), 'f')
     norm = graph.add('Where', visible, graph.add('ReduceL2', x, axes=[2], keepdims=0), zero)
     n = graph.add('ReduceSum', graph.add('Cast', visible, to=TensorProto.FLOAT),
@@ -66,7 +65,7 @@ def _counting(graph, x, visible):
 
 
 def _responsibilities(graph, density, z, counts):
-    """Responsibilities (N, T, K), zero for features that do not count, and z z."""
+    """Responsibilities (N, T, K), zero for features that do not count, and z squared."""
     z2 = graph.add('Mul', z, z)
     logits = graph.add('Add', graph.add('MatMul', z, density.linear.T),
                        graph.add('MatMul', z2, density.square.T))
@@ -75,7 +74,7 @@ def _responsibilities(graph, density, z, counts):
 
 
 def _parts(graph, density, var, s0, s1, s2):
-    """The mean and the sigma part of the vectors without normalisers, each (N, K, D)."""
+    """The mean part and the sigma part, each (N, K, D), without normalisers."""
     inverse = 1 / numpy.sqrt(var.astype(density.centre.dtype))
     centred = density.offset * inverse
     two = numpy.asarray(2, inverse.dtype)

@@ -1,27 +1,22 @@
-"""An ONNX graph that grows node by node."""
+"""Builds an ONNX graph node by node."""
 import numpy
 from onnx import helper, numpy_helper, TensorProto
 
-OPSET = 17          # of 2022: runtimes of the last years have it
+OPSET = 17          # released in 2022; recent runtimes support it
 IR_VERSION = 8
 FLOAT, BOOL = TensorProto.FLOAT, TensorProto.BOOL
 
 
 class Graph:
 
-    """Nodes and constants of a graph; values are called by their names.
-
-    Attributes:
-        inputs, outputs (list): Of the graph, in their order.
-
-    """
+    """Nodes, constants, inputs and outputs of a graph; values are represented by their names."""
 
     def __init__(self):
         self.nodes, self.constants = [], []
         self.inputs, self.outputs = [], []
 
     def input(self, name, shape, kind=FLOAT):
-        """An input of the graph; dimensions are numbers, or names of those that vary."""
+        """Adds an input; dimensions are numbers, or names of variable dimensions."""
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
@@ -31,32 +26,32 @@ class Graph:
         self.outputs.append(helper.make_tensor_value_info(name, FLOAT, shape))
 
     def constant(self, array):
-        """An array that is part of the graph."""
+        """Adds a constant array."""
         name = f'c{len(self.constants)}'
         self.constants.append(numpy_helper.from_array(numpy.ascontiguousarray(array), name))
         return name
 
     def integers(self, *values):
-        """A constant of shapes or axes."""
+        """Adds a constant array of integers, for shapes and axes."""
         return self.constant(numpy.array(values, numpy.int64))
 
     def add(self, operator, *values, **attributes):
-        """A node; returns its result. Arrays among the values become constants."""
+        """Adds a node and returns its result; arrays among the values become constants."""
         names = [value if isinstance(value, str) else self.constant(value) for value in values]
         result = f'v{len(self.nodes)}'
         self.nodes.append(helper.make_node(operator, names, [result], **attributes))
         return result
 
     def pooled(self, conv_map):
-        """Global average pooling of ConvMaps."""
+        """Adds global average pooling of ConvMaps."""
         return self.add('ReduceMean', conv_map, axes=[2, 3], keepdims=0)
 
     def linear(self, link, x):
-        """A :class:`chainer.links.Linear`."""
+        """Adds a :class:`chainer.links.Linear`."""
         return self.add('Gemm', x, link.W.array, link.b.array, transB=1)
 
     def model(self, name, description, metadata):
-        """The whole as an :class:`onnx.ModelProto`, with texts by name as its metadata."""
+        """The graph as an :class:`onnx.ModelProto`; ``metadata`` is a dict of texts."""
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', OPSET)],
                                   ir_version=IR_VERSION, producer_name='fve_layer',

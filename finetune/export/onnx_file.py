@@ -19,14 +19,14 @@ N_CHECKED, N_PARTS_CHECKED, N_FEATURES_CHECKED = 3, 5, 200
 
 
 def export(run, out, layer_only=False, project=HERE):
-    """Writes the classifier of a run, or its layer alone; its data set is not needed.
+    """Writes the classifier of a run, or only its layer; the data set is not needed.
 
-    If onnxruntime is installed, the file is run beside Chainer on random inputs.
+    If onnxruntime is installed, its results are compared with Chainer's on random inputs.
 
     Args:
         run (str): Folder of a finished run of joint learning.
         out (str): ``.onnx`` file to write, which must not exist.
-        layer_only (bool): Local features to Fisher vectors instead of images to scores.
+        layer_only (bool): Whether to write only the Fisher vector layer.
         project (finetune.config.project.Project): What the path of the run is relative to.
 
     """
@@ -38,8 +38,8 @@ def export(run, out, layer_only=False, project=HERE):
     folder = RunFolder(project.path(run), project)
     config = read_settings(folder)
     if config.model.ablation:
-        raise InputError(f'{folder}: its Fisher vectors are those of model.ablation '
-                         f'{config.model.ablation}, which is not exported; export a run without.')
+        raise InputError(f'{folder}: model.ablation {config.model.ablation} cannot be exported; '
+                         'export a run without an ablation.')
     model, config, names, _ = open_model(folder, config)
     if layer_only:
         if not model.encoding.has_mixture:
@@ -75,7 +75,7 @@ def _checked(content, compute, inputs):
 
 
 def _scores(model):
-    """Function of the graph's inputs that gives Chainer's scores."""
+    """Makes a function that computes Chainer's scores from the graph's inputs."""
     def compute(img, parts=None, visible=None):
         if parts is None:
             parts, visible = numpy.zeros((0, 3, 1, 1), 'f'), numpy.zeros((len(img), 0), bool)
@@ -85,7 +85,7 @@ def _scores(model):
 
 
 def _images(model, config):
-    """Random inputs of the classifier; an image has no visible part."""
+    """Random inputs of the classifier; the first image has no visible part."""
     random, data = numpy.random.RandomState(0), config.data
     inputs = {'images': random.uniform(-1, 1, (N_CHECKED, 3, data.input_size, data.input_size))}
     if model.n_parts > 0:
@@ -99,7 +99,7 @@ def _images(model, config):
 
 
 def _features(model):
-    """Random features about the mixture, and a mask."""
+    """Random features, drawn from the mixture, and a random mask."""
     random, (mean, var, _) = numpy.random.RandomState(0), model.encoder.mixture
     mean, var = chainer.as_array(mean), chainer.as_array(var)
     shape = N_CHECKED, N_FEATURES_CHECKED
@@ -110,15 +110,15 @@ def _features(model):
 
 def _description(config, layer_only):
     if layer_only:
-        return ('Local features (N, T, D), float32, and which of them are visible, (N, T), bool, '
-                'to Fisher vectors (N, 2KD).')
-    text = ('Images to scores of classes, of which softmax makes probabilities. An image is RGB, '
-            f'float32, its values divided by 127.5, minus 1; its shorter side is scaled to '
-            f'{config.data.input_size} pixels, bilinear with antialiasing, and its centre cropped.')
+        return ('Computes Fisher vectors (N, 2KD) of local features (N, T, D), float32, with a '
+                'mask (N, T), bool, of visible features.')
+    text = ('Computes class scores of images; softmax turns scores into probabilities. Images are '
+            'RGB, float32, divided by 127.5, minus 1; the shorter side is scaled to '
+            f'{config.data.input_size} pixels, bilinear with antialiasing, and the centre is '
+            'cropped.')
     if config.data.has_parts:
-        text += (f' A part is the crop of its box, prepared in the same way at '
-                 f'{config.data.part_input_size} pixels; crops of parts that are not visible do '
-                 'not matter.')
+        text += (' A part is the crop of its box, prepared in the same way at '
+                 f'{config.data.part_input_size} pixels; crops of hidden parts have no effect.')
     return text
 
 

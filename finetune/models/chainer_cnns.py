@@ -1,21 +1,21 @@
-"""ResNet50 and VGG16 as Chainer has them, up to their ConvMaps.
+"""Chainer's ResNet50 and VGG16 up to their ConvMaps, without the class layers.
 
-Their arrays are named as in Chainer's, so files that its ``convert_caffemodel_to_npz`` made of the
-published models load; the layers of classes are left out.
+Arrays have Chainer's names, so files that its ``convert_caffemodel_to_npz`` made from the published
+models can be loaded.
 """
 import chainer
 import chainer.functions as F
 import chainer.links as L
 
-# Means of ImageNet in [0, 255], BGR, that either was trained with.
+# Means of ImageNet in [0, 255], BGR, with which the two were trained.
 RESNET_MEAN, VGG_MEAN = (103.063, 115.903, 123.152), (103.939, 116.779, 123.68)
 VGG16_STAGES = (64, 2), (128, 2), (256, 3), (512, 3), (512, 3)      # channels, convolutions
 
 
 def as_caffe(x, mean):
-    """Images (N, 3, H, W) in [-1, 1], RGB, as Caffe's: [0, 255] minus the mean, BGR.
+    """Converts images (N, 3, H, W) from RGB in [-1, 1] to Caffe's BGR in [0, 255] minus the mean.
 
-    One convolution with kernel size 1, so that it is exported with the rest.
+    The conversion is a convolution with kernel size 1, so that ``export`` includes it.
     """
     xp = chainer.backend.get_array_module(x)
     weight = 127.5 * xp.eye(3, dtype=x.dtype)[::-1].reshape(3, 3, 1, 1)

@@ -1,12 +1,12 @@
 """Encodings: the layers that turn the ConvMaps of an image's parts into one vector.
 
-A row of :data:`finetune.config.catalogue.ENCODINGS` names two functions of this module or another.
+A row of :data:`finetune.config.catalogue.ENCODINGS` names two functions.
 ``layer(n_features, n_parts, seed, **settings)`` makes a link for the number C of channels, the
-number of parts, a seed and the settings that the row lists; ``input(conv_map, visible, missing)``
-makes its arguments. The link gives vectors (N, out_size) and has two attributes: ``out_size``, and
-``observation``, a dict of the scalars that it reports after a training step. For ``export``, one
-without a mixture has ``add_to(graph, ...)``, which takes the names of its arguments in a
-:class:`finetune.export.graph.Graph`.
+number of parts, a seed and the settings that the row lists. ``input(conv_map, visible, missing)``
+makes the link's arguments. The link returns vectors (N, out_size) and has two attributes:
+``out_size``, and ``observation``, a dict of the scalars that it reports after a training step. For
+``export``, a link without a mixture has ``add_to(graph, ...)``, which takes the names of its
+arguments in a :class:`finetune.export.graph.Graph`.
 """
 from pkgutil import resolve_name
 
@@ -19,7 +19,7 @@ from finetune.config.catalogue import ABLATIONS
 
 class GAP(chainer.Link):
 
-    """Global average pooling: the mean local feature of every part, in the order of the parts."""
+    """Global average pooling: the concatenated mean local features of all parts."""
 
     observation = {}
 
@@ -35,18 +35,18 @@ class GAP(chainer.Link):
 
 
 def fve(n_features, n_parts, seed, ablation='', **settings):
-    """Fisher vectors of a mixture that is learned by EM."""
+    """Fisher vector layer with a mixture learned by EM."""
     layer = resolve_name(ABLATIONS[ablation]) if ablation else FVELayer
     return layer(n_features, seed=seed, **settings)
 
 
 def gradient_fve(n_features, n_parts, seed, **settings):
-    """Fisher vectors of a mixture that is learned by back-propagation."""
+    """Fisher vector layer with a mixture learned by back-propagation."""
     return GradientFVELayer(n_features, seed=seed, **settings)
 
 
 def conv_maps(conv_map, visible, missing):
-    """ConvMaps as they are, shape (N P, C, h, w), and which parts are visible, (N, P)."""
+    """Unchanged ConvMaps (N P, C, h, w) and visible parts (N, P)."""
     return conv_map, visible
 
 
@@ -56,12 +56,12 @@ def local_features(conv_map, visible, missing):
     Args:
         conv_map (chainer.Variable): ConvMaps, shape (N P, C, h, w).
         visible (array): Visible parts, shape (N, P), bool.
-        missing (str): ``'mask'``: features of hidden parts are left out; otherwise they count,
-            but for images without any visible part, whose Fisher vector is zero.
+        missing (str): ``'mask'``: features of hidden parts do not count; otherwise they count,
+            except in images without visible parts, whose Fisher vector is zero.
 
     Returns:
-        tuple: Features, a Variable of shape (N, P h w, C), and the mask of those that count, an
-        array of shape (N, P h w), bool.
+        tuple: Features, a Variable of shape (N, P h w, C), and the mask of the features that
+        count, an array of shape (N, P h w), bool.
 
     """
     n, p = visible.shape

@@ -1,4 +1,4 @@
-"""InceptionV3 as in TF-Slim; its arrays are named as in the released weights."""
+"""TF-Slim's InceptionV3; arrays have the names of the released weights."""
 import chainer
 import chainer.functions as F
 import chainer.links as L
@@ -6,7 +6,7 @@ import chainer.links as L
 from finetune.compute.layers import average_pool, ConvBN, max_pool
 from finetune.compute.recompute import run_steps
 
-# TF-Slim's. The authors' code has Chainer's 2e-5, which is not what the weights were trained with.
+# TF-Slim's epsilon, with which the weights were trained; the authors' code has Chainer's 2e-5.
 BATCH_NORM = {'use_gamma': False, 'eps': 1e-3}
 ORIGINAL_BATCH_NORM_EPS = 2e-5
 
@@ -16,13 +16,13 @@ class Block(chainer.Chain):
     """Named convolutions, which a subclass connects.
 
     Args:
-        in_channels (int): Channels of the input.
-        layers (dict): Name: (channels of its input or ``None`` for the block's, channels of its
-            output, kernel size, stride, padding).
+        in_channels (int): Channels of the block's input.
+        layers (dict): Name: (input channels or ``None`` for the block's, output channels, kernel
+            size, stride, padding).
 
     """
 
-    pad_value = None        # of the average pooling
+    pad_value = None        # padding of the average pooling; None: excluded from the mean
 
     def __init__(self, in_channels, layers):
         super().__init__()
@@ -38,7 +38,7 @@ class Block(chainer.Chain):
 
 
 def _conv(c_in, c_out, *kernel, stride=1, pad=None):
-    """One entry of ``layers``; the padding keeps the size unless it is given."""
+    """One entry of ``layers``; the default padding keeps the size."""
     kernel = kernel if len(kernel) == 2 else kernel * 2
     if pad is None:
         pad = tuple((k - 1) // 2 for k in kernel)
@@ -57,7 +57,6 @@ class Head(Block):
 
     @property
     def steps(self):
-        """What is done one after the other."""
         return (self.conv1, self.conv2, lambda x: max_pool(self.conv3(x)),
                 self.conv5, lambda x: max_pool(self.conv6(x)))
 
@@ -97,7 +96,7 @@ class ReductionA(Block):
 
 class InceptionB(Block):
 
-    """(N, 768, 17, 17) to the same shape, by 1 x 7 and 7 x 1 convolutions of c channels."""
+    """(N, 768, 17, 17) to the same shape, by 1 x 7 and 7 x 1 convolutions with c channels."""
 
     def __init__(self, c):
         super().__init__(768, {
@@ -156,16 +155,16 @@ class InceptionV3(chainer.Chain):
 
     """InceptionV3 (Szegedy et al., 2016) up to its ConvMaps, without auxiliary classifier.
 
-    Made for images of 299 x 299 pixels; any size from 75 on works. Equal to TF-Slim's network with
-    the same weights: batch normalisation with epsilon 1e-3, average pooling that leaves padding
-    out of the mean. The running statistics of batch normalisation keep Chainer's decay of 0.9
-    (TF-Slim: 0.9997): fine-tuning has few updates in which to forget the old ones.
+    It is designed for images of 299 x 299 pixels; any size from 75 works. With the same weights it
+    equals TF-Slim's network: batch normalisation has epsilon 1e-3, and average pooling excludes
+    padding from the mean. The running statistics of batch normalisation have Chainer's decay of 0.9
+    (TF-Slim: 0.9997), because fine-tuning has few updates to replace the old statistics.
 
     Differs from the authors' code: see :class:`OriginalInceptionV3`.
 
     Args:
-        recompute (bool): See :func:`finetune.compute.recompute.run_steps`; the steps are the
-            convolutions before the first block, which are the largest, and the blocks.
+        recompute (bool): See :func:`finetune.compute.recompute.run_steps`; the steps are the first
+            convolutions, which have the largest ConvMaps, and the blocks.
 
     """
 
@@ -194,10 +193,10 @@ class InceptionV3(chainer.Chain):
 
 class OriginalInceptionV3(InceptionV3):
 
-    """InceptionV3 as the authors' code computes it, for classifiers that were trained by it.
+    """InceptionV3 as the authors' code computes it, for classifiers that this code trained.
 
-    The epsilon of its batch normalisation is 2e-5, and its average pooling counts the padding, as
-    zeros. The arrays are the same.
+    Batch normalisation has epsilon 2e-5, and average pooling counts the padding as zeros. The
+    arrays are those of :class:`InceptionV3`.
     """
 
     def __init__(self, recompute=False):

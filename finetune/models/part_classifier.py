@@ -1,4 +1,4 @@
-"""The classifier: a global stream, and a part stream whose features are encoded together."""
+"""The classifier: a global stream, and a part stream that encodes all parts of an image."""
 from pkgutil import resolve_name
 
 import chainer
@@ -8,8 +8,7 @@ import numpy
 
 from finetune.config.catalogue import ARCHITECTURES, ENCODINGS, STEPS
 
-# Terms of the loss: both streams together, and each alone. The part stream's includes that of its
-# auxiliary head.
+# Weights of the losses; the loss of the part stream includes that of its auxiliary head.
 LOSS_WEIGHTS = {'both': .5, 'global': .25, 'parts': .25}
 
 
@@ -17,31 +16,30 @@ class PartClassifier(chainer.Chain):
 
     """Classifier of images with any number of parts (Sects. 3.4, 4.5).
 
-    The global stream is CNN -> global average pooling -> linear. The part stream has a CNN of its
-    own, which sees all part crops of a batch at once; the local features of all parts of an image
+    The global stream is CNN -> global average pooling -> linear. The part stream has its own CNN,
+    which processes all part crops of a batch at once; the local features of all parts of an image
     are encoded as one vector, which goes through a linear layer. The scores of both streams are
     summed.
 
-    Three things are there if the settings ask for them: a 1 x 1 convolution before the encoding,
-    :attr:`steps` between it and the linear layer, and an auxiliary head on the average-pooled
-    ConvMaps of the parts, which has its share in the loss only.
+    Three components are optional: a 1 x 1 convolution before the encoding, :attr:`steps` between
+    the encoding and the linear layer, and an auxiliary head on the average-pooled ConvMaps of the
+    parts, which is used in the loss only.
 
     Args:
         settings (finetune.config.settings.Model): Architecture and encoding.
         n_classes (int): Number of classes.
-        n_parts (int): Number of part crops per image, P; 0: the whole image only, whose ConvMap is
-            encoded unless the encoding is ``'gap'``.
+        n_parts (int): Number P of part crops per image; 0: the ConvMap of the whole image is
+            encoded, unless the encoding is ``'gap'``.
         missing (str): ``'zero'``: the features of hidden parts are zeros; ``'mask'``: they are
-            left out; ``'centre'``: there are none, the data set crops the image's centre instead.
+            masked; ``'centre'``: the data set crops the image's centre, so no part is hidden.
         seed (int): Seed of the mixture's initialisation.
-        mixed (bool): Whether the CNNs compute in float16, with weights in float32. The encoding,
-            the linear layers and batch statistics are float32 in any case.
-        recompute (bool): Whether the CNNs keep little for the backward pass and compute it again
-            there; with the same results.
-        frozen (bool): Whether training leaves the CNNs as they are: no gradient, and batch
-            normalisation by the statistics they came with.
+        mixed (bool): Whether the CNNs compute in float16. Weights, encoding, linear layers and
+            batch statistics are always float32.
+        recompute (bool): Whether the backward pass recomputes the activations of the CNNs.
+        frozen (bool): Whether the CNNs are frozen, including the statistics of batch
+            normalisation.
 
-    Differs from Chainer's mixed16, which the authors' code sets: its weights are float16.
+    Differs from Chainer's mixed16, which the authors' code sets and whose weights are float16.
     """
 
     def __init__(self, settings, n_classes, n_parts, missing='zero', seed=0, mixed=False,
@@ -52,14 +50,14 @@ class PartClassifier(chainer.Chain):
         self.settings = settings
         self.aux_lambda = settings.aux_lambda       # decays during training
         self.mixed, self.frozen = mixed, frozen
-        self.synchronized = False       # whether batch statistics are those of all ranks
+        self.synchronized = False       # whether batch statistics are computed over all ranks
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
         self.encoding = ENCODINGS[settings.encoding]
-        # Of the whole image alone, GAP is the global stream.
+        # Without parts, GAP is the global stream.
         self.has_global_stream = n_parts > 0 or settings.encoding == 'gap'
         self.has_encoder = n_parts > 0 or settings.encoding != 'gap'
-        options = {'recompute': True} if recompute else {}      # not every CNN has it
+        options = {'recompute': True} if recompute else {}      # not every CNN supports it
         with self.init_scope():
             self.global_cnn = cnn(**options)
             if self.has_global_stream:
@@ -72,11 +70,11 @@ class PartClassifier(chainer.Chain):
 
     @property
     def steps(self):
-        """Links between the encoding and the class layer by name, in their order."""
+        """Links between the encoding and the class layer by name, in the order of execution."""
         return {name: self[name] for name in STEPS if hasattr(self, name)}
 
     def cnn_params(self):
-        """Parameters of the CNNs, which start from weights; those of all else are new."""
+        """Parameters of the CNNs, which may be pre-trained."""
         return [param for link in self.children() if link.name in ('global_cnn', 'part_cnn')
                 for param in link.params()]
 
@@ -85,7 +83,7 @@ class PartClassifier(chainer.Chain):
         if settings.comp_size:
             n_channels = n_features if settings.comp_size < 0 else settings.comp_size
             self.compression = L.Convolution2D(n_features, n_channels, ksize=1)
-        n_parts = max(self.n_parts, 1)      # the whole image is one
+        n_parts = max(self.n_parts, 1)      # the whole image counts as a part
         self.encoder = resolve_name(self.encoding.layer)(
             n_channels, n_parts, seed,
             **{name: getattr(settings, name) for name in self.encoding.settings})
@@ -107,9 +105,9 @@ class PartClassifier(chainer.Chain):
             visible (array): Visible parts, shape (N, P), bool; M are true.
 
         Returns:
-            dict of chainer.Variable: Scores (N, n_classes) by stream: ``'both'``, the sum of
-            all streams or those of the only one; with parts also ``'global'`` and ``'parts'``,
-            either stream alone; in training also ``'aux'``, of the auxiliary head if there is one.
+            dict of chainer.Variable: Scores (N, n_classes) by stream: ``'both'``, the sum of all
+            streams; with parts also ``'global'`` and ``'parts'``, each stream alone; in training
+            also ``'aux'``, those of the auxiliary head if it exists.
 
         """
         conv_map, streams = self.conv_maps(self.global_cnn, img), {}
@@ -128,14 +126,14 @@ class PartClassifier(chainer.Chain):
         return scores
 
     def encode(self, conv_map, visible):
-        """One vector per image from the ConvMaps of all its parts (N P, C, h', w')."""
+        """Encodes the ConvMaps (N P, C, h', w') of all parts as one vector per image."""
         *_, vector = self.vectors(self.encoder_input(conv_map, visible), conv_map).values()
         return vector
 
     def vectors(self, inputs, conv_map):
-        """The encoding (N, out_size) of :meth:`encoder_input`, and what each step makes of it.
+        """The encoding (N, out_size) of :meth:`encoder_input` and the output of each step.
 
-        They are in a dict by name, in their order; the last one goes into the class layer.
+        The dict is in the order of execution; the last vector is the class layer's input.
         """
         x = self.encoder(*inputs)
         vectors = {'encoding': x}
@@ -144,20 +142,20 @@ class PartClassifier(chainer.Chain):
         return vectors
 
     def encoded_maps(self, conv_map, parts, visible):
-        """ConvMaps that are encoded, and which are visible: of parts, or of the image."""
+        """ConvMaps that are encoded, those of the parts or of the image, and which are visible."""
         if self.n_parts > 0:
             return self.part_conv_maps(parts, visible), visible
         return conv_map, self.xp.ones((len(conv_map), 1), bool)
 
     def encoder_input(self, conv_map, visible):
-        """Arguments of the encoding's layer: local features and their mask, or ConvMaps."""
+        """Arguments of the encoding's layer: features and mask, or ConvMaps and visible parts."""
         if self.settings.comp_size:
             conv_map = self.compression(conv_map)
-            conv_map *= visible.reshape(-1, 1, 1, 1).astype(conv_map.dtype)    # no bias of hidden
+            conv_map *= visible.reshape(-1, 1, 1, 1).astype(conv_map.dtype)    # removes the bias
         return self._encoder_input(conv_map, visible, self.missing)
 
     def conv_maps(self, cnn, images):
-        """ConvMaps (N, C, h, w), float32, of images (N, 3, H, W) by one of the CNNs."""
+        """ConvMaps (N, C, h, w), float32, that a CNN computes from images (N, 3, H, W)."""
         if self.frozen and chainer.config.train:
             with chainer.using_config('train', False), chainer.no_backprop_mode():
                 return self.conv_maps(cnn, images)
@@ -166,10 +164,10 @@ class PartClassifier(chainer.Chain):
         return F.cast(cnn(images.astype(numpy.float16)), numpy.float32)
 
     def part_conv_maps(self, parts, visible):
-        """ConvMaps of all parts, shape (N P, C, h', w'); zeros for hidden ones.
+        """ConvMaps (N P, C, h', w') of all parts; zeros for hidden parts.
 
-        Hidden parts do not go through the CNN: they take no time and do not enter its
-        batch statistics.
+        Hidden parts do not go through the CNN: they take no time and do not affect batch
+        statistics.
         """
         if self.synchronized and chainer.config.train:
             conv_map = self._synchronized_conv_maps(parts)
@@ -186,7 +184,11 @@ class PartClassifier(chainer.Chain):
         return F.permutate(F.concat((conv_map, zeros), axis=0), _slots(visible, len(conv_map)))
 
     def _synchronized_conv_maps(self, parts):
-        """Those of all ranks' crops, by the same graph on each, so that they sum in one order."""
+        """ConvMaps of visible parts, with batch statistics of all ranks.
+
+        The graph is the same on every rank, even without crops, so that gradients are summed in
+        the same order.
+        """
         shown = parts
         if len(parts) == 0:
             shown = self.xp.zeros((1,) + parts.shape[1:], parts.dtype)
@@ -205,7 +207,7 @@ class PartClassifier(chainer.Chain):
 
 
 def build_classifier(config, data_set):
-    """Classifier with random weights for an experiment and its data set."""
+    """Makes a classifier with random weights for an experiment and its data set."""
     n_parts = len(data_set.part_names) if config.data.has_parts else 0
     return PartClassifier(config.model, len(data_set.class_names), n_parts,
                           missing=config.data.missing, seed=config.training.seed,
@@ -215,7 +217,7 @@ def build_classifier(config, data_set):
 
 
 def _slots(visible, n_visible):
-    """Row (N P,) of every part's ConvMap in a list of visible parts first, then hidden ones."""
+    """Row (N P,) of every part's ConvMap in an array of visible parts followed by hidden parts."""
     visible = visible.ravel()
     xp = chainer.backend.get_array_module(visible)
     rows = xp.where(visible, xp.cumsum(visible) - 1, n_visible + xp.cumsum(~visible) - 1)
@@ -223,31 +225,29 @@ def _slots(visible, n_visible):
 
 
 def stream_loss(scores, label, label_smoothing=0., aux_lambda=0.):
-    """Loss of both streams g and p and of their sum.
+    """Loss of the scores g and p of both streams and of their sum.
 
     .. math::
 
         L = \\frac{1}{2} CE(g + p) + \\frac{1}{4} CE(g) + \\frac{1}{4} CE(p),
 
-    the aggregation of the authors' first experiments; CE(g) alone without parts. With an auxiliary
-    head a, CE(p) becomes
+    as in the authors' first experiments. Without parts the loss is CE of the only stream. With an
+    auxiliary head a, CE(p) becomes
 
     .. math::
 
         (1 - \\lambda_{aux}) CE(p) + \\lambda_{aux} CE(a).
 
-    Differs from the authors' code: the released one has (CE(g) + CE(p)) / 2, with the auxiliary
-    head in CE(p) as here; that of their first experiments also predicted with the auxiliary head,
-    p being (1 - lambda) times the scores of the Fisher vector plus lambda times those of the head.
+    Differs from the authors' code: the loss of the released code is (CE(g) + CE(p)) / 2, with the
+    auxiliary head in CE(p) as here. The code of their first experiments also predicts with the
+    auxiliary head: p is (1 - lambda) times the scores of the Fisher vector plus lambda times those
+    of the head.
 
     Args:
         scores (dict of chainer.Variable): See :meth:`PartClassifier.scores`.
         label (array): Classes, shape (N,), int32.
-        label_smoothing (float): Share of the target spread evenly over all classes.
+        label_smoothing (float): Share of the target that is spread evenly over all classes.
         aux_lambda (float): Weight of the auxiliary head.
-
-    Returns:
-        chainer.Variable: The loss.
 
     """
     losses = {stream: smoothed_cross_entropy(score, label, label_smoothing)

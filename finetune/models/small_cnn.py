@@ -10,10 +10,10 @@ LAYERS = [(3, 24, 5, 2, 2), (24, 48, 3, 2, 1), (48, 96, 3, 2, 1), (96, 96, 3, 1,
 
 class SmallCNN(chainer.Chain):
 
-    """Four convolutions with batch normalisation; ConvMaps an eighth of the input's size.
+    """Four convolutions with batch normalisation; ConvMaps have an eighth of the input's size.
 
     Args:
-        recompute (bool): See :func:`finetune.compute.recompute.run_steps`; a step is a layer.
+        recompute (bool): See :func:`finetune.compute.recompute.run_steps`; each layer is a step.
 
     """
 

@@ -1,22 +1,22 @@
 """Steps between the encoding and the class layer.
 
-A row of :data:`finetune.config.catalogue.STEPS` names a class or function of this module or
-another; ``step(settings, in_size)`` makes a link for the settings of the model and the size of the
-vectors. The link is called with vectors (N, in_size) and the ConvMaps that they encode. If it
-changes the size of the vectors, its attribute ``out_size`` is the new one. For ``export``,
-``add_to(graph, fv)`` adds it to a :class:`finetune.export.graph.Graph`, in test mode.
+A row of :data:`finetune.config.catalogue.STEPS` names a class or function:
+``step(settings, in_size)`` makes a link from the settings of the model and the size of the vectors.
+The link is called with vectors (N, in_size) and the ConvMaps that they encode. A link that changes
+the size of the vectors has an attribute ``out_size``. For ``export``, ``add_to(graph, fv)`` adds
+the link, in test mode, to a :class:`finetune.export.graph.Graph`.
 """
 import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy
 
-EPSILON = 1e-5      # added to norms
+EPSILON = 1e-5      # is added to norms
 
 
 class MeanPart(chainer.Link):
 
-    """The mean part of Fisher vectors, their first half."""
+    """Keeps the first half of Fisher vectors, the mean part."""
 
     def __init__(self, settings, in_size):
         super().__init__()
@@ -32,7 +32,7 @@ class MeanPart(chainer.Link):
 
 class UnitLength(chainer.Link):
 
-    """Vectors divided by their L2 norms."""
+    """Divides vectors by their L2 norms."""
 
     def __init__(self, settings, in_size):
         super().__init__()
@@ -47,7 +47,7 @@ class UnitLength(chainer.Link):
 
 class HiddenLayer(L.Linear):
 
-    """A linear layer and ReLU, of ``post_fve_size`` units."""
+    """A linear layer with ``post_fve_size`` units and ReLU."""
 
     def __init__(self, settings, in_size):
         size = in_size if settings.post_fve_size < 0 else settings.post_fve_size

@@ -1,1 +1,1 @@
-"""What a trained classifier says about pictures that nobody has labelled."""
+"""Predictions of trained classifiers for unlabelled pictures."""

@@ -1,4 +1,4 @@
-"""Which local features spoke for a class: gradient times feature, summed over the encoding."""
+"""Evidence of local features for a class: gradient times feature, through the encoding."""
 from typing import Any, NamedTuple
 
 import chainer
@@ -9,39 +9,39 @@ from finetune.data.dataset import collate
 from fve_layer import fisher_vector, masking
 from fve_layer.encoding import count_normalizer
 
-BLOCK = 2 ** 22     # numbers of Fisher vectors that are computed at a time
+BLOCK = 2 ** 22     # values of Fisher vectors that are computed at a time
 
 
 class Evidence(NamedTuple):
     """Shares of the local features in the score of a class, in units of the score.
 
-    The last axis has the K components of a Fisher vector's mixture, or a single element.
+    The last axis has the K components of the mixture, or a single element for other encodings.
     """
 
-    image: Any          # (h, w, K or 1): of the whole image
-    parts: Any          # (P, h', w', K or 1): of the parts; None: there is no part stream
+    image: Any          # (h, w, K or 1): shares of the whole image
+    parts: Any          # (P, h', w', K or 1): shares of the parts; None: no part stream
 
 
 def explain(model, example, label, stream='both'):
-    """Shares of one example's local features in the score of a class.
+    """Shares of an example's local features in the score of a class.
 
-    A Fisher vector is a sum over local features n of vectors f_n, divided by a normaliser, and each
-    of these has a part f_nk for every component k (Eqs. 13, 14). The share of a local feature by
-    component k is
+    A Fisher vector is a normalised sum over local features n of vectors f_n, each of which has a
+    part f_nk for every component k (Eqs. 13, 14). The share of local feature n and component k is
 
     .. math::
 
         e_{nk} = \\left\\langle \\frac{\\partial s_c}{\\partial F}, f_{nk} \\right\\rangle
 
-    with the score s_c of class c. With a linear layer behind the encoding, the shares of a stream
-    add up to its score but for the bias. For other encodings the share is the gradient of the
-    score with respect to the feature, times the feature; with average pooling these add up, too.
+    with the score s_c of class c. If a linear layer follows the encoding, the shares of a stream
+    sum to its score without the bias. For other encodings, the share is the gradient of the score
+    with respect to the feature, times the feature; with average pooling, these sum to the score
+    as well.
 
     Args:
         model (finetune.models.part_classifier.PartClassifier): The classifier.
         example (tuple): Example of a :class:`~finetune.data.dataset.PartDataset`.
-        label (int): The class.
-        stream (str): ``'global'``: the whole image only; ``'both'``: the parts, too.
+        label (int): Index of the class.
+        stream (str): ``'global'``: the whole image only; ``'both'``: the whole image and the parts.
 
     Returns:
         Evidence: NumPy arrays.
@@ -87,7 +87,7 @@ def _by_component(layer, x, mask, gradient):
     gradient = gradient.reshape(2, *mean.shape)
     shares, block = [], max(1, BLOCK // gradient.size)
     for start in range(0, x.shape[1], block):
-        alone = x[0, start:start + block, None]             # a set of its own for each feature
+        alone = x[0, start:start + block, None]             # each feature is a set by itself
         vectors = fisher_vector(alone, mean, var, weight).array.reshape(-1, *gradient.shape)
         shares.append(xp.einsum('nskd,skd->nk', vectors, gradient))
     n_counting = numpy.maximum(counts.sum(), 1)

@@ -1,4 +1,4 @@
-"""A trained classifier that answers for pictures without labels or annotations."""
+"""Classifies pictures without labels or annotations by a trained model."""
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +22,11 @@ from finetune.runs.opening import open_model, read_settings
 
 
 class Prediction(NamedTuple):
-    """What a classifier says about n images, as NumPy arrays."""
+    """Predictions for n images, as NumPy arrays."""
 
     scores: Any         # (n, n_classes), float32: sums of the streams' scores
-    boxes: Any          # (n, P, 4), int32: of the parts, (y_min, x_min, y_max, x_max), pixels
-    visible: Any        # (n, P), bool: which parts there are
+    boxes: Any          # (n, P, 4), int32: part boxes (y_min, x_min, y_max, x_max), pixels
+    visible: Any        # (n, P), bool: visible parts
 
     @property
     def classes(self):
@@ -50,9 +50,9 @@ class Predictor:
     Attributes:
         class_names (list of str): Names of the classes.
         part_names (list of str): Names of the P parts.
-        stream (str): ``'both'``, or ``'global'`` if there is no way to get the parts that the
-            model was trained with: then the whole image alone is classified.
-        upright (bool): Whether pictures are turned as their EXIF data say.
+        stream (str): ``'both'``, or ``'global'`` if the parts of pictures are unknown, so that
+            only the whole image is classified.
+        upright (bool): Whether pictures are rotated by their EXIF orientation.
 
     """
 
@@ -71,14 +71,14 @@ class Predictor:
 
         Args:
             images (iterable): Paths of pictures, or arrays (3, H, W), uint8, RGB.
-            batch_size (int or None): How many are computed together; ``None``: as many as in
-                training. It does not change the results beyond rounding.
+            batch_size (int or None): Number of images per batch; ``None``: as in training. It
+                affects results by rounding only.
 
         Returns:
-            Prediction: With n rows in the order of the images.
+            Prediction: Rows in the order of the images.
 
         Raises:
-            ValueError: If there is no image, or an array is not such an image.
+            ValueError: If there is no image, or an array has another shape or dtype.
 
         """
         pictures = (self.picture(image, i) for i, image in enumerate(images, 1))
@@ -89,7 +89,7 @@ class Predictor:
         return Prediction(*map(numpy.concatenate, zip(*answers)))
 
     def picture(self, image, number=1):
-        """One of the images that :meth:`predict` takes, read if it is a path."""
+        """The :class:`Picture` of an image that :meth:`predict` accepts."""
         if isinstance(image, (str, Path)):
             return Picture(str(image), transforms.read_image(image, self.upright))
         image = numpy.asarray(image)
@@ -99,12 +99,12 @@ class Predictor:
         return Picture(f'image {number}', image)
 
     def examine(self, pictures):
-        """Finds the parts of Pictures; returns them :class:`Examined`."""
+        """Finds the parts of pictures; returns an :class:`Examined`."""
         with one_thread():
             return Examined(pictures, self._parts, self._settings)
 
     def classify(self, examined):
-        """The :class:`Prediction` for one batch."""
+        """The :class:`Prediction` for a batch."""
         with one_thread(), chainer.using_config('train', False), chainer.no_backprop_mode():
             img, crops, visible, _ = collate(list(examined), self.device)
             scores = self.model.scores(img, crops, visible)
@@ -114,20 +114,19 @@ class Predictor:
         return Prediction(cuda.to_cpu(scores.array), numpy.int32(boxes), cuda.to_cpu(visible))
 
     def explain(self, example, label):
-        """Shares of an example's local features in a class's score: see
-        :func:`finetune.prediction.evidence.explain`."""
+        """Evidence for a class: see :func:`finetune.prediction.evidence.explain`."""
         with one_thread():
             return evidence.explain(self.model, example, label, self.stream)
 
 
 class Examined(PartDataset):
 
-    """Pictures with their parts, transformed as the test images are.
+    """Pictures with their parts, transformed like test images.
 
     Args:
-        pictures (list of Picture): n pictures.
-        parts (finetune.parts.pictures.PictureParts): Their parts.
-        settings (finetune.config.settings.Data): Sizes of the network's input.
+        pictures (list of Picture): The pictures.
+        parts (finetune.parts.pictures.PictureParts): Finds their parts.
+        settings (finetune.config.settings.Data): Settings of the network's input.
 
     """
 
@@ -149,13 +148,13 @@ def load(run, gpu=-1, part_file=None, detector=None, project=HERE):
 
 
 def _parts(folder, run, table, detector_run):
-    """Parts from a file, by another run's detector, or as the model was trained with them.
+    """Parts from a table, from another run's detector, or from the model's own kind of parts.
 
-    ``None`` if there is no way to get them; then only the global stream can predict.
+    ``None`` if parts are unknown; then only the global stream can predict.
     """
     config, part_names = run.config, run.data_set.part_names
     if table and detector_run:
-        raise InputError('--parts and --detector are two ways to the same parts; give one of them.')
+        raise InputError('--parts and --detector exclude each other; give one of them.')
     if (table or detector_run) and not config.data.has_parts:
         raise InputError(f'{folder}: the model has no part stream (data.parts '
                          f'{config.data.parts}); leave out --{"parts" if table else "detector"}.')
@@ -164,8 +163,8 @@ def _parts(folder, run, table, detector_run):
     if detector_run:
         found_by = RunFolder(config.project.path(detector_run)).detector
         if not found_by.is_dir():
-            raise InputError(f'{detector_run}: has no detector; name a run that found its parts '
-                             'itself (data.parts CS_PARTS and detector.cnn).')
+            raise InputError(f'{detector_run}: has no detector; give the folder of a run with '
+                             'data.parts CS_PARTS and detector.cnn.')
         return detected(found_by, config, part_names, run.device)
     return parts_of(config).in_pictures(part_names, folder.detector, run.device)
 

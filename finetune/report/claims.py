@@ -1,4 +1,4 @@
-"""The paper's claims as comparisons of runs, tested pair by pair of runs with the same seed."""
+"""The paper's claims as comparisons of experiments, tested on pairs of runs with equal seeds."""
 from typing import Any, NamedTuple
 
 import numpy
@@ -7,50 +7,49 @@ from scipy import stats
 from finetune.config.streams import COMPARED
 
 SIGNIFICANT = .05
-MARGIN = 2.             # points within which two methods are the same; an image in fifty
-ROUNDING = 1e-6         # points; accuracies that differ by less are the same
+MARGIN = 2.             # points; methods that differ by less count as the same
+ROUNDING = 1e-6         # points; accuracies that differ by less are equal
 
 
 class Comparison(NamedTuple):
-    """Two experiments, whose runs with the same seed are pairs: is the first one better?
+    """A test whether the first of two experiments is better.
 
-    The runs of a pair share what they start from, so that a paired test is due (Student's t). That
-    two experiments are the same is tested by two one-sided tests (TOST; Schuirmann, 1987): that
-    their difference is above -MARGIN, and below MARGIN.
+    Runs with the same seed start from the same weights, so that a paired t-test (Student) applies.
+    Equality is tested by two one-sided tests (TOST; Schuirmann, 1987): the difference is above
+    -MARGIN and below MARGIN.
     """
 
     claim: str              # letter
-    first: str              # what is compared, in words
+    first: str              # name of an experiment, or words
     second: str
     stream: str             # in words
-    samples: Any            # accuracies of both in per cent, two lists in the order of the seeds
+    samples: Any            # accuracies in per cent: two lists in the order of the seeds
     equal: bool             # whether the claim is that there is no difference
-    p_corrected: float | None = None     # for the number of comparisons
+    p_corrected: float | None = None     # corrected for the number of comparisons
 
     @property
     def difference(self):
-        """Of the means, in points."""
+        """Difference of the means, in points."""
         return float(numpy.mean(self.samples[0]) - numpy.mean(self.samples[1]))
 
     @property
     def n_pairs(self):
-        """Number of pairs."""
         return len(self.samples[0])
 
     @property
     def effect(self):
-        """The difference in standard deviations of the runs (n - 1), mean of both."""
+        """The difference divided by the pooled standard deviation (n - 1) of the runs."""
         deviation = numpy.sqrt(numpy.mean([numpy.var(values, ddof=1) for values in self.samples]))
         return self.difference / deviation if deviation > ROUNDING else numpy.nan
 
     @property
     def interval(self):
-        """95 % interval of the difference."""
+        """95 % confidence interval of the difference."""
         return self._estimate.interval(1 - SIGNIFICANT)
 
     @property
     def p(self):
-        """p-value of what is claimed: of a difference, two-sided, or of the equality."""
+        """p-value of the claim: of a difference (two-sided), or of equality."""
         estimate = self._estimate
         if self.equal:
             return float(max(estimate.cdf(-MARGIN), estimate.sf(MARGIN)))
@@ -58,13 +57,12 @@ class Comparison(NamedTuple):
 
     @property
     def _estimate(self):
-        """Student's t-distribution around the difference; its width has a floor, for equal runs."""
+        """Student's t-distribution around the difference; a minimal width allows equal runs."""
         error = max(stats.sem(numpy.subtract(*self.samples)), ROUNDING)
         return stats.t(self.n_pairs - 1, self.difference, error)
 
     @property
     def verdict(self):
-        """Result of the test for the claim."""
         if self.n_pairs < 2:
             return 'too few runs'
         low, high = self.interval
@@ -78,12 +76,12 @@ class Comparison(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A claim of the paper and the pairs of experiments that it is about."""
+    """A claim of the paper and the pairs of experiments that test it."""
 
     letter: str
     text: str
     equal: bool
-    pairs: Any      # function of the published numbers: pairs of names
+    pairs: Any      # function that makes pairs of names from the published numbers
 
 
 def _shuffled(numbers):
@@ -115,7 +113,7 @@ def _learned(numbers):
 
 
 def _lines(numbers, *lines):
-    """Pairs of names with equal numbers of components in Fig. 3."""
+    """Pairs of names on two lines of Fig. 3 with equal numbers of components."""
     return list(zip(*(numbers.figure['lines'][line].values() for line in lines)))
 
 
@@ -133,19 +131,16 @@ CLAIMS = [
 
 
 def compare(results, numbers, dataset):
-    """Comparisons of all claims for which a data set has results.
-
-    Their p-values are corrected for the number of all of them (Holm, 1979).
+    """Comparisons for all claims on a data set, with p-values corrected for their number (Holm).
 
     Args:
         results (finetune.report.results.Results): Our results.
-        numbers (finetune.report.published.Published): The experiments of the paper's tables and
-            figures.
-        dataset (str): The data set.
+        numbers (finetune.report.published.Published): The published numbers.
+        dataset (str): Name of the data set.
 
     Returns:
-        dict: Lists of :class:`Comparison` by the letters of the claims, of both streams together
-        and of the part stream alone.
+        dict: By letter of the claim, a list of :class:`Comparison` for both streams together and
+        for the part stream alone.
 
     """
     comparisons = [comparison for claim in CLAIMS
@@ -161,10 +156,10 @@ def compare(results, numbers, dataset):
 
 
 def against_bases(results, stream='both'):
-    """Experiments in other folders than the tables' against those that their configs change.
+    """Compares experiments outside the tables' folders with the ``base`` of their configs.
 
     Returns:
-        dict: By (folder, name), a :class:`Comparison`, corrected for their number in the folder.
+        dict: By (folder, name), a :class:`Comparison`, corrected for the number in its folder.
 
     """
     comparisons = {}
@@ -183,7 +178,7 @@ def against_bases(results, stream='both'):
 
 
 def holm(p_values):
-    """p-values (n,) corrected for their number, so that 5 % of such families have a false one."""
+    """p-values (n,) corrected for their number (Holm, 1979)."""
     p_values = numpy.asarray(p_values, float)
     order = numpy.argsort(p_values)
     factors = numpy.arange(len(order), 0, -1)
@@ -205,7 +200,7 @@ def _of_claim(claim, results, numbers, dataset):
 
 
 def _variations(results, numbers, dataset):
-    """Standard deviation over the numbers of components, by seed: separate against joint."""
+    """Compares standard deviations over the numbers of components: separate, joint."""
     for stream, words in COMPARED.items():
         joint, separate = ([results.accuracy(dataset, name, stream) for name in names]
                            for names in zip(*_joint(numbers)))

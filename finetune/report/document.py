@@ -1,4 +1,4 @@
-"""Pieces of a report in Markdown, and the HTML file that is made of it."""
+"""Pieces of a report in Markdown, and its conversion to HTML."""
 import base64
 import html
 from pathlib import Path
@@ -28,30 +28,26 @@ NUMBER = r'(?:[-+]|&lt; )?[\d.,]+(?: ± [\d.]+)?(?: \(\d+\))?(?: \.\.\. [-+][\d.
 
 
 def table(header, rows):
-    """Rows of texts below a header."""
     return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |'
                      for line in [header, ['---'] * len(header), *rows])
 
 
 def bullets(texts):
-    """A list."""
     return '\n'.join(f'- {text}' for text in texts)
 
 
 def commands(*lines):
-    """Lines to type."""
     return '\n'.join(f'    {line}' for line in lines)
 
 
 def picture(name, description):
-    """A PNG in the report's folder."""
     return f'![{description}]({name})'
 
 
 def to_html(text, folder):
-    """HTML of a Markdown text that needs no other file: pictures in ``folder`` are put into it.
+    """Converts Markdown to a self-contained HTML file with the pictures of ``folder`` embedded.
 
-    Markup in the text, such as in the name of a class, is shown as it is.
+    HTML in the text, for example in the name of a class, is escaped.
     """
     converter = markdown.Markdown(extensions=['tables'], output_format='html')
     converter.preprocessors.deregister('html_block')
@@ -74,5 +70,5 @@ def _data(path):
 
 
 def _breakable(match):
-    """Lets a browser break long names at their seams, so that wide tables fit."""
+    """Allows line breaks inside long names, so that wide tables fit."""
     return re.sub(r'([_./])(?=\w)', r'\1<wbr>', match[0])

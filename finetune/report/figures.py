@@ -14,7 +14,7 @@ COLOURS = matplotlib.colormaps['tab10'].colors
 
 
 def components(figure_3, results, dataset, path):
-    """Fig. 3: accuracy over the number of components; dashed for other streams."""
+    """Fig. 3: accuracy over the number of components; other streams are dashed."""
     figure, axes = _axes('number of mixture components', 'test accuracy in %')
     for colour, (line, names) in zip(COLOURS, figure_3['lines'].items()):
         for stream, words in results.streams(dataset, names.values()).items():
@@ -35,25 +35,25 @@ def components(figure_3, results, dataset, path):
 
 
 def colours_of(names):
-    """A colour for each run, the same in all plots."""
+    """A colour for each experiment, the same in all plots."""
     return dict(zip(names, itertools.cycle(COLOURS)))
 
 
 def learning_curves(results, dataset, colours, path):
-    """Test accuracy over epochs: means over seeds, and bands of a standard deviation."""
+    """Test accuracy over epochs: means and bands of one standard deviation over seeds."""
     figure, axes = _axes('epoch', 'test accuracy in %')
     for name, colour in colours.items():
         logs = [result.log for result in results.of(dataset, name)]
         by_epoch = [{entry['epoch']: 100 * entry[TEST_ACCURACY] for entry in log
                      if TEST_ACCURACY in entry} for log in logs]
-        epochs = sorted(set.intersection(*map(set, by_epoch)))      # evaluated in all of the runs
+        epochs = sorted(set.intersection(*map(set, by_epoch)))      # evaluated in all runs
         values = numpy.array([[of_run[epoch] for epoch in epochs] for of_run in by_epoch])
         _band(axes, epochs, values, colour, name, '.-')
     _save(figure, axes, path)
 
 
 def robustness(results, dataset, colours, path):
-    """Accuracy over the share of visible parts that are hidden at test time."""
+    """Test accuracy over the share of visible parts that are hidden."""
     figure, axes = _axes('share of visible parts hidden at test time, %', 'test accuracy in %')
     for name, colour in colours.items():
         runs = results.of(dataset, name)
@@ -67,7 +67,7 @@ def robustness(results, dataset, colours, path):
 
 
 def visible_parts(results, dataset, colours, path):
-    """Accuracy over the number of visible parts of an image, all seeds together."""
+    """Test accuracy over the number of visible parts of an image, pooled over seeds."""
     figure, axes = _axes('visible parts of the image', 'test accuracy in %')
     for name, colour in colours.items():
         n_visible, correct = (numpy.concatenate(arrays) for arrays in zip(*(
@@ -82,7 +82,7 @@ def visible_parts(results, dataset, colours, path):
 
 
 def _groups(values, n_groups=6):
-    """Masks of about equally many values each; equal values stay together."""
+    """Masks that split values into groups of about equal size; equal values stay together."""
     edges = numpy.unique(numpy.quantile(values, numpy.linspace(0, 1, n_groups + 1)[1:],
                                         method='lower'))
     numbers = numpy.searchsorted(edges, values)

@@ -1,4 +1,4 @@
-"""The paper's numbers and the runs that repeat them, from ``configs/published.yml``."""
+"""The paper's numbers and the experiments that repeat them, from ``configs/published.yml``."""
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,21 +11,17 @@ PATH = CONFIGS / 'published.yml'
 
 
 class Row(NamedTuple):
-    """A row of one of the paper's tables."""
-
     method: str
     setup: str
-    run: str | None  # its name; None for other papers' methods
-    accuracies: dict    # data set: (mean, standard deviation or None) in per cent, as published
+    run: str | None     # name of our experiment; None: another paper's method
+    accuracies: dict    # data set: published (mean, standard deviation or None), per cent
 
     def published(self, dataset):
-        """The paper's accuracy on a data set, or on CUB-200-2011 for one that it does not have."""
+        """The paper's accuracy on a data set, or on CUB-200-2011 if the paper lacks it."""
         return self.accuracies.get(reference(dataset))
 
 
 class AccuracyTable(NamedTuple):
-    """One of the paper's tables of accuracies."""
-
     title: str
     source: str
     data_sets: list
@@ -33,8 +29,6 @@ class AccuracyTable(NamedTuple):
 
 
 class Published(NamedTuple):
-    """The contents of the file."""
-
     tables: list            # AccuracyTable
     figure: Any             # title, source, cnn: run, lines: {line: {components: run}}
     run_time: Any           # title, source, rows of steps, milliseconds and per cent
@@ -48,7 +42,6 @@ def reference(dataset):
 
 
 def read(path=PATH):
-    """Reads the file."""
     tree = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     tables = [AccuracyTable(**{**tree[name], 'rows': [_row(row) for row in tree[name]['rows']]})
               for name in ('table_1', 'table_2')]

@@ -1,4 +1,4 @@
-"""The whole report, from top to bottom."""
+"""Writes the report, section by section."""
 import csv
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def make(folder, output=None, project=HERE):
                          '--output.')
     results, numbers = Results(folder, project=project), published.read()
     output.mkdir(parents=True, exist_ok=True)
-    if not (output / 'report.md').exists():     # says whose the folder is if this is interrupted
+    if not (output / 'report.md').exists():     # marks the folder as ours, if interrupted
         write_text(output / 'report.md', 'This report is not finished.\n')
     blocks = list(_introduction(results, numbers))
     for dataset in results.data_sets:
@@ -48,7 +48,7 @@ def make(folder, output=None, project=HERE):
     print(f'{sum(map(len, experiments))} runs of {len(experiments)} experiments: '
           f'{output / "report.html"}, {output / "report.md"}', flush=True)
     for reason in results.left_out:
-        print(f'left out: {reason}', flush=True)
+        print(f'skipped: {reason}', flush=True)
 
 
 def _introduction(results, numbers):
@@ -56,23 +56,22 @@ def _introduction(results, numbers):
     yield numbers.paper + '. Its numbers are in the columns called "published".'
     yield (
         'Test accuracies are in per cent, as mean ± standard deviation (n - 1), with the number of '
-        'runs in parentheses; a run has a seed of its own. A gain is that over no parts; the '
-        'seconds per epoch are the median, whatever else the machine did. Tests are '
-        "Student's t-tests of pairs of runs with the same seed, which share what they start from, "
-        'two-sided; p is corrected for the number of all comparisons of a data set (Holm), of '
-        'other experiments for that of a folder of configs. '
-        'Intervals are 95 % intervals of the difference of the means, not corrected; an effect is '
-        'the difference in standard deviations of the runs. A claim "holds" if the corrected p is '
-        f'below {SIGNIFICANT}. That two methods are the same holds if their difference is shown to '
-        f'be less than {MARGIN:g} points (two one-sided tests).')
+        'runs in parentheses; each run has its own seed. Gains are relative to no parts. Seconds '
+        'per epoch are medians (the machine may have been shared). Tests are two-sided Student '
+        't-tests of pairs of runs with the same seed, which start from the same weights. p is '
+        'corrected by Holm for the number of comparisons on a data set, or, for other experiments, '
+        'in a folder of configs. Intervals are 95 % confidence intervals of the difference of the '
+        'means, not corrected; an effect is the difference divided by the pooled standard '
+        f'deviation. A claim "holds" if the corrected p is below {SIGNIFICANT}. Two methods are '
+        f'the same if two one-sided tests show that they differ by less than {MARGIN:g} points.')
     folders = {}
     for dataset, n in results.n_seeds().items():
         folders.setdefault(n, []).append(f'configs/{dataset}')
     yield commands(*(f'{TRAIN} {" ".join(with_n)} --seeds {n}'
                      for n, with_n in folders.items()), 'python -m finetune report')
     yield '## Claims of the paper'
-    yield ('How many comparisons came out how, each of both streams together and of the '
-                    'part stream alone; they are below, data set by data set.')
+    yield ('Number of comparisons by verdict, for both streams together and for the part stream '
+           'alone; the sections of the data sets list the comparisons.')
     yield tables.verdicts(CLAIMS, results, numbers)
 
 
@@ -80,8 +79,8 @@ def _data_set(results, numbers, dataset, output):
     in_paper = DATA_SETS[dataset].in_paper
     yield f'## {DATA_SETS[dataset].title}'
     if not in_paper:
-        yield ('A stand-in: the paper does not have this data set. What is published for '
-                        'CUB-200-2011 stands beside it; compare gains, not accuracies.')
+        yield ('The paper does not have this data set. The published numbers are those for '
+               'CUB-200-2011; compare gains, not accuracies.')
     table_runs = []
     for table in numbers.tables:
         names = [row.run for row in table.rows if row.run]
@@ -112,19 +111,18 @@ def _claims(results, numbers, dataset):
 
 
 def _details(results, dataset, names, output):
-    """Details beyond the paper's tables."""
+    """Sections beyond the paper's tables."""
     colours = figures.colours_of(names)
     with_parts = {name: colour for name, colour in colours.items()
                   if results.of(dataset, name)[0].config.data.has_parts}
     pictures = [
         ('learning_curves', figures.learning_curves, colours, 'Learning curves',
-         'Test accuracy after the epochs with an evaluation, mean and standard deviation over '
-         'seeds.', None),
+         'Test accuracy after each evaluated epoch, mean and standard deviation over seeds.', None),
         ('robustness', figures.robustness, with_parts, 'Fewer parts at test time',
-         'Test accuracy as more and more of the visible parts are hidden.', tables.robustness),
+         'Test accuracy over the share of visible parts that are hidden.', tables.robustness),
         ('visible_parts', figures.visible_parts, with_parts, 'Accuracy and visible parts',
-         'Test accuracy over the number of visible parts, for up to six groups of about equally '
-         'many test images.', None)]
+         'Test accuracy over the number of visible parts, for up to six groups of test images of '
+         'about equal size.', None)]
     for file, draw, shown, title, description, tabulate in pictures:
         if shown:
             name = f'{dataset}_{file}.png'
@@ -133,15 +131,14 @@ def _details(results, dataset, names, output):
             yield description
             yield picture(name, description)
             if tabulate:
-                yield ('The same in numbers, and with the parts of every test image in a '
-                                'random order:')
+                yield 'The same in numbers, and with the parts of each image in random order:'
                 yield tabulate(results, dataset, shown)
     mixtures = tables.mixtures(results, dataset, [
         name for of_data_set, name in results.by_experiment if of_data_set == dataset])
     if mixtures:
         yield '### Mixtures'
-        yield ('Mixtures that were learned by EM, means over the last epoch. The entropy is '
-               'relative to that of equal weights: at 0 one component has everything.')
+        yield ('Mixtures learned by EM, means over the last epoch. The entropy of the weights is '
+               'normalised: 1 for equal weights, 0 if one component has all the weight.')
         yield mixtures
     if names:
         yield from _classes(results, dataset, names, output)
@@ -156,8 +153,8 @@ def _classes(results, dataset, names, output):
         [class_name, *(f'{value:.1f}' for value in column)]
         for class_name, column in zip(class_names, values.T)))
     yield '### Classes'
-    yield (f'Accuracy of the {min(tables.N_HARDEST, len(class_names))} hardest classes, '
-                    f'all seeds together; all {len(class_names)} are in `{name}`.')
+    yield (f'Accuracy of the {min(tables.N_HARDEST, len(class_names))} hardest classes, pooled '
+           f'over seeds; `{name}` has all {len(class_names)}.')
     yield tables.hardest_classes(names, class_names, values)
 
 
@@ -165,8 +162,8 @@ def _runs(results, output):
     rows = list(tables.runs(results))
     _write_csv(output / 'runs.csv', ['run', 'settings', *tables.OF_RUNS], rows)
     yield '## Runs'
-    yield (f'All {len(rows)} are in `runs.csv`, each with its folder, a hash of its settings but '
-           'for the seed, its accuracies in per cent and what its mixture is like.')
+    yield (f'`runs.csv` lists all {len(rows)} runs, each with its folder, a hash of its settings '
+           'without the seed, its accuracies in per cent and statistics of its mixture.')
 
 
 def _write_csv(path, header, rows):

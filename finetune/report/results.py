@@ -23,18 +23,18 @@ class Result(NamedTuple):
     folder: RunFolder
     seed: int
     config: Any             # finetune.config.settings.Config
-    evaluation: dict        # accuracies by stream, and more
-    predictions: dict       # names of classes (n,) by stream, and of labels; n_visible (n,)
+    evaluation: dict        # contents of evaluation.yml
+    predictions: dict       # columns of predictions.csv as arrays (n,)
     log: list               # an entry per epoch; empty for the conventional pipeline
 
     def check(self, folder):
-        """Raises an error unless the predictions have the accuracies of the evaluation."""
+        """Raises an error if the accuracies of predictions and evaluation differ."""
         for stream, accuracy in self.evaluation['accuracy'].items():
             predicted = self.predictions.get(stream, [])
             share = numpy.mean(predicted == self.predictions['label']) if len(predicted) else 0
             if abs(share - accuracy) > ROUNDING:
-                raise InputError(f'{folder}: its predictions and its evaluation do not agree; '
-                                 f'evaluate it again by python -m finetune evaluate {folder}')
+                raise InputError(f'{folder}: predictions and evaluation do not agree; evaluate the '
+                                 f'run again by python -m finetune evaluate {folder}')
 
 
 class Results:
@@ -47,12 +47,12 @@ class Results:
         project (finetune.config.project.Project): What both are relative to.
 
     Attributes:
-        experiments (dict): (folder, name): path of its config, in the folders that have the names
-            of the tables' data sets.
-        by_experiment (dict): (folder, name): list of its results, by seed.
-        others (dict): The same of experiments in other folders.
-        bases (dict): (folder, name): the same of the experiment that its config changes.
-        left_out (list of str): Runs that cannot be used, and why.
+        experiments (dict): (folder, name): path of the config, for folders named after data sets
+            of the paper's tables.
+        by_experiment (dict): (folder, name): list of results, ordered by seed.
+        others (dict): The same for experiments in other folders.
+        bases (dict): (folder, name): (folder, name) of the ``base`` of the config.
+        left_out (list of str): Runs that are skipped, and why.
 
     """
 
@@ -71,12 +71,12 @@ class Results:
             if runs:
                 self._add(key, path, runs, self.by_experiment if key[0] in known else self.others)
         if not self.by_experiment and not self.others:
-            left_out = ''.join(f' (left out: {reason})' for reason in self.left_out)
+            left_out = ''.join(f' (skipped: {reason})' for reason in self.left_out)
             raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/'
                              f'{left_out}; run {TRAIN} first.')
 
     def _add(self, key, path, runs, place):
-        """Adds the finished runs of a config, unless they are a pre-training."""
+        """Adds the finished runs of a config, except those of a pre-training."""
         expected = read_config(path, project=self.project)
         if expected.data.split == 'pretraining':
             return
@@ -88,7 +88,7 @@ class Results:
             place[key] = results
 
     def _read(self, folder, expected):
-        """The result in a folder; ``None`` if it is not finished, or not of the config."""
+        """The result in a folder; ``None`` if it is unfinished or belongs to another config."""
         try:
             return self._read_finished(folder, expected)
         except InputError as error:
@@ -98,7 +98,7 @@ class Results:
         config = folder.read_config()
         changed = differences(config, expected, (*NO_EFFECT_ON_RESULTS, 'training.seed'))
         if changed:
-            self.left_out.append(f'{folder}: has another {", ".join(changed)} than its config')
+            self.left_out.append(f'{folder}: differs from its config in {", ".join(changed)}')
         elif folder.state != REPORTED:
             self.left_out.append(f'{folder}: is not finished')
         else:
@@ -109,45 +109,45 @@ class Results:
 
     @property
     def data_sets(self):
-        """Data sets with a finished run."""
+        """Names of the data sets with a finished run."""
         return list(dict.fromkeys(dataset for dataset, _ in self.by_experiment))
 
     def of(self, dataset, name):
-        """Results of an experiment, perhaps none."""
+        """List of the results of an experiment; empty if it has none."""
         key = dataset, name
         return self.by_experiment.get(key) or self.others.get(key, [])
 
     def accuracy(self, dataset, name, stream=None):
-        """Accuracies of an experiment in per cent, by seed; of a stream, or the headline's."""
+        """Accuracies of an experiment in per cent, by seed; ``None``: of the headline stream."""
         accuracies = {result.seed: result.evaluation['accuracy'].get(
             stream or result.config.headline) for result in self.of(dataset, name)}
         return {seed: 100 * accuracy for seed, accuracy in accuracies.items()
                 if accuracy is not None}
 
     def summary(self, dataset, name, stream=None):
-        """Mean and standard deviation of these accuracies as text; empty if there are none."""
+        """Mean and standard deviation of :meth:`accuracy` as text; empty without results."""
         return mean_and_deviation(self.accuracy(dataset, name, stream).values())
 
     def streams(self, dataset, names):
-        """Streams of a line of Fig. 3, and what they are beside the headline, which is ``''``."""
+        """Streams of a line of Fig. 3 with their labels; the headline stream has the label ''."""
         headline = next((result.config.headline for name in names
                          for result in self.of(dataset, name)), 'both')
         return {stream: '' if stream == headline else BESIDE[stream] for stream in COMPARED}
 
     def n_seeds(self):
-        """The largest number of runs that an experiment of each data set has."""
+        """By data set, the largest number of runs of an experiment."""
         return {dataset: max(len(results) for key, results in self.by_experiment.items()
                              if key[0] == dataset) for dataset in self.data_sets}
 
     def seconds_per_epoch(self, dataset, name):
-        """Median time of an epoch, ``None`` if there is no log."""
+        """Median time of an epoch; ``None`` without a log."""
         times = [numpy.diff([0] + [entry['elapsed_time'] for entry in result.log])
                  for result in self.of(dataset, name) if result.log]
         return float(numpy.median(numpy.concatenate(times))) if times else None
 
 
 def mean_and_deviation(values, digits=1):
-    """Mean and standard deviation (n - 1) as text, with the number of values."""
+    """Mean, standard deviation (n - 1) and number of values as text."""
     values = list(values)
     if not values:
         return ''

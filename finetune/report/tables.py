@@ -1,4 +1,4 @@
-"""Tables of the report, and what stands beside them, in Markdown."""
+"""Tables of the report in Markdown, with the text around them."""
 import collections
 
 import numpy
@@ -14,12 +14,12 @@ from finetune.report.published import reference
 from finetune.report.results import mean_and_deviation
 from finetune.runs.scalars import MIXTURE
 
-N_HARDEST = 10          # classes in the table of classes
+N_HARDEST = 10          # number of classes in the table of classes
 OF_RUNS = [*STREAMS, *(scalar.words for scalar in MIXTURE.values())]
 
 
 def accuracies(published_table, results, dataset):
-    """A table of the paper beside our runs on one data set, with gains over no parts."""
+    """A table of the paper beside our results on a data set, with gains over no parts."""
     in_paper = DATA_SETS[dataset].in_paper
     baseline = next(row for row in published_table.rows if row.setup == 'no parts')
     header = ['method', 'parts', f'published ({DATA_SETS[reference(dataset)].title})',
@@ -43,7 +43,7 @@ def accuracies(published_table, results, dataset):
 
 
 def components(figure, results, dataset):
-    """Fig. 3 in numbers: lines over numbers of components, and each line's costs."""
+    """Fig. 3 in numbers: accuracy by number of components, and the costs of each run."""
     lines = figure['lines']
     header = ['K']
     for line, names in lines.items():
@@ -61,13 +61,13 @@ def components(figure, results, dataset):
     blocks = [table(header, rows)]
     cnn = results.summary(dataset, figure['cnn'])
     if cnn:
-        blocks.append(f'The CNN of the separate ones has {cnn} itself, with GAP of ordered parts '
-                      f'(`{figure["cnn"]}`).')
+        blocks.append(f'The CNN of the separate lines has an accuracy of {cnn} with GAP of ordered '
+                      f'parts (`{figure["cnn"]}`).')
     return [*blocks, table(['K', 'line', 'parameters', 's per epoch', 'run'], costs)]
 
 
 def verdicts(claims, results, numbers):
-    """How many comparisons of each claim came out how, by data set."""
+    """Number of comparisons of each claim by verdict and data set."""
     by_data_set = [compare(results, numbers, dataset) for dataset in results.data_sets]
     rows = []
     for claim in claims:
@@ -80,7 +80,6 @@ def verdicts(claims, results, numbers):
 
 
 def comparisons(claim_comparisons):
-    """The comparisons of one claim."""
     rows = []
     for comparison in claim_comparisons:
         first, second = (name if ' ' in name else f'`{name}`'
@@ -93,10 +92,7 @@ def comparisons(claim_comparisons):
 
 
 def robustness(results, dataset, names):
-    """Accuracy with some of the visible parts hidden, and with parts in random order.
-
-    ``None`` if there is no model with parts.
-    """
+    """Accuracy with hidden parts and with parts in random order; ``None`` without part models."""
     tests = {name: [result.evaluation['robustness'] for result in results.of(dataset, name)
                     if 'robustness' in result.evaluation] for name in names}
     tests = {name: runs for name, runs in tests.items() if runs}
@@ -113,10 +109,10 @@ def robustness(results, dataset, names):
 
 
 def class_accuracies(results, dataset, names):
-    """Share of correct predictions by class, over all seeds.
+    """Accuracy by class, pooled over seeds.
 
     Returns:
-        tuple: Names of the classes of which all experiments have test images, and an array
+        tuple: Names of the classes with test images in all experiments, and an array
         (len(names), number of classes) in per cent.
 
     """
@@ -133,14 +129,14 @@ def class_accuracies(results, dataset, names):
 
 
 def hardest_classes(names, class_names, values):
-    """The classes with the lowest mean accuracy."""
+    """Table of the classes with the lowest mean accuracy."""
     order = numpy.argsort(values.mean(axis=0), kind='stable')[:N_HARDEST]
     rows = [[class_names[i], *(f'{value:.0f}' for value in values[:, i])] for i in order]
     return table(['class', *(f'`{name}`' for name in names)], rows)
 
 
 def mixtures(results, dataset, names):
-    """What the learned mixtures' logs end with, means over seeds; ``None`` if there is none."""
+    """Final statistics of the learned mixtures, means over seeds; ``None`` without mixtures."""
     rows = []
     for name in names:
         last = [result.log[-1] for result in results.of(dataset, name) if result.log]
@@ -152,7 +148,7 @@ def mixtures(results, dataset, names):
 
 
 def others(results):
-    """Accuracies of experiments that none of the paper's is like, and what a change changes."""
+    """Accuracies of experiments that the paper does not have, and differences from their base."""
     rows, compared = [], against_bases(results)
     for key, runs in results.others.items():
         config, comparison = runs[0].config, compared.get(key)
@@ -165,7 +161,7 @@ def others(results):
 
 
 def runs(results):
-    """Folder, hash of the settings and numbers (:data:`OF_RUNS`) of every run, as rows of texts."""
+    """A row of texts per run: folder, hash of the settings, and the numbers :data:`OF_RUNS`."""
     for result in sum([*results.by_experiment.values(), *results.others.values()], []):
         accuracy, last = result.evaluation['accuracy'], (result.log or [{}])[-1]
         numbers = [100 * accuracy[stream] if stream in accuracy else None
@@ -176,15 +172,16 @@ def runs(results):
 
 
 def run_time(published_table):
-    """Table 3 as published, and how to get ours."""
+    """Table 3 as published, and the command that measures it here."""
     rows = [[row['step'], f'{row["milliseconds"]:.1f}', f'{row["percent"]:.2f}']
             for row in published_table['rows']]
-    return [table(['of an iteration', 'published: ms', 'published: %'], rows),
-            'The same for this machine:', commands('python -m finetune runtime')]
+    return [table(['step of an iteration', 'published: ms', 'published: %'], rows),
+            'This command measures the same on this machine:',
+            commands('python -m finetune runtime')]
 
 
 def settings(results, dataset):
-    """Settings in which a data set's experiments differ, and settings that they share."""
+    """Settings in which the experiments on a data set differ, and settings that they share."""
     configs = {key[1]: runs[0].config for key, runs in results.by_experiment.items()
                if key[0] == dataset}
     active = {name: active_names(config) for name, config in configs.items()}
@@ -197,11 +194,11 @@ def settings(results, dataset):
             for i, name in enumerate(configs)]
     shared = ', '.join(f'{setting} {column[0]}' for setting, column in values.items()
                        if setting not in differing and column[0])
-    return [table(['run', *differing], rows), f'The same in all: {shared}.']
+    return [table(['run', *differing], rows), f'All experiments share: {shared}.']
 
 
 def missing(results):
-    """What was left out, and the experiments of the data sets that have fewer runs than others."""
+    """Runs that are skipped, and experiments that have fewer runs than others on their data set."""
     blocks = [bullets(results.left_out)] if results.left_out else []
     n_seeds, lacking = results.n_seeds(), {}
     for dataset, name in results.experiments:
@@ -217,7 +214,7 @@ def missing(results):
     empty = [dataset for dataset in DATA_SETS if dataset in there_are - set(n_seeds)]
     if empty:
         titles = ', '.join(DATA_SETS[dataset].title for dataset in empty)
-        blocks += [f'No run at all: {titles}.', commands(
+        blocks += [f'Data sets without runs: {titles}.', commands(
             *(f'{TRAIN} configs/{dataset} --seeds 5' for dataset in empty))]
     return blocks or ['None.']
 

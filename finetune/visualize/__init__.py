@@ -1,1 +1,1 @@
-"""Pictures of what the network gets and of what it has learned, and the EM videos."""
+"""Pictures of the network's input and of trained models, and the EM videos."""

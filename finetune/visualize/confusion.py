@@ -13,21 +13,21 @@ from finetune.runs.predictions import iterate_test_images, predict
 from finetune.visualize import sheet
 
 N_PAIRS = 6
-N_EXAMPLES, N_MISTAKES = 2, 3       # pictures of each class, and of each kind of mistake
+N_EXAMPLES, N_MISTAKES = 2, 3       # pictures per class and per kind of mistake
 TILE_INCHES = 1.15
 CAPTION_INCHES = .32
 LINE_INCHES = TILE_INCHES + CAPTION_INCHES + .1
 
 
 class Pair(NamedTuple):
-    """Two classes, and the test images of each that are mistaken for the other."""
+    """Two classes and their confused test images."""
 
     labels: Any         # (2,)
-    mistakes: Any       # for each class a list of indices of its images
+    mistakes: Any       # for each class, indices of its images that are mistaken for the other
 
 
 def make(out, gpu=-1, project=HERE):
-    """Draws the pairs of classes that are confused most often: ``confusion.png`` in the folder.
+    """Draws the most confused pairs of classes: ``confusion.png`` in the folder of the run.
 
     Args:
         out (str): Folder of a finished run.
@@ -51,15 +51,10 @@ def make(out, gpu=-1, project=HERE):
 
 
 def most_confused(label, predicted, n_pairs=N_PAIRS):
-    """The pairs of classes that are confused most often, in both directions together.
+    """The ``n_pairs`` pairs of classes that are confused most often, the most frequent first.
 
-    Args:
-        label, predicted (numpy.ndarray): True and predicted classes, shape (n,).
-        n_pairs (int): Largest number of pairs.
-
-    Returns:
-        list of Pair: The worst first.
-
+    Both directions of a mistake count. ``label`` and ``predicted`` are true and predicted classes,
+    shape (n,).
     """
     wrong = numpy.flatnonzero(label != predicted)
     classes = numpy.sort(numpy.stack((label[wrong], predicted[wrong]), axis=1), axis=1)
@@ -71,17 +66,7 @@ def most_confused(label, predicted, n_pairs=N_PAIRS):
 
 
 def draw(pairs, data_set, title):
-    """Draws a line per pair: training images of both classes outside, mistakes between them.
-
-    Args:
-        pairs (list of Pair): The pairs.
-        data_set (finetune.data.records.DataSet): The data set.
-        title (str): Title of the picture.
-
-    Returns:
-        matplotlib.figure.Figure: The picture.
-
-    """
+    """Draws a row per pair: training images of both classes at the ends, mistakes between them."""
     widths = [N_EXAMPLES, N_MISTAKES, N_MISTAKES, N_EXAMPLES]
     width = sum(widths) * TILE_INCHES + .8
     figure, top = sheet.headed_figure(width, len(pairs) * LINE_INCHES + .1, title)
@@ -101,7 +86,7 @@ def draw(pairs, data_set, title):
 
 
 def _groups(pair, data_set):
-    """Titles and records of the four groups of pictures of a line."""
+    """Titles and records of the four groups of pictures in a row."""
     names, examples, n_test = zip(*(
         (data_set.class_names[label].replace('_', ' '),
          data_set.train[data_set.train.labels == label],

@@ -1,24 +1,24 @@
-"""A picture of what spoke for a predicted class."""
+"""A picture of the evidence for a predicted class."""
 from matplotlib import colors
 import numpy
 
 from finetune.visualize import mixture_pictures, sheet
 
-# For and against, told apart by colour-blind readers, too; the stronger, the more opaque.
+# Colours of evidence for and against, which colour-blind readers can distinguish.
 FOR, AGAINST = numpy.array([colors.to_rgb('#FF8C00'), colors.to_rgb('#6A3D9A')])
 OPACITY = .8
-MAX_LISTED = 8          # components whose sums are named
+MAX_LISTED = 8          # components whose sums the title lists
 
 
 def draw(view, evidence, heading, class_name, examples):
-    """Draws a picture with its parts, the evidence in each, and examples of the predicted class.
+    """Draws a picture, the evidence in its parts, and examples of the predicted class.
 
     Args:
         view (finetune.visualize.sheet.View): The picture and the network's input.
         evidence (finetune.prediction.evidence.Evidence): Shares of the local features.
         heading (str): First lines of the title.
-        class_name (str): The predicted class.
-        examples (list of numpy.ndarray): Pictures (h, w, 3) of it.
+        class_name (str): Name of the predicted class.
+        examples (list of numpy.ndarray): Pictures (h, w, 3) of this class.
 
     Returns:
         matplotlib.figure.Figure: The picture.
@@ -28,8 +28,8 @@ def draw(view, evidence, heading, class_name, examples):
     beside = [(_overlay(view.img, image.sum(axis=-1), _limit(image)),
                f'whole image {image.sum():+.1f}'),
               *((example, f'example of {class_name}') for example in examples)]
-    title = (f'{heading}\norange speaks for {class_name}, purple against it; the sum of all shares '
-             'is the score, but for the biases')
+    title = (f'{heading}\norange: evidence for {class_name}, purple: against it; the shares sum to '
+             'the score without biases')
     encoded = image if parts is None else parts
     by_component = encoded.reshape(-1, encoded.shape[-1]).sum(axis=0)
     if len(by_component) > 1:
@@ -51,12 +51,12 @@ def draw(view, evidence, heading, class_name, examples):
 
 
 def _limit(shares):
-    """The largest share of a local feature, by which colours are scaled."""
+    """The largest absolute share of a local feature, which scales the colours."""
     return max(float(numpy.abs(shares.sum(axis=-1)).max()), 1e-12)
 
 
 def _overlay(image, shares, limit):
-    """A grey image (H, W, 3) under the colours of its cells (h, w)."""
+    """Blends a grey image (H, W, 3) with the colours of its cells (h, w)."""
     rows, columns = (numpy.arange(extent) * n // extent
                      for extent, n in zip(image.shape[:2], shares.shape))
     relative = shares[rows[:, None], columns] / limit
@@ -67,8 +67,8 @@ def _overlay(image, shares, limit):
 
 
 def _components(sums):
-    """The components that contribute most, in words."""
+    """Text that lists the components that contribute most."""
     strongest = numpy.argsort(-numpy.abs(sums), kind='stable')[:MAX_LISTED]
     listed = ', '.join(f'{k + 1}: {sums[k]:+.1f}' for k in strongest)
     rest = '' if len(sums) <= MAX_LISTED else ', ...'
-    return f'number of a cell: the component of its largest share; by component {listed}{rest}'
+    return f'number in a cell: component with the largest share; by component {listed}{rest}'

@@ -1,4 +1,4 @@
-"""What the components of a trained mixture specialise in."""
+"""Shows what the components of a trained mixture specialise in."""
 import heapq
 from typing import Any, NamedTuple
 
@@ -26,37 +26,37 @@ class Owners(NamedTuple):
 
     resp: Any               # (P, h, w, K): responsibilities (Eq. 1), float64
     log_likelihood: Any     # (P, h, w): of the features under the mixture
-    counts: Any             # (P, h, w) bool: visible, and not filtered out by its norm
+    counts: Any             # (P, h, w) bool: visible and not filtered by its norm
 
 
 class Patch(NamedTuple):
-    """A local feature that a component is responsible for; patches are compared in this order."""
+    """A local feature for which a component is responsible; fields are in order of comparison."""
 
     resp: float
     log_likelihood: float
     index: int          # of the image
-    part: int           # number among the data set's part names
-    image: Any          # (h, w, 3): the feature's cell of the crop and its neighbours
+    part: int           # index in the data set's part names
+    image: Any          # (h, w, 3): the feature's cell of the crop and the cells around it
 
 
 class Inspection(NamedTuple):
     """Statistics of the components over all test images."""
 
-    shares: Any         # (K, P, h, w): responsibilities of counting features, summed up
-    classes: Any        # (K, C): the same by the images' classes
-    patches: list       # of K lists of Patch, the highest responsibility first
+    shares: Any         # (K, P, h, w): sums of responsibilities of counting features
+    classes: Any        # (K, C): the same sums by class of the image
+    patches: list       # K lists of Patch, the highest responsibility first
 
 
 def make(out, n_images, gpu=-1, project=HERE):
     """Draws which component owns which local feature, and what each component represents.
 
-    Two pictures are written into the folder: ``mixture_overlay.png``, some test images with their
-    local features coloured by component, and ``mixture_components.png``, for each component the
-    patches it is most responsible for and where its features come from, over all test images.
+    ``mixture_overlay.png`` shows test images with their local features coloured by component.
+    ``mixture_components.png`` shows, for each component and over all test images, the patches with
+    the highest responsibilities and the locations of the features.
 
     Args:
         out (str): Folder of a finished run with a Fisher vector encoding.
-        n_images (int): Number of images of the first one, evenly spaced over the test images.
+        n_images (int): Number of overlaid images, evenly spaced over the test images.
         gpu (int): GPU to compute on; -1: CPU.
         project (finetune.config.project.Project): What paths are relative to.
 
@@ -65,8 +65,8 @@ def make(out, n_images, gpu=-1, project=HERE):
     model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
     if not config.data.has_parts or not ENCODINGS[config.model.encoding].has_mixture:
         encodings = ' or '.join(name for name, row in ENCODINGS.items() if row.has_mixture)
-        raise InputError(f'{folder}: the model has no mixture to inspect; give the results of a '
-                         f'run with parts and model.encoding {encodings}.')
+        raise InputError(f'{folder}: the model has no mixture to inspect; give the folder of a run '
+                         f'with parts and model.encoding {encodings}.')
     dataset = PartDataset(data_set.test, data_set.parts, config.data, train=False,
                           seed=config.training.seed)
     views = [sheet.look_at(dataset, i, data_set)
@@ -85,19 +85,19 @@ def make(out, n_images, gpu=-1, project=HERE):
 
 
 def summary(out, model):
-    """A line about the mixture's weights."""
+    """A line with the number of components and the entropy of their weights."""
     weight = cuda.to_cpu(model.encoder.mixture[2])
     return (f'{out}: {len(weight)} component{"s" * (len(weight) > 1)}, '
             f'normalised entropy of the weights {float(gmm.normalized_entropy(weight)):.3f}')
 
 
 def information(shares, classes):
-    """A line about how much the component of a feature tells about its origin."""
+    """A line with the information that the component of a feature has about its origin."""
     part = shares.sum(axis=(2, 3))
     place = shares.sum(axis=1).reshape(len(shares), -1)
-    return ('the component of a local feature tells {:.2f} of the {:.2f} bits of which part it is '
-            'from, {:.2f} of {:.2f} of which place in the crop, and {:.2f} of {:.2f} of which '
-            'class'.format(*_bits(part), *_bits(place), *_bits(classes)))
+    return ('information of the component about the origin of a local feature: part {:.2f} of '
+            '{:.2f} bits, place in the crop {:.2f} of {:.2f} bits, class {:.2f} of {:.2f} bits'
+            .format(*_bits(part), *_bits(place), *_bits(classes)))
 
 
 def _bits(table):
@@ -108,15 +108,12 @@ def _bits(table):
 
 
 def look(model, example, device):
-    """Responsibilities of one example's local features.
+    """The :class:`Owners` of the local features of an example, as NumPy arrays.
 
     Args:
-        model (finetune.models.part_classifier.PartClassifier): With a mixture.
+        model (finetune.models.part_classifier.PartClassifier): Classifier with a mixture.
         example (tuple): Example of a :class:`~finetune.data.dataset.PartDataset`.
-        device: Device of the model.
-
-    Returns:
-        Owners: NumPy arrays.
+        device (chainer.backend.Device): Device of the model.
 
     """
     _, parts, visible, _ = collate([example], device)
@@ -135,15 +132,12 @@ def look(model, example, device):
 
 
 def inspect(model, dataset, device):
-    """Inspects all images of a data set; a component has at most one patch of every image.
+    """The :class:`Inspection` of a data set; a component has at most one patch per image.
 
     Args:
-        model (finetune.models.part_classifier.PartClassifier): With a mixture.
+        model (finetune.models.part_classifier.PartClassifier): Classifier with a mixture.
         dataset (finetune.data.dataset.PartDataset): Test images.
-        device: Device of the model.
-
-    Returns:
-        Inspection: Statistics over all images.
+        device (chainer.backend.Device): Device of the model.
 
     """
     shares = 0
@@ -170,9 +164,9 @@ def inspect(model, dataset, device):
 
 
 def most_responsible(owners, k):
-    """Where (part, row, column) component k has its highest responsibility in an image.
+    """Place (part, row, column) of the highest responsibility of component k in an image.
 
-    Of several equal ones, the one that fits the mixture best; ``None`` if it owns no feature.
+    The log-likelihood breaks ties; ``None`` if the component owns no feature.
     """
     resp = numpy.where(owners.counts, owners.resp[..., k], -1)
     best = numpy.lexsort((owners.log_likelihood.ravel(), resp.ravel()))[-1]
@@ -182,7 +176,7 @@ def most_responsible(owners, k):
 
 
 def around(crop, cell, n_cells):
-    """Cuts a cell of an even grid, and the cells around it, out of a crop (h, w, 3)."""
+    """Cuts a cell of a regular grid and the cells around it out of a crop (h, w, 3)."""
     edges = [(extent * (i - 1) // n, extent * (i + 2) // n)
              for extent, i, n in zip(crop.shape[:2], cell, n_cells)]
     rows, columns = (numpy.arange(low, high).clip(0, extent - 1)

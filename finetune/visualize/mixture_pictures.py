@@ -1,16 +1,16 @@
-"""Pictures of a trained mixture: its components on images, their patches and their parts."""
+"""Pictures of a trained mixture: components on images, their patches and their parts."""
 from matplotlib import colors
 import numpy
 
 from finetune.visualize import sheet
 
-# Okabe and Ito's palette for colour-blind readers; the components' numbers tell apart what repeats.
+# Okabe and Ito's palette for colour-blind readers; numbers distinguish components of one colour.
 COLOURS = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#F0E442']
 FILTERED = '0.45'
 OPACITY = .5
-COLOUR_MAP = 'cividis'  # for colour-blind readers, too
-MAX_NUMBERED = 10       # cells per line that leave room for a number
-MAX_COMPONENTS = 100    # in a picture
+COLOUR_MAP = 'cividis'  # suits colour-blind readers
+MAX_NUMBERED = 10       # cells per line that have room for a number
+MAX_COMPONENTS = 100    # components in a picture
 TILE_INCHES = .8
 LUMINANCE = numpy.array([.299, .587, .114])
 
@@ -20,11 +20,8 @@ def overlay(views, owners, title):
 
     Args:
         views (list of finetune.visualize.sheet.View): The images.
-        owners (list of finetune.visualize.mixture.Owners): Owners of their local features.
+        owners (list of finetune.visualize.mixture.Owners): Owners of the images' local features.
         title (str): First line of the title.
-
-    Returns:
-        matplotlib.figure.Figure: The sheet.
 
     """
     owners_by_index = dict(zip((view.index for view in views), owners))
@@ -33,13 +30,13 @@ def overlay(views, owners, title):
         resp, _, counts = owners_by_index[view.index]
         _draw_cells(axis, sheet.crop(view, i), resp[i].argmax(axis=-1), counts[i])
 
-    title += ('\ncolour and number of a cell: the component most responsible for the local feature'
-              '; grey without number: filtered out by its norm')
+    title += ('\ncolour and number of a cell: component most responsible for the local feature; '
+              'grey without number: filtered by its norm')
     return sheet.draw(views, title, draw_crop, pictures=lambda view: [])
 
 
 def _draw_cells(axis, crop, owner, counts):
-    """Draws a crop under the colours of its local features' owners (h, w), if these count."""
+    """Draws a crop with each cell in the colour of its owner (h, w), grey if it does not count."""
     height, width = crop.shape[:2]
     axis.imshow(crop @ LUMINANCE, cmap='gray', vmin=0, vmax=1)
     cells = numpy.where(counts[..., None], colors.to_rgba_array(COLOURS)[owner % len(COLOURS)],
@@ -51,7 +48,7 @@ def _draw_cells(axis, crop, owner, counts):
 
 
 def number_cells(axis, size, numbers, counts):
-    """Writes numbers (h, w) into those cells of a crop that count, if there is room for them."""
+    """Writes numbers (h, w) into the counting cells of a crop, if there is room."""
     n_lines, n_columns = numbers.shape
     if max(numbers.shape) > MAX_NUMBERED:
         return
@@ -62,7 +59,7 @@ def number_cells(axis, size, numbers, counts):
 
 
 def components(inspection, weight, part_names, title):
-    """Draws the patches each component is most responsible for, and where its features are.
+    """Draws the patches of each component and the locations of its features.
 
     Args:
         inspection (finetune.visualize.mixture.Inspection): The components.
@@ -71,7 +68,7 @@ def components(inspection, weight, part_names, title):
         title (str): First lines of the title.
 
     Returns:
-        matplotlib.figure.Figure: A line per component, of the heaviest ones if there are many.
+        matplotlib.figure.Figure: A row per component, for at most the 100 heaviest ones.
 
     """
     shown = numpy.sort(numpy.argsort(-weight, kind='stable')[:MAX_COMPONENTS])
@@ -81,8 +78,8 @@ def components(inspection, weight, part_names, title):
     n, left, gap = len(shown), 1.1, .15
     map_inches = .34 * len(part_names)
     width = left + (n_patches + 1) * TILE_INCHES + 2 * gap + map_inches + .7
-    title += ('\nleft: patches of highest responsibility, one per image at most; right: where in '
-              'the crops the features of a component are (light: many), and in which part, in %')
+    title += ('\nleft: patches with the highest responsibility, at most one per image; right: '
+              'locations of the features in the crops (light: many), and their parts, in %')
     figure, top = sheet.headed_figure(width, n * TILE_INCHES + 1.4, title)
     height = figure.get_figheight()
     line = TILE_INCHES / height
@@ -106,7 +103,7 @@ def components(inspection, weight, part_names, title):
 
 
 def _draw_parts(axis, percent, numbers, part_names):
-    """Draws a heat map: per cent of a component's features (rows) from each part (columns)."""
+    """Draws a heat map: percentage of a component's features (row) from each part (column)."""
     axis.imshow(percent, cmap=COLOUR_MAP, aspect='auto', vmin=0)
     axis.set_xticks(range(len(part_names)), part_names, rotation=90, fontsize=8)
     axis.set_yticks(range(len(numbers)), numbers, fontsize=8)

@@ -19,8 +19,7 @@ INFERNO, COLOURS = colormaps['inferno'], numpy.array(colormaps['tab10'].colors)
 def make(config_path, overrides, split, n_images, out=None, project=HERE):
     """Draws a contact sheet of images, part boxes and part crops.
 
-    If the parts were found by this program, it shows what led to them, too: the saliency, and which
-    pixels belong to which part.
+    If the program found the parts, the sheet also shows the saliency and the pixels of each part.
 
     Args:
         config_path (str): YAML file of the experiment.
@@ -45,7 +44,7 @@ def make(config_path, overrides, split, n_images, out=None, project=HERE):
 
 
 def _pictures(config, parts):
-    """Function of a view that gives what is shown beside an image."""
+    """Makes the function that draws the pictures beside an image."""
     found_by = parts.load_detector(open_device(config.training.gpu))
     if found_by is None:
         return sheet.global_input
@@ -66,4 +65,4 @@ def _title(data, split):
                     else 'no augmentation')
     size = f'crops of {data.part_input_size} pixels' if data.has_parts else 'no parts'
     return (f'{data.dataset}, {split} images, {augmentation}: {size}\n'
-            'boxes: what is cropped, dotted where the part is hidden; numbers: the parts')
+            'boxes: crops, dotted if the part is hidden; numbers: parts')

@@ -1,4 +1,4 @@
-"""Contact sheets: images with part boxes, and the part crops beside them."""
+"""Contact sheets: images with part boxes beside their part crops."""
 import math
 import textwrap
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ import numpy
 
 from finetune.files import atomic
 
-N_LINES = 2             # of crops beside an image
+N_LINES = 2             # rows of crops beside an image
 CROP_INCHES = .95
 CAPTION_INCHES = .3
 DPI = 110
@@ -22,25 +22,22 @@ class View(NamedTuple):
 
     index: int          # in the data set
     caption: str
-    image: Any          # (H, W, 3), uint8: as it is on disk
+    image: Any          # (H, W, 3), uint8: as stored on disk
     img: Any            # (h, w, 3): global input, [0, 1]
-    names: list[str]    # of the P parts, in the network's order, with their numbers
+    names: list[str]    # numbers and names of the P parts, in the network's order
     bbox: Any           # (P, 4)
     visible: Any        # (P,) bool: whether the part is cropped
-    crops: Any          # (V, h, w, 3): of the cropped parts, [0, 1]
+    crops: Any          # (V, h, w, 3): crops, [0, 1]
     is_annotated: Any   # (P,) bool: whether the part is annotated as visible
 
 
 def look_at(dataset, index, data_set):
-    """Collects what a sheet shows of an image.
+    """The :class:`View` of an image, with crops as the data set transforms them.
 
     Args:
-        dataset (finetune.data.dataset.PartDataset): The data set.
+        dataset (finetune.data.dataset.PartDataset): The transformed images.
         index (int): Index of the image.
         data_set (finetune.data.records.DataSet): Names of classes and parts.
-
-    Returns:
-        View: The image and its crops as the data set transforms them.
 
     """
     record = dataset.records[index]
@@ -54,22 +51,19 @@ def look_at(dataset, index, data_set):
 
 
 def displayed(img):
-    """Colours in [0, 1], channels last, of the network's input (..., 3, H, W)."""
+    """Converts the network's input (..., 3, H, W) to colours in [0, 1], channels last."""
     return numpy.moveaxis(img, -3, -1) / 2 + .5
 
 
 def draw(views, title, draw_crop=None, pictures=None):
-    """Draws images below each other.
+    """Draws a sheet of images below each other.
 
     Args:
         views (list of View): The images.
         title (str): Title of the sheet.
         draw_crop (callable or None): ``draw_crop(axis, view, i)`` draws the crop of part i.
-        pictures (callable or None): ``pictures(view)`` gives tuples of a picture and its title to
-            show between the image and the crops; ``None``: the global stream's input.
-
-    Returns:
-        matplotlib.figure.Figure: The sheet.
+        pictures (callable or None): ``pictures(view)`` returns the pictures between the image and
+            the crops, with their titles; ``None``: the global stream's input.
 
     """
     pictures = [(pictures or global_input)(view) for view in views]
@@ -100,17 +94,11 @@ def draw(views, title, draw_crop=None, pictures=None):
 
 
 def global_input(view):
-    """What the global stream sees."""
     return [(view.img, f'global input, {len(view.img)} pixels')]
 
 
 def headed_figure(width, height, heading):
-    """A figure, in inches, with a heading above it.
-
-    Returns:
-        tuple: The figure, and where the heading ends, as a share of its height.
-
-    """
+    """A figure (sizes in inches) with a heading, and its relative height below the heading."""
     text = '\n'.join(wrapped(line, width, fontsize=10) for line in heading.splitlines())
     heading_inches = .1 + .18 * (text.count('\n') + 1)
     full_height = height + heading_inches
@@ -130,7 +118,7 @@ def crop(view, i):
 
 
 def plain(axis, image, title=''):
-    """A picture without axes, with a title below."""
+    """Draws a picture without axes, with a title below."""
     axis.imshow(image)
     axis.set(xticks=[], yticks=[])
     axis.set_xlabel(title, fontsize=7, labelpad=2)
@@ -147,7 +135,7 @@ def _draw_crop(axis, view, i):
 
 
 def _draw_image(axis, view):
-    """The image as it is on disk, with the boxes of its crops and the numbers of its parts."""
+    """Draws the image as stored on disk, the boxes of its crops and the numbers of its parts."""
     plain(axis, view.image, wrapped(view.caption, N_LINES * CROP_INCHES, fontsize=7))
     height, width = view.image.shape[:2]
     axis.set(xlim=(-.5, width - .5), ylim=(height - .5, -.5))
@@ -167,7 +155,7 @@ def evenly_spaced(n, n_all):
 
 
 def save(figure, path):
-    """Writes a picture and says where it is."""
+    """Writes a picture and prints its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as unfinished:
         figure.savefig(unfinished, dpi=DPI)

@@ -9,7 +9,7 @@ from finetune.config.catalogue import ABLATIONS
 def test_ablation_of_a_run(name, write_config, capsys):
     config = write_config(model={'ablation': name, 'n_components': 2}, training={'epochs': 1})
     assert run('train', config) == 0 and run('evaluate', 'results/config/seed0') == 0
-    assert f'model.ablation {name}, which is not exported' in fails(
+    assert f'model.ablation {name} cannot be exported' in fails(
         capsys, 'export', 'results/config/seed0', 'out.onnx')
 
 

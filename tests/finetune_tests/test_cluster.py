@@ -188,7 +188,7 @@ def test_bad_clusters(slurm, write_config, capsys, monkeypatch):
 
 def test_resources_are_for_jobs(write_config, capsys):
     for words in (('--hours', 2), ('--partition', 'long'), ('--gpus', 0)):
-        assert f'{words[0]} is for jobs; give --cluster slurm, too' in fails(
+        assert f'{words[0]} is for Slurm jobs; give --cluster slurm, too' in fails(
             capsys, 'train', write_config(), *words)
     assert '--jobs is for runs that share' in fails(
         capsys, 'train', write_config(), *SLURM, '--jobs', 2)

@@ -91,8 +91,8 @@ def test_dump_round_trips(write, tmp_path):
 
 
 @pytest.mark.parametrize('text, message', [
-    ('training: {joint: false}', 'it is training.method, joint or conventional, now'),
-    ('model: {classifier: c.npz}', 'it is model.checkpoint now'),
+    ('training: {joint: false}', 'it is now training.method (joint or conventional)'),
+    ('model: {classifier: c.npz}', 'it is now model.checkpoint'),
     ('training: {epoch: 3}', 'no setting training.epoch; did you mean training.epochs?'),
     ('epochs: 3', 'no setting epochs; did you mean training.epochs?'),
     ('modle: {encoding: gap}', 'no setting modle'),
@@ -125,7 +125,7 @@ def test_dump_round_trips(write, tmp_path):
      'needs model.encoding fve'),
     ('data: {drawing: 3}', 'must be name: value pairs'),
     ('training:\n\tepochs: 3', 'line 2: this is not YAML'),
-    ('- a\n- b', 'has the sections data, model and training'),
+    ('- a\n- b', 'is not a config; write the sections data, model and training'),
 ])
 def test_bad_settings_get_one_sentence(write, text, message):
     with pytest.raises(InputError) as raised:
@@ -379,7 +379,7 @@ def test_references_cannot_fill_the_memory(tmp_path):
     path = tmp_path / 'config.yml'
     lines = [f'a{i}: &a{i} [{", ".join(9 * [f"*a{i - 1}"])}]' for i in range(1, 12)]
     path.write_text('\n'.join(['a0: &a0 [1, 1]', *lines]))
-    with pytest.raises(InputError, match='line 2: this is not YAML .references are not read'):
+    with pytest.raises(InputError, match='line 2: this is not YAML .references are not supported'):
         config.read_config(path)
 
 

@@ -50,14 +50,14 @@ def test_project_that_is_not_installed(capsys, monkeypatch):
 def test_options_without_a_config(capsys):
     capsys.readouterr()
     assert cli.main(['doctor', '--gpu', '0']) == 2
-    assert 'name a config' in capsys.readouterr().err
+    assert 'give a config, too' in capsys.readouterr().err
 
 
 def test_sound_data_set(write_config, capsys):
     code, printed = doctor(capsys, write_config(data=DRAWN))
     assert code == 0
     for finding in ('all settings are known', '3 classes, 12 training and 6 test images',
-                    'all 18 images are there', 'one image of each of 3 classes decoded',
+                    'all 18 images exist', 'one image of each of 3 classes decoded',
                     'model.pretrained is empty'):
         assert finding in printed
 
@@ -72,7 +72,7 @@ def test_number_of_images_that_is_not_the_published_one(write_config, capsys):
     ('cub200', 2, '3 classes, 12 training and 6 test images instead of 200, 5994 and 5794; get'),
     ('nabirds', 2, '3 classes, 12 training and 6 test images instead of 555, 23929 and 24633; '),
     ('birdsnap', 0, '3 classes, 10 training and 6 test images; 2 listed images do not exist and '
-                    'are left out, of 500, 47386 and 2443; many of its links are dead'),
+                    'are skipped, of 500, 47386 and 2443; many of its links are dead'),
 ])
 def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_path, write_config,
                                       capsys, monkeypatch):
@@ -92,9 +92,9 @@ def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_p
 @pytest.mark.parametrize('box, code, finding', [
     ((10, 10, 200, 200), 0, '1 parts, 100 % of them visible'),
     ((10, 10, 440, 200), 0,
-     '1 images have visible parts that reach outside, the first is image u0'),
+     '1 images have visible parts that extend beyond the image, the first is image u0'),
     ((10, 10, 5, 5), 0, '1 parts, 100 % of them visible'),      # a pixel, not none
-    ((900, 10, 50, 50), 2, '1 images have parts whose crops are empty or wholly outside'),
+    ((900, 10, 50, 50), 2, '1 images have parts whose crops are empty or entirely outside'),
 ])
 def test_boxes(box, code, finding, drawn_birds, tmp_path, write_config, capsys):
     data_set = annotation_files.read_cub(drawn_birds)
@@ -117,7 +117,7 @@ def test_rotations_in_exif_data(write_config, birds, capsys):
     lines[:15] = [f'1 {part} 45 3 1' for part in range(1, 16)]
     (birds / 'parts/part_locs.txt').write_text('\n'.join(lines))
     result = doctor(capsys, write_config(data=DRAWN))
-    assert_finding(result, 0, '1 images have a rotation in their EXIF data, which is ignored')
+    assert_finding(result, 0, '1 images have an EXIF rotation, which is ignored')
     assert 'reach outside' not in result[1]
 
 
@@ -137,9 +137,10 @@ def move_a_part(birds, x):
     (lambda birds: (birds / 'images.txt').unlink(), 2, 'images.txt'),
     (lambda birds: sorted((birds / 'images').rglob('*.png'))[1].write_text('no'), 2,
      'is not an image'),
-    (lambda birds: move_a_part(birds, 50), 0, '1 images have visible parts that reach outside'),
+    (lambda birds: move_a_part(birds, 50), 0,
+     '1 images have visible parts that extend beyond the image'),
     (lambda birds: move_a_part(birds, 900), 2,
-     '1 images have parts whose crops are empty or wholly outside, the first is image 1'),
+     '1 images have parts whose crops are empty or entirely outside, the first is image 1'),
 ])
 def test_broken_data_set(damage, code, finding, write_config, birds, capsys):
     damage(birds)

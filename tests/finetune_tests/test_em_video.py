@@ -116,7 +116,7 @@ def test_without_ffmpeg_the_video_is_a_gif(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('shutil.which', lambda name: None)
     monkeypatch.setattr('imageio_ffmpeg.get_ffmpeg_exe', no_program)
     assert run(*SMALL, '--data', 'difficult', '--output', tmp_path) == 0
-    assert 'becomes a GIF' in capsys.readouterr().out
+    assert 'the video is written as a GIF' in capsys.readouterr().out
     with Image.open(tmp_path / 'em_difficult.gif') as animation:
         assert animation.n_frames >= 4
 
@@ -131,7 +131,7 @@ def test_ffmpeg_that_fails_costs_no_earlier_video(tmp_path, capsys, monkeypatch)
     path.write_text('before')
     assert run(*SMALL, '--data', 'simple', '--output', tmp_path) == 2
     error = capsys.readouterr().err
-    assert 'em_simple.mp4: ffmpeg cannot write it (Disk is full); make room' in error
+    assert 'em_simple.mp4: ffmpeg cannot write the video (Disk is full); make room' in error
     assert path.read_text() == 'before'
     assert sorted(other.name for other in tmp_path.iterdir()) == ['bin', 'em_simple.mp4']
 
@@ -166,7 +166,7 @@ def test_rows_of_the_table_by_hand():
     (['--batch-size', 5000], '--batch-size is 5000, but there are only 4000 points'),
     (['--iterations', 0], '--iterations is 0'), (['--ema-decay', 1], '--ema-decay is 1'),
     (['--seed', -1], '--seed is -1'), (['--seeds', 0, '--no-video'], '--seeds is 0'),
-    (['--no-video'], '--no-video leaves nothing to do'),
+    (['--no-video'], '--no-video without --seeds has no effect'),
 ])
 def test_bad_options_get_one_sentence(arguments, message, capsys):
     assert run(*arguments) == 2

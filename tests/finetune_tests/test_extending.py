@@ -159,7 +159,7 @@ def test_data_set(add, write_config, birds, capsys):
     assert set(accuracies) == {'both'}
     assert 'classes 3, training images 12, test images 6, parts 0' in capsys.readouterr().out
     assert cli.main(['doctor', config]) == 0
-    assert 'all 18 images are there' in capsys.readouterr().out
+    assert 'all 18 images exist' in capsys.readouterr().out
     assert cli.main(['visualize', 'parts', config, '--images', '2']) == 0
     (birds / 'list.txt').write_text('a.png finch')
     assert cli.main(['train', config, '--output', 'other']) == 2

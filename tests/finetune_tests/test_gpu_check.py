@@ -28,7 +28,7 @@ def stand_in(monkeypatch):
 def test_gpu_that_works(stand_in):
     assert list(gpu.check(1)) == [
         ('ok', 'CuPy 14.0, GPU 1 is some GPU'),
-        ('ok', 'GPU 1 computes a kernel, a product of matrices, a convolution')]
+        ('ok', 'GPU 1 computes a kernel, a matrix product, a convolution')]
 
 
 @pytest.mark.parametrize('name, what, missing', [
@@ -50,10 +50,10 @@ def test_each_of_them_may_fail_or_be_wrong(what, stand_in, monkeypatch):
     monkeypatch.setitem(gpu.TRIED, what, (
         lambda xp: compute(xp) * (1 if xp is numpy else 1.01), missing))
     assert list(gpu.check())[-1] == (
-        'error', f'GPU 0: {what} has a wrong result; CuPy, the driver or the GPU is broken')
+        'error', f'GPU 0: {what} gives a wrong result; CuPy, the driver or the GPU is broken')
     monkeypatch.setitem(gpu.TRIED, what, (lambda xp: 1 / 0, missing))
     level, text = list(gpu.check())[-1]
-    assert level == 'error' and text.endswith(f'is probably {missing}')
+    assert level == 'error' and text.endswith(f'probably missing: {missing}')
 
 
 def test_no_cudnn(stand_in):
@@ -68,7 +68,7 @@ def test_cupy_that_cannot_be_used(monkeypatch):
     assert list(gpu.check()) == [('warning', 'CuPy is installed, but cannot be used '
                                   '(libcublas.so.12: cannot open; this CuPy needs the libraries of '
                                   "another CUDA than is installed: pip install -e '.[cuda12]' "
-                                  '(or cuda13) in the clone); a CPU is used')]
+                                  '(or cuda13) in the clone); the CPU is used')]
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     assert [level for level, _ in gpu.check()] == ['ok']
 
@@ -91,18 +91,18 @@ def test_what_helps(message, reason, advice, stand_in):
 
     stand_in.cuda.Device = unusable
     (level, finding), = gpu.check(2)
-    assert level == 'warning' and finding == f'GPU 2 cannot be used ({text}); a CPU is used'
+    assert level == 'warning' and finding == f'GPU 2 cannot be used ({text}); the CPU is used'
 
 
 def test_two_cupys(stand_in, monkeypatch):
     names = 'cupy-cuda12x', 'cupy-cuda11x', 'numpy', 'cupyx-other'
     monkeypatch.setattr('importlib.metadata.distributions', lambda: [
         types.SimpleNamespace(metadata={'Name': name}) for name in names])
-    assert list(gpu.check()) == [('error', 'cupy-cuda11x and cupy-cuda12x hide one another; pip '
+    assert list(gpu.check()) == [('error', 'cupy-cuda11x and cupy-cuda12x conflict; pip '
                                   'uninstall them all, then install one')]
 
 
 @attr.gpu
 def test_on_a_gpu():
-    assert ('ok', 'GPU 0 computes a kernel, a product of matrices, a convolution') in gpu.check()
+    assert ('ok', 'GPU 0 computes a kernel, a matrix product, a convolution') in gpu.check()
     assert cuda.available

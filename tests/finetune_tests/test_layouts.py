@@ -262,8 +262,8 @@ def doctor(write_config, capsys, cub):
 def test_doctor_names_sources_and_ignored_lines(cub, write_config, capsys):
     surplus(annotation_files.read_cub(cub), cub)
     printed = doctor(write_config, capsys, cub)
-    assert '2 lines of part_locs.txt are for other images and ignored' in printed
-    assert 'CUB-200-2011 is at https://data.caltech.edu' in printed
+    assert '2 lines of part_locs.txt name unknown images and are ignored' in printed
+    assert 'CUB-200-2011 is available at https://data.caltech.edu' in printed
     assert "the authors' folder CS_parts is in https://github.com" in printed
     assert 'another class or split' not in printed
 
@@ -275,5 +275,5 @@ def test_doctor_compares_classes_and_splits(name, other, cub, write_config, caps
     lines = (folder / name).read_text().split()
     lines[1], lines[other] = lines[other], lines[1]
     layouts.write_lines(folder / name, lines)
-    assert f'2 images have another class or split in {folder} than in {cub}, the first' in (
+    assert f'2 images differ in class or split between {folder} and {cub}, the first' in (
         doctor(write_config, capsys, cub))

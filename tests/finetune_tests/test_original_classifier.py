@@ -355,7 +355,7 @@ def test_classifier_of_this_program_keeps_its_heads(finished_run, write_config, 
     assert folder.model.read_bytes() == path.read_bytes()
     assert folder.read_evaluation() == RunFolder(finished_run).read_evaluation()
     cli.main(['doctor', config_path])
-    assert f'{path}: is a classifier with these settings' in capsys.readouterr().out
+    assert f'{path}: is a classifier that fits these settings' in capsys.readouterr().out
 
 
 def test_run_of_the_classifier_comes_first(write_config):

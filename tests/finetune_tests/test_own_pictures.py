@@ -226,7 +226,7 @@ def test_doctor_finds_single_pictures_duplicates_and_unreadable_ones(
     code, printed = doctor(write_config, capsys)
     assert code == 0
     assert '1 classes have a single picture, the first is Amsel' in printed
-    assert '6 pictures are in training and test images' in printed
+    assert '6 pictures are in both training and test images' in printed
     (root / 'train' / NAMES[1] / '00 käfer.png').write_bytes(b'\x89PNG')
     code, printed = doctor(write_config, capsys)
     assert code == 2

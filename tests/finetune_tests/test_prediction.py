@@ -157,7 +157,7 @@ def test_picture_without_a_line_is_told(runs, capsys):
 def test_without_parts_the_whole_image_is_classified(runs, capsys):
     assert_same_as_evaluation(runs('gap'), 'global')
     error = capsys.readouterr().err
-    assert error.count('the whole images alone are classified') == 1
+    assert error.count('only the whole images are classified') == 1
 
 
 def test_detector_of_another_run_finds_parts(runs, detected):
@@ -264,7 +264,7 @@ def test_odd_pictures(runs, detected, kind, capsys):
     assert [Path(row['image']).name for row in content['images']] == readable
     assert [Path(path).name for path in content['unreadable']] == unreadable
     assert all(error.count(f'odd/{name}: ') == 1 for name in unreadable)
-    assert '2 of 10 pictures were left out' in error and '1 files are not pictures' in error
+    assert '2 of 10 pictures were skipped' in error and 'skipped 1 files' in error
     for row in content['images']:
         assert [part['part'] for part in row['parts']] == [
             *finetune.load(folder).part_names][:len(row['parts'])]

@@ -154,8 +154,9 @@ def test_rows_of_a_table(results, capsys):
         'method': 'GAP', 'parts': 'no parts', 'published (CUB-200-2011)': '89.54 ± 0.15',
         'ours': in_words(percent('no_parts')), 'part stream alone': '', 'gain, published': '',
         'gain, ours': '', 'parameters': '12,345', 's per epoch': '2.0', 'run': '`no_parts`'}
-    assert row(text, TABLE_3, **{'of an iteration': 'update of the mixture'}) == {
-        'of an iteration': 'update of the mixture', 'published: ms': '3.0', 'published: %': '1.11'}
+    assert row(text, TABLE_3, **{'step of an iteration': 'update of the mixture'}) == {
+        'step of an iteration': 'update of the mixture', 'published: ms': '3.0',
+        'published: %': '1.11'}
     assert 'report.html' in capsys.readouterr().out
 
 
@@ -182,7 +183,7 @@ def test_figure_3_in_numbers_and_as_a_picture(results):
     assert '(minibirds_components.png)' in below(text, 'minibirds', FIGURE_3)
     assert 'The CNN of the separate' not in text
     write_run('minibirds', 'gt2_gap', 0, 33, 30)
-    assert 'The CNN of the separate ones has 82.5 (1) itself' in below(
+    assert 'The CNN of the separate lines has an accuracy of 82.5 (1)' in below(
         report(), 'minibirds', FIGURE_3)
 
 
@@ -437,7 +438,8 @@ def test_settings_that_differ(results):
     assert cells['data.parts'] == 'GT2' and cells['model.n_components'] == '5'
     without_parts = row(text, 'minibirds', 'Settings', run='`no_parts`')
     assert without_parts['model.n_components'] == without_parts['data.order'] == ''
-    shared = next(line for line in settings.splitlines() if line.startswith('The same in all:'))
+    shared = next(line for line in settings.splitlines()
+                  if line.startswith('All experiments share:'))
     assert 'data.dataset minibirds' in shared and 'model.n_components' not in shared
     assert 'training.seed' not in text
 
@@ -452,17 +454,17 @@ def test_what_is_missing_and_what_is_left_out(results, capsys):
     cells = row(text, 'minibirds', TABLE_1, method='GAP', parts='ordered parts')
     assert cells['ours'] == '50.0 (1)'
     printed = capsys.readouterr().out
-    for reason in ('gt_gap/seed0: has another training.epochs than its config',
+    for reason in ('gt_gap/seed0: differs from its config in training.epochs',
                    *(f'gt_gap/seed{seed}: is not finished' for seed in (1, 3, 4))):
         assert f'- results/minibirds/{reason}\n' in below(text, 'Missing runs')
-        assert f'left out: results/minibirds/{reason}\n' in printed
-    assert printed.count('left out') == 4
+        assert f'skipped: results/minibirds/{reason}\n' in printed
+    assert printed.count('skipped') == 4
     lacking = next(line for line in below(text, 'Missing runs').splitlines()
                    if line.startswith('minibirds: '))
     assert '`gt_fve` (2 of 3)' in lacking
     assert '`gt_gap` (1 of 3)' in lacking and '`gt2_fve_k50` (0 of 3)' in lacking
     assert 'gt2_fve`' not in lacking and 'pretrain' not in lacking
-    assert 'No run at all: CUB-200-2011, NA-Birds, Birdsnap, digits, animals.' in below(
+    assert 'Data sets without runs: CUB-200-2011, NA-Birds, Birdsnap, digits, animals.' in below(
         text, 'Missing runs')
 
 
@@ -470,7 +472,7 @@ def test_predictions_of_another_evaluation_are_left_out(results):
     path = Path('results/minibirds/gt_fve/seed1/predictions.csv')
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(''.join(lines[:-1]))
-    reason = f'{path.parent}: its predictions and its evaluation do not agree; evaluate it again'
+    reason = f'{path.parent}: predictions and evaluation do not agree; evaluate the run again'
     assert f'- {reason}' in below(report(), 'Missing runs')
 
 
@@ -654,7 +656,7 @@ def test_report_of_the_same_runs_is_the_same_and_replaces_the_last(results):
     (lambda: None, 'results: there is no such folder of results; run ./train.sh first.'),
     (lambda: Path('results').mkdir(), 'results: holds no finished run of an experiment'),
     (lambda: (write_run('digits', 'gt_fve', 0, 9, 9) / 'model.npz').unlink(),
-     'left out: results/digits/gt_fve/seed0: is not finished); run ./train.sh first.'),
+     'skipped: results/digits/gt_fve/seed0: is not finished); run ./train.sh first.'),
     (lambda: (write_run('digits', 'gt_fve', 0, 9, 9), Path('results/report').mkdir(),
               Path('results/report/thesis.txt').write_text('years')),
      'results/report: holds something other than a report; give another folder with --output.'),

@@ -1,4 +1,4 @@
-"""The command ``visualize``: a file for each kind of video or picture."""
+"""The command ``visualize``: a file per kind of picture or video."""
 from finetune.commands import options as shared
 from finetune.commands.visualize import confusion, em, mixture, parts
 

@@ -1,9 +1,9 @@
-"""The command ``visualize confusion``: the classes confused most."""
+"""The command ``visualize confusion``: draws the most confused classes."""
 from finetune.commands import options as shared
 
-HELP = 'the classes confused most'
-DESCRIPTION = ('A picture in the folder of results: the pairs of classes that the model confuses '
-               'most often on the test images, with examples and mistakes.')
+HELP = 'draw the most confused classes'
+DESCRIPTION = ('Draws the pairs of classes that the model confuses most often on the test images, '
+               'with examples and mistakes, into the folder of the run.')
 
 add_arguments = shared.add_results
 

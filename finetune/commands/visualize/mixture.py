@@ -1,10 +1,9 @@
-"""The command ``visualize mixture``: what the components of a mixture own."""
+"""The command ``visualize mixture``: draws the components of a mixture."""
 from finetune.commands import options as shared
 
-HELP = 'what the components of a trained mixture own'
-DESCRIPTION = ('Pictures in the folder of results: some test images with their local features '
-               'coloured by component, and the patches and parts of each component over all test '
-               'images.')
+HELP = 'draw what the components of a trained mixture own'
+DESCRIPTION = ('Draws test images with their local features coloured by component, and the patches '
+               'and parts of each component over all test images, into the folder of the run.')
 
 
 def add_arguments(parser):

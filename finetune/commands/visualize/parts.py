@@ -1,16 +1,16 @@
-"""The command ``visualize parts``: the network's input."""
+"""The command ``visualize parts``: draws the network's input."""
 from finetune.commands import options as shared
 
-HELP = 'images with part boxes and crops, before training'
+HELP = 'draw images with part boxes and crops, before training'
 DESCRIPTION = """\
-A contact sheet of images of an experiment: their part boxes, and the image and the part crops
+Draws a contact sheet of images of an experiment with their part boxes, and the image and part crops
 exactly as the network gets them."""
 
 
 def add_arguments(parser):
     shared.add_settings(parser)
     parser.add_argument('--split', choices=('train', 'test'), default='train',
-                        help='train: augmented (default); test: not')
+                        help='train: with augmentation (default); test: without')
     shared.add_images(parser)
     parser.add_argument('--output', metavar='DIR',
                         help='folder for the picture (default: results/<config>)')

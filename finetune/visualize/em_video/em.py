@@ -1,4 +1,4 @@
-"""The iterative EM algorithm of the layer on points in the plane (Sect. S3), step by step."""
+"""The layer's iterative EM algorithm on points in the plane (Sect. S3)."""
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,24 +11,24 @@ from sklearn.mixture import GaussianMixture
 from finetune.errors import InputError
 from fve_layer import gmm, GMMLayer
 
-# name: (deviation, batch size), the supplement's
+# The supplement's data; name: (deviation, batch size)
 DATA = {'simple': (.1, 128), 'difficult': (.2, 512)}
-N_STARTS = 10       # of the reference
+N_STARTS = 10       # initialisations of the reference
 
 
 @dataclass
 class Settings:
-    """One experiment of Sect. S3; the defaults are the supplement's."""
+    """Settings of an experiment; the defaults are those of the supplement (Sect. S3)."""
 
     name: str = 'simple'
     n_classes: int = 10
     n_samples: int = 400            # points per class
-    deviation: float = .1           # of a class
+    deviation: float = .1           # standard deviation of a class
     batch_size: int = 128           # points per iteration
     n_iterations: int = 50
     ema_decay: float = .9           # lambda
     init: str = 'kmeans'            # or random
-    seed: int = 0                   # of points, batches and seeding
+    seed: int = 0                   # of points, batches and initialisation
 
     def __post_init__(self):
         n_points = self.n_classes * self.n_samples
@@ -38,7 +38,7 @@ class Settings:
 
 
 def make_settings(name, deviation=None, batch_size=None, **options):
-    """Settings of the simple or difficult data; ``None``: the supplement's."""
+    """Settings of the simple or difficult data; ``None``: the value of the supplement."""
     default_deviation, default_batch_size = DATA[name]
     return Settings(
         name, deviation=default_deviation if deviation is None else deviation,
@@ -46,7 +46,7 @@ def make_settings(name, deviation=None, batch_size=None, **options):
 
 
 class Iteration(NamedTuple):
-    """The mixture after an iteration, and the points it has just seen."""
+    """The batch of an iteration, and the mixture after it."""
 
     batch: Any              # (B, 2)
     mean: Any               # (K, 2)
@@ -57,19 +57,14 @@ class Iteration(NamedTuple):
 
 
 def draw(settings):
-    """Draws the points of all classes, whose centres are on the unit circle.
+    """Draws points of classes whose centres are on the unit circle.
 
     .. math::
 
         x \\sim N(\\mu_k, s^2 I), \\quad
         \\mu_k = (\\cos(2 \\pi k / K), \\sin(2 \\pi k / K)), \\quad k = 1 \\ldots K
 
-    Args:
-        settings (Settings): Number of classes K, points per class, and their deviation s.
-
-    Returns:
-        tuple of arrays: Points (n, 2), float32, class by class, and centres (K, 2).
-
+    with the deviation s. Returns points (n, 2), float32, class by class, and centres (K, 2).
     """
     n_classes, random = settings.n_classes, numpy.random.RandomState(settings.seed)
     angles = 2 * numpy.pi * numpy.arange(1, n_classes + 1) / n_classes
@@ -80,15 +75,12 @@ def draw(settings):
 
 
 def learn(points, centres, settings):
-    """Trains a :class:`~fve_layer.GMMLayer` batch by batch, one EM step each.
+    """Trains a :class:`~fve_layer.GMMLayer` with one EM step per batch; yields an Iteration each.
 
     Args:
         points (numpy.ndarray): All points, shape (n, 2), float32.
         centres (numpy.ndarray): Centres of the classes, shape (K, 2).
         settings (Settings): Settings of the experiment.
-
-    Yields:
-        Iteration: One per batch.
 
     """
     layer = GMMLayer(2, settings.n_classes, ema_decay=settings.ema_decay, init=settings.init,
@@ -106,25 +98,25 @@ def learn(points, centres, settings):
 
 
 def matched_distances(mean, centres):
-    """Distances (K,) between means and centres, matched one to one so that their sum is least."""
+    """Distances (K,) between means and centres, matched one to one to minimise their sum."""
     distances = cdist(mean, centres)
     return distances[linear_sum_assignment(distances)]
 
 
 def fit_reference(points, settings, n_starts=N_STARTS):
-    """scikit-learn's mixture of all points, the best of ``n_starts``, after convergence."""
+    """scikit-learn's converged mixture of all points, the best of ``n_starts``."""
     return GaussianMixture(
         settings.n_classes, covariance_type='diag', n_init=n_starts, max_iter=1000,
         random_state=settings.seed).fit(points)
 
 
 def n_recovered(iteration, settings):
-    """Number of centres whose mean is within one deviation."""
+    """Number of centres with a mean within one deviation."""
     return int((iteration.distances < settings.deviation).sum())
 
 
 def iterations_to_convergence(history, settings):
-    """The first iteration from which on all centres stay recovered; ``None``: there is none."""
+    """The first iteration from which all centres stay recovered, or ``None``."""
     states = [n_recovered(iteration, settings) == settings.n_classes for iteration in history]
     if not states[-1]:
         return None

@@ -1,4 +1,4 @@
-"""How reliably the layer and scikit-learn find the mixture, over many seeds."""
+"""A table of how reliably the layer and scikit-learn find the mixture, over many seeds."""
 import dataclasses
 import warnings
 
@@ -15,8 +15,8 @@ def print_table(experiments, n_seeds):
     """Measures and prints how often and how fast the centres are found.
 
     Args:
-        experiments (list of finetune.visualize.em_video.em.Settings): One block of the table each.
-        n_seeds (int): Seeds per experiment, starting at its own.
+        experiments (list of finetune.visualize.em_video.em.Settings): The experiments.
+        n_seeds (int): Number of seeds per experiment, from its own seed on.
 
     """
     results = {settings.name: measure(settings, n_seeds) for settings in experiments}
@@ -27,14 +27,10 @@ def print_table(experiments, n_seeds):
 
 
 def measure(settings, n_seeds):
-    """Runs one experiment with several seeds.
-
-    Args:
-        settings (finetune.visualize.em_video.em.Settings): Its seed is the first one.
-        n_seeds (int): Number of seeds.
+    """Runs one experiment with ``n_seeds`` seeds, from its own seed on.
 
     Returns:
-        dict: For every learner a list, one entry per seed: iterations until all centres were
+        dict: By learner, a list with an entry per seed: iterations until all centres were
         recovered (``None``: never) and the final log-likelihood.
 
     """
@@ -76,5 +72,6 @@ HEADER = (f'{"data":12s}{"learner":26s}{"recovered":>14s}{"median":>8s}{"most":>
           f'{"log-lik.":>14s}{"worst loss":>16s}')
 EXPLANATION = (
     'recovered: runs with a mean within one deviation of every centre. median, most: iterations\n'
-    'until that was so for good. log-lik.: mean over points and runs, nats. worst loss: by how\n'
-    f'much the log-likelihood of a run is below that of the best of {em.N_STARTS} starts, at most.')
+    'until all centres stay recovered. log-lik.: mean over points and runs, nats. worst loss:\n'
+    'largest difference between the log-likelihoods of the best of '
+    f'{em.N_STARTS} starts and of a run.')

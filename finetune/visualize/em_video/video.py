@@ -1,4 +1,4 @@
-"""The video of the supplement: one frame per iteration of EM, beside a reference mixture."""
+"""The supplement's video: one frame per EM iteration, with a reference mixture."""
 import shutil
 import subprocess
 
@@ -16,17 +16,11 @@ LAYER, REFERENCE, POINTS, BATCH = '#0072B2', '#D55E00', '0.8', '0.25'    # Okabe
 FRAMES_PER_SECOND = 4
 LAST_FRAME_SECONDS = 3
 DPI = 100
-N_DEVIATIONS = 2        # half axes of the ellipses
+N_DEVIATIONS = 2        # semi-axes of the ellipses
 
 
 def make(settings, out):
-    """Trains the mixture, and writes the video and its last frame as a picture.
-
-    Args:
-        settings (finetune.visualize.em_video.em.Settings): Settings of the experiment.
-        out (pathlib.Path): Folder for the files.
-
-    """
+    """Trains the mixture, and writes the video and its last frame into the folder ``out``."""
     points, centres = em.draw(settings)
     history = list(em.learn(points, centres, settings))
     view = IterationFigure(points, centres, history, em.fit_reference(points, settings), settings)
@@ -52,19 +46,19 @@ def _render(view, n_iterations, writer, path, title):
                 writer.grab_frame()
     except (subprocess.CalledProcessError, BrokenPipeError) as error:
         *_, reason = ['no reason', *(getattr(error, 'stderr', '') or '').strip().splitlines()]
-        raise InputError(f'{path}: ffmpeg cannot write it ({shortened(reason)}); make room, or '
-                         'correct ffmpeg.')
+        raise InputError(f'{path}: ffmpeg cannot write the video ({shortened(reason)}); make room '
+                         'on the disk, or repair ffmpeg.')
 
 
 def _writer():
-    """Writer by the machine's or imageio's ffmpeg, else by Pillow, and suffix of the video."""
+    """Writer (the system's or imageio's ffmpeg, else Pillow) and suffix of the video."""
     program = shutil.which('ffmpeg')
     if program is None:
         try:
             from imageio_ffmpeg import get_ffmpeg_exe
             program = get_ffmpeg_exe()
         except (ImportError, RuntimeError):
-            print('There is no ffmpeg (pip install imageio-ffmpeg): the video becomes a GIF.')
+            print('ffmpeg is missing (pip install imageio-ffmpeg): the video is written as a GIF.')
             return animation.PillowWriter(FRAMES_PER_SECOND), '.gif'
     rcParams['animation.ffmpeg_path'] = program
     return animation.FFMpegWriter(
@@ -72,8 +66,6 @@ def _writer():
 
 
 class IterationFigure:
-
-    """A figure that shows one iteration after the other."""
 
     def __init__(self, points, centres, history, reference, settings):
         self.history, self.settings = history, settings
@@ -89,7 +81,7 @@ class IterationFigure:
         self._draw_curves()
 
     def _draw_plane(self, points, centres, reference):
-        """Draws what does not change: points, centres, the reference."""
+        """Draws the static elements: points, centres, reference."""
         axis = self.plane
         axis.scatter(*points.T, s=4, c=POINTS, linewidths=0, label='all points')
         self.batch = axis.scatter([], [], s=7, c=BATCH, linewidths=0, label='current batch')
@@ -150,7 +142,7 @@ def _set_limits(axis, n, values):
 
 
 def _draw_mixture(axis, mean, var, weight, colour, outwards, linestyle='-'):
-    """Draws ellipses with their weights in per cent, outside or inside the circle."""
+    """Draws ellipses with their weights in per cent outside (1) or inside (-1) the circle."""
     artists = []
     for k, (centre, deviation) in enumerate(zip(mean, numpy.sqrt(var))):
         width, height = 2 * N_DEVIATIONS * deviation
