@@ -7,12 +7,14 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from fve_layer.arrays import ArrayOrVariable
+
 # Means of ImageNet in [0, 255], BGR, with which the two were trained.
 RESNET_MEAN, VGG_MEAN = (103.063, 115.903, 123.152), (103.939, 116.779, 123.68)
 VGG16_STAGES = (64, 2), (128, 2), (256, 3), (512, 3), (512, 3)      # channels, convolutions
 
 
-def as_caffe(x, mean):
+def as_caffe(x: ArrayOrVariable, mean: tuple[float, ...]) -> chainer.Variable:
     """Converts images (N, 3, H, W) from RGB in [-1, 1] to Caffe's BGR in [0, 255] minus the mean.
 
     The conversion is a convolution with kernel size 1, so that ``export`` includes it.
@@ -26,11 +28,11 @@ class ResNet50(L.ResNet50Layers):
 
     """:class:`chainer.links.ResNet50Layers` without its last layer (He et al., 2016)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(pretrained_model=None)
         del self.fc6
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         """ConvMaps (N, 2048, H / 32, W / 32) of images (N, 3, H, W) in [-1, 1]."""
         x = F.relu(self.bn1(self.conv1(as_caffe(x, RESNET_MEAN))))
         x = F.max_pooling_2d(x, ksize=3, stride=2)
@@ -41,7 +43,7 @@ class VGG16(chainer.Chain):
 
     """The convolutions of :class:`chainer.links.VGG16Layers` (Simonyan and Zisserman, 2015)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         n_in = 3
         with self.init_scope():
@@ -51,7 +53,7 @@ class VGG16(chainer.Chain):
                         n_in, n_out, 3, 1, 1, initialW=chainer.initializers.HeNormal()))
                     n_in = n_out
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         """ConvMaps (N, 512, H / 32, W / 32) of images (N, 3, H, W) in [-1, 1]."""
         x = as_caffe(x, VGG_MEAN)
         for stage, (_, n_convolutions) in enumerate(VGG16_STAGES, 1):

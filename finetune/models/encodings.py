@@ -9,11 +9,13 @@ makes the link's arguments. The link returns vectors (N, out_size) and has two a
 arguments in a :class:`finetune.export.graph.Graph`.
 """
 from pkgutil import resolve_name
+from typing import Any
 
 import chainer
 import chainer.functions as F
 
 from fve_layer import FVELayer, GradientFVELayer
+from fve_layer.arrays import Array
 from finetune.config.catalogue import ABLATIONS
 
 
@@ -21,36 +23,39 @@ class GAP(chainer.Link):
 
     """Global average pooling: the concatenated mean local features of all parts."""
 
-    observation = {}
+    observation: dict[str, Array] = {}
 
-    def __init__(self, n_features, n_parts, seed=None):
+    def __init__(self, n_features: int, n_parts: int, seed: int | None = None) -> None:
         super().__init__()
         self.out_size = n_parts * n_features
 
-    def forward(self, conv_map, visible):
+    def forward(self, conv_map: chainer.Variable, visible: Array) -> chainer.Variable:
         return F.reshape(F.mean(conv_map, axis=(2, 3)), (len(visible), self.out_size))
 
-    def add_to(self, graph, conv_map, visible):
+    def add_to(self, graph: Any, conv_map: str, visible: str) -> str:
         return graph.add('Reshape', graph.pooled(conv_map), graph.integers(-1, self.out_size))
 
 
-def fve(n_features, n_parts, seed, ablation='', **settings):
+def fve(n_features: int, n_parts: int, seed: int, ablation: str = '',
+        **settings: Any) -> FVELayer:
     """Fisher vector layer with a mixture learned by EM."""
     layer = resolve_name(ABLATIONS[ablation]) if ablation else FVELayer
     return layer(n_features, seed=seed, **settings)
 
 
-def gradient_fve(n_features, n_parts, seed, **settings):
+def gradient_fve(n_features: int, n_parts: int, seed: int, **settings: Any) -> GradientFVELayer:
     """Fisher vector layer with a mixture learned by back-propagation."""
     return GradientFVELayer(n_features, seed=seed, **settings)
 
 
-def conv_maps(conv_map, visible, missing):
+def conv_maps(conv_map: chainer.Variable, visible: Array, missing: str
+              ) -> tuple[chainer.Variable, Array]:
     """Unchanged ConvMaps (N P, C, h, w) and visible parts (N, P)."""
     return conv_map, visible
 
 
-def local_features(conv_map, visible, missing):
+def local_features(conv_map: chainer.Variable, visible: Array, missing: str
+                   ) -> tuple[chainer.Variable, Array]:
     """The local features of an image's parts, as one unordered set (Sect. 3.4).
 
     Args:

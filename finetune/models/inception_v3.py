@@ -1,8 +1,11 @@
 """TF-Slim's InceptionV3; arrays have the names of the released weights."""
+from collections.abc import Callable
+
 import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from fve_layer.arrays import ArrayOrVariable
 from finetune.compute.layers import average_pool, ConvBN, max_pool
 from finetune.compute.recompute import run_steps
 
@@ -22,15 +25,15 @@ class Block(chainer.Chain):
 
     """
 
-    pad_value = None        # padding of the average pooling; None: excluded from the mean
+    pad_value: float | None = None      # padding of the average pooling; None: not in the mean
 
-    def __init__(self, in_channels, layers):
+    def __init__(self, in_channels: int, layers: dict) -> None:
         super().__init__()
         with self.init_scope():
             for name, (c_in, *rest) in layers.items():
                 setattr(self, name, ConvBN(c_in or in_channels, *rest, **BATCH_NORM))
 
-    def chain(self, x, *names):
+    def chain(self, x: ArrayOrVariable, *names: str) -> chainer.Variable:
         """Runs convolutions one after the other."""
         for name in names:
             x = self[name](x)
@@ -49,14 +52,14 @@ class Head(Block):
 
     """Images (N, 3, 299, 299) to (N, 192, 35, 35)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(3, {
             'conv1': _conv(3, 32, 3, stride=2, pad=0), 'conv2': _conv(32, 32, 3, pad=0),
             'conv3': _conv(32, 64, 3), 'conv5': _conv(64, 80, 1),
             'conv6': _conv(80, 192, 3, pad=0)})
 
     @property
-    def steps(self):
+    def steps(self) -> tuple[Callable, ...]:
         return (self.conv1, self.conv2, lambda x: max_pool(self.conv3(x)),
                 self.conv5, lambda x: max_pool(self.conv6(x)))
 
@@ -65,7 +68,7 @@ class InceptionA(Block):
 
     """(N, C, 35, 35) to (N, 224 + pool channels, 35, 35)."""
 
-    def __init__(self, in_channels, pool_channels):
+    def __init__(self, in_channels: int, pool_channels: int) -> None:
         super().__init__(in_channels, {
             'conv1x1': _conv(None, 64, 1),
             'conv5x5_1': _conv(None, 48, 1), 'conv5x5_2': _conv(48, 64, 5),
@@ -73,7 +76,7 @@ class InceptionA(Block):
             'conv3x3_3': _conv(96, 96, 3),
             'pool_conv': _conv(None, pool_channels, 1)})
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         return F.concat((self.conv1x1(x), self.chain(x, 'conv5x5_1', 'conv5x5_2'),
                          self.chain(x, 'conv3x3_1', 'conv3x3_2', 'conv3x3_3'),
                          self.pool_conv(average_pool(x, self.pad_value))))
@@ -83,13 +86,13 @@ class ReductionA(Block):
 
     """(N, 288, 35, 35) to (N, 768, 17, 17)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(288, {
             'conv3x3': _conv(None, 384, 3, stride=2, pad=0),
             'conv3x3_1': _conv(None, 64, 1), 'conv3x3_2': _conv(64, 96, 3),
             'conv3x3_3': _conv(96, 96, 3, stride=2, pad=0)})
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         return F.concat((self.conv3x3(x), self.chain(x, 'conv3x3_1', 'conv3x3_2', 'conv3x3_3'),
                          max_pool(x)))
 
@@ -98,7 +101,7 @@ class InceptionB(Block):
 
     """(N, 768, 17, 17) to the same shape, by 1 x 7 and 7 x 1 convolutions with c channels."""
 
-    def __init__(self, c):
+    def __init__(self, c: int) -> None:
         super().__init__(768, {
             'conv1x1': _conv(None, 192, 1),
             'conv7x7_1': _conv(None, c, 1), 'conv7x7_2': _conv(c, c, 1, 7),
@@ -108,7 +111,7 @@ class InceptionB(Block):
             'conv7x7x2_5': _conv(c, 192, 1, 7),
             'pool_conv': _conv(None, 192, 1)})
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         return F.concat((self.conv1x1(x), self.chain(x, 'conv7x7_1', 'conv7x7_2', 'conv7x7_3'),
                          self.chain(x, *(f'conv7x7x2_{i}' for i in range(1, 6))),
                          self.pool_conv(average_pool(x, self.pad_value))))
@@ -118,14 +121,14 @@ class ReductionB(Block):
 
     """(N, 768, 17, 17) to (N, 1280, 8, 8)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(768, {
             'conv3x3_1': _conv(None, 192, 1), 'conv3x3_2': _conv(192, 320, 3, stride=2, pad=0),
             'conv7x7_1': _conv(None, 192, 1), 'conv7x7_2': _conv(192, 192, 1, 7),
             'conv7x7_3': _conv(192, 192, 7, 1),
             'conv7x7_4': _conv(192, 192, 3, stride=2, pad=0)})
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         return F.concat((self.chain(x, 'conv3x3_1', 'conv3x3_2'),
                          self.chain(x, *(f'conv7x7_{i}' for i in range(1, 5))), max_pool(x)))
 
@@ -134,7 +137,7 @@ class InceptionC(Block):
 
     """(N, C, 8, 8) to (N, 2048, 8, 8)."""
 
-    def __init__(self, in_channels):
+    def __init__(self, in_channels: int) -> None:
         super().__init__(in_channels, {
             'conv1x1': _conv(None, 320, 1),
             'conv3x3_1': _conv(None, 384, 1), 'conv3x3_2': _conv(384, 384, 1, 3),
@@ -143,7 +146,7 @@ class InceptionC(Block):
             'conv3x3x2_3': _conv(384, 384, 1, 3), 'conv3x3x2_4': _conv(384, 384, 3, 1),
             'pool_conv': _conv(None, 192, 1)})
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         single = self.conv3x3_1(x)
         double = self.chain(x, 'conv3x3x2_1', 'conv3x3x2_2')
         return F.concat((self.conv1x1(x), self.conv3x3_2(single), self.conv3x3_3(single),
@@ -168,7 +171,7 @@ class InceptionV3(chainer.Chain):
 
     """
 
-    def __init__(self, recompute=False):
+    def __init__(self, recompute: bool = False) -> None:
         super().__init__()
         self.recompute = recompute
         with self.init_scope():
@@ -185,7 +188,7 @@ class InceptionV3(chainer.Chain):
             self.mixed09 = InceptionC(1280)
             self.mixed10 = InceptionC(2048)
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         """ConvMaps (N, 2048, 8, 8) of images (N, 3, 299, 299) in [-1, 1]."""
         blocks = (self[f'mixed{i:02d}'] for i in range(11))
         return run_steps((*self.head.steps, *blocks), x, self.recompute)
@@ -199,7 +202,7 @@ class OriginalInceptionV3(InceptionV3):
     arrays are those of :class:`InceptionV3`.
     """
 
-    def __init__(self, recompute=False):
+    def __init__(self, recompute: bool = False) -> None:
         super().__init__(recompute)
         for link in self.links():
             if isinstance(link, L.BatchNormalization):

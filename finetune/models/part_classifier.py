@@ -1,12 +1,15 @@
 """The classifier: a global stream, and a part stream that encodes all parts of an image."""
 from pkgutil import resolve_name
+from typing import Any
 
 import chainer
 import chainer.functions as F
 import chainer.links as L
 import numpy
 
+from fve_layer.arrays import Array
 from finetune.config.catalogue import ARCHITECTURES, ENCODINGS, STEPS
+from finetune.config.settings import Config, Model
 
 # Weights of the losses; the loss of the part stream includes that of its auxiliary head.
 LOSS_WEIGHTS = {'both': .5, 'global': .25, 'parts': .25}
@@ -42,8 +45,9 @@ class PartClassifier(chainer.Chain):
     Differs from Chainer's mixed16, which the authors' code sets and whose weights are float16.
     """
 
-    def __init__(self, settings, n_classes, n_parts, missing='zero', seed=0, mixed=False,
-                 recompute=False, frozen=False):
+    def __init__(self, settings: Model, n_classes: int, n_parts: int, missing: str = 'zero',
+                 seed: int = 0, mixed: bool = False, recompute: bool = False,
+                 frozen: bool = False) -> None:
         super().__init__()
         self.n_classes, self.n_parts = n_classes, n_parts
         self.missing = missing
@@ -69,11 +73,11 @@ class PartClassifier(chainer.Chain):
         self._encoder_input = resolve_name(self.encoding.input)
 
     @property
-    def steps(self):
+    def steps(self) -> dict[str, chainer.Link]:
         """Links between the encoding and the class layer by name, in the order of execution."""
         return {name: self[name] for name in STEPS if hasattr(self, name)}
 
-    def cnn_params(self):
+    def cnn_params(self) -> list[chainer.Parameter]:
         """Parameters of the CNNs, which may be pre-trained."""
         return [param for link in self.children() if link.name in ('global_cnn', 'part_cnn')
                 for param in link.params()]
@@ -96,7 +100,7 @@ class PartClassifier(chainer.Chain):
         if settings.aux_lambda:
             self.aux_head = L.Linear(self.n_parts * n_features, n_classes)
 
-    def scores(self, img, parts, visible):
+    def scores(self, img: Array, parts: Array, visible: Array) -> dict[str, chainer.Variable]:
         """Class scores by stream.
 
         Args:
@@ -125,12 +129,12 @@ class PartClassifier(chainer.Chain):
             scores['aux'] = self.aux_head(F.reshape(pooled, (len(visible), -1)))
         return scores
 
-    def encode(self, conv_map, visible):
+    def encode(self, conv_map: chainer.Variable, visible: Array) -> chainer.Variable:
         """Encodes the ConvMaps (N P, C, h', w') of all parts as one vector per image."""
         *_, vector = self.vectors(self.encoder_input(conv_map, visible), conv_map).values()
         return vector
 
-    def vectors(self, inputs, conv_map):
+    def vectors(self, inputs: tuple, conv_map: chainer.Variable) -> dict[str, chainer.Variable]:
         """The encoding (N, out_size) of :meth:`encoder_input` and the output of each step.
 
         The dict is in the order of execution; the last vector is the class layer's input.
@@ -141,20 +145,21 @@ class PartClassifier(chainer.Chain):
             x = vectors[name] = step(x, conv_map)
         return vectors
 
-    def encoded_maps(self, conv_map, parts, visible):
+    def encoded_maps(self, conv_map: chainer.Variable, parts: Array, visible: Array
+                     ) -> tuple[chainer.Variable, Array]:
         """ConvMaps that are encoded, those of the parts or of the image, and which are visible."""
         if self.n_parts > 0:
             return self.part_conv_maps(parts, visible), visible
         return conv_map, self.xp.ones((len(conv_map), 1), bool)
 
-    def encoder_input(self, conv_map, visible):
+    def encoder_input(self, conv_map: chainer.Variable, visible: Array) -> tuple:
         """Arguments of the encoding's layer: features and mask, or ConvMaps and visible parts."""
         if self.settings.comp_size:
             conv_map = self.compression(conv_map)
             conv_map *= visible.reshape(-1, 1, 1, 1).astype(conv_map.dtype)    # removes the bias
         return self._encoder_input(conv_map, visible, self.missing)
 
-    def conv_maps(self, cnn, images):
+    def conv_maps(self, cnn: chainer.Link, images: Array) -> chainer.Variable:
         """ConvMaps (N, C, h, w), float32, that a CNN computes from images (N, 3, H, W)."""
         if self.frozen and chainer.config.train:
             with chainer.using_config('train', False), chainer.no_backprop_mode():
@@ -163,7 +168,7 @@ class PartClassifier(chainer.Chain):
             return cnn(images)
         return F.cast(cnn(images.astype(numpy.float16)), numpy.float32)
 
-    def part_conv_maps(self, parts, visible):
+    def part_conv_maps(self, parts: Array, visible: Array) -> chainer.Variable:
         """ConvMaps (N P, C, h', w') of all parts; zeros for hidden parts.
 
         Hidden parts do not go through the CNN: they take no time and do not affect batch
@@ -195,7 +200,8 @@ class PartClassifier(chainer.Chain):
         with chainer.using_config('in_batch_statistics', len(parts) > 0):
             return self.conv_maps(self.part_cnn, shown)[:len(parts)]
 
-    def forward(self, img, parts, visible, label, label_smoothing=0.):
+    def forward(self, img: Array, parts: Array, visible: Array, label: Array,
+                label_smoothing: float = 0.) -> chainer.Variable:
         """Loss of a batch (:func:`stream_loss`); reports accuracies and the encoding's state."""
         scores = self.scores(img, parts, visible)
         loss = stream_loss(scores, label, label_smoothing, self.aux_lambda)
@@ -206,7 +212,7 @@ class PartClassifier(chainer.Chain):
         return loss
 
 
-def build_classifier(config, data_set):
+def build_classifier(config: Config, data_set: Any) -> PartClassifier:
     """Makes a classifier with random weights for an experiment and its data set."""
     n_parts = len(data_set.part_names) if config.data.has_parts else 0
     return PartClassifier(config.model, len(data_set.class_names), n_parts,
@@ -224,7 +230,8 @@ def _slots(visible, n_visible):
     return rows.astype(numpy.int32)
 
 
-def stream_loss(scores, label, label_smoothing=0., aux_lambda=0.):
+def stream_loss(scores: dict[str, chainer.Variable], label: Array, label_smoothing: float = 0.,
+                aux_lambda: float = 0.) -> chainer.Variable:
     """Loss of the scores g and p of both streams and of their sum.
 
     .. math::
@@ -259,7 +266,8 @@ def stream_loss(scores, label, label_smoothing=0., aux_lambda=0.):
     return sum(LOSS_WEIGHTS[stream] * loss for stream, loss in losses.items())
 
 
-def smoothed_cross_entropy(logits, label, label_smoothing=0.):
+def smoothed_cross_entropy(logits: chainer.Variable, label: Array,
+                           label_smoothing: float = 0.) -> chainer.Variable:
     """Cross entropy with a target of 1 - e for the label, plus e / n_classes for every class."""
     loss = F.softmax_cross_entropy(logits, label)
     if label_smoothing == 0:

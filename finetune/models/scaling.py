@@ -1,9 +1,12 @@
 """Scales Fisher vectors to the magnitude of average-pooled features."""
+from typing import Any
+
 import chainer
 import chainer.functions as F
 import numpy
 
 from fve_layer.communication import total
+from finetune.config.settings import Model
 
 
 class Scaling(chainer.Link):
@@ -36,14 +39,14 @@ class Scaling(chainer.Link):
 
     """
 
-    def __init__(self, n_batches=1):
+    def __init__(self, n_batches: int = 1) -> None:
         super().__init__()
         self.n_batches = n_batches
         self.comm = None        # ChainerMN's communicator, if the batches of all ranks count
         self.add_persistent('scale', numpy.zeros((), numpy.float32))
         self.add_persistent('n_seen', 0)
 
-    def forward(self, fv, conv_map):
+    def forward(self, fv: chainer.Variable, conv_map: chainer.Variable) -> chainer.Variable:
         """Scales Fisher vectors (N, size); batches of zeros do not affect the scale.
 
         ``conv_map`` (M, C, h, w) gives the average-pooled features of the batch.
@@ -56,7 +59,7 @@ class Scaling(chainer.Link):
                 self._add(ratio)
         return fv * F.cast(chainer.as_variable(scale), fv.dtype) if self.n_seen > 0 else fv
 
-    def add_to(self, graph, fv):
+    def add_to(self, graph: Any, fv: str) -> str:
         """Adds the multiplication to a :class:`finetune.export.graph.Graph`."""
         return graph.add('Mul', fv, numpy.asarray(self.scale, 'f')) if self.n_seen > 0 else fv
 
@@ -74,7 +77,7 @@ class Scaling(chainer.Link):
         self.n_seen += 1
 
 
-def scaling(settings, in_size):
+def scaling(settings: Model, in_size: int) -> Scaling:
     """Makes a step after the encoding: see :mod:`finetune.models.steps`."""
     return Scaling(settings.n_components)
 

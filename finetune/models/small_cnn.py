@@ -1,6 +1,7 @@
 """A small CNN for small images, fast enough to train on a CPU."""
 import chainer
 
+from fve_layer.arrays import ArrayOrVariable
 from finetune.compute.layers import ConvBN
 from finetune.compute.recompute import run_steps
 
@@ -17,12 +18,12 @@ class SmallCNN(chainer.Chain):
 
     """
 
-    def __init__(self, recompute=False):
+    def __init__(self, recompute: bool = False) -> None:
         super().__init__()
         self.recompute = recompute
         with self.init_scope():
             self.layers = chainer.ChainList(*(ConvBN(*layer) for layer in LAYERS))
 
-    def forward(self, x):
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         """ConvMaps (N, 96, H / 8, W / 8) of images (N, 3, H, W) in [-1, 1]."""
         return run_steps(self.layers, x, self.recompute)
