@@ -19,7 +19,7 @@ def run_steps(steps, x, recompute):
 
 
 def _after_identity(step):
-    """The step behind one more node, so that its nodes are not the first of their graph.
+    """Adds a node before the step, so that the step's input is not the first node of its graph.
 
     Chainer sums the gradients of branches, and those of converted filters, by the depths of nodes;
     with this node the order of the sum is the same as without recomputation.

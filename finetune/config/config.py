@@ -123,9 +123,9 @@ def _check_combinations(config, path):
                          f'{MAX_TILES}, rows and columns.')
     if DETECTED.holds(config) and (data.box_frame, data.box_frame_fit) != (
             config.detector.input_size, 'crop'):
-        raise InputError(f'{path}: the detector writes boxes in pixels of a square of '
-                         f'detector.input_size, {config.detector.input_size}, in which images are '
-                         'cropped; set data.box_frame to that, and data.box_frame_fit to crop.')
+        raise InputError(f'{path}: the detector finds boxes in images that are cropped to '
+                         f'detector.input_size, {config.detector.input_size}; set data.box_frame '
+                         f'to {config.detector.input_size}, and data.box_frame_fit to crop.')
     smallest = ARCHITECTURES[model.architecture].smallest_input
     for name in active_names(config):
         if name in ('data.input_size', 'data.part_input_size') and get(config, name) < smallest:

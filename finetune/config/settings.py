@@ -18,7 +18,7 @@ SPLIT = Needs('data.dataset folder',
 
 
 def of_parts(name):
-    """Needs of a setting of the data that only some kinds of parts read."""
+    """Needs of a setting in the section ``data`` that only some kinds of parts read."""
     kinds = [key for key, kind in PARTS.items() if name in kind.settings]
     return Needs('data.parts ' + ' or '.join(kinds),
                  lambda config: config.data.parts in kinds)
@@ -49,7 +49,7 @@ SEPARATE = Needs('training.method conventional', lambda config: not config.train
 
 
 def of_encodings(holds):
-    """Needs of a setting that is read with the encodings whose rows a function holds for."""
+    """Needs of a setting that is read with the encodings whose rows satisfy ``holds``."""
     names = [name for name, encoding in ENCODINGS.items() if holds(encoding)]
     return Needs('model.encoding ' + ' or '.join(names),
                  lambda config: holds(ENCODINGS[config.model.encoding]))
@@ -284,11 +284,11 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     expect: str = ''                # expected result, printed beside the run's own
-    expect_of_seeds: dict = field(default_factory=dict)     # in per cent, by seed
-    expect_elsewhere: dict = field(default_factory=dict)    # of other CPUs and pre-trainings
-    project = HERE     # what paths are relative to; no setting, as it has no annotation
+    expect_of_seeds: dict = field(default_factory=dict)     # per cent, by seed
+    expect_elsewhere: dict = field(default_factory=dict)    # with other CPUs and pre-trainings
+    project = HERE      # paths are relative to it; without annotation it is no setting
 
     @property
     def headline(self):
-        """The stream whose accuracy is the result: the paper's pipeline sees parts alone."""
+        """The stream whose accuracy is the result; the conventional pipeline uses parts only."""
         return 'both' if self.training.is_joint else 'parts'

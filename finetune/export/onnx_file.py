@@ -59,7 +59,7 @@ def export(run, out, layer_only=False, project=HERE):
 
 
 def _checked(content, compute, inputs):
-    """What is said of a comparison with Chainer."""
+    """Compares the graph with Chainer; returns the outcome as text."""
     if importlib.util.find_spec('onnxruntime') is None:
         return 'not compared with Chainer (pip install onnxruntime)'
     import onnxruntime

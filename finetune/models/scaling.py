@@ -69,7 +69,7 @@ class Scaling(chainer.Link):
         return self.xp.asarray(ratio, numpy.float32)
 
     def _add(self, ratio):
-        """Includes one more ratio in ``scale``, a geometric mean."""
+        """Updates ``scale``, a geometric mean, with a ratio."""
         if self.n_seen > 0:
             logs = self.n_seen * self.xp.log(self.scale) + self.xp.log(ratio)
             ratio = self.xp.exp(logs / (self.n_seen + 1))

@@ -38,7 +38,8 @@ def accuracies(published_table, results, dataset):
                      dataset, baseline.run).values())) if row is not baseline else '']
         if in_paper:
             cells.append(_difference(measured, published[:1]) if published else '')
-        rows.append([*cells, *_costs(results, dataset, name), f'`{name}`' if name else 'of others'])
+        rows.append([*cells, *_costs(results, dataset, name),
+                     f'`{name}`' if name else 'other paper'])
     return table(header, rows)
 
 
@@ -104,7 +105,7 @@ def robustness(results, dataset, names):
                for share in shares),
              mean_and_deviation(100 * test['shuffled']['both'] for test in runs)]
             for name, runs in tests.items()]
-    return table(['run', 'as they are', *(f'{100 * share:.0f} % hidden' for share in shares),
+    return table(['run', 'none hidden', *(f'{100 * share:.0f} % hidden' for share in shares),
                   'shuffled'], rows)
 
 

@@ -265,7 +265,7 @@ def test_a_search_does_not_end_with_a_cnn_of_other_classes(found, capsys):
 
 def test_the_detectors_square_is_that_of_the_boxes(here, capsys):
     message = refused(['train', write(input_size=48)], capsys)
-    assert 'the detector writes boxes in pixels of a square of detector.input_size, 48' in message
+    assert 'finds boxes in images that are cropped to detector.input_size, 48' in message
 
 
 def test_no_boxes_and_no_detector(here, capsys):

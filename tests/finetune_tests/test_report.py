@@ -359,7 +359,7 @@ def test_robustness_table(results):
     cells = row(report(), 'minibirds', 'Fewer parts at test time', run='`gt_fve`')
     both = percent('gt_fve')
     assert cells == {
-        'run': '`gt_fve`', 'as they are': in_words(both),
+        'run': '`gt_fve`', 'none hidden': in_words(both),
         **{f'{100 * hide:.0f} % hidden': in_words(both * (1 - hide)) for hide in HIDE},
         'shuffled': in_words(both - 10)}
 
