@@ -106,8 +106,8 @@ def csv_rows(path: Path, required: tuple[str, ...], columns: str
                                  f'with the columns {columns}.')
             for row in reader:
                 if None in row or None in row.values():
-                    raise InputError(f'{path}, line {reader.line_num}: the number of columns is '
-                                     'not that of the header; correct the line.')
+                    raise InputError(f'{path}, line {reader.line_num}: has a different number of '
+                                     'columns than the header; correct the line.')
                 yield reader.line_num, {name: text.strip() for name, text in row.items()}
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f'{path}: is not a CSV file in UTF-8 ({error}); save it as one.')

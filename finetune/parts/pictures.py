@@ -127,7 +127,7 @@ def _location(path, line_no, row):
     if not size:
         return y, x
     if len(size) != 2 or min(size) <= 0:
-        raise InputError(f'{path}, line {line_no}: the box has no width or no height; correct the '
-                         'line, or remove both columns if x and y are points.')
+        raise InputError(f'{path}, line {line_no}: the box needs a positive width and height; '
+                         'correct the line, or remove both columns if x and y are points.')
     width, height = size
     return y, x, y + height, x + width

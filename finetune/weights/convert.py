@@ -52,7 +52,7 @@ def _report(arrays, unused, raw, out):
     """Prints which variables were used and which were not."""
     n_averaged = sum(name.endswith(tf_slim.AVERAGE) for name in set(arrays) - set(unused))
     n_used = len(arrays) - len(unused)
-    how = 'raw, as asked for' if raw else f'{n_averaged} of them averaged over the training'
+    how = 'raw, as requested' if raw else f'{n_averaged} of them averaged over training'
     print(f'mapped   {n_used} variables to {out}, {how}')
     groups = {}
     for name in unused:

@@ -73,7 +73,7 @@ def read_weights(path: str | Path) -> dict[str, numpy.ndarray]:
         return files.read_arrays(path, kinds=files.NUMBERS + files.TEXT)
     except FileNotFoundError:
         sources = ', '.join(f'{name} from {source}' for name, source in WEIGHTS.items())
-        raise InputError(f'{path}: there is no such file of weights; correct its path, or get '
+        raise InputError(f'{path}: there is no such weights file; correct its path, or get '
                          f'weights of InceptionV3 (convert a .ckpt first): {sources}.')
 
 

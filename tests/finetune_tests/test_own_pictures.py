@@ -119,8 +119,8 @@ def test_table_without_splits(tmp_path):
 BAD_TABLES = {
     'path\na.png\n': 'line 1: there is no column class',
     '': 'line 1: there is no column path',
-    'path,class\na.png\n': 'line 2: the number of columns is not that of the header',
-    'path,class\na.png,b,c\n': 'line 2: the number of columns is not that of the header',
+    'path,class\na.png\n': 'line 2: has a different number of columns',
+    'path,class\na.png,b,c\n': 'line 2: has a different number of columns',
     'path,class\na.png,\n': 'line 2: the path or the class is empty',
     'path,class\na.png,b\n\na.png,c\n': 'line 4: a.png is listed twice',
     'path,class,split\na.png,b,training\n': "line 2: 'training' is not one of train, test, val",

@@ -167,7 +167,7 @@ def test_convert(name, checkpoints, tmp_path, capsys):
 def test_convert_raw(checkpoints, tmp_path, capsys):
     assert cli.main(['convert', '--raw', str(checkpoints / 'v2.ckpt'),
                      str(tmp_path / 'out.npz')]) == 0
-    assert 'raw, as asked for' in capsys.readouterr().out
+    assert 'raw, as requested' in capsys.readouterr().out
     with numpy.load(tmp_path / 'out.npz') as arrays:
         name = 'InceptionV3/Conv2d_1a_3x3/weights'
         expected = 2 * reference.variable(name, (3, 3, 3, 32)).transpose(3, 2, 0, 1)

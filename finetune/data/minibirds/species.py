@@ -40,7 +40,7 @@ def make_species(n_species: int, pretraining: bool, seed: int) -> list[Species]:
 
     All species choose their details from one pool, which has two per body part. Sisters differ
     in two or three body parts, other species in more. Each species for pre-training has a detail
-    in a colour that no other species has, so that the two sets are disjoint.
+    in a colour that the other set never uses, so that the two sets are disjoint.
     """
     random = numpy.random.RandomState([seed, int(pretraining)])
     pool = _detail_pool(random, pretraining)
