@@ -96,8 +96,8 @@ class Store:
             yield Features(**arrays)
 
     def _mismatch(self, path):
-        return InputError(f'{path}: holds features of other images or of another CNN; remove the '
-                          f'folder {self.folder} to extract the features again.')
+        return InputError(f'{path}: is not a file of features of these images and this CNN; remove '
+                          f'the folder {self.folder} to extract the features again.')
 
 
 class Extractor:

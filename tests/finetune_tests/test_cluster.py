@@ -62,7 +62,7 @@ def test_jobs_of_a_project(slurm, write_config, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / 'elsewhere')
     project = '--project', '..'
     assert run('train', config, '--seeds', 1, *SLURM, *project) == 0
-    assert 'python -m finetune status --project .. shows them' in capsys.readouterr().out
+    assert 'python -m finetune status --project .. shows the runs' in capsys.readouterr().out
     pickled, = (tmp_path / cluster.FOLDER).glob('*_submitted.pkl')
     submitted = pickle.loads(pickled.read_bytes()).function
     assert submitted.command[4:7] == [config, *project]

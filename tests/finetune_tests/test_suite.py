@@ -248,7 +248,7 @@ def test_folder_stands_for_its_configs_but_the_pretraining():
     (['{configs}', '--seeds', '2', '--output', 'there'], '--output is the folder of one run'),
     (['{configs}', '--seeds', '2', '--seed', '1'], 'give one of them'),
     (['{configs}', '--jobs', '0'], '--jobs is 0'),
-    (['empty', '--seeds', '2'], 'empty: there is no config'),
+    (['empty', '--seeds', '2'], 'empty: this folder contains no config'),
 ])
 def test_bad_input(arguments, problem, configs, capsys):
     Path('empty').mkdir()
