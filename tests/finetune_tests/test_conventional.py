@@ -404,7 +404,7 @@ def test_wrong_pca_is_refused(change, separate, capsys):
     change(arrays)
     numpy.savez(path, **arrays)
     assert run('evaluate', 'results/separate/seed0') == 2
-    assert f'{path}: is not a file of features of these images and this CNN' in capsys.readouterr().err
+    assert f'{path}: is not a file of features of these images' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name, value', [('part_ratio', .5), ('parts', 'GT2')])
