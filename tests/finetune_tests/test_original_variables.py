@@ -116,7 +116,7 @@ def test_variables_that_nothing_would_read_are_named():
     environ = {'PARTS': 'GT', 'FVE_TYPE': 'no', 'EMA_ALPHA': '0.5', 'EPOCHS': '7'}
     path, settings, changes, notes = read(environ)
     assert changes == ['training.epochs=7'] and settings.training.epochs == 7
-    assert notes == [f'EMA_ALPHA=0.5: left out, nothing would read model.ema_decay with {path}',
+    assert notes == [f'EMA_ALPHA=0.5: skipped, model.ema_decay has no effect with {path}',
                      'Environment variables set training.epochs=7']
 
 
@@ -129,8 +129,8 @@ def test_options_decide_what_is_read():
 def test_config_that_is_named_wins_and_says_so():
     path = 'configs/cub200/gt_fve.yml'
     notes = read({'DATASET': 'NAB', 'PARTS': 'GT', 'FVE_TYPE': 'no'}, path)[3]
-    assert notes == [f'DATASET=NAB: left out, {path} is named',
-                     f'FVE_TYPE=no: left out, {path} is named']
+    assert notes == [f'DATASET=NAB: skipped, {path} is given',
+                     f'FVE_TYPE=no: skipped, {path} is given']
 
 
 def test_weights_are_those_that_are_named():
@@ -154,7 +154,7 @@ def test_several_configs_get_what_each_needs(monkeypatch, capsys):
                          (CS_PARTS, ['training.optimizer="adam"', 'training.seed=3'],
                           HERE)]
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 2 and printed[0].startswith('VACUUM: no setting here')
+    assert len(printed) == 2 and printed[0].startswith('VACUUM: has no setting here')
 
 
 # Variable: values to try, all with configs/cub200/cs_parts_fve.yml.
@@ -288,10 +288,10 @@ def test_each_variable_reaches_its_setting():
     ({'N_JOBS': 'many'}, "N_JOBS=many: training.workers is 'many', but must be a whole number"),
     ({'EMA_ALPHA': '2'}, 'EMA_ALPHA=2: model.ema_decay is 2.0, but must be between'),
     ({'FEATURE_AGG': 'mean'}, 'FEATURE_AGG=mean: '),
-    ({'N_MPI': '4'}, 'N_MPI=4: the number of processes is 1; ./train.sh starts'),
+    ({'N_MPI': '4'}, 'N_MPI=4: the number of processes is 1; use ./train.sh'),
     ({'INIT_MU': '5', 'N_COMPONENTS': '2'}, 'INIT_MU=5: '),
     ({'OUTPUT_FOLDER': 'x'}, 'OUTPUT_FOLDER=x: .* OUTPUT is the folder of one run'),
-    ({'LOAD': 'a.npz', 'WEIGHTS': 'b.npz'}, 'LOAD and WEIGHTS: set one of them'),
+    ({'LOAD': 'a.npz', 'WEIGHTS': 'b.npz'}, 'LOAD and WEIGHTS exclude each other'),
     ({'LOAD': 'none.npz'}, 'none.npz: there is no such weights file'),
 ])
 def test_bad_values(environ, message):
@@ -316,4 +316,4 @@ def test_other_variables_are_not_ours(name):
 
 
 def test_number_of_components_is_a_start_of_the_means():
-    assert 'INIT_MU: no setting' in read({'INIT_MU': '5', 'N_COMPONENTS': '5'}, CS_PARTS)[3][0]
+    assert 'INIT_MU: has no setting' in read({'INIT_MU': '5', 'N_COMPONENTS': '5'}, CS_PARTS)[3][0]
