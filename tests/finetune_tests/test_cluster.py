@@ -190,7 +190,7 @@ def test_resources_are_for_jobs(write_config, capsys):
     for words in (('--hours', 2), ('--partition', 'long'), ('--gpus', 0)):
         assert f'{words[0]} is for Slurm jobs; give --cluster slurm, too' in fails(
             capsys, 'train', write_config(), *words)
-    assert '--jobs is for runs that share' in fails(
+    assert '--jobs is for runs on this machine' in fails(
         capsys, 'train', write_config(), *SLURM, '--jobs', 2)
 
 

@@ -151,7 +151,7 @@ def test_picture_without_a_line_is_told(runs, capsys):
     capsys.readouterr()
     assert run('predict', runs('points'), paths[0], 'new.png', '--parts', table) == 0
     assert capsys.readouterr().err == (
-        'new.png: has no line in parts.csv; all its parts are hidden\n')
+        'new.png: has no line in parts.csv; all parts are hidden\n')
 
 
 def test_without_parts_the_whole_image_is_classified(runs, capsys):
