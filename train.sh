@@ -8,7 +8,8 @@
 #   ./train.sh --help                               all options
 #
 # The first run installs all dependencies into .venv (see environment.sh). Paths are relative to the
-# project's folder. The exit code is 0, or 2 if there is an error that you can fix.
+# project's folder. The exit code is 0, 1 if one of several runs failed, 2 if there is an error that
+# you can fix, or 128 plus the signal's number after an interrupt.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -15,12 +15,16 @@ COMMANDS = train, runtime, evaluate, predict, report, status, convert, export, v
 
 
 def main(arguments=None):
-    """Runs a sub-command; returns 0, or 2 for anything that the user has to fix.
+    """Runs a sub-command; returns its exit code.
+
+    0; 1 if one of several runs failed or a picture was unreadable; 2 for an error that the user
+    can fix; 128 plus the signal's number after an interrupt.
 
     A rank of ``mpiexec`` other than 0 serves rank 0.
     """
     work = processes.serve if processes.is_helper() else functools.partial(_run, arguments)
-    with interruption.as_exceptions():      # until all that an interrupt refers to is gone
+    # until everything that an interrupt's traceback refers to is gone
+    with interruption.as_exceptions():
         return processes.ended(lambda: _exit_code(work))
 
 

@@ -27,16 +27,18 @@ class GMMLayer(MixtureLayer):
         \\theta[t] = \\theta[t - 1] + \\frac{1 - \\lambda}{1 - \\lambda^t}
             (\\theta^{new} - \\theta[t - 1]).
 
-    The first batch seeds the mixture. In test mode (``chainer.config.train`` is ``False``) the
-    mixture does not change. With one component, mean and variance are the (bias-corrected) running
-    statistics of batch normalisation (Sect. 3.3).
+    With ``init='kmeans'`` the first training batch seeds the mixture. In test mode
+    (``chainer.config.train`` is ``False``) the mixture does not change. With one component, mean
+    and variance are the (bias-corrected) running statistics of batch normalisation (Sect. 3.3).
 
     A component with hardly any features in a batch keeps its mean and variance. A batch in which no
-    feature counts leaves the mixture unchanged. So does a batch in which a feature that counts is
-    not finite, which loss scaling may cause; its ``log_likelihood`` is not finite either.
+    feature counts leaves the mixture unchanged. A batch with a non-finite feature among those that
+    count, which loss scaling may cause, also leaves it unchanged; ``log_likelihood`` is then not
+    finite.
 
     Differs from the authors' code, whose E-step uses the parameters estimated from the last batch
-    alone; there, mixtures on clustered features collapse to a single component.
+    alone. With that E-step, mixtures of clustered synthetic features collapsed to one component;
+    in training on minibirds no difference was found.
 
     Args:
         in_size (int): Dimension D of the features.
@@ -45,8 +47,9 @@ class GMMLayer(MixtureLayer):
         norm_filter (bool): Whether only features with a norm above the mean norm of their image
             count (Sect. 3.4).
         init (str): ``'kmeans'``: k-means++ with restarts on the first training batch;
-            ``'random'``: means uniform in [-1, 1], unit variances. With ``'kmeans'``, a mixture
-            assigned before the first batch is kept, unless all its means are zero.
+            ``'random'``: means uniform in [-1, 1], variances 1 (or ``var_floor``, if larger).
+            With ``'kmeans'``, a mixture assigned before the first batch is kept, unless all its
+            means are zero.
         var_floor (float): Smallest variance. A CNN trained through the layer concentrates its
             features around the means, and the variances shrink. If components collapse, set this
             to the order of magnitude of the features' variances.

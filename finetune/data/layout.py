@@ -10,9 +10,10 @@ OF_ALL_KINDS = 'ORIGINAL', 'RESIZED'
 
 
 class Layout(NamedTuple):
-    """Places of the files of a data set.
+    """Locations of a data set's files.
 
-    Its folder may have a subfolder for each kind of parts, with or without lists of images.
+    The data set's folder may have one subfolder per kind of parts, which may have its own
+    ``images.txt``.
     """
 
     root: Path      # `data.root`, or data/<data set>: a folder, or a table of your own pictures

@@ -16,7 +16,7 @@ VALIDATION_STEP = 5     # every fifth training image of a class is in the valida
 
 
 def load(config: Config) -> DataSet:
-    """Reads the data set of an experiment; minibirds and digits are generated on first use.
+    """Reads the data set of an experiment; minibirds, digits and animals are created on first use.
 
     Parts are as annotated; :func:`finetune.parts.kind.load` converts them into the experiment's
     kind of parts.

@@ -66,7 +66,8 @@ class Run:
 def submit(jobs, resources, project=HERE):
     """Submits runs that are not in the queue yet.
 
-    Runs with the same prerequisites form an array of jobs, which starts when these have finished.
+    Runs with the same prerequisites form one job array, which starts when the prerequisites have
+    succeeded.
 
     Args:
         jobs (list of finetune.experiments.plan.Job): The runs, each after its prerequisites.

@@ -158,7 +158,8 @@ def _finished(required: prerequisites.Required, config: Config, may_train: bool)
     folder = required.folder
     if not may_train:
         folder.require_finished()
-    elif config.training.is_joint or not folder.is_finished:   # else the pipeline checks the data
+    # A finished CNN of the conventional pipeline is checked by the pipeline itself.
+    elif config.training.is_joint or not folder.is_finished:
         folder.check(required.config)
     if may_train and folder.state != REPORTED:
         print(f'{required.stage}: {required.path}', flush=True)

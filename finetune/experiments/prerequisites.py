@@ -1,4 +1,8 @@
-"""Prerequisites of a run: pre-training, its CNN or classifier, or a CNN that finds parts."""
+"""Prerequisites of a run.
+
+They are the run that pre-trains its weights, trains its CNN or classifier, or trains the CNN that
+finds its parts.
+"""
 from pathlib import Path
 from typing import NamedTuple
 from collections.abc import Iterable
@@ -49,7 +53,11 @@ def of(config: Config) -> list[Required]:
 
 
 def _required(config: Config, source: str, overrides: Iterable[str], stage: str) -> Required:
-    """A prerequisite, which uses the same images if it uses the same data set."""
+    """A prerequisite.
+
+    If it uses the run's data set, other than for pre-training, it inherits the settings
+    :data:`IMAGES`.
+    """
     overrides = [*overrides, f'training.gpu={config.training.gpu}']
     project = config.project
     data = read_config(source, project=project).data

@@ -236,19 +236,18 @@ def stream_loss(scores: dict[str, chainer.Variable], label: Array, label_smoothi
 
     .. math::
 
-        L = \\frac{1}{2} CE(g + p) + \\frac{1}{4} CE(g) + \\frac{1}{4} CE(p),
+        L = \\frac{1}{2} CE(g + p) + \\frac{1}{4} CE(g) + \\frac{1}{4} CE(p).
 
-    as in the authors' first experiments. Without parts the loss is CE of the only stream. With an
-    auxiliary head a, CE(p) becomes
+    Without parts the loss is CE of the only stream. With an auxiliary head a, CE(p) becomes
 
     .. math::
 
         (1 - \\lambda_{aux}) CE(p) + \\lambda_{aux} CE(a).
 
-    Differs from the authors' code: the loss of the released code is (CE(g) + CE(p)) / 2, with the
-    auxiliary head in CE(p) as here. The code of their first experiments also predicts with the
-    auxiliary head: p is (1 - lambda) times the scores of the Fisher vector plus lambda times those
-    of the head.
+    Differs from both versions of the authors' code. That of their first experiments has this loss,
+    but also predicts with the auxiliary head: p is (1 - lambda) times the scores of the Fisher
+    vector plus lambda times those of the head. The loss of the released version is
+    (CE(g) + CE(p)) / 2, with the auxiliary head in CE(p) as here.
 
     Args:
         scores (dict of chainer.Variable): See :meth:`PartClassifier.scores`.

@@ -52,7 +52,7 @@ class Parts:
 
     @property
     def to_be_found(self) -> bool:
-        """Whether this program has still to find them (:class:`finetune.parts.found.Found`)."""
+        """Whether the program has yet to find these parts (:class:`finetune.parts.found.Found`)."""
         return False
 
     def add_to(self, data_set: DataSet) -> DataSet:
@@ -65,7 +65,10 @@ class Parts:
         return replace(data_set, parts=self)
 
     def provisional(self, data_set: DataSet) -> DataSet:
-        """The data set with these parts, or while they are to be found, with any boxes."""
+        """The data set with these parts.
+
+        Parts that have yet to be found get the whole image as their box.
+        """
         return self.add_to(data_set)
 
     def locate(self, data_set: DataSet) -> DataSet:
@@ -98,7 +101,8 @@ class Parts:
             device (chainer.backend.Device): Device of the detector.
 
         Returns:
-            finetune.parts.pictures.PictureParts or None: ``None``: these parts need annotations.
+            finetune.parts.pictures.PictureParts or None: ``None``: the parts of such pictures
+            cannot be determined.
 
         """
         return None
@@ -108,7 +112,7 @@ class Parts:
         return None
 
     def check(self, data_set: DataSet) -> None:
-        """Raises an error if the parts were found in other images; a kind may override it."""
+        """Raises an error if the parts were found in other images or with other settings."""
 
     def load_detector(self, device: chainer.backend.Device) -> Any:
         """Loads the detector that found the parts; ``None``: there is none."""
