@@ -262,4 +262,4 @@ def _memory(config, data_set, device):
         yield 'ok', text
     else:
         fits = max(int((free - weights) / per_image), 0)
-        yield 'warning', f'{text}, enough for {fits} images; {memory.advice(config)}'
+        yield 'warning', f'{text}, enough for a batch of {fits}; {memory.advice(config)}'

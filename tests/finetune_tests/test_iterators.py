@@ -12,13 +12,14 @@ import chainer
 import numpy
 import pytest
 
-from conftest import examples, parts_of
 from finetune import cli
-from finetune.config.settings import Data
+from finetune.config.settings import Config, Data
 from finetune.data import annotation_files, iterators
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
+from finetune.data.own_pictures import NO_PARTS
 from finetune.errors import InputError
+from finetune.parts.kind import parts_of
 
 
 @pytest.fixture
@@ -28,7 +29,9 @@ def records(drawn_birds):
 
 def make_dataset(records, train=True, **changes):
     settings = Data(**{'input_size': 24, 'part_input_size': 16, **changes})
-    return examples(records, settings, train=train, seed=0)
+    if not settings.has_parts:
+        records = records.with_parts(*NO_PARTS)
+    return PartDataset(records, parts_of(Config(data=settings)), settings, train=train, seed=0)
 
 
 def assert_same(batch, other):
@@ -99,7 +102,7 @@ class Dying(PartDataset):
 
 
 def test_workers_that_die_are_noticed(records):
-    dataset = Dying(records, parts_of(Data()), Data(), train=True, seed=0)
+    dataset = Dying(records, parts_of(Config()), Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
         with pytest.raises(InputError, match='images died, perhaps because memory ran out'):
             iterator.next()
@@ -114,7 +117,7 @@ class Sleeping(PartDataset):
 
 def test_workers_that_are_stuck_are_not_waited_for_for_ever(records, monkeypatch):
     monkeypatch.setattr(iterators, 'TIMEOUT_SECONDS', 2)
-    dataset = Sleeping(records, parts_of(Data()), Data(), train=True, seed=0)
+    dataset = Sleeping(records, parts_of(Config()), Data(), train=True, seed=0)
     with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
         with pytest.raises(InputError, match='loaded no image in 2 s; the disk may be'):
             iterator.next()

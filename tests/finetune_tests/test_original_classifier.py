@@ -259,7 +259,7 @@ def changed(**changes):
     ({name: array for name, array in changed().items() if not name.startswith('separate_')},
      'encodes the whole image'),
     (changed(**{'fve_layer/w': None, 'mask_features': None}),
-     'no complete classifier .*2 missing: fve_layer/w, mask_features'),
+     'is not a complete classifier .*2 missing: fve_layer/w, mask_features'),
     (changed(**{'fve_layer/sig': None}), 'missing: fve_layer/_sig, fve_layer/_w'),
 ])
 def test_classifiers_that_there_are_not_here(arrays, message):
