@@ -65,14 +65,15 @@ def test_doctor_says_what_fits(write_config, birds, capsys, monkeypatch):
         bytes_per_pixel=GB / image, bytes_recomputing=.5 * GB / image))
     monkeypatch.setattr(memory, 'free', lambda device: 2.7 * GB)
     assert doctor(capsys, path).endswith(
-        'needs up to 4.0 GB, 2.7 GB are free, enough for a batch of 2; set training.recompute to true, which '
-        'changes no result, or lower training.batch_size, which changes results')
+        'needs up to 4.0 GB, 2.7 GB are free, enough for a batch of 2; set training.recompute to '
+        'true, which changes no result, or lower training.batch_size, which changes results')
     assert doctor(capsys, path, '--set', 'training.recompute=true').endswith(
         'needs up to 2.0 GB, 2.7 GB are free')
     assert doctor(capsys, path, '--set', 'training.dtype=mixed16').startswith('ok')
     monkeypatch.setattr(memory, 'free', lambda device: .7 * GB)
     assert doctor(capsys, path, '--set', 'training.recompute=true').endswith(
-        '0.7 GB are free, enough for a batch of 1; lower training.batch_size, which changes results')
+        '0.7 GB are free, enough for a batch of 1; lower training.batch_size, which changes '
+        'results')
 
 
 def test_free_memory_of_the_cpu_is_what_the_system_says():
