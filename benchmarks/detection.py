@@ -18,7 +18,7 @@ from finetune.compute.threads import one_thread
 from finetune.config.settings import Detector as Settings
 from finetune.data import transforms
 from finetune.models.inception_v3 import InceptionV3
-from finetune.parts.cs_parts import boxes, clusters, saliency
+from finetune.parts.cs_parts import box_search, clusters, saliency
 from finetune.parts.cs_parts.detector import BATCH_SIZE, pooled_features
 
 STEPS = ('forward', 'backward', 'saliency', 'groups', 'boxes')
@@ -53,7 +53,7 @@ def seconds(cnn, size):
             groups = timed('groups', clusters.group, heat, mask, image, settings.n_parts,
                            settings.columns)
             for part in range(settings.n_parts):
-                timed('boxes', boxes.part_box, heat, groups == part, settings.smallest_box)
+                timed('boxes', box_search.part_box, heat, groups == part, settings.smallest_box)
     return times
 
 

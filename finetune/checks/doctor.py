@@ -7,7 +7,7 @@ import numpy
 from packaging.requirements import Requirement
 from PIL import Image
 
-from finetune.checks import gpu, pictures
+from finetune.checks import gpu, picture_files
 from finetune.compute import onednn
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.config.config import is_config, read_config
@@ -102,7 +102,7 @@ def _data(config, data_set):
     yield from _agreement(settings, layout, data_set)
     records = data_set.train + data_set.test
     if settings.upright:
-        yield from pictures.check(data_set)
+        yield from picture_files.check(data_set)
     yield from _images(records, parts, settings)
     if settings.has_parts:
         hidden = len(records) - int(records.visible.any(axis=1).sum())
@@ -171,7 +171,7 @@ def _images(records, parts, settings):
         yield 'error', f'{len(missing)} images are missing, the first is {missing[0]}; copy them'
         return
     yield 'ok', f'all {len(records)} images exist'
-    if not settings.upright:        # otherwise pictures.check reads all images
+    if not settings.upright:        # otherwise picture_files.check reads all images
         samples = {record.label: record for record in reversed(records)}
         for record in samples.values():
             transforms.read_image(record.path)

@@ -16,5 +16,5 @@ def add_arguments(parser):
 
 
 def run(options):
-    from finetune.weights.convert import convert
-    convert(options.checkpoint, options.out, options.raw)
+    from finetune.weights.convert import convert_checkpoint
+    convert_checkpoint(options.checkpoint, options.out, options.raw)

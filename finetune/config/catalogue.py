@@ -147,7 +147,7 @@ ENCODINGS: dict[str, Encoding] = {
 STEPS: dict[str, Step] = {
     'mean_part': Step('only_mean', 'finetune.models.steps:MeanPart'),
     'unit_length': Step('l2_normalize', 'finetune.models.steps:UnitLength'),
-    'scaling': Step('scaling', 'finetune.models.scaling:scaling'),
+    'scaling': Step('scaling', 'finetune.models.scaling:build_scaling'),
     'post_fve': Step('post_fve_size', 'finetune.models.steps:HiddenLayer'),
 }
 

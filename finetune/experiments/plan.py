@@ -38,7 +38,7 @@ class Job(NamedTuple):
         return f'{self.name} {self.folder.path.name.replace("seed", "seed ")}'
 
 
-def plan(experiments, seeds, project=HERE):
+def plan_jobs(experiments, seeds, project=HERE):
     """Plans the runs of :func:`finetune.experiments.suite.run_all`.
 
     Returns:

@@ -5,7 +5,7 @@ from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.experiments import cluster
 from finetune.experiments.local import Queue
-from finetune.experiments.plan import plan
+from finetune.experiments.plan import plan_jobs
 from finetune.ranks import processes
 
 
@@ -27,7 +27,7 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
     if processes.size() > 1:
         raise InputError(f'mpiexec started {processes.size()} processes, which can only share one '
                          'run; give one config and --seed.')
-    jobs, done = plan(experiments, seeds, project)
+    jobs, done = plan_jobs(experiments, seeds, project)
     n_asked = len(experiments) * len(seeds)
     n_needed = len(jobs) + len(done) - n_asked
     print(f'{n_asked} runs, {len(done)} of them already finished'

@@ -77,7 +77,7 @@ class Scaling(chainer.Link):
         self.n_seen += 1
 
 
-def scaling(settings: Model, in_size: int) -> Scaling:
+def build_scaling(settings: Model, in_size: int) -> Scaling:
     """Makes a step after the encoding: see :mod:`finetune.models.steps`."""
     return Scaling(settings.n_components)
 

@@ -22,7 +22,7 @@ class Tiles(Parts):
 
     def boxes(self, locations: numpy.ndarray, visible: numpy.ndarray, size: tuple[int, int]
               ) -> numpy.ndarray:
-        return tiles(size, *self.config.data.grid)[:len(visible)]
+        return tile_boxes(size, *self.config.data.grid)[:len(visible)]
 
     def in_pictures(self, part_names: list[str], detector_folder: Path,
                     device: chainer.backend.Device) -> PictureParts:
@@ -32,7 +32,7 @@ class Tiles(Parts):
         return PictureParts(part_names, find, self.boxes)
 
 
-def tiles(size: tuple[int, int], n_rows: int, n_columns: int) -> numpy.ndarray:
+def tile_boxes(size: tuple[int, int], n_rows: int, n_columns: int) -> numpy.ndarray:
     """Boxes (n_rows n_columns, 4) int32 that divide an image evenly, row by row, in pixels.
 
     Tiles of an image with fewer pixels than tiles overlap.

@@ -76,7 +76,7 @@ def print_epoch(trainer):
           flush=True)
 
 
-def memory(trainer):
+def peak_memory(trainer):
     """Peak memory in MiB: of the process, or of CuPy's pool on a GPU."""
     if trainer.updater.device.xp is numpy:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 10

@@ -23,7 +23,7 @@ for _name, _scalar in MIXTURE.items():
 SECONDS = 20    # between plots: drawing them takes longer than a short epoch
 
 
-def plots(folder, n_epochs):
+def plot_log(folder, n_epochs):
     """Extension that plots the log after an epoch if the last plots are older than SECONDS.
 
     It replaces Chainer's ``PlotReport``, which averages over fewer updates after a run is resumed.

@@ -9,7 +9,7 @@ from finetune.models.inception_v3 import InceptionV3
 from finetune.weights import nsfwjs, pretrained, tf_slim
 
 
-def convert(checkpoint: str, out: str, raw: bool = False) -> None:
+def convert_checkpoint(checkpoint: str, out: str, raw: bool = False) -> None:
     """Reads a checkpoint and writes the arrays of our InceptionV3.
 
     Args:

@@ -13,7 +13,7 @@ from skimage.filters import threshold_otsu
 
 from finetune.config.settings import Detector as Settings
 from finetune.errors import InputError
-from finetune.parts.cs_parts import boxes, clusters, detector, saliency, selection
+from finetune.parts.cs_parts import box_search, clusters, detector, saliency, selection
 from finetune.parts.cs_parts.detector import Detector
 
 CPU = chainer.get_device('@numpy')
@@ -143,7 +143,7 @@ def test_best_box_is_that_of_an_exhaustive_search():
             for x_min, x_max in itertools.combinations(range(width + 1), 2):
                 sides = sorted((y_max - y_min, x_max - x_min))
                 best = max(best, (columns[x_max] - columns[x_min]) * sides[0] / sides[1])
-        y_min, x_min, y_max, x_max = boxes.best_box(weights)
+        y_min, x_min, y_max, x_max = box_search.best_box(weights)
         sides = sorted((y_max - y_min, x_max - x_min))
         found = weights[y_min:y_max, x_min:x_max].sum() * sides[0] / sides[1]
         assert found >= best * (1 - 1e-9)
@@ -153,7 +153,7 @@ def test_best_box_is_that_of_an_exhaustive_search():
 def test_boxes_are_large_enough_and_inside(pixel):
     values, members = random_map(numpy.random.RandomState(0)), numpy.zeros((40, 50), bool)
     members[pixel] = True
-    y_min, x_min, y_max, x_max = boxes.part_box(values, members, 15)
+    y_min, x_min, y_max, x_max = box_search.part_box(values, members, 15)
     assert (y_max - y_min, x_max - x_min) == (15, 15)
     assert 0 <= y_min <= pixel[0] < y_max <= 40 and 0 <= x_min <= pixel[1] < x_max <= 50
 

@@ -12,7 +12,7 @@ from finetune import cli
 from finetune.config.settings import Data
 from finetune.data import transforms
 from finetune.errors import InputError
-from finetune.parts.tiles import tiles
+from finetune.parts.tiles import tile_boxes
 
 NAMES = ['Blaumeise', 'Kohlmeise', 'Weißstorch groß']
 
@@ -175,7 +175,7 @@ def test_pictures_are_turned_upright(tmp_path):
 
 @pytest.mark.parametrize('size, grid', [((40, 30), (2, 2)), ((41, 31), (3, 4)), ((5, 7), (1, 1))])
 def test_tiles_cover_an_image_without_overlap(size, grid):
-    boxes = tiles(size, *grid)
+    boxes = tile_boxes(size, *grid)
     times = numpy.zeros(size, int)
     for y_min, x_min, y_max, x_max in boxes:
         times[y_min:y_max, x_min:x_max] += 1
@@ -185,7 +185,7 @@ def test_tiles_cover_an_image_without_overlap(size, grid):
 
 
 def test_tiles_of_a_tiny_image_have_pixels():
-    boxes = tiles((1, 2), 3, 3)
+    boxes = tile_boxes((1, 2), 3, 3)
     assert (boxes[:, :2] < boxes[:, 2:]).all() and (boxes[:, :2] < (1, 2)).all()
 
 

@@ -185,7 +185,7 @@ def test_what_runs_need_comes_first_and_once(configs, write_config, capfd):
 def test_run_that_is_asked_for_and_needed_is_as_it_was_asked_for(configs, write_config):
     write_config(f'{configs}/a_separate.yml', training={'method': 'conventional'},
                  model={'pretrained': f'{configs}/gap.yml'})
-    jobs, done = plan.plan([(f'{configs}/a_separate.yml', []),
+    jobs, done = plan.plan_jobs([(f'{configs}/a_separate.yml', []),
                             (f'{configs}/gap.yml', ['training.batch_size=3'])], [0, 4])
     assert [str(job) for job in jobs] == [
         'birds/gap seed 0', 'birds/a_separate seed 0', 'birds/gap seed 4',

@@ -24,7 +24,7 @@ from finetune.data import transforms
 from finetune.errors import InputError
 from finetune.files import write_text
 from finetune.parts.boxes import frame_boxes
-from finetune.parts.cs_parts import boxes, clusters, saliency
+from finetune.parts.cs_parts import box_search, clusters, saliency
 from finetune.parts.cs_parts.selection import feature_weights
 from finetune.weights import pretrained
 
@@ -114,7 +114,7 @@ class Detector:
         groups = clusters.group(heat, mask, img, settings.n_parts, settings.columns)
         members = [groups == i for i in range(settings.n_parts)]
         members = [pixels if pixels.any() else mask for pixels in members]
-        found = [boxes.part_box(heat, pixels, settings.smallest_box) for pixels in members]
+        found = [box_search.part_box(heat, pixels, settings.smallest_box) for pixels in members]
         return Parts(numpy.array(found), numpy.ones(len(found), bool), heat, groups)
 
     def save(self, folder: Path) -> None:
