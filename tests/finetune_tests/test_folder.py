@@ -258,6 +258,22 @@ def test_any_folder_can_be_asked_whether_it_is_a_run(place):
         RunFolder(place).require_finished()
 
 
+@pytest.mark.parametrize('evaluation', [
+    {'accuracy': {'both': 72.7}}, {'accuracy': {'both': -.1}}, {'accuracy': {'both': float('nan')}},
+    {'accuracy': {'both': 'high'}}, {'accuracy': {'parts': .5}}, {'accuracy': .5}, {},
+    {'accuracy': {'both': .5}, 'n_parameters': 'many'},
+    {'accuracy': {'both': .5}, 'robustness': {'hidden': {}}},
+    {'accuracy': {'both': .5},
+     'robustness': {'hidden': {.25: {'both': 50}}, 'shuffled': {'both': 1}}}])
+def test_evaluations_that_are_none(evaluation, tmp_path):
+    folder, whole = RunFolder(tmp_path), {'accuracy': {'both': .5, 'parts': 1, 'global': 0}}
+    (tmp_path / 'evaluation.yml').write_text(yaml.safe_dump(whole))
+    assert folder.read_evaluation() == whole
+    (tmp_path / 'evaluation.yml').write_text(yaml.safe_dump(evaluation))
+    with pytest.raises(InputError, match='evaluation.yml: is not a complete evaluation'):
+        folder.read_evaluation()
+
+
 def damages(content, n, random):
     """Ways in which a file may be damaged: emptied, cut, bytes changed, something else."""
     yield from (b'', b'\0' * 1000, b'<html>not found</html>', content[:len(content) // 2])
