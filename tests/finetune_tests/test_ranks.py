@@ -191,7 +191,7 @@ def test_words_of_the_command_line(word, code):
 @needs_mpi
 def test_several_runs_are_not_for_mpiexec(write_config):
     code, _, error = train(2, write_config(), '--seeds', 2)
-    assert code == 2 and 'mpiexec started 2 processes, which are for one run' in error
+    assert code == 2 and 'mpiexec started 2 processes, which can only share one run' in error
 
 
 def test_without_mpi4py(write_config, tmp_path):
