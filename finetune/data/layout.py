@@ -42,8 +42,8 @@ def find_layout(config: Config) -> Layout:
     layout = Layout(root, main, main, main)
     folder = layout.beside(folder_of_kind(settings)) if folder_of_kind(settings) else main
     parts = folder if folder.is_dir() else main
-    is_of_kind = parts.name in {settings.boxes, *(kind.folder for kind in PARTS.values())}
-    if is_of_kind and not _has_lists(parts):
+    of_kinds = {settings.boxes, *(kind.folder for kind in PARTS.values() if kind.folder)}
+    if parts.name in of_kinds and not _has_lists(parts):
         lists = main if parts != main else _main_folder(parts.parent)
         return layout._replace(lists=lists, parts=parts)
     return layout._replace(lists=parts, parts=parts)

@@ -89,7 +89,7 @@ def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
 
 
 def _evaluate_apart(folder, gpu, overrides, output):
-    """Evaluates a model and keeps the results in its run's folder."""
+    """Evaluates a model; the results in the run's own folder stay as they are."""
     if output is not None:
         require_empty(output, '--output')
     config = read_settings(folder, gpu, overrides)
