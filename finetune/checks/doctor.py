@@ -81,8 +81,6 @@ def _experiment(config_path, overrides, project):
         if config.training.gpu > 0:
             yield from gpu.check(config.training.gpu)
         yield from _sources(config.data)
-        if config.data.split == 'validation':
-            config.data.split = ''      # includes the test images
         data_set = kind.load(config, provisional=True)
         yield from _data(config, data_set)
         yield from _classifier(config, data_set) if config.model.checkpoint else _weights(config)
@@ -98,7 +96,7 @@ def _data(config, data_set):
         read_config(config.detector.cnn, project=config.project)
         yield 'ok', (f'{parts.folder}: does not exist; training starts by finding parts with the '
                      f'CNN of {config.detector.cnn}')
-    yield from _counts(settings, layout, data_set)
+    yield from _counts(config, data_set)
     yield from _agreement(settings, layout, data_set)
     records = data_set.train + data_set.test
     if settings.upright:
@@ -139,17 +137,12 @@ def _classes_and_splits(data_set):
             for split in ('train', 'test') for record in getattr(data_set, split)}
 
 
-def _counts(settings, layout, data_set):
+def _counts(config, data_set):
     """Compares the numbers of classes, images and parts with the published ones."""
-    folder, known = layout.parts, DATA_SETS[settings.dataset].counts
+    settings, folder = config.data, find_layout(config).parts
+    known = None if settings.split else DATA_SETS[settings.dataset].counts
     counts = len(data_set.class_names), len(data_set.train), len(data_set.test)
-    text = '{}: {} classes, {} training and {} test images'.format(folder, *counts)
-    if data_set.n_missing:
-        text += f'; {data_set.n_missing} listed images do not exist and are skipped'
-    if data_set.n_ignored:
-        text += (f'; {data_set.n_ignored} other files are ignored' if settings.upright else
-                 f'; {data_set.n_ignored} lines of part_locs.txt name unknown images and are '
-                 'ignored')
+    text, *others = readers.describe(config, data_set)
     if known is None or counts == known[:3]:
         yield 'ok', text
     elif DATA_SETS[settings.dataset].is_complete:
@@ -158,6 +151,8 @@ def _counts(settings, layout, data_set):
     else:
         yield 'warning', (f'{text}, of {known.n_classes}, {known.n_train} and {known.n_test}; '
                           'many of its links are dead, so accuracies on other downloads differ')
+    for other in others:
+        yield 'warning', other
     n_parts = known and data_set.parts.n_published(known)
     if n_parts not in (None, len(data_set.part_names)):
         yield 'error', (f'{folder}: {len(data_set.part_names)} parts instead of {n_parts}; get the '

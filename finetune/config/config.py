@@ -13,6 +13,11 @@ from finetune.config.settings import Config, DETECTED, GRID, NO_EFFECT_ON_RESULT
 from finetune.errors import InputError, shortened
 
 MAX_TILES = 16      # in a row or column of a grid
+# Settings that determine the images, and the parts in them.
+IMAGES = ('data.dataset', 'data.root', 'data.split', 'data.drawing', 'data.test_share',
+          'data.split_seed', 'data.train_per_class')
+IMAGES_AND_PARTS = (*IMAGES, 'data.parts', 'data.boxes', 'data.grid', 'data.n_parts',
+                    'detector.cnn')
 EXPECTED = 'expect', 'expect_of_seeds', 'expect_elsewhere'
 
 
@@ -159,9 +164,10 @@ def active_names(config):
     return [name for name, needs in names if needs is None or needs.holds(config)]
 
 
-def fingerprint(config, ignored=()):
-    """Hash, twelve hexadecimal digits, of the settings that have an effect."""
-    values = {name: get(config, name) for name in active_names(config) if name not in ignored}
+def fingerprint(config, ignored=(), names=None):
+    """Hash, twelve hexadecimal digits, of the settings that have an effect, or of ``names``."""
+    values = {name: get(config, name) for name in active_names(config)
+              if name not in ignored and (names is None or name in names)}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

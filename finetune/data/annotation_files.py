@@ -1,4 +1,5 @@
 """Reads annotation files, which have one line per image or part."""
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 import sys
@@ -112,7 +113,8 @@ def read_parts(data_set: DataSet, root: Path) -> DataSet:
     return replace(data_set, part_names=list(part_names.values()),
                    train=data_set.train.with_parts(locations[:n], visible[:n]),
                    test=data_set.test.with_parts(locations[n:], visible[n:]),
-                   n_ignored=len(lines) - len(listed))
+                   left_out=data_set.left_out + Counter(
+                       {'lines of part_locs.txt for unknown images': len(lines) - len(listed)}))
 
 
 def _index(keys):

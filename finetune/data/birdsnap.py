@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy
 
 from finetune.data.lines import convert, named_rows, number, path_inside
-from finetune.data.records import DataSet, Record, split_records
+from finetune.data.records import DataSet, Record, Records, split_records
 from finetune.errors import InputError
 
 SPECIES_COLUMNS = ['id', 'common']
@@ -45,16 +45,17 @@ def read_birdsnap(root: str | Path) -> DataSet:
             raise InputError(f'{path}, line {line_no}: image {row["path"]} is listed twice; remove '
                              'one of the lines.')
         seen.add(convert(path, line_no, path_inside, row['path']))
-        records.append(Record(row['path'], folder / row['path'], label_of[row['species_id']],
+        records.append(Record(row['path'], Path(row['path']), label_of[row['species_id']],
                               *_points(path, line_no, row, part_names)))
     unknown = sorted(test - seen)
     if unknown:
         raise InputError(f'{root / "test_images.txt"}: there is no image {unknown[0]} in '
                          'images.txt; get both files from the same place.')
-    existing = [record for record in records if record.path.exists()]
-    data_set = split_records(existing, [record.image_id not in test for record in existing],
-                          species.values(), part_names, root / 'test_images.txt')
-    data_set.n_missing = len(records) - len(existing)
+    existing = [record for record in records if (folder / record.path).exists()]
+    data_set = split_records(
+        Records.of(existing, folder), [record.image_id not in test for record in existing],
+        species.values(), part_names, root / 'test_images.txt')
+    data_set.left_out['listed images that do not exist'] += len(records) - len(existing)
     return data_set
 
 

@@ -1,19 +1,30 @@
 """Your own pictures without annotations: one folder per class, or a table of paths."""
+from collections import Counter
 import os
 from pathlib import Path
+from typing import NamedTuple
+import unicodedata
 from urllib.parse import quote
-import zlib
 
 import numpy
-from PIL import Image
 
-from finetune.data.annotation_files import LOCATIONS
+from finetune.data.contents import identify
 from finetune.data.lines import csv_rows
-from finetune.data.records import DataSet, Record, Records
+from finetune.data.picture_folders import class_folders, described, find_pictures
+from finetune.data.records import DataSet, Records
+from finetune.data.splits import in_test
 from finetune.errors import InputError
 
 SPLITS = {'train': True, 'test': False, 'val': False}
 NO_PARTS = numpy.zeros((0, 2), numpy.float32), numpy.zeros(0, bool)
+
+
+class Found(NamedTuple):
+    """A picture that was found."""
+
+    name: str               # path relative to the folder of the data set
+    kind: str               # its class
+    in_train: bool | None   # None: it has no split
 
 
 def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
@@ -22,58 +33,62 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
     ``root`` is a folder that has
 
     - ``train/`` and ``test/`` (or ``val/``), each with one folder of pictures per class, or
-    - one folder of pictures per class; each class is then split,
+    - one folder of pictures per class; the pictures are then split,
 
     or a CSV file with the columns ``path``, relative to the file's folder, ``class`` and
-    optionally ``split``: ``train``, ``test`` or ``val``. Without that column each class is split.
+    optionally ``split``: ``train``, ``test`` or ``val``. Without that column they are split.
 
     Args:
         root (pathlib.Path): The folder or file.
-        test_share (float): Share of a class's pictures that become test images in a split; at
-            least one picture remains for training.
-        split_seed (int): Seed of the split. Adding a class does not change the split of the others.
+        test_share (float): Share of the pictures that become test images in a split, which depends
+            on the pictures' names alone (:func:`finetune.data.splits.in_test`).
+        split_seed (int): Seed of the split.
 
     Returns:
-        DataSet: Classes in alphabetical order. An image's id is its URL-encoded path.
+        DataSet: Classes in alphabetical order. An image's id is its URL-encoded path. Names are in
+        Unicode's form NFC.
 
     """
-    pictures, n_ignored = _from_table(root) if root.is_file() else _from_folders(root)
+    pictures, left_out = _from_table(root) if root.is_file() else _from_folders(root)
     if not pictures:
         raise InputError(f'{root}: has no subfolder with pictures; set data.root to a folder that '
                          'has one folder of pictures per class, or to a CSV file.')
-    if any(in_train is None for *_, in_train in pictures):
-        pictures = _split(pictures, test_share, split_seed)
-    names = sorted({kind for _, _, kind, in_train in pictures if in_train})
+    folder = root.parent if root.is_file() else root
+    image_ids = [_image_id(picture.name) for picture in pictures]
+    kinds = [picture.kind for picture in pictures]
+    if any(picture.in_train is None for picture in pictures):
+        contents = identify(folder / picture.name for picture in pictures)
+        in_train = ~in_test(image_ids, kinds, contents, test_share, f'test {split_seed}')
+    else:
+        in_train = numpy.array([picture.in_train for picture in pictures])
+    names = sorted({kind for kind, is_there in zip(kinds, in_train) if is_there})
     label_of = {name: i for i, name in enumerate(names)}
-    for image_id, _, kind, _ in pictures:
-        if kind not in label_of:
-            raise InputError(f'{root}: class {kind} has test images, such as {image_id}, but no '
-                             'training images; add some, or remove the class.')
-    in_train = numpy.array([in_train for *_, in_train in pictures])
+    _check(root, folder, pictures, in_train, label_of)
+    n = len(pictures)
+    records = Records(image_ids, [picture.name for picture in pictures],
+                      [label_of[kind] for kind in kinds], numpy.zeros((n, 0, 2)),
+                      numpy.zeros((n, 0)), folder)
+    return DataSet(names, [], records[in_train], records[~in_train], left_out=left_out)
+
+
+def _check(root, folder, pictures, in_train, label_of):
+    """Raises an error for missing pictures, classes without training images, and no test image."""
+    for picture in pictures:
+        if picture.kind not in label_of:
+            raise InputError(f'{root}: class {picture.kind} has test images, such as '
+                             f'{picture.name}, but no training images; add some, or remove the '
+                             'class.')
     if in_train.all():
-        raise InputError(f'{root}: has no test image; add pictures, or raise data.test_share if '
-                         'the pictures have no split of their own.')
-    records = Records.of([Record(image_id, path, label_of[kind], *NO_PARTS)
-                          for image_id, path, kind, _ in pictures])
-    return DataSet(names, [], records[in_train], records[~in_train], n_ignored=n_ignored)
-
-
-def find_pictures(folder: Path) -> tuple[list[Path], int]:
-    """Returns the sorted pictures below a folder and the number of other files.
-
-    Hidden files and folders are skipped and not counted.
-    """
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items()
-                if kind in Image.OPEN}
-    paths, n_others = [], 0
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        for name in sorted(names):
-            if Path(name).suffix.lower() in suffixes and not name.startswith('.'):
-                paths.append(Path(where, name))
-            else:
-                n_others += not name.startswith('.')
-    return sorted(paths), n_others
+        raise InputError(f'{root}: has no test image; add pictures or, if the pictures have no '
+                         'split of their own, raise data.test_share or change data.split_seed.')
+    missing = [picture.name for picture in pictures if not (folder / picture.name).exists()]
+    if missing:
+        raise InputError(f'{root}: {len(missing)} listed pictures do not exist, the first is '
+                         f'{missing[0]}; copy them there, or remove their lines.')
+    twice = Counter(_image_id(picture.name) for picture in pictures).most_common(1)[0]
+    if twice[1] > 1:
+        raise InputError(f'{root}: has two pictures whose names differ in nothing but the Unicode '
+                         f'form, {twice[0]}; rename one of them.')
 
 
 def _from_folders(root):
@@ -83,53 +98,58 @@ def _from_folders(root):
                          'add the other folder, or rename this one if it is a class.')
     if not splits:
         return _from_classes(root, root, None)
-    train, n_train = _from_classes(root, root / 'train', True)
-    test, n_test = _from_classes(root, root / splits[1], False)
-    return train + test, n_train + n_test
+    train, out_of_train = _from_classes(root, root / 'train', True)
+    test, out_of_test = _from_classes(root, root / splits[1], False)
+    n_beside = sum(path.is_dir() and not path.name.startswith('.') and
+                   path.name not in ('train', splits[1]) for path in root.iterdir())
+    beside = Counter({f'folders beside train and {splits[1]}': n_beside})
+    return train + test, out_of_train + out_of_test + beside
 
 
 def _from_classes(root, folder, in_train):
-    pictures, n_ignored = [], 0
-    for class_folder in sorted(folder.iterdir()):
-        if (not class_folder.is_dir() or class_folder.name.startswith('.')
-                or (class_folder / LOCATIONS.parent).is_dir()):      # boxes of parts
-            continue
-        paths, n_others = find_pictures(class_folder)
-        n_ignored += n_others
-        pictures += [(_image_id(path.relative_to(root)), path, class_folder.name, in_train)
+    pictures, without = [], []
+    folders, left_out = class_folders(folder)
+    for class_folder in folders:
+        paths, without_use = find_pictures(class_folder)
+        left_out += without_use
+        if not paths:
+            without.append((class_folder, without_use))
+        pictures += [Found(str(path.relative_to(root)), _same_form(class_folder.name), in_train)
                      for path in paths]
-    return pictures, n_ignored
+    if pictures and without and in_train is not False:      # a class need not be tested
+        path, of_class = without[0]
+        why = f'left out are {described(of_class)}' if of_class else 'it is empty'
+        raise InputError(f'{path}: has no picture that can be used ({why}); add pictures, convert '
+                         'them to JPEG or PNG, or move the folder elsewhere if it is no class.')
+    return pictures, left_out
 
 
 def _from_table(path):
     pictures = {}
     for line_no, row in csv_rows(path, ('path', 'class'), 'path, class and optionally split'):
-        image_id, kind, split = _image_id(Path(row['path'])), row['class'], row.get('split')
+        name, kind, split = _on_disk(path.parent, row['path']), row['class'], row.get('split')
         where = f'{path}, line {line_no}'
         if not row['path'] or not kind:
             raise InputError(f'{where}: the path or the class is empty; complete the line.')
-        if image_id in pictures:
+        if _image_id(name) in pictures:
             raise InputError(f'{where}: {row["path"]} is listed twice; remove one of the lines.')
         if split is not None and split not in SPLITS:
             raise InputError(f'{where}: {split!r} is not one of {", ".join(SPLITS)}; correct the '
                              'line.')
-        pictures[image_id] = (image_id, path.parent / row['path'], kind,
-                              None if split is None else SPLITS[split])
-    return list(pictures.values()), 0
+        pictures[_image_id(name)] = Found(name, _same_form(kind),
+                                          None if split is None else SPLITS[split])
+    return list(pictures.values()), Counter()
 
 
-def _image_id(path):
-    return quote(path.as_posix())
+def _on_disk(folder, name):
+    """The name of a file in the Unicode form that the disk has."""
+    forms = (name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD')))
+    return next((form for form in forms if (folder / form).exists()), name)
 
 
-def _split(pictures, test_share, seed):
-    classes = {}
-    for image_id, path, kind, _ in pictures:
-        classes.setdefault(kind, []).append((image_id, path))
-    split = []
-    for kind, members in classes.items():
-        random = numpy.random.RandomState([seed, zlib.crc32(kind.encode())])
-        n_test = min(round(len(members) * test_share), len(members) - 1)
-        in_test = set(random.permutation(len(members))[:n_test].tolist())
-        split += [(*member, kind, i not in in_test) for i, member in enumerate(members)]
-    return split
+def _same_form(name):
+    return unicodedata.normalize('NFC', name)
+
+
+def _image_id(name):
+    return quote(os.fsencode(_same_form(Path(name).as_posix())))

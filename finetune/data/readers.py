@@ -1,18 +1,16 @@
 """Reads the data sets of the catalogue: names, training and test images, annotated parts."""
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from pkgutil import resolve_name
 
-import numpy
-
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS, PARTS
 from finetune.config.settings import Config, Data
+from finetune.data import splits
 from finetune.data.annotation_files import LOCATIONS, read_authors, read_parts
-from finetune.data.layout import find_layout, Layout, OF_ALL_KINDS
+from finetune.data.contents import identify
+from finetune.data.layout import find_layout, Layout, OF_ALL_KINDS, ORIGIN
 from finetune.data.records import DataSet
 from finetune.errors import InputError
-
-VALIDATION_STEP = 5     # every fifth training image of a class is in the validation split
 
 
 def load(config: Config) -> DataSet:
@@ -35,8 +33,29 @@ def load(config: Config) -> DataSet:
                          f'data.root to {needs}')
     data_set = read(layout, settings)
     if settings.split == 'validation':
-        data_set = _with_validation_split(data_set)
-    return _first_of_classes(data_set, settings.train_per_class)
+        data_set = splits.hold_out(data_set, _held_out(data_set.train, settings))
+    return splits.first_of_classes(data_set, settings.train_per_class)
+
+
+def _held_out(train, settings):
+    """Chooses the training images of the validation split: a mask (N,)."""
+    if 'split_seed' not in DATA_SETS[settings.dataset].settings:
+        return splits.every_fifth(train)
+    return splits.in_test(train.image_ids, train.labels, identify(train.paths),
+                          1 / splits.VALIDATION_STEP, f'validation {settings.split_seed}')
+
+
+def describe(config: Config, data_set: DataSet) -> Iterator[str]:
+    """Says what was found: numbers of classes and images, then what was left out, and why."""
+    folder, n_classes = find_layout(config).parts, len(data_set.class_names)
+    yield (f'{folder}: {n_classes} classes, {len(data_set.train)} training and '
+           f'{len(data_set.test)} test images')
+    for reason, n in data_set.left_out.most_common():
+        yield f'{folder}: left out: {n} {reason}'
+    untested = set(range(n_classes)) - set(data_set.test.labels.tolist())
+    if untested:
+        yield (f'{folder}: {len(untested)} classes have no test image, such as '
+               f'{data_set.class_names[min(untested)]}')
 
 
 def is_to_be_drawn(config: Config) -> bool:
@@ -55,7 +74,8 @@ def read(layout: Layout, settings: Data) -> DataSet:
             data_set = resolve_name(known.read)(layout.lists, **options)
         if layout.parts == layout.lists:
             return data_set
-        if (layout.parts / LOCATIONS).exists():
+        is_found = (layout.parts / ORIGIN).exists()     # read by finetune.parts.found
+        if (layout.parts / LOCATIONS).exists() and not is_found:
             return read_parts(data_set, layout.parts)
     except FileNotFoundError as error:
         path = Path(error.filename)
@@ -69,29 +89,3 @@ def _get(path, known):
     folders = {*OF_ALL_KINDS, *(kind.folder for kind in PARTS.values())}
     source = ANNOTATIONS if set(path.parts) & folders else known.source
     return f'get it from {source}, or ' if source else ''
-
-
-def _with_validation_split(data_set):
-    """Replaces the test images by held-out training images of each class."""
-    is_held_out = (_numbers_in_class(data_set.train) + 1) % VALIDATION_STEP == 0
-    if not is_held_out.any():
-        raise InputError(f'data.split validation: no class has {VALIDATION_STEP} training images, '
-                         'so that none can be held out; use a larger data set.')
-    return replace(data_set, train=data_set.train[~is_held_out], test=data_set.train[is_held_out])
-
-
-def _first_of_classes(data_set, n):
-    """Keeps the first n training images of each class; 0: all."""
-    if n == 0:
-        return data_set
-    return replace(data_set, train=data_set.train[_numbers_in_class(data_set.train) < n])
-
-
-def _numbers_in_class(records):
-    """Numbers the images of each class from 0."""
-    by_class = numpy.argsort(records.labels, kind='stable')
-    counts = numpy.bincount(records.labels)
-    numbers = numpy.empty(len(records), int)
-    numbers[by_class] = numpy.arange(len(records)) - numpy.repeat(
-        numpy.cumsum(counts) - counts, counts)
-    return numbers

@@ -1,8 +1,9 @@
 """The images of a data set: a record for each, of which there may be millions."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import os
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -58,9 +59,11 @@ class Records(Sequence[Record]):
                          numpy.asarray(locations, numpy.float32), numpy.asarray(visible, bool))
 
     @classmethod
-    def of(cls, records: Sequence[Record]) -> Records:
-        """Converts a sequence of :class:`Record`."""
-        return cls(*(zip(*records) if records else 5 * [()]))
+    def of(cls, records: Sequence[Record], folder: Path = Path()) -> Records:
+        """Converts a sequence of :class:`Record`, whose paths are relative to ``folder``."""
+        columns = cls(*(zip(*records) if records else 5 * [()]))
+        columns.folder = folder
+        return columns
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,6 +95,16 @@ class Records(Sequence[Record]):
     def image_ids(self) -> list[str]:
         """Ids as in the annotation files."""
         return list(map(os.fsdecode, self._columns[0]))
+
+    @property
+    def names(self) -> list[str]:
+        """Paths relative to the folder of the images."""
+        return list(map(os.fsdecode, self._columns[1]))
+
+    @property
+    def paths(self) -> list[Path]:
+        """Paths of the images."""
+        return [self.folder / name for name in self.names]
 
     @property
     def labels(self) -> numpy.ndarray:
@@ -130,8 +143,8 @@ class DataSet:
     part_names: list[str]
     train: Records = ()     # type: ignore[assignment]  # (): only names are known
     test: Records = ()      # type: ignore[assignment]
-    n_missing: int = 0      # listed images that do not exist and are skipped
-    n_ignored: int = 0      # lines of part_locs.txt for images that are not listed
+    # Numbers of files and lines that are left out, by reason.
+    left_out: Counter[str] = field(default_factory=Counter)
     parts: Any = None       # :class:`finetune.parts.kind.Parts` of the locations
 
     def with_parts(self, part_names: Iterable[str],

@@ -1,5 +1,6 @@
 """One run, from its settings to its results."""
 from pathlib import Path
+import sys
 from typing import Any, Protocol
 from collections.abc import Iterable
 
@@ -93,15 +94,20 @@ def _evaluate_apart(folder, gpu, overrides, output):
     if output is not None:
         require_empty(output, '--output')
     config = read_settings(folder, gpu, overrides)
-    data_set = _load(config, folder, open_device(gpu), may_train=False)
+    is_same = not any(override.startswith('data.') for override in overrides)
+    data_set = _load(config, folder, open_device(gpu), may_train=False, is_same=is_same)
     model, _, _, device = open_run(folder, config, data_set)
+    n_trained_on = folder.n_trained_on(data_set)
+    if n_trained_on:
+        print(f'{folder}: was trained on {n_trained_on} of these {len(data_set.test)} test images, '
+              'so the accuracy is too high', file=sys.stderr)
     with one_thread(), iterate_test_images(config, data_set) as iterator:
         predictions = predict(model, iterator, device)
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         RunFolder(output).write_results(
             {'run': str(folder), 'settings': list(overrides), 'accuracy': predictions.accuracies,
-             'loss': predictions.loss}, predictions, data_set.test.image_ids, data_set.class_names)
+             'loss': predictions.loss}, predictions, data_set)
     forget_expected(config)     # it only holds for the run's own test images
     _print_accuracies(folder, predictions.accuracies, config)
 
@@ -114,7 +120,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     start = _find_start(config, may_train) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, data_set, device, start)
-        with folder.opened(config):
+        with folder.opened(config, data_set):
             if folder.is_finished:
                 learner.load(folder)
             else:
@@ -122,7 +128,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
                 learner.learn(folder)
             predictions, numbers = learner.predict()
             folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
-                                 data_set.test.image_ids, data_set.class_names)
+                                 data_set)
     _print_accuracies(folder, predictions.accuracies, config)
 
 
@@ -133,15 +139,25 @@ def _method(config: Config) -> type[Method]:
     return ConventionalPipeline     # imports scikit-learn, which takes a second
 
 
-def _load(config: Config, folder: RunFolder, device: Any, may_train: bool) -> DataSet:
-    """Reads the data set with its parts; finds the parts first if the config names a detector."""
+def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_same: bool = True
+          ) -> DataSet:
+    """Reads the data set with its parts; finds the parts first if the config names a detector.
+
+    If ``is_same``, it must be what the run in the folder was trained on.
+    """
     parts, data_set = parts_of(config), readers.load(config)
+    for line in readers.describe(config, data_set):
+        print(line, flush=True)
+    if is_same:
+        folder.check_data(data_set)     # before parts are found for hours
     if parts.to_be_found:
         source = folder if folder.detector.is_dir() else _finished(
             prerequisites.finder(config), config, may_train)
         parts.find(data_set, source, device)
-    parts.check(data_set)
-    return parts.add_to(data_set)
+    data_set = parts.add_to(data_set)
+    if is_same:
+        folder.check_data(data_set)
+    return data_set
 
 
 def _find_start(config: Config, may_train: bool) -> RunFolder | Path | None:
@@ -161,6 +177,9 @@ def _finished(required: prerequisites.Required, config: Config, may_train: bool)
     # A finished CNN of the conventional pipeline is checked by the pipeline itself.
     elif config.training.is_joint or not folder.is_finished:
         folder.check(required.config)
+    data_set = prerequisites.data_of(required.config) if folder.is_finished else None
+    if data_set is not None:
+        folder.check_data(data_set)
     if may_train and folder.state != REPORTED:
         print(f'{required.stage}: {required.path}', flush=True)
         _run(required.config, folder)

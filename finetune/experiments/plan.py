@@ -3,10 +3,11 @@ from pathlib import Path
 import sys
 from typing import NamedTuple
 
-from finetune.config.config import read_config
+from finetune.config.config import fingerprint, IMAGES_AND_PARTS, read_config
 from finetune.config.project import HERE
 from finetune.config.schema import fill_override
 from finetune.config.settings import Config
+from finetune.data.fingerprint import Fingerprint
 from finetune.errors import InputError
 from finetune.experiments import prerequisites
 from finetune.runs.folder import REPORTED, RunFolder
@@ -54,15 +55,25 @@ def plan_jobs(experiments, seeds, project=HERE):
             config = read_config(path, overrides, project)
             prerequisites.check_circle(path, config)
             asked[str(RunFolder.of(path, seed, project))] = path, overrides, config
-    jobs, done = {}, []
+    jobs, done, read = {}, [], {}
     for path, overrides, config in asked.values():
         folder = RunFolder.of(path, config.training.seed, project)
-        # Results of other settings are not skipped: the run itself reports the error.
-        if folder.state == REPORTED and not folder.differences(config):
+        # Results of other settings or data are not skipped: the run itself reports the error.
+        if (folder.state == REPORTED and not folder.differences(config)
+                and not _has_other_data(folder, config, read)):
             done.append(_job(path, overrides, config, ()))
         else:
             _add(path, overrides, config, asked, jobs)
     return list(jobs.values()), done
+
+
+def _has_other_data(folder, config, read):
+    """Whether the data of a finished run have changed; ``read`` keeps what was read before."""
+    key = fingerprint(config, names=IMAGES_AND_PARTS)
+    if key not in read:
+        data_set = prerequisites.data_of(config)
+        read[key] = None if data_set is None else Fingerprint.of(data_set)
+    return read[key] is not None and bool(folder.changes(read[key]))
 
 
 def _add(path, overrides, config, asked, jobs):

@@ -9,15 +9,13 @@ from collections.abc import Iterable
 
 import yaml
 
-from finetune.config.config import get, is_config, read_config
+from finetune.config.config import get, IMAGES, is_config, read_config
 from finetune.config.settings import Config
+from finetune.data import readers
+from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.parts.kind import parts_of
 from finetune.runs.folder import RunFolder
-
-# Settings of the data that a run shares with prerequisites on the same data set.
-IMAGES = ('data.root', 'data.split', 'data.drawing', 'data.test_share', 'data.split_seed',
-          'data.train_per_class')
 
 
 class Required(NamedTuple):
@@ -55,8 +53,8 @@ def of(config: Config) -> list[Required]:
 def _required(config: Config, source: str, overrides: Iterable[str], stage: str) -> Required:
     """A prerequisite.
 
-    If it uses the run's data set, other than for pre-training, it inherits the settings
-    :data:`IMAGES`.
+    If it uses the run's data set, other than for pre-training, it inherits the settings that
+    determine the images.
     """
     overrides = [*overrides, f'training.gpu={config.training.gpu}']
     project = config.project
@@ -67,6 +65,20 @@ def _required(config: Config, source: str, overrides: Iterable[str], stage: str)
     required = read_config(source, overrides, project)
     return Required(stage, source, tuple(overrides), required,
                     RunFolder.of(source, required.training.seed, project))
+
+
+def data_of(config: Config) -> DataSet | None:
+    """The data set of an earlier run as it is now; parts that are to be found are left out.
+
+    ``None``: it is not there, so that nothing can be mixed with it.
+    """
+    if readers.is_to_be_drawn(config):
+        return None
+    try:
+        data_set, parts = readers.load(config), parts_of(config)
+        return data_set if parts.to_be_found else parts.add_to(data_set)
+    except InputError:
+        return None
 
 
 def check_circle(config_path: str | Path, config: Config) -> None:

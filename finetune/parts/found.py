@@ -39,13 +39,9 @@ class Found(Boxes):
         search.find_parts(self.config, images, self.folder, source, device,
                           lambda: self.to_be_found)
 
-    def check(self, data_set: DataSet) -> None:
-        """Raises an error if the boxes were found with other settings or in other images."""
-        if self.config.detector.cnn:        # otherwise any boxes are accepted
-            search.check_origin(self.folder, self.config, data_set)
-
     def locate(self, data_set: DataSet) -> DataSet:
         if data_set.train.locations.shape[2] != 4 and (self.folder / LOCATIONS).exists():
+            search.check_origin(self.folder, self.config, data_set)
             data_set = read_parts(data_set, self.folder)    # found after the data set was read
         return super().locate(data_set)
 

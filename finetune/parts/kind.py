@@ -111,9 +111,6 @@ class Parts:
         """Number of parts in the published data set; ``None``: not comparable."""
         return None
 
-    def check(self, data_set: DataSet) -> None:
-        """Raises an error if the parts were found in other images or with other settings."""
-
     def load_detector(self, device: chainer.backend.Device) -> Any:
         """Loads the detector that found the parts; ``None``: there is none."""
         return None

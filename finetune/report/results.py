@@ -1,10 +1,13 @@
 """Results of the finished runs below ``results/``."""
+import collections
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 
-from finetune.config.config import differences, read_config
+from finetune.config.config import (
+    differences, fingerprint, IMAGES, IMAGES_AND_PARTS, read_config)
 from finetune.config.project import HERE, TRAIN
 from finetune.config.schema import read_yaml
 from finetune.config.settings import NO_EFFECT_ON_RESULTS
@@ -15,6 +18,8 @@ from finetune.runs.folder import REPORTED, RunFolder
 
 
 ROUNDING = 1e-6         # of an accuracy
+# Data of an evaluation, as messages name them.
+NOUNS = {'train': 'training images', 'test': 'test images', 'parts': 'parts'}
 
 
 class Result(NamedTuple):
@@ -70,10 +75,36 @@ class Results:
             runs = RunFolder.all_of(folder.joinpath(*key), project)
             if runs:
                 self._add(key, path, runs, self.by_experiment if key[0] in known else self.others)
+        for columns, names in ((('train', 'test'), IMAGES), (('parts',), IMAGES_AND_PARTS)):
+            self._leave_out_other_data(columns, names)
         if not self.by_experiment and not self.others:
             left_out = ''.join(f' (skipped: {reason})' for reason in self.left_out)
             raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/'
                              f'{left_out}; run {TRAIN} first.')
+
+    def _leave_out_other_data(self, columns, names):
+        """Leaves out runs whose data differ from those of most runs with the same settings."""
+        groups = collections.defaultdict(list)
+        for place in self.by_experiment, self.others:
+            for result in itertools.chain(*place.values()):
+                if 'data' in result.evaluation:
+                    data = tuple(result.evaluation['data'][column] for column in columns)
+                    groups[fingerprint(result.config, names=names)].append((data, result))
+        others = set()
+        for pairs in groups.values():
+            usual, n = collections.Counter(data for data, _ in pairs).most_common(1)[0]
+            for data, result in pairs:
+                if data != usual:
+                    others.add(result.folder)
+                    what = ' or '.join(NOUNS[column] for column in columns)
+                    self.left_out.append(f'{result.folder}: has other {what} than {n} '
+                                         f'run{"s" * (n > 1)} with the same settings; move it away '
+                                         'and train it again')
+        for place in self.by_experiment, self.others:
+            for key, results in list(place.items()):
+                place[key] = [result for result in results if result.folder not in others]
+                if not place[key]:
+                    del place[key]
 
     def _add(self, key, path, runs, place):
         """Adds the finished runs of a config, except those of a pre-training."""

@@ -18,6 +18,7 @@ from finetune.compute import onednn
 from finetune.config.config import differences, dump, restore_config
 from finetune.config.project import HERE, Project
 from finetune.config.settings import Config, NO_EFFECT_ON_RESULTS
+from finetune.data.fingerprint import changes_of_classes, Fingerprint
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
@@ -51,6 +52,8 @@ class RunFolder:
         ``best.npz``, weights with the highest test accuracy (``training.keep_best``)
         ``tensorboard/``, the log for TensorBoard (``training.tensorboard``)
         ``detector/``, "the part detector, if this program found the parts"
+        ``images.csv``, "the images that the run was trained and tested on: their split, class, and
+        identities of their contents and parts"
         ``names.yml``, names of classes and parts; joint learning only
         ``examples.npz``, "thumbnails of training images of each class; joint learning only"
         ``predictions.csv``, predicted classes of all test images
@@ -70,6 +73,7 @@ class RunFolder:
         self.best = self.path / 'best.npz'
         self.detector = self.path / 'detector'
         self.lock = self.path / '.lock'
+        self._images = self.path / 'images.csv'
         self._names = self.path / 'names.yml'
         self._examples = self.path / 'examples.npz'
         self._settings = self.path / 'config.yml'
@@ -153,13 +157,40 @@ class RunFolder:
             raise InputError(f'{self}: the run has a different {", ".join(changed)}; move it away, '
                              'give another --output, or use the same settings to resume.')
 
+    def changes(self, now: Fingerprint) -> str:
+        """Says what has changed in the run's data set; empty: nothing, or the run is new.
+
+        Of a run that kept no list of images, only the names of the classes are compared.
+        """
+        if self.state != NEW and self._images.exists():
+            return Fingerprint.read(self._images).changes(now)
+        if self.is_finished and self._names.exists():
+            return changes_of_classes(self.read_names().class_names, now.class_names)
+        return ''
+
+    def check_data(self, data_set: DataSet) -> None:
+        """Raises an error if the run was trained or tested on other images, classes or parts."""
+        changes = '' if self.state == NEW else self.changes(Fingerprint.of(data_set))
+        if changes:
+            raise InputError(
+                f'{self}: the data set has changed since this run was trained: {changes}; restore '
+                'it, or train with another --output; to evaluate the run on other data, python -m '
+                f'finetune evaluate {self} --set data.root=DIR --output NEW.')
+
+    def n_trained_on(self, data_set: DataSet) -> int:
+        """Number of test images of a data set that are training images of the run."""
+        if not self._images.exists():
+            return 0
+        return Fingerprint.read(self._images).n_trained_on(Fingerprint.of(data_set))
+
     @contextlib.contextmanager
-    def opened(self, config: Config) -> Iterator[None]:
+    def opened(self, config: Config, data_set: DataSet) -> Iterator[None]:
         """Creates and locks the folder, so that other processes wait, and checks it again."""
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.lock, lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
             self.check(config)
+            self.check_data(data_set)
             for left_over in self.path.glob('tmpsnapshot_*'):       # of a run that was killed
                 shutil.rmtree(left_over)
             yield
@@ -177,9 +208,11 @@ class RunFolder:
         """Reads the settings of the run."""
         return restore_config(self._settings, self.project)
 
-    def write_settings(self, config: Config) -> None:
-        """Saves the merged settings and the versions of Python and packages."""
+    def write_settings(self, config: Config, data_set: DataSet) -> None:
+        """Saves the merged settings, the list of images, and the versions of packages."""
         write_text(self._settings, dump(config))
+        with atomic(self._images) as path:
+            Fingerprint.of(data_set).write(path)
         versions = {'python': platform.python_version(), 'machine': platform.platform()}
         for package in (numpy, chainer):
             versions[package.__name__] = package.__version__
@@ -230,11 +263,11 @@ class RunFolder:
                              f'{saved_files.COPY_AGAIN}.')
         return Examples(**arrays)
 
-    def write_results(self, evaluation: dict, predictions: Predictions, image_ids: list[str],
-                      class_names: list[str]) -> None:
+    def write_results(self, evaluation: dict, predictions: Predictions, data_set: DataSet) -> None:
         """Saves the evaluation and the predicted classes of the test images."""
+        evaluation = {**evaluation, 'data': Fingerprint.of(data_set).digests}
         with atomic(self._predictions) as path:     # both or neither
-            write_predictions(path, predictions, image_ids, class_names)
+            write_predictions(path, predictions, data_set.test.image_ids, data_set.class_names)
             write_text(self._evaluation, yaml.safe_dump(evaluation))
 
     def read_evaluation(self) -> dict:

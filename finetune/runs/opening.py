@@ -91,7 +91,10 @@ def open_run(folder: RunFolder, config: Config | None = None, data_set: DataSet 
 
     """
     config = config or read_settings(folder)
-    data_set, names = data_set or kind.load(config), folder.read_names()
+    names = folder.read_names()
+    if data_set is None:
+        data_set = kind.load(config)
+        folder.check_data(data_set)
     where = find_layout(config).parts
     _check_same(where, 'class', data_set.class_names, names.class_names)
     if config.data.has_parts and ENCODINGS[config.model.encoding].needs_all_parts:

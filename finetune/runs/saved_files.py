@@ -10,6 +10,7 @@ from finetune.errors import InputError, shortened
 from finetune.files import require_file
 
 TEST_ACCURACY = 'validation/main/accuracy/both'     # in a log's entry, after an evaluation
+SIDES = 'train', 'test', 'parts'       # of the data, whose identities an evaluation keeps
 COPY_AGAIN = 'copy the folder of the run again'
 
 
@@ -65,6 +66,9 @@ def _is_evaluation(tree):
     is_complete = not robustness or isinstance(robustness, dict) and (
         {'hidden', 'shuffled'} <= robustness.keys() and isinstance(robustness['hidden'], dict)
         and all(map(_are_shares, [robustness['shuffled'], *robustness['hidden'].values()])))
+    data = tree.get('data', dict.fromkeys(SIDES, ''))
+    is_complete = is_complete and isinstance(data, dict) and all(
+        isinstance(data.get(name), str) for name in SIDES)
     return (is_complete and _are_shares(tree.get('accuracy'))
             and _is_number(tree.get('n_parameters', 0)))
 

@@ -57,7 +57,7 @@ class ConventionalPipeline:
 
     def learn(self, folder):
         """Fits mixture and SVMs, and saves settings and weights."""
-        folder.write_settings(self.config)
+        folder.write_settings(self.config, self.data_set)
         self.store.fill()
         mixture = self._fit_mixture()
         self.arrays = {**mixture, **self._fit_svms(mixture)}

@@ -100,7 +100,7 @@ class JointLearning:
         if self.config.training.epochs > 0:
             self._train(folder)
         else:
-            folder.write_settings(self.config)
+            folder.write_settings(self.config, self.data_set)
         self._save_names(folder)
         folder.save_model(self.model)
 
@@ -115,7 +115,7 @@ class JointLearning:
             processes.share(_train_on_helper, self.config, self.data_set, folder.path,
                             arrays_of(self.model))
         trainer = _trainer(self.model, self.config, self.data_set, self.device, folder)
-        folder.write_settings(self.config)
+        folder.write_settings(self.config, self.data_set)
         try:
             with named(folder):
                 trainer.run(show_loop_exception_msg=False)

@@ -94,7 +94,7 @@ def test_nabirds_leaves_out_classes_that_are_ancestors(roots):
 def test_birdsnap_counts_missing_downloads(folder, data_set, drawn_birds, tmp_path):
     layouts.write_birdsnap(data_set, drawn_birds, tmp_path / 'b', folder, missing=(0, 5, 13))
     read = load(Data(dataset='birdsnap', root=str(tmp_path / 'b')))
-    assert read.n_missing == 3
+    assert read.left_out == {'listed images that do not exist': 3}
     assert (len(read.train), len(read.test)) == (10, 5)
     assert all(record.path.exists() for record in read.train + read.test)
 
@@ -349,7 +349,7 @@ def test_first_parts(parts, drawn_birds):
 
 
 def test_too_few_images_for_a_validation_split(drawn_birds):
-    with pytest.raises(InputError, match='no class has 5 training images'):
+    with pytest.raises(InputError, match='of 12 training images none is held out'):
         load(Data(dataset='cub200', root=str(drawn_birds), split='validation'))
 
 

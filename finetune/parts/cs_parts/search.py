@@ -19,8 +19,9 @@ from finetune.config.schema import read_yaml
 from finetune.config.settings import Config
 from finetune.data.annotation_files import LOCATIONS
 from finetune.data.dataset import collate, PartDataset
+from finetune.data.fingerprint import Fingerprint
 from finetune.data.iterators import iterate
-from finetune.data.layout import find_layout
+from finetune.data.layout import find_layout, ORIGIN
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
@@ -30,7 +31,7 @@ from finetune.progress import progress_bar
 from finetune.weights.pretrained import load_trained
 
 SHARD_BATCHES = 16                  # batches per file of unfinished work
-DETECTOR, WORK, ORIGIN = 'detector', '.work', 'origin.yml'
+DETECTOR, WORK, IMAGES = 'detector', '.work', 'images.csv'
 HIDDEN = -1, -1, -1, -1
 
 
@@ -42,7 +43,7 @@ def find_parts(config: Config, data_set: DataSet, folder: Path, source: Any,
     ``parts/part_locs.txt`` with lines ``image part x y width height`` in pixels of the detector's
     square input. Parts are numbered from 1 in descending order of their peaks; if nothing is found
     in an image, its parts are hidden, ``-1 -1 -1 -1``. The folder also gets the detector and
-    ``origin.yml``, which records its settings and input.
+    ``origin.yml`` and ``images.csv``, which record its settings and input.
 
     An interrupted search is resumed; its results do not depend on interruptions or on the number
     of processes that load images.
@@ -65,9 +66,9 @@ def find_parts(config: Config, data_set: DataSet, folder: Path, source: Any,
 
 
 def check_origin(folder: Path, config: Config, data_set: DataSet) -> None:
-    """Raises an error if boxes were found with other settings or in other images."""
+    """Raises an error if boxes were found in other images or, by this detector, differently."""
     if (folder / ORIGIN).exists():
-        _check_origin(folder / ORIGIN, _origin(config, data_set))
+        _check_origin(folder, _origin(config, data_set) if config.detector.cnn else {}, data_set)
 
 
 class _Search:
@@ -84,15 +85,15 @@ class _Search:
         origin = {**_origin(self.config, self.data_set), 'weights': _sha256(weights.read_bytes())}
         self.work.mkdir(exist_ok=True)
         if (self.work / ORIGIN).exists():
-            _check_origin(self.work / ORIGIN, origin)
-        _write_yaml(self.work / ORIGIN, origin)
+            _check_origin(self.work, origin, self.data_set)
+        _write_origin(self.work, origin, self.data_set)
         found_by = (detector.load(source.detector, device) if is_made
                     else self._make_detector(source, device))
         records = self.data_set.train + self.data_set.test
         boxes = self._by_batch(records, 'boxes', 'Parts of all images', lambda img: numpy.stack(
             [_to_file(parts) for parts in found_by.look(img)]))
         found_by.save(self.folder / DETECTOR)
-        _write_yaml(self.folder / ORIGIN, origin)
+        _write_origin(self.folder, origin, self.data_set)
         _write_boxes(self.folder / LOCATIONS, records, boxes)   # last: marks the end of the search
         shutil.rmtree(self.work)
         n_empty = int((boxes == HIDDEN).all(axis=(1, 2)).sum())
@@ -180,18 +181,27 @@ def _sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def _check_origin(path, origin):
-    there = read_yaml(path)
-    changed = [name for name, value in origin['detector'].items()
+def _check_origin(folder, origin, data_set):
+    there = read_yaml(folder / ORIGIN)
+    changed = [name for name, value in origin.get('detector', {}).items()
                if (there.get('detector') or {}).get(name) != value]
     if changed:
         names = ', '.join(f'detector.{name}' for name in changed)
-        raise InputError(f'{path.parent}: parts were found with a different {names}; set '
-                         'data.boxes to another folder, or move this one away to find them again.')
+        raise _other(folder, f'with a different {names}')
+    if (folder / IMAGES).exists():
+        changes = Fingerprint.read(folder / IMAGES).changes(Fingerprint.of(data_set))
+        if changes:
+            raise _other(folder, f'before the data set changed: {changes}')
     if any(there.get(name) != value for name, value in origin.items()):
-        raise InputError(f'{path.parent}: parts were found in other images or by another CNN; set '
-                         'data.boxes to another folder, or move this one away to find them again.')
+        raise _other(folder, 'in other images or by another CNN')
 
 
-def _write_yaml(path, tree):
-    write_text(path, yaml.safe_dump(tree, sort_keys=False))
+def _other(folder, how):
+    return InputError(f'{folder}: parts were found {how}; set data.boxes to another folder, or '
+                      'move this one away to find them again.')
+
+
+def _write_origin(folder, origin, data_set):
+    with atomic(folder / IMAGES) as path:
+        Fingerprint.of(data_set).write(path)
+    write_text(folder / ORIGIN, yaml.safe_dump(origin, sort_keys=False))

@@ -1,0 +1,158 @@
+"""What a run was trained and tested on, and what of it has changed since."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+import csv
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+import unicodedata
+import zlib
+
+from finetune.data.contents import identify
+from finetune.data.records import DataSet
+from finetune.errors import InputError
+
+MAX_NAMED = 3       # classes in a message
+
+
+class Image(NamedTuple):
+    """An image of a data set."""
+
+    path: str           # relative to the folder of the images
+    split: str          # train or test
+    label: int
+    class_name: str
+    contents: str       # identity of the file's contents (:mod:`finetune.data.contents`)
+    parts: str          # CRC-32 of the locations and the visibility of its parts
+
+
+# Columns that may differ between the same paths, and how a message says so.
+CHANGES = {'contents': 'have other contents', 'split': 'moved between training and test images',
+           'class_name': 'have another class', 'parts': 'have other parts'}
+
+
+class Fingerprint(list[Image]):
+
+    """The images of a data set in their order."""
+
+    @classmethod
+    def of(cls, data_set: DataSet) -> Fingerprint:
+        """The fingerprint of a data set; it reads a part of every image's file.
+
+        Parts that the data set does not have yet are left empty.
+        """
+        images = cls()
+        for split in 'train', 'test':
+            records = getattr(data_set, split)
+            names = [data_set.class_names[label] for label in records.labels]
+            parts = ([''] * len(records) if data_set.parts is None else
+                     [_crc(*part) for part in zip(records.locations, records.visible)])
+            images += map(Image, map(_same_form, records.names), [split] * len(records),
+                          records.labels.tolist(), map(_same_form, names),
+                          identify(records.paths), parts)
+        return images
+
+    @classmethod
+    def read(cls, path: Path) -> Fingerprint:
+        """Reads a file that :meth:`write` wrote."""
+        try:
+            with open(path, newline='', encoding='utf-8', errors='surrogateescape') as file:
+                header, *rows = csv.reader(file, strict=True)
+            if tuple(header) != Image._fields or {len(row) for row in rows} != {len(header)}:
+                raise ValueError('lines are missing')
+            return cls(Image(path, split, int(label), *rest) for path, split, label, *rest in rows)
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(f'{path}: is not a complete list of images ({error}); copy the folder '
+                             'again.')
+
+    def write(self, path: Path) -> None:
+        """Writes a CSV file with the columns of :class:`Image`."""
+        with open(path, 'w', encoding='utf-8', errors='surrogateescape', newline='') as file:
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(Image._fields)
+            writer.writerows(self)
+
+    def digest(self, *columns: str) -> str:
+        """Hash, twelve hexadecimal digits, of columns of all images in their order."""
+        rows = '\n'.join('\t'.join(str(getattr(image, column)) for column in columns)
+                         for image in self)
+        return hashlib.sha256(rows.encode('utf-8', 'surrogateescape')).hexdigest()[:12]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Hashes of the training images, the test images, and the parts of all."""
+        sides = {split: Fingerprint(image for image in self if image.split == split)
+                 for split in ('train', 'test')}
+        return {**{split: images.digest('path', 'label', 'class_name', 'contents')
+                   for split, images in sides.items()}, 'parts': self.digest('parts')}
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes with images, in the order of their labels."""
+        return [name for _, name in sorted({(image.label, image.class_name) for image in self})]
+
+    def changes(self, now: Fingerprint) -> str:
+        """Says what has changed since this fingerprint was taken; empty: nothing.
+
+        Parts are compared if both have them.
+        """
+        text = changes_of_classes(self.class_names, now.class_names)
+        return text or self._changes_of_images(now)
+
+    def _changes_of_images(self, now):
+        before, after = ({image.path: image for image in images} for images in (self, now))
+        phrases = [_count(after.keys() - before.keys(), 'new'),
+                   _count(before.keys() - after.keys(), 'gone')]
+        both = [(image, after[path]) for path, image in before.items() if path in after]
+        for column, words in CHANGES.items():
+            then, value = ([getattr(image, column) for image in images] for images in (
+                [image for image, _ in both], [image for _, image in both]))
+            if column != 'parts' or any(then) and any(value):
+                phrases.append(_count({image.path for (image, _), *values in zip(both, then, value)
+                                       if values[0] != values[1]}, words))
+        text = ', '.join(filter(None, phrases))
+        if not text and [image.path for image in self] != [image.path for image in now]:
+            return 'the images are in another order'
+        return text
+
+    def n_trained_on(self, now: Fingerprint) -> int:
+        """Number of test images of ``now`` that are training images of this by their contents."""
+        trained = {image.contents for image in self if image.split == 'train'} - {''}
+        return sum(image.split == 'test' and image.contents in trained for image in now)
+
+
+def changes_of_classes(before: list[str], after: list[str]) -> str:
+    """Says which classes have changed; empty: none."""
+    before, after = (list(map(_same_form, names)) for names in (before, after))
+    phrases = [f'{_named(one, other)} {what}' for one, other, what in (
+        (before, after, 'gone'), (after, before, 'new')) if set(one) - set(other)]
+    if not phrases and before != after:
+        return 'the classes are in another order'
+    return ' and '.join(phrases)
+
+
+def _named(names, others):
+    """Names the classes that others do not have, with a verb."""
+    found = [name for name in names if name not in set(others)]
+    listed = ', '.join(found[:MAX_NAMED]) + (', ...' if len(found) > MAX_NAMED else '')
+    return f'class {listed} is' if len(found) == 1 else f'{len(found)} classes ({listed}) are'
+
+
+def _count(paths: Iterable[str], words: str) -> str:
+    """Says how many images something holds for, and which is the first."""
+    paths = sorted(paths)
+    if not paths:
+        return ''
+    verb = words if ' ' in words else f'is {words}' if len(paths) == 1 else f'are {words}'
+    if len(paths) == 1 and verb.startswith('have '):
+        verb = f'has {verb[5:]}'
+    return f'{len(paths)} image{"s" if len(paths) > 1 else ""} (such as {paths[0]}) {verb}'
+
+
+def _crc(*arrays):
+    return f'{zlib.crc32(b"".join(array.tobytes() for array in arrays)):08x}'
+
+
+def _same_form(name):
+    return unicodedata.normalize('NFC', name)
