@@ -1,31 +1,39 @@
 """Checks the user's own pictures: unreadable ones, copies, classes with a single picture."""
 import collections
-import hashlib
 
 import numpy
+from PIL import Image
 
 from finetune.data import transforms
+from finetune.data.contents import identify
 from finetune.errors import InputError
 from finetune.progress import progress_bar
+
+SIZE = 16           # pixels of the squares by which pictures are compared
+FLAT = 2.           # smallest standard deviation of such a square, grey levels
+NEAR = .2           # largest RMS difference of two of them, relative to that deviation
 
 
 def check(data_set):
     """Yields findings, level and text, about the pictures of a data set."""
-    unreadable, copies = [], collections.defaultdict(list)
+    unreadable, squares = [], []
     records = data_set.train + data_set.test
-    splits = ['training'] * len(data_set.train) + ['test'] * len(data_set.test)
-    for split, record in progress_bar(zip(splits, records), len(records), 'Reading all pictures'):
+    for record in progress_bar(records, len(records), 'Reading all pictures'):
         try:
-            transforms.read_image(record.path, upright=True)
+            squares.append(_square(transforms.read_image(record.path, upright=True)))
         except InputError:
             unreadable.append(record)
-        else:
-            digest = hashlib.sha256(record.path.read_bytes()).digest()
-            copies[digest].append((split, record))
+            squares.append(numpy.zeros(SIZE ** 2))
     if unreadable:
         yield 'error', (f'{len(unreadable)} pictures cannot be read, the first is '
                         f'{unreadable[0].path}; repair or remove them')
-    yield from _copies([group for group in copies.values() if len(group) > 1])
+    sides = numpy.repeat([True, False], [len(data_set.train), len(data_set.test)])
+    groups = collections.defaultdict(list)
+    for i, contents in enumerate(identify(records.paths)):
+        groups[contents].append(i)
+    copies = [group for group in groups.values() if len(group) > 1]
+    yield from _copies(copies, sides, records)
+    yield from _copies(_nearly_equal(numpy.float32(squares), copies), sides, records, 'almost ')
     single = [data_set.class_names[label]
               for label in numpy.flatnonzero(numpy.bincount(records.labels) == 1)]
     if single:
@@ -33,10 +41,36 @@ def check(data_set):
                           'it is used for training, and the class is not tested')
 
 
-def _copies(groups):
+def _copies(groups, sides, records, almost=''):
+    """Findings about groups of the same pictures, or almost the same, by their indices."""
     for are_in, words in ((True, 'in both training and test images, so accuracies are too high'),
                           (False, 'duplicates')):
-        found = [group for group in groups if (len({split for split, _ in group}) > 1) == are_in]
+        found = [group for group in groups if (len(set(sides[group])) > 1) == are_in]
         if found:
-            yield 'warning', (f'{len(found)} pictures are {words}, the first is '
-                              f'{found[0][0][1].path}, the same as {found[0][-1][1].path}')
+            first, *_, last = (records[i].path for i in found[0])
+            yield 'warning', (f'{len(found)} pictures are {almost}{words}, the first is {first}, '
+                              f'{almost}the same as {last}')
+
+
+def _square(image):
+    """A picture (3, H, W) as a small grey square, standardised, or zeros if it is flat."""
+    grey = Image.fromarray(image.transpose(1, 2, 0)).convert('L').resize((SIZE, SIZE), Image.BOX)
+    values = numpy.asarray(grey, float).ravel()
+    return (values - values.mean()) / values.std() if values.std() > FLAT else 0 * values
+
+
+def _nearly_equal(squares, copies):
+    """Pairs of different pictures whose squares hardly differ: indices."""
+    same = {i: group[0] for group in copies for i in group}
+    looked_at = numpy.flatnonzero(squares.any(axis=1))
+    if len(looked_at) < 2:
+        return []
+    from sklearn.neighbors import NearestNeighbors      # takes a second
+    n = min(2, len(looked_at) - 1)
+    search = NearestNeighbors(n_neighbors=n, algorithm='brute').fit(squares[looked_at])
+    distances, nearest = search.kneighbors()
+    pairs = {tuple(sorted((int(i), int(looked_at[j])))) for i, row, near in zip(
+        looked_at, nearest, distances) for j, distance in zip(row, near)
+        if distance <= NEAR * SIZE}
+    return [list(pair) for pair in sorted(pairs)
+            if same.get(pair[0], pair[0]) != same.get(pair[1], pair[1])]

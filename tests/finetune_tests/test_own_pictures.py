@@ -1,4 +1,5 @@
 """Pictures of one's own: class folders, tables, and what is wrong with them."""
+import os
 from pathlib import Path
 
 import numpy
@@ -234,7 +235,153 @@ def test_doctor_finds_single_pictures_duplicates_and_unreadable_ones(
     assert code == 0
     assert '1 classes have a single picture, the first is Amsel' in printed
     assert '6 pictures are in both training and test images' in printed
+    smooth = Image.fromarray(numpy.random.RandomState(0).randint(256, size=(4, 5, 3)).astype('u1'))
+    for size, name in (((80, 60), 'train/Blaumeise/x.png'), ((60, 45), 'test/Blaumeise/y.jpg')):
+        smooth.resize(size, Image.BICUBIC).save(root / name)
+    assert ('1 pictures are almost in both training and test images, so accuracies are too high, '
+            'the first is photos/train/Blaumeise/x.png, almost the same as '
+            'photos/test/Blaumeise/y.jpg') in doctor(write_config, capsys)[1]
     (root / 'train' / NAMES[1] / '00 käfer.png').write_bytes(b'\x89PNG')
     code, printed = doctor(write_config, capsys)
     assert code == 2
     assert '1 pictures cannot be read, the first is photos/train/Kohlmeise/00 käfer.png' in printed
+
+
+def sides(data_set):
+    return {record.path.name: split for split in ('train', 'test')
+            for record in getattr(data_set, split)}
+
+
+@pytest.mark.parametrize('n', [1, 10, 100])
+def test_more_pictures_move_none(n, tmp_path, monkeypatch):
+    for i in range(1000):
+        path = tmp_path / 'photos' / 'abcde'[i % 5] / f'{i}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b'%d' % i)         # a split only looks at names and bytes
+    before = sides(load(tmp_path / 'photos', test_share=.2))
+    n_test = list(before.values()).count('test')
+    assert abs(n_test - 200) <= 2 * numpy.sqrt(1000 * .2 * .8)
+    for i in range(n):
+        (tmp_path / f'photos/{"aecbd"[i % 5]}/new {i}.png').write_bytes(b'new %d' % i)
+    with_more = sides(load(tmp_path / 'photos', test_share=.2))
+    assert len(with_more) == 1000 + n
+    assert {name: with_more[name] for name in before} == before
+    for i in range(0, 1000, 3):
+        next(tmp_path.rglob(f'photos/*/{i}.png')).unlink()
+    with_fewer = sides(load(tmp_path / 'photos', test_share=.2))
+    assert with_fewer == {name: with_more[name] for name in with_fewer}
+
+
+def test_copies_are_on_one_side(tmp_path):
+    root = classes(tmp_path / 'photos', 20)
+    before = sides(load(root))
+    for path in list(root.rglob('1*.png')):
+        (path.parent / f'{path.stem} copy.png').write_bytes(path.read_bytes())
+    after = load(root)
+    assert {name: side for name, side in sides(after).items() if name in before} == before
+    by_contents = {}
+    for split in 'train', 'test':
+        for record in getattr(after, split):
+            by_contents.setdefault(record.path.read_bytes(), set()).add(split)
+    assert {len(found) for found in by_contents.values()} == {1}
+
+
+def test_a_validation_split_of_own_pictures_does_not_move(tmp_path):
+    root = classes(tmp_path / 'photos', 20)
+    before = sides(load(root, split='validation'))
+    assert 'test' in before.values() and not set(before) & {
+        record.path.name for record in load(root).test if record.path.name not in before}
+    picture(root / NAMES[0] / 'a.png', seed=999)
+    after = sides(load(root, split='validation'))
+    assert {name: after[name] for name in before} == before
+
+
+LEVELS = {
+    'Train/a Train/b Test/a Test/b': 'the folders Train and Test look like a split; rename',
+    'training/a testing/a': 'the folders training and testing look like a split',
+    'photos/a photos/b': 'has a single folder, photos, whose folders a, b look like classes; set '
+                         'data.root to ROOT/photos',
+    'train/photos/a train/photos/b test/photos/a': 'set data.root to ROOT/train/photos',
+    '2020/a 2020/b 2021/a 2021/b': 'set data.root to one of them, such as ROOT/2020',
+    '.': 'holds pictures, but no folder per class; if birds is a class, set data.root to',
+}
+
+
+@pytest.mark.parametrize('folders', LEVELS)
+def test_folders_one_level_off_name_the_right_root(folders, tmp_path):
+    root = tmp_path / 'birds'
+    for k, name in enumerate(folders.split()):
+        for i in range(3):
+            picture(root / name / f'{i}.png', seed=10 * k + i)
+    with pytest.raises(InputError) as raised:
+        load(root)
+    assert LEVELS[folders].replace('ROOT', str(root)) in str(raised.value)
+
+
+def unusable(path, name):
+    path.mkdir(parents=True)
+    if name == 'links':
+        (path.parents[1] / 'elsewhere').mkdir()
+        picture(path.parents[1] / 'elsewhere' / 'x.png', seed=5)
+        (path / 'link').symlink_to('../../elsewhere')
+        (path / 'broken.png').symlink_to('nowhere.png')
+    elif name != 'empty':
+        (path / name).write_bytes(b'x')
+
+
+@pytest.mark.parametrize('name, why', [
+    ('empty', 'it is empty'), ('a.heic', '1 files of another kind (.heic)'),
+    ('picture', '1 files of another kind (no ending)'), ('.a.png', '1 hidden files'),
+    ('links', '1 links to folders, 1 links that lead nowhere'), ('film.mpg', '(.mpg)'),
+    ('features.h5', '(.h5)'), ('page.ps', '(.ps)'), ('Thumbs.db', 'of other programs')])
+def test_a_class_without_usable_pictures_is_refused(name, why, tmp_path):
+    root = classes(tmp_path / 'photos', 6)
+    unusable(root / 'Dohle', name)
+    with pytest.raises(InputError) as raised:
+        load(root)
+    assert str(raised.value).startswith(f'{root}/Dohle: has no picture that can be used (')
+    assert why in str(raised.value)
+
+
+def test_thumbnails_of_other_programs_are_left_out(tmp_path):
+    root = classes(tmp_path / 'photos', 6)
+    for k, name in enumerate(('@eaDir/x', '__MACOSX', 'lost+found', f'{NAMES[0]}/@eaDir/x',
+                              f'{NAMES[0]}/thumbs')):
+        picture(root / name / 'a.png', seed=500 + k)
+    data_set = load(root)
+    assert data_set.class_names == NAMES and len(data_set.train + data_set.test) == 18
+    assert data_set.left_out == {'files and folders of other programs': 5}
+
+
+def test_names_of_any_bytes_and_any_unicode_form(tmp_path):
+    root = classes(tmp_path / 'photos', 8, ['a', 'b'])
+    for k, name in enumerate((b'caf\xe9', 'käfer'.encode(), 'ka\u0308fer'.encode())):
+        for i in range(6):
+            picture(Path(os.fsdecode(os.fsencode(root) + b'/' + name), f'{k}{i}.png'),
+                    seed=900 + 10 * k + i)
+    data_set = load(root)
+    assert data_set.class_names == ['a', 'b', os.fsdecode(b'caf\xe9'), 'käfer']
+    records = data_set.train + data_set.test
+    assert all(record.path.is_file() and record.image_id.isascii() for record in records)
+    assert numpy.bincount(records.labels).tolist() == [8, 8, 6, 12]
+    lines = ''.join(f'{os.path.relpath(path, tmp_path)},{"xy"[i % 2]}\n' for i, path in enumerate(
+        sorted((root / 'ka\u0308fer').iterdir())))
+    picture(tmp_path / 'z.png', seed=1)
+    table(tmp_path / 'list.csv', 'path,class\n' + lines.replace('a\u0308', 'ä') + 'z.png,x\n')
+    assert all(record.path.is_file() for record in load(tmp_path / 'list.csv').train)
+
+
+def test_two_names_that_differ_in_their_form_alone_are_refused(tmp_path):
+    root = classes(tmp_path / 'photos', 6)
+    for k, name in enumerate(('ä.png', 'a\u0308.png')):
+        picture(root / NAMES[0] / name, seed=700 + k)
+    with pytest.raises(InputError, match='differ in nothing but the Unicode form'):
+        load(root)
+
+
+def test_missing_pictures_of_a_table_are_named_before_training(tmp_path):
+    for i in range(6):
+        picture(tmp_path / f'{i}.png', seed=i)
+    rows = ''.join(f'{i}.png,a,{"train" if i % 2 else "test"}\n' for i in range(8))
+    with pytest.raises(InputError, match='2 listed pictures do not exist, the first is 6.png'):
+        load(table(tmp_path / 'list.csv', 'path,class,split\n' + rows))
