@@ -102,8 +102,8 @@ class Fingerprint(list[Image]):
 
     def _changes_of_images(self, now):
         before, after = ({image.path: image for image in images} for images in (self, now))
-        phrases = [_count(after.keys() - before.keys(), 'new'),
-                   _count(before.keys() - after.keys(), 'gone')]
+        phrases = [_count(after.keys() - before.keys(), 'are new'),
+                   _count(before.keys() - after.keys(), 'are gone')]
         both = [(image, after[path]) for path, image in before.items() if path in after]
         for column, words in CHANGES.items():
             then, value = ([getattr(image, column) for image in images] for images in (
@@ -142,12 +142,11 @@ def _named(names, others):
 def _count(paths: Iterable[str], words: str) -> str:
     """Says how many images something holds for, and which is the first."""
     paths = sorted(paths)
-    if not paths:
-        return ''
-    verb = words if ' ' in words else f'is {words}' if len(paths) == 1 else f'are {words}'
-    if len(paths) == 1 and verb.startswith('have '):
-        verb = f'has {verb[5:]}'
-    return f'{len(paths)} image{"s" if len(paths) > 1 else ""} (such as {paths[0]}) {verb}'
+    if len(paths) > 1:
+        return f'{len(paths)} images (such as {paths[0]}) {words}'
+    for plural, singular in (('are ', 'is '), ('have ', 'has ')):
+        words = words.replace(plural, singular)
+    return f'1 image ({paths[0]}) {words}' if paths else ''
 
 
 def _crc(*arrays):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy
 
 from finetune.compute.threads import one_thread
-from finetune.config.config import forget_expected, read_config
+from finetune.config.config import fingerprint, forget_expected, IMAGES_AND_PARTS, read_config
 from finetune.config.project import HERE, Project
 from finetune.config.settings import Config
 from finetune.config.streams import BESIDE
@@ -117,7 +117,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
     device = open_device(config.training.gpu)
     data_set = _load(config, folder, device, may_train)
     method = _method(config)
-    start = _find_start(config, may_train) if method.needs_start(folder) else None
+    start = _find_start(config, may_train, data_set) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, data_set, device, start)
         with folder.opened(config, data_set):
@@ -146,13 +146,13 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
     If ``is_same``, it must be what the run in the folder was trained on.
     """
     parts, data_set = parts_of(config), readers.load(config)
-    for line in readers.describe(config, data_set):
-        print(line, flush=True)
+    if may_train and not folder.is_finished:
+        print(*readers.describe(config, data_set), sep='\n', flush=True)
     if is_same:
         folder.check_data(data_set)     # before parts are found for hours
     if parts.to_be_found:
         source = folder if folder.detector.is_dir() else _finished(
-            prerequisites.finder(config), config, may_train)
+            prerequisites.finder(config), config, may_train, data_set)
         parts.find(data_set, source, device)
     data_set = parts.add_to(data_set)
     if is_same:
@@ -160,16 +160,17 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
     return data_set
 
 
-def _find_start(config: Config, may_train: bool) -> RunFolder | Path | None:
+def _find_start(config: Config, may_train: bool, data_set: DataSet) -> RunFolder | Path | None:
     """Finds the start of a run: the folder of a finished run, a file of weights, or ``None``."""
     required = prerequisites.start(config)
     if required is None:
         weights = config.model.checkpoint or config.model.pretrained
         return config.project.path(weights) if weights else None
-    return _finished(required, config, may_train)
+    return _finished(required, config, may_train, data_set)
 
 
-def _finished(required: prerequisites.Required, config: Config, may_train: bool) -> RunFolder:
+def _finished(required: prerequisites.Required, config: Config, may_train: bool,
+              data_set: DataSet) -> RunFolder:
     """Returns the folder of a prerequisite; if it is unfinished, trains it or raises an error."""
     folder = required.folder
     if not may_train:
@@ -177,14 +178,21 @@ def _finished(required: prerequisites.Required, config: Config, may_train: bool)
     # A finished CNN of the conventional pipeline is checked by the pipeline itself.
     elif config.training.is_joint or not folder.is_finished:
         folder.check(required.config)
-    data_set = prerequisites.data_of(required.config) if folder.is_finished else None
-    if data_set is not None:
-        folder.check_data(data_set)
+    if folder.is_finished:
+        _check_data(folder, required.config, config, data_set)
     if may_train and folder.state != REPORTED:
         print(f'{required.stage}: {required.path}', flush=True)
         _run(required.config, folder)
         print(f'{required.stage} is done.', flush=True)
     return folder
+
+
+def _check_data(folder, config, of_run, data_set):
+    """Raises an error if the data of a finished prerequisite are there and have changed."""
+    if fingerprint(config, names=IMAGES_AND_PARTS) != fingerprint(of_run, names=IMAGES_AND_PARTS):
+        data_set = prerequisites.data_of(config)
+    if data_set is not None:
+        folder.check_data(data_set)
 
 
 def _print_accuracies(folder, accuracies, config):

@@ -14,7 +14,7 @@ from PIL import Image
 import pytest
 import yaml
 
-from conftest import fails, run
+from conftest import fails, load, run
 from finetune.compute.threads import N_THREADS
 from finetune.config.config import read_config
 from finetune.data import annotation_files
@@ -298,8 +298,10 @@ def test_killed_run_goes_on_bit_for_bit(n_workers, dtype, write_config, tmp_path
 
 def test_run_waits_for_another_process_in_the_same_folder(write_config, tmp_path):
     config = write_config(training={'epochs': 1})
-    with RunFolder.of(config, 0).opened(read_config(config)):
+    settings = read_config(config)
+    with RunFolder.of(config, 0).opened(settings, load(settings.data)):
         process = python_m_finetune(tmp_path, 'train', config)
+        assert '3 classes, 12 training and 6 test images' in process.stdout.readline()
         assert 'waiting for another process' in process.stdout.readline()
     out, error = process.communicate()
     assert process.returncode == 0, error

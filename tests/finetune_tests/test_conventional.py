@@ -160,7 +160,7 @@ def test_prediction_is_that_of_naive_fisher_vectors(separate):
     rows = list(csv.DictReader(open(OUT / 'predictions.csv', newline='')))
     evaluation = yaml.safe_load((OUT / 'evaluation.yml').read_text())
     assert list(rows[0]) == ['image', 'n_visible', 'label', 'both', 'global', 'parts']
-    assert set(evaluation) == {'accuracy', 'n_parameters'}
+    assert set(evaluation) == {'accuracy', 'n_parameters', 'data'}
     for stream in ('both', 'global', 'parts'):
         svm = LinearSVC(C=1, dual=True, max_iter=10000, random_state=0)
         svm.fit(inputs['train'][stream], [record.label for record in data_set.train])

@@ -76,8 +76,8 @@ def test_parts_are_found_when_they_are_needed(here, capsys):
     printed = capsys.readouterr().out
     assert 'Training of the CNN that finds parts: cnn.yml' in printed
     assert 'CS_parts: 4 parts in each of 18 images' in printed
-    assert set(content(boxes)) == {'origin.yml', 'detector/settings.yml', 'detector/weights.npz',
-                                   'parts/parts.txt', 'parts/part_locs.txt'}
+    assert set(content(boxes)) == {'origin.yml', 'images.csv', 'detector/settings.yml',
+                                   'detector/weights.npz', 'parts/parts.txt', 'parts/part_locs.txt'}
     assert content(folder.detector) == content(boxes / 'detector')
     before = (boxes / 'parts/part_locs.txt').stat().st_mtime_ns
     assert cli.main(['train', 'cs.yml', '--seed', '1']) == 0
@@ -235,7 +235,8 @@ def test_other_settings_or_images_are_refused(found, capsys):
     split.write_text('\n'.join(['1 0', *lines[1:]]))
     assert lines[0] == '1 1'
     message = refused(['train', 'cs.yml', '--seed', '1'], capsys)
-    assert 'parts were found in other images' in message
+    assert 'parts were found before the data set changed: 1 image (' in message
+    assert ') moved between training and test images; set data.boxes' in message
     assert content(boxes) == before
 
 

@@ -71,8 +71,8 @@ def test_number_of_images_that_is_not_the_published_one(write_config, capsys):
 @pytest.mark.parametrize('dataset, code, finding', [
     ('cub200', 2, '3 classes, 12 training and 6 test images instead of 200, 5994 and 5794; get'),
     ('nabirds', 2, '3 classes, 12 training and 6 test images instead of 555, 23929 and 24633; '),
-    ('birdsnap', 0, '3 classes, 10 training and 6 test images; 2 listed images do not exist and '
-                    'are skipped, of 500, 47386 and 2443; many of its links are dead'),
+    ('birdsnap', 0, '3 classes, 10 training and 6 test images, '
+                    'of 500, 47386 and 2443; many of its links are dead'),
 ])
 def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_path, write_config,
                                       capsys, monkeypatch):

@@ -9,8 +9,10 @@ import numpy
 import pytest
 import yaml
 
+from conftest import load
 from finetune import cli
 from finetune.config.config import read_config
+from finetune.config.settings import Data
 from finetune.errors import InputError
 from finetune.files import atomic, locked
 from finetune.models.small_cnn import SmallCNN
@@ -45,7 +47,7 @@ def test_what_was_learned_with_other_settings_is_kept(file, is_kept, write_confi
     config = read_config(write_config())
     folder = RunFolder('run')
     folder.path.mkdir()
-    folder.write_settings(config)
+    folder.write_settings(config, load(config.data))
     (folder.path / file).touch()
     folder.check(config)
     config.training.workers = 3         # without effect on the results
@@ -130,15 +132,16 @@ def test_weights_that_cannot_be_saved_leave_nothing(tmp_path, monkeypatch):
     assert not folder.is_finished and list(tmp_path.iterdir()) == []
 
 
-def test_results_are_both_there_or_neither(tmp_path, monkeypatch):
+def test_results_are_both_there_or_neither(drawn_birds, tmp_path, monkeypatch):
     def full(tree):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr('yaml.safe_dump', full)
     label = numpy.zeros(1, int)
     predictions = Predictions(label, label, {'both': label}, 1.)
+    data_set = load(Data(root=str(drawn_birds)))
     with pytest.raises(OSError, match='No space'):
-        RunFolder(tmp_path).write_results({}, predictions, ['1'], ['class'])
+        RunFolder(tmp_path).write_results({}, predictions, data_set)
     assert list(tmp_path.iterdir()) == []
 
 

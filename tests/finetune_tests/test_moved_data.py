@@ -110,15 +110,15 @@ def move_picture():
 
 CHANGES = {
     rename_class: 'class ant is gone and class emmet is new',
-    rename_picture: '1 image (such as ant/zero.png) is new, 1 image (such as ant/0.png) is gone',
-    remove_picture: '1 image (such as bee/1.png) is gone',
+    rename_picture: '1 image (ant/zero.png) is new, 1 image (ant/0.png) is gone',
+    remove_picture: '1 image (bee/1.png) is gone',
     add_pictures: '2 images (such as bee/new0.png) are new',
     add_class: 'class dog is new',
     remove_class: 'class cat is gone',
     exchange_pictures: '2 images (such as ant/0.png) have other contents',
     exchange_classes: '12 images (such as ant/0.png) have other contents',
-    replace_picture: '1 image (such as ant/0.png) has other contents',
-    move_picture: '1 image (such as bee/moved.png) is new, 1 image (such as ant/0.png) is gone',
+    replace_picture: '1 image (ant/0.png) has other contents',
+    move_picture: '1 image (bee/moved.png) is new, 1 image (ant/0.png) is gone',
 }
 of_changes = pytest.mark.parametrize('change', CHANGES, ids=lambda change: change.__name__)
 # Where a command takes seconds; `tools/reliability data` tries all changes at all stages.

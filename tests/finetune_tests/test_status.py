@@ -7,7 +7,7 @@ import types
 import numpy
 import pytest
 
-from conftest import fails, run
+from conftest import fails, load, run
 from finetune.config.config import read_config
 from finetune.experiments import experiment
 from finetune.runs.folder import RunFolder
@@ -19,17 +19,19 @@ def test_table_of_runs(write_config, capsys):
     assert run('status', '.') == 0
     assert capsys.readouterr().out == '.: contains no runs.\n'
     assert run('train', config, '--output', 'results/b') == 0
+    settings = read_config(config)
+    data_set = load(settings.data)
     begun, damaged = RunFolder('results/a'), RunFolder('results/c')
     begun.path.mkdir()
-    begun.write_settings(read_config(config))
+    begun.write_settings(settings, data_set)
     (begun.path / 'log').write_text(json.dumps([
         {'epoch': 1, 'elapsed_time': 3725., 'validation/main/accuracy/both': .25},
         {'epoch': 2, 'elapsed_time': 7450.}]))      # not evaluated
     damaged.path.mkdir()
-    damaged.write_settings(read_config(config))
+    damaged.write_settings(settings, data_set)
     (damaged.path / 'log').write_text('[')
     capsys.readouterr()
-    with begun.opened(read_config(config)):
+    with begun.opened(settings, data_set):
         assert run('status') == 0
     header, first, second, third = capsys.readouterr().out.splitlines()
     assert header.split() == ['run', 'state', 'epoch', 'test', 'accuracy', 'time', 'left']

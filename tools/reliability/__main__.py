@@ -21,12 +21,14 @@ import numpy
 from common import prepare
 from disk import disk
 from files import archives, pickles, texts
+from histories import histories
 from inputs import annotations, settings
 from layer import layer
 from processes import kills, loaders, signals
 
 ROWS = {function.__name__: function for function in (
-    kills, loaders, signals, disk, archives, texts, pickles, settings, annotations, layer)}
+    kills, loaders, signals, disk, archives, texts, pickles, settings, annotations, histories,
+    layer)}
 
 
 def main():
