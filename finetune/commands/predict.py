@@ -5,7 +5,7 @@ from pathlib import Path
 import sys
 
 from finetune.commands import options as shared
-from finetune.data.own_pictures import find_pictures
+from finetune.data.picture_folders import described, find_pictures
 from finetune.errors import InputError
 from finetune.files import atomic, require_empty
 from finetune.progress import progress_bar, say
@@ -89,12 +89,13 @@ def _find(names):
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside, n_others = find_pictures(path)
+            inside, left_out = find_pictures(path)
             if not inside:
-                raise InputError(f'{path}: has no pictures; give another folder.')
-            if n_others:
-                print(f'{path}: skipped {n_others} files whose names are not those of pictures',
-                      file=sys.stderr)
+                why = f' (left out are {described(left_out)})' if left_out else ''
+                raise InputError(f'{path}: has no pictures{why}; give another folder.')
+            print(f'{path}: {len(inside)} pictures', *(
+                f'{path}: left out: {reason}: {n}' for reason, n in left_out.most_common()),
+                sep='\n', file=sys.stderr)
             paths += inside
         elif path.exists():
             paths.append(path)

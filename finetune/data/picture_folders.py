@@ -140,4 +140,4 @@ def _listed(names):
 
 def described(left_out: Counter[str]) -> str:
     """Says what was left out, for messages."""
-    return ', '.join(f'{n} {reason}' for reason, n in left_out.most_common())
+    return ', '.join(f'{reason}: {n}' for reason, n in left_out.most_common())

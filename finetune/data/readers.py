@@ -51,7 +51,7 @@ def describe(config: Config, data_set: DataSet) -> Iterator[str]:
     yield (f'{folder}: {n_classes} classes, {len(data_set.train)} training and '
            f'{len(data_set.test)} test images')
     for reason, n in data_set.left_out.most_common():
-        yield f'{folder}: left out: {n} {reason}'
+        yield f'{folder}: left out: {reason}: {n}'
     untested = set(range(n_classes)) - set(data_set.test.labels.tolist())
     if untested:
         yield (f'{folder}: {len(untested)} classes have no test image, such as '

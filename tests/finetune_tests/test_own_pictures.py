@@ -210,7 +210,7 @@ def test_pictures_of_ones_own_from_the_command_line(tmp_path, write_config, caps
     data_set = load('photos')
     found = (f'photos: 3 classes, {len(data_set.train)} training and {len(data_set.test)} test '
              'images\n')
-    assert found in printed and 'left out: 1 files of another kind (.txt)' in printed
+    assert found in printed and 'left out: files of another kind (.txt): 1' in printed
     assert '4 parts, 100 % of them visible' in printed
     assert cli.main(['train', config]) == 0
     printed = capsys.readouterr().out
@@ -330,9 +330,9 @@ def unusable(path, name):
 
 
 @pytest.mark.parametrize('name, why', [
-    ('empty', 'it is empty'), ('a.heic', '1 files of another kind (.heic)'),
-    ('picture', '1 files of another kind (no ending)'), ('.a.png', '1 hidden files'),
-    ('links', '1 links to folders, 1 links that lead nowhere'), ('film.mpg', '(.mpg)'),
+    ('empty', 'it is empty'), ('a.heic', 'files of another kind (.heic): 1'),
+    ('picture', 'files of another kind (no ending): 1'), ('.a.png', 'hidden files and folders: 1'),
+    ('links', 'links to folders: 1, links that lead nowhere: 1'), ('film.mpg', '(.mpg)'),
     ('features.h5', '(.h5)'), ('page.ps', '(.ps)'), ('Thumbs.db', 'of other programs')])
 def test_a_class_without_usable_pictures_is_refused(name, why, tmp_path):
     root = classes(tmp_path / 'photos', 6)

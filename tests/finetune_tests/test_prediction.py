@@ -264,7 +264,8 @@ def test_odd_pictures(runs, detected, kind, capsys):
     assert [Path(row['image']).name for row in content['images']] == readable
     assert [Path(path).name for path in content['unreadable']] == unreadable
     assert all(error.count(f'odd/{name}: ') == 1 for name in unreadable)
-    assert '2 of 10 pictures were skipped' in error and 'skipped 1 files' in error
+    assert '2 of 10 pictures were skipped' in error
+    assert 'odd: left out: files of another kind (.txt): 1' in error
     for row in content['images']:
         assert [part['part'] for part in row['parts']] == [
             *finetune.load(folder).part_names][:len(row['parts'])]
