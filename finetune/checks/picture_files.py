@@ -4,7 +4,7 @@ import hashlib
 
 import numpy
 
-from finetune.data import transforms
+from finetune.data import pictures
 from finetune.errors import InputError
 from finetune.progress import progress_bar
 
@@ -16,7 +16,7 @@ def check(data_set):
     splits = ['training'] * len(data_set.train) + ['test'] * len(data_set.test)
     for split, record in progress_bar(zip(splits, records), len(records), 'Reading all pictures'):
         try:
-            transforms.read_image(record.path, upright=True)
+            pictures.read_image(record.path, upright=True)
         except InputError:
             unreadable.append(record)
         else:

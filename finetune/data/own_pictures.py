@@ -5,10 +5,10 @@ from urllib.parse import quote
 import zlib
 
 import numpy
-from PIL import Image
 
 from finetune.data.annotation_files import LOCATIONS
 from finetune.data.lines import csv_rows
+from finetune.data.pictures import SUFFIXES
 from finetune.data.records import DataSet, Record, Records
 from finetune.errors import InputError
 
@@ -63,13 +63,11 @@ def find_pictures(folder: Path) -> tuple[list[Path], int]:
 
     Hidden files and folders are skipped and not counted.
     """
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items()
-                if kind in Image.OPEN}
     paths, n_others = [], 0
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(names):
-            if Path(name).suffix.lower() in suffixes and not name.startswith('.'):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith('.'):
                 paths.append(Path(where, name))
             else:
                 n_others += not name.startswith('.')
