@@ -24,7 +24,7 @@ from scipy.stats import ttest_ind
 
 from finetune.compute.threads import one_thread
 from finetune.config.config import read_config
-from finetune.data import transforms
+from finetune.data import pictures, transforms
 from finetune.data.minibirds.drawing import draw_image, Drawing
 from finetune.data.minibirds.species import make_species, PATTERNS
 from finetune.experiments import experiment
@@ -65,7 +65,7 @@ def find(model, data_set, settings, features):
 
     Also the shares of training and of test images whose class it predicts.
     """
-    train, test = ([transforms.test_transform(transforms.read_image(record.path),
+    train, test = ([transforms.test_transform(pictures.read_image(record.path),
                                               settings.input_size) for record in records]
                    for records in (data_set.train, data_set.test))
     pooled = [numpy.concatenate([

@@ -8,7 +8,7 @@ from matplotlib import pyplot
 from matplotlib.patches import Ellipse, FancyArrow, Rectangle
 import numpy
 
-from finetune.data import annotation_files, cropping, transforms
+from finetune.data import annotation_files, cropping, pictures
 from finetune.parts.points import point_boxes
 
 COLOURS = ['#0072B2', '#E69F00', '#009E73']     # Okabe-Ito
@@ -17,7 +17,7 @@ IMAGE = 2
 
 def main():
     record = annotation_files.read_cub('data/minibirds').train[IMAGE]
-    image = transforms.read_image(record.path)
+    image = pictures.read_image(record.path)
     figure, axes = pyplot.subplots(1, 4, figsize=(12, 3.1), width_ratios=[1, .9, 1.1, 1.3])
     draw_parts(axes[0], image, record)
     draw_crops(axes[1], image, record)

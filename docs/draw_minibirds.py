@@ -7,7 +7,7 @@ import fve_layer    # noqa: F401  (before Chainer)
 from matplotlib import pyplot
 from matplotlib.patches import Rectangle
 
-from finetune.data import annotation_files, transforms
+from finetune.data import annotation_files, pictures
 from finetune.parts.points import point_boxes
 
 SPECIES, N_IMAGES = [0, 1, 2], 7
@@ -28,7 +28,7 @@ def main():
 
 def draw(axis, record):
     """An image with the boxes of its visible parts."""
-    image = transforms.read_image(record.path)
+    image = pictures.read_image(record.path)
     axis.imshow(image.transpose(1, 2, 0))
     boxes = point_boxes(record.locations, record.visible, image.shape[1:])
     for y_min, x_min, y_max, x_max in boxes[record.visible]:

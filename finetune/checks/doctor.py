@@ -5,14 +5,13 @@ import platform
 
 import numpy
 from packaging.requirements import Requirement
-from PIL import Image
 
 from finetune.checks import gpu, picture_files
 from finetune.compute import onednn
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
 from finetune.config.config import is_config, read_config
 from finetune.config.project import HERE
-from finetune.data import readers, transforms
+from finetune.data import cropping, pictures, readers
 from finetune.data.layout import find_layout, folder_of_kind
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier, PartClassifier
@@ -23,8 +22,7 @@ from finetune.weights import pretrained
 
 DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
-ORIENTATION = 0x0112    # EXIF tag; 1: upright
-SIDEWAYS = 5            # from this orientation, width and height are swapped
+SIDEWAYS = 5    # from this EXIF orientation, width and height are swapped
 
 
 def check(config_path=None, overrides=(), project=HERE):
@@ -169,11 +167,11 @@ def _images(records, parts, settings):
     if not settings.upright:        # otherwise picture_files.check reads all images
         samples = {record.label: record for record in reversed(records)}
         for record in samples.values():
-            transforms.read_image(record.path)
+            pictures.read_image(record.path)
         yield 'ok', f'one image of each of {len(samples)} classes decoded'
-    rotated, protruding, outside = [], [], []
+    rotated, protruding, outside, oversized = [], [], [], []
     for record in records:
-        size, orientation = _size_and_orientation(record.path)
+        size, orientation = pictures.size_and_orientation(record.path)
         if settings.upright:
             size = size[::-1] if orientation >= SIDEWAYS else size
         elif orientation != 1:
@@ -188,10 +186,12 @@ def _images(records, parts, settings):
             protruding.append(record.image_id)
         if ((boxes[:, 2:] <= numpy.maximum(boxes[:, :2], 0)) | (boxes[:, :2] >= size)).any():
             outside.append(record.image_id)
-    yield from _summary(rotated, protruding, outside)
+        if cropping.is_oversized(boxes, size).any():
+            oversized.append(record.image_id)
+    yield from _summary(rotated, protruding, outside, oversized)
 
 
-def _summary(rotated, protruding, outside):
+def _summary(rotated, protruding, outside, oversized):
     if rotated:
         yield 'warning', (f'{len(rotated)} images have an EXIF rotation, which is ignored, the '
                           f'first is image {rotated[0]}; check with visualize parts that their '
@@ -203,15 +203,9 @@ def _summary(rotated, protruding, outside):
     if outside:
         yield 'error', (f'{len(outside)} images have parts whose crops are empty or entirely '
                         f'outside, the first is image {outside[0]}; correct parts/part_locs.txt')
-
-
-def _size_and_orientation(path):
-    """(height, width) of an image as stored, and its EXIF orientation."""
-    try:
-        with Image.open(path) as image:
-            return (image.height, image.width), image.getexif().get(ORIENTATION, 1)
-    except OSError as error:
-        raise InputError(f'{path}: is not an image ({error}); copy it again.')
+    if oversized:
+        yield 'error', (f'{len(oversized)} images have parts whose crops are far larger than the '
+                        f'image, the first is image {oversized[0]}; correct parts/part_locs.txt')
 
 
 def _classifier(config, data_set):

@@ -4,7 +4,7 @@ import collections
 import numpy
 from PIL import Image
 
-from finetune.data import transforms
+from finetune.data import pictures
 from finetune.data.contents import identify
 from finetune.errors import InputError
 from finetune.progress import progress_bar
@@ -20,7 +20,7 @@ def check(data_set):
     records = data_set.train + data_set.test
     for record in progress_bar(records, len(records), 'Reading all pictures'):
         try:
-            squares.append(_square(transforms.read_image(record.path, upright=True)))
+            squares.append(_square(pictures.read_image(record.path, upright=True)))
         except InputError:
             unreadable.append(record)
             squares.append(numpy.zeros(SIZE ** 2))

@@ -6,7 +6,7 @@ import chainer
 import numpy
 
 from finetune.config.settings import Data
-from finetune.data import cropping, transforms
+from finetune.data import cropping, pictures, transforms
 from finetune.data.records import Records
 from finetune.errors import InputError
 from fve_layer.arrays import Array
@@ -90,7 +90,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         """Returns image i, (3, H, W), uint8, RGB; part boxes are in its pixels."""
         if i in self._images:
             return self._images[i]
-        image = transforms.read_image(self.records[i].path, self.settings.upright)
+        image = pictures.read_image(self.records[i].path, self.settings.upright)
         return self._keep(self._images, i, image, image.nbytes)
 
     def _keep(self, kept, index, value, n_bytes):

@@ -5,9 +5,8 @@ import os
 from pathlib import Path
 import re
 
-from PIL import Image
-
 from finetune.data.annotation_files import LOCATIONS
+from finetune.data.pictures import SUFFIXES
 from finetune.errors import InputError
 
 # Folders and files, in lower case, that other programs and systems make.
@@ -22,11 +21,6 @@ TESTING = {'test', 'testing', 'testset', 'test_set', 'val', 'valid', 'validation
 NUMBERED = re.compile(r'(fold|split|set|part|batch|cv|run)?[ _-]?\d+', re.IGNORECASE)
 
 
-def suffixes() -> set[str]:
-    """File endings of pictures, in lower case."""
-    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-
-
 def find_pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
     """Returns the sorted pictures in a folder and its subfolders, and what is left out.
 
@@ -34,7 +28,7 @@ def find_pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
     links that lead nowhere or to folders, and thumbnails of other programs; the second value counts
     them by reason.
     """
-    known, paths, left_out = suffixes(), [], Counter()
+    paths, left_out = [], Counter()
 
     def unreadable(error):
         left_out['folders that may not be read'] += 1
@@ -44,7 +38,7 @@ def find_pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
         left_out.update(filter(None, reasons.values()))
         folders[:] = [name for name in folders if not reasons[name]]
         for name in names:
-            reason = _why_not_read(Path(where, name), known)
+            reason = _why_not_read(Path(where, name))
             if reason:
                 left_out[reason] += 1
             else:
@@ -61,13 +55,13 @@ def _why_not_enter(path):
     return 'links to folders' if path.is_symlink() else ''
 
 
-def _why_not_read(path, known):
+def _why_not_read(path):
     """The reason to leave out a file; empty: none."""
     if path.name.startswith('.'):
         return HIDDEN
     if path.name.lower() in OF_OTHER_PROGRAMS:
         return FROM_OTHERS
-    if path.suffix.lower() not in known:
+    if path.suffix.lower() not in SUFFIXES:
         return f'files of another kind ({path.suffix.lower() or "no ending"})'
     if not path.exists():
         return 'links that lead nowhere'
@@ -79,14 +73,14 @@ def class_folders(root: Path) -> tuple[list[Path], Counter[str]]:
 
     Raises an error if the folders look like those of splits, or like one level too many.
     """
-    known, left_out, folders = suffixes(), Counter(), []
+    left_out, folders = Counter(), []
     for path in sorted(root.iterdir()):
         if path.name.startswith('.'):
             left_out[HIDDEN] += 1
         elif path.name.lower() in OF_OTHER_PROGRAMS:
             left_out[FROM_OTHERS] += 1
         elif not path.is_dir():
-            left_out[LOOSE] += path.suffix.lower() in known
+            left_out[LOOSE] += path.suffix.lower() in SUFFIXES
         elif not (path / LOCATIONS.parent).is_dir():        # boxes of parts
             folders.append(path)
     if not folders and left_out[LOOSE]:
@@ -117,10 +111,9 @@ def _check_level(root, folders):
 
 
 def _pictures_directly(folder) -> Iterator[Path]:
-    known = suffixes()
     try:
         yield from (path for path in folder.iterdir()
-                    if path.suffix.lower() in known and path.is_file())
+                    if path.suffix.lower() in SUFFIXES and path.is_file())
     except OSError:         # may not be read
         return
 

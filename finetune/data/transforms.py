@@ -1,58 +1,74 @@
-"""Reads images and transforms them into inputs of the network: RGB, CHW, float32, [-1, 1]."""
-from pathlib import Path
+"""Transforms images into inputs of the network: RGB, CHW, float32, [-1, 1]."""
+import math
 
 import numpy
-from PIL import Image, ImageOps
-
-from finetune.errors import InputError
-from finetune.files import require_file
+from PIL import Image
 
 GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
 
+# A larger scaled image is not computed as a whole, but only the crop that is needed of it.
+MOST_PIXELS = 2 ** 24
 
-def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
-    """Reads an image (3, H, W), uint8, RGB, of any mode; drops transparency.
 
-    ``upright`` rotates it by its EXIF data: wrong if parts are annotated in pixels as stored.
-    """
-    require_file(path)
-    try:
-        with Image.open(path) as image:
-            if upright:
-                image = ImageOps.exif_transpose(image)
-            if image.mode.startswith('I'):      # 16 bits; Pillow would clip at 255
-                image = Image.fromarray((numpy.asarray(image) // 256).astype(numpy.uint8))
-            return numpy.asarray(image.convert('RGB')).transpose(2, 0, 1)
-    except FileNotFoundError:
-        raise InputError(f'{path}: there is no such image; copy it there or remove it from '
-                         'images.txt.')
-    except Image.DecompressionBombError as error:
-        raise InputError(f'{path}: is damaged or too large ({error}); make the image smaller.')
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f'{path}: is not a complete image ({error}); copy it again.')
+def _scaled_shape(image, size):
+    """Height and width after the shorter side is scaled to ``size``."""
+    shorter = min(image.shape[1:])
+    return tuple(int(size * extent / shorter) for extent in image.shape[1:])
+
+
+def _is_large(shape):
+    return shape[0] * shape[1] > MOST_PIXELS
 
 
 def _scale(image, size):
     """Scales the shorter side to ``size``; float32 without rounding."""
-    shorter, shape = min(image.shape[1:]), image.shape[1:]
-    channels = image.astype(numpy.float32, copy=False)
-    if shorter == size:
-        return channels
-    height, width = (int(size * extent / shorter) for extent in shape)
-    return numpy.stack([Image.fromarray(channel).resize((width, height), Image.BILINEAR)
-                        for channel in channels])
+    if min(image.shape[1:]) == size:
+        return image.astype(numpy.float32, copy=False)
+    height, width = _scaled_shape(image, size)
+    return _resized(image, (width, height))
+
+
+def _resized(image, size, box=None):
+    return numpy.stack([
+        Image.fromarray(channel.astype(numpy.float32, copy=False)).resize(
+            size, Image.BILINEAR, box) for channel in image])
+
+
+def _scaled_crop(image, scaled_size, place, size):
+    """Scales the shorter side to ``scaled_size`` and crops a square of ``size`` at (y, x)."""
+    shape = _scaled_shape(image, scaled_size)
+    if not _is_large(shape):
+        y, x = place
+        return _scale(image, scaled_size)[:, y:y + size, x:x + size]
+    (rows, top, bottom), (columns, left, right) = (
+        _source(*axis, size) for axis in zip(image.shape[1:], shape, place))
+    return _resized(image[:, rows, columns], (size, size), (left, top, right, bottom))
+
+
+def _source(extent, scaled_extent, start, size):
+    """The pixels that ``size`` scaled pixels depend on, and where these start and end in them."""
+    ratio = extent / scaled_extent
+    filter_radius = max(ratio, 1)
+    edges = start * ratio, min((start + size) * ratio, extent)
+    first = max(math.floor(edges[0] - filter_radius), 0)
+    last = min(math.ceil(edges[1] + filter_radius), extent)
+    return slice(first, last), edges[0] - first, edges[1] - first
 
 
 def test_transform(image: numpy.ndarray, size: int) -> numpy.ndarray:
     """Scales the shorter side to ``size``, crops the centre, scales values to [-1, 1]."""
-    image = _scale(image, size)
-    y, x = (round((extent - size) / 2) for extent in image.shape[1:])
-    return image[:, y:y + size, x:x + size].clip(0, 255) / 127.5 - 1
+    place = [round((extent - size) / 2) for extent in _scaled_shape(image, size)]
+    return _scaled_crop(image, size, place, size).clip(0, 255) / 127.5 - 1
 
 
 def enlarged(image: numpy.ndarray, size: int) -> numpy.ndarray:
-    """Scales the shorter side to floor(size / 0.875), float32, the same in every epoch."""
-    return _scale(image, int(size / .875))
+    """Scales the shorter side to floor(size / 0.875), float32, the same in every epoch.
+
+    A long strip, whose result would be large, is returned as it is.
+    """
+    scaled_size = int(size / .875)
+    is_large = _is_large(_scaled_shape(image, scaled_size))
+    return image if is_large else _scale(image, scaled_size)
 
 
 def train_transform(image: numpy.ndarray, size: int, random: numpy.random.RandomState,
@@ -70,9 +86,9 @@ def train_transform(image: numpy.ndarray, size: int, random: numpy.random.Random
         numpy.ndarray: (3, size, size), float32.
 
     """
-    image = enlarged(image, size)
-    y, x = (random.randint(extent - size + 1) for extent in image.shape[1:])
-    image = image[:, y:y + size, x:x + size]
+    scaled_size = int(size / .875)
+    place = [random.randint(extent - size + 1) for extent in _scaled_shape(image, scaled_size)]
+    image = _scaled_crop(image, scaled_size, place, size)
     if flip and random.rand() < .5:
         image = image[:, :, ::-1]
     image = _jitter(image.clip(0, 255), random, colour_jitter)

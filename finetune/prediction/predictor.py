@@ -10,7 +10,7 @@ import numpy
 
 from finetune.compute.threads import one_thread
 from finetune.config.project import HERE
-from finetune.data import transforms
+from finetune.data import pictures
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.records import Record
 from finetune.errors import InputError
@@ -91,7 +91,7 @@ class Predictor:
     def picture(self, image, number=1):
         """The :class:`Picture` of an image that :meth:`predict` accepts."""
         if isinstance(image, (str, Path)):
-            return Picture(str(image), transforms.read_image(image, self.upright))
+            return Picture(str(image), pictures.read_image(image, self.upright))
         image = numpy.asarray(image)
         if image.ndim != 3 or len(image) != 3 or image.dtype != numpy.uint8 or not image.size:
             raise ValueError(f'image {number} must have the shape (3, H, W) and be uint8, not '

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from finetune.config.project import HERE
-from finetune.data import transforms
+from finetune.data import pictures
 from finetune.progress import progress_bar
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run, read_settings
@@ -80,7 +80,7 @@ def draw(pairs, data_set, title):
                 axis = figure.add_axes((
                     (left + i * TILE_INCHES) / width, bottom / height,
                     .97 * TILE_INCHES / width, TILE_INCHES / height))
-                sheet.plain(axis, transforms.read_image(record.path).transpose(1, 2, 0))
+                sheet.plain(axis, pictures.read_image(record.path).transpose(1, 2, 0))
             left += n_tiles * TILE_INCHES + .2
     return figure
 

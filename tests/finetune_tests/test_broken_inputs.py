@@ -12,6 +12,7 @@ import shutil
 
 from chainer import serializers
 import numpy
+from PIL import Image
 import pytest
 import yaml
 
@@ -305,6 +306,14 @@ CASES = {
     'missing image': lambda w: w.image(lambda path: path.unlink()),
     'truncated image': lambda w: w.image(lambda path: rewrite(path, 200)),
     'text for an image': lambda w: w.image(lambda path: rewrite(path, text='no')),
+    'program in PostScript for an image': lambda w: w.image(
+        lambda path: rewrite(path, text='%!PS-Adobe-3.0\n(x) print\n')),
+    'HEIC for an image': lambda w: w.image(
+        lambda path: path.write_bytes(b'\0\0\0\x18ftypheic\0\0\0\0mif1heic')),
+    'image of negative numbers': lambda w: w.image(lambda path: Image.fromarray(
+        numpy.full((48, 48), -1, numpy.int32)).save(path, 'TIFF')),
+    'part far larger than its image': lambda w: w.authors(
+        boxes=[(0, 0, 10 ** 6, 10 ** 6)], parts='CS_PARTS'),
     # weights and results
     'no such weights': lambda w: w.train(model={'pretrained': 'none.npz'}),
     'truncated weights': lambda w: [w.weights(dict), rewrite(Path('weights.npz'), 1000)] and (

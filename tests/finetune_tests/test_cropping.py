@@ -32,3 +32,21 @@ def test_empty_box(box):
 def test_box_outside_the_image(box):
     with pytest.raises(InputError, match='outside the image of 5 x 7 pixels; correct'):
         cropping.crop(numpy.zeros((3, 5, 7), numpy.uint8), box)
+
+
+@pytest.mark.parametrize('box', [(0, 0, 10 ** 6, 10 ** 6), (-2 ** 29, -2 ** 29, 2 ** 29, 2 ** 29),
+                                 (2, 2, 4, 10 ** 9)])
+def test_box_far_larger_than_the_image(box):
+    with pytest.raises(InputError, match='is far larger than the image of 5 x 7 pixels; correct'):
+        cropping.crop(numpy.zeros((3, 5, 7), numpy.uint8), numpy.array(box, numpy.int32))
+
+
+def test_box_larger_than_the_image_within_limits():
+    assert cropping.crop(numpy.ones((3, 5, 7), numpy.uint8), (0, 0, 2, 10 ** 6)).all()
+
+
+def test_box_of_a_large_image_is_never_oversized(monkeypatch):
+    monkeypatch.setattr(cropping, 'MOST_PIXELS', 10)
+    img = numpy.zeros((3, 5, 7), numpy.uint8)
+    assert cropping.crop(img, (0, 0, 5, 7)).shape == img.shape
+    assert cropping.is_oversized([[0, 0, 5, 7], [0, 0, 5, 8]], (5, 7)).tolist() == [False, True]

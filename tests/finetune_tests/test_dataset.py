@@ -4,7 +4,7 @@ import pytest
 
 from conftest import examples
 from finetune.config.settings import Data
-from finetune.data import annotation_files, cropping, transforms
+from finetune.data import annotation_files, cropping, pictures, transforms
 from finetune.data import dataset as dataset_module
 from finetune.data.dataset import collate, EpochOrder
 from finetune.parts.points import point_boxes
@@ -43,7 +43,7 @@ def test_iteration_ends_after_one_epoch(records):
 
 def test_crops_without_augmentation_are_cut_around_the_points(records):
     img, crops, visible, _ = examples(records, settings(), train=False, seed=0)[3]
-    image = transforms.read_image(records[3].path)
+    image = pictures.read_image(records[3].path)
     assert (img == transforms.test_transform(image, 32)).all()
     boxes = point_boxes(
         records[3].locations, records[3].visible, image.shape[1:], settings().part_ratio)
@@ -55,9 +55,9 @@ def test_crops_without_augmentation_are_cut_around_the_points(records):
 @pytest.mark.parametrize('room, n_times', [(2 ** 27, 1), (0, 2)])
 def test_images_are_kept_if_all_of_them_fit_into_memory(records, train, room, n_times,
                                                         monkeypatch):
-    read, paths, crop, boxes = transforms.read_image, [], cropping.crop, []
+    read, paths, crop, boxes = pictures.read_image, [], cropping.crop, []
     monkeypatch.setattr(dataset_module, 'KEPT_BYTES', room)
-    monkeypatch.setattr(transforms, 'read_image', lambda path, upright: paths.append(path) or read(
+    monkeypatch.setattr(pictures, 'read_image', lambda path, upright: paths.append(path) or read(
         path, upright))
     monkeypatch.setattr(cropping, 'crop', lambda image, box: boxes.append(box) or crop(image, box))
     dataset = examples(records, settings(order='shuffled'), train=train, seed=0)

@@ -17,7 +17,7 @@ from chainer.testing import attr
 from conftest import load, settings
 from finetune import cli, files
 from finetune.config.settings import Data
-from finetune.data import annotation_files, lines, transforms
+from finetune.data import annotation_files, lines, pictures
 from finetune.parts.cs_parts import detector, search
 from finetune.runs.folder import RunFolder
 
@@ -105,7 +105,7 @@ def test_boxes_of_the_file_are_those_of_the_detector(found):
     data = Data(**BOXES)
     data_set = load(data)
     records = data_set.train + data_set.test
-    images = [transforms.read_image(record.path) for record in records]
+    images = [pictures.read_image(record.path) for record in records]
     locations, visible = detector.load(folder.detector, chainer.get_device('@numpy')).find(images)
     for record, image, box, is_visible in zip(records, images, locations, visible):
         assert_array_equal(data_set.parts.boxes(record.locations, record.visible, image.shape[1:]),

@@ -94,6 +94,8 @@ def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_p
     ((10, 10, 440, 200), 0,
      '1 images have visible parts that extend beyond the image, the first is image u0'),
     ((10, 10, 5, 5), 0, '1 parts, 100 % of them visible'),      # a pixel, not none
+    ((0, 0, 10 ** 6, 10 ** 6), 2,
+     '1 images have parts whose crops are far larger than the image, the first is image u0'),
     ((900, 10, 50, 50), 2, '1 images have parts whose crops are empty or entirely outside'),
 ])
 def test_boxes(box, code, finding, drawn_birds, tmp_path, write_config, capsys):
@@ -133,10 +135,11 @@ def move_a_part(birds, x):
 
 @pytest.mark.parametrize('damage, code, finding', [
     (lambda birds: first_image(birds).unlink(), 2, '1 images are missing, the first is '),
-    (lambda birds: first_image(birds).write_text('no'), 2, 'is not a complete image'),
+    (lambda birds: first_image(birds).write_text('no'), 2,
+     'is not a picture of a known format'),
     (lambda birds: (birds / 'images.txt').unlink(), 2, 'images.txt'),
     (lambda birds: sorted((birds / 'images').rglob('*.png'))[1].write_text('no'), 2,
-     'is not an image'),
+     'is not a picture of a known format'),
     (lambda birds: move_a_part(birds, 50), 0,
      '1 images have visible parts that extend beyond the image'),
     (lambda birds: move_a_part(birds, 900), 2,

@@ -13,7 +13,7 @@ import pytest
 from conftest import examples, load
 from finetune import cli
 from finetune.config.settings import Config, Data
-from finetune.data import annotation_files, transforms
+from finetune.data import annotation_files, pictures
 from finetune.data.layout import find_layout
 from finetune.errors import InputError
 from finetune.parts.groups import GROUPS
@@ -167,7 +167,7 @@ def first_boxes(settings):
     for records in (data_set.train, data_set.test):
         dataset = examples(records, settings, train=False, seed=0)
         for i, record in enumerate(records):
-            size = transforms.read_image(record.path).shape[1:]
+            size = pictures.read_image(record.path).shape[1:]
             _, part_boxes, visible = dataset.part_boxes(i, size)
             assert visible[part]
             boxes.append(part_boxes[part].tolist())

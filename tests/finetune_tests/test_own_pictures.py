@@ -11,7 +11,7 @@ import conftest
 from conftest import examples
 from finetune import cli
 from finetune.config.settings import Data
-from finetune.data import transforms
+from finetune.data import pictures, transforms
 from finetune.errors import InputError
 from finetune.parts.tiles import tile_boxes
 
@@ -166,7 +166,7 @@ def test_pictures_are_turned_upright(tmp_path):
     exif[0x0112] = 6        # to be turned by 90 degrees
     root = classes(tmp_path / 'photos', 4, NAMES[:1])
     turned = picture(root / NAMES[0] / 'turned.png', exif=exif)
-    stored, upright = (transforms.read_image(turned, flag) for flag in (False, True))
+    stored, upright = (pictures.read_image(turned, flag) for flag in (False, True))
     assert_array_equal(upright, numpy.rot90(stored, -1, axes=(1, 2)))
     data_set = load(root)
     record, = (record for record in data_set.train + data_set.test if record.path == turned)

@@ -8,7 +8,7 @@ import pytest
 from conftest import examples, load, parts_of
 from finetune import cli
 from finetune.config.settings import Config, Data
-from finetune.data import annotation_files, transforms
+from finetune.data import annotation_files, pictures, transforms
 from finetune.data.layout import find_layout
 from finetune.data.minibirds import drawing
 from finetune.errors import InputError
@@ -181,7 +181,7 @@ def test_crops_of_boxes_are_cut_from_the_image_as_it_is_on_disk(tmp_path, data_s
     settings = Data(root=str(tmp_path / 'cs'), parts='CS_PARTS', part_input_size=32)
     records = load(settings).train
     _, crops, visible, _ = examples(records, settings, train=False, seed=0)[2]
-    image = transforms.read_image(records[2].path)
+    image = pictures.read_image(records[2].path)
     assert image.shape == (3, 48, 48) and visible.tolist() == [False, True]
     # times 48 / 427: x 11.2, y 5.6, width 22.5, height 16.9
     assert (crops[0] == transforms.test_transform(image[:, 5:21, 11:33], 32)).all()

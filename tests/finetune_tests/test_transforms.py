@@ -1,9 +1,10 @@
+import tracemalloc
+
 import numpy
 from PIL import Image, ImageEnhance
 import pytest
 
 from finetune.data import transforms
-from finetune.errors import InputError
 
 
 def picture(height=40, width=60, seed=0):
@@ -14,60 +15,6 @@ def picture(height=40, width=60, seed=0):
 
 def random_state(seed=0):
     return numpy.random.RandomState(seed)
-
-
-def save(tmp_path, image, **options):
-    path = tmp_path / 'image.png'
-    image.save(path, **options)
-    return path
-
-
-def test_read_image(tmp_path):
-    rgb = picture()
-    image = transforms.read_image(save(tmp_path, Image.fromarray(rgb)))
-    assert image.dtype == numpy.uint8
-    assert (image == rgb.transpose(2, 0, 1)).all()
-
-
-@pytest.mark.parametrize('mode', ['L', 'LA', '1'])
-def test_grey_images_get_three_equal_channels(mode, tmp_path):
-    grey = Image.fromarray(picture()).convert(mode)
-    image = transforms.read_image(save(tmp_path, grey))
-    assert (image == numpy.asarray(grey.convert('L'))).all()
-
-
-@pytest.mark.parametrize('mode', ['P', 'RGBA'])
-def test_palette_and_alpha(mode, tmp_path):
-    rgb = picture()
-    image = Image.fromarray(rgb)
-    image = image.quantize(256) if mode == 'P' else image.convert(mode)
-    expected = numpy.asarray(image.convert('RGB')).transpose(2, 0, 1)
-    assert abs(expected - rgb.transpose(2, 0, 1).astype(int)).mean() < 20    # 256 colours
-    assert (transforms.read_image(save(tmp_path, image)) == expected).all()
-
-
-def test_16_bits_are_scaled_not_clipped(tmp_path):
-    grey = (numpy.arange(2400).reshape(40, 60) * 27).astype(numpy.uint16)
-    image = transforms.read_image(save(tmp_path, Image.fromarray(grey)))
-    assert (image == grey // 256).all()
-
-
-def test_images_stay_as_they_are_stored(tmp_path):
-    """Data sets are annotated in pixels as stored, whatever the EXIF data say."""
-    rgb = picture()
-    exif = Image.Exif()
-    exif[0x0112] = 6        # to be turned by 90 degrees clockwise
-    path = save(tmp_path, Image.fromarray(rgb), exif=exif)
-    assert (transforms.read_image(path) == rgb.transpose(2, 0, 1)).all()
-
-
-def test_missing_and_broken_images(tmp_path):
-    with pytest.raises(InputError, match='no such image'):
-        transforms.read_image(tmp_path / 'none.png')
-    path = save(tmp_path, Image.fromarray(picture()))
-    path.write_bytes(path.read_bytes()[:-60])
-    with pytest.raises(InputError, match='not a complete image'):
-        transforms.read_image(path)
 
 
 def test_test_transform_scales_the_shorter_side_and_crops_the_centre():
@@ -136,11 +83,54 @@ def test_the_given_generator_draws_everything():
     assert (numpy.random.get_state()[1] == state).all()
 
 
-def test_image_that_claims_to_be_huge(tmp_path):
-    path = tmp_path / 'huge.bmp'
-    Image.new('RGB', (2, 2)).save(path)
-    content = bytearray(path.read_bytes())
-    content[18:26] = 2 * (100000).to_bytes(4, 'little')      # width and height
-    path.write_bytes(content)
-    with pytest.raises(InputError, match='huge.bmp: is damaged or too large'):
-        transforms.read_image(path)
+STRIPS = [(12, 3000), (3000, 12), (7, 2111), (500, 4000)]
+
+
+@pytest.fixture
+def cropped_first(monkeypatch):
+    """Lets the way of long strips be taken for every image."""
+    def turn(is_on):
+        monkeypatch.setattr(transforms, 'MOST_PIXELS', 0 if is_on else 2 ** 24)
+    return turn
+
+
+@pytest.mark.parametrize('shape', STRIPS)
+def test_long_strips_give_the_same_without_being_scaled_as_a_whole(shape, cropped_first):
+    image = picture(*shape).transpose(2, 0, 1)
+    results = []
+    for is_on in (False, True):
+        cropped_first(is_on)
+        kept = transforms.enlarged(image, 32)
+        assert (kept is image) == is_on
+        results.append([transforms.test_transform(image, 32)] + [
+            transforms.train_transform(kept, 32, random_state(seed)) for seed in range(20)])
+    for whole, crop in zip(*results):
+        assert crop.shape == whole.shape == (3, 32, 32) and crop.dtype == numpy.float32
+        numpy.testing.assert_allclose(crop, whole, atol=2e-4)
+
+
+@pytest.mark.parametrize('shape', [(12, 100_000), (100_000, 12), (3, 3_000_000)])
+def test_memory_of_long_strips(shape):
+    image = numpy.zeros((3, *shape), numpy.uint8)
+    image[:, shape[0] // 2:, shape[1] // 2:] = 255
+    tracemalloc.start()
+    try:
+        tested = transforms.test_transform(image, 299)
+        trained = transforms.train_transform(
+            transforms.enlarged(image, 299), 299, random_state(), colour_jitter=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
+    assert tested.shape == trained.shape == (3, 299, 299)
+    halves = tested.reshape(3, -1)[:, [0, -1]]
+    assert (halves == [-1, 1]).all()
+
+
+def test_ordinary_images_are_scaled_as_a_whole(cropped_first, monkeypatch):
+    image = picture(300, 400).transpose(2, 0, 1)
+    kept = transforms.enlarged(image, 32)
+    monkeypatch.delattr(transforms, '_source')
+    assert kept.shape == (3, 36, 48) and kept.dtype == numpy.float32
+    assert (transforms.train_transform(image, 32, random_state())
+            == transforms.train_transform(kept, 32, random_state())).all()
