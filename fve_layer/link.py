@@ -36,6 +36,10 @@ class GMMLayer(MixtureLayer):
     count, which loss scaling may cause, also leaves it unchanged; ``log_likelihood`` is then not
     finite.
 
+    Inside ``chainer.functions.forget``, which repeats a call in the backward pass, only the first
+    call updates the mixture. Run the backward pass before the layer's next call, whose mixture
+    the repeated call would use.
+
     Differs from the authors' code, whose E-step uses the parameters estimated from the last batch
     alone. With that E-step, mixtures of clustered synthetic features collapsed to one component;
     in training on minibirds no difference was found.
@@ -174,7 +178,7 @@ class GMMLayer(MixtureLayer):
     def _learn(self, x, mask):
         """Updates the mixture in training mode; returns which features count."""
         mask = self._select(x, mask)
-        if chainer.config.train:
+        if chainer.config.train and not chainer.config.in_recomputing:
             self._update(x, mask)
         return mask
 

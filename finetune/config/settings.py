@@ -253,8 +253,8 @@ class Training:
     label_smoothing: float = setting(.1, 'share of the target probability that is spread over all '
                                      'classes', between=(0, .999), needs=JOINT)
     weight_decay: float = setting(5e-4, 'L2 penalty on all weights', between=(0, 100), needs=JOINT)
-    workers: int = setting(0, 'number of worker processes that load images; no effect on results',
-                           between=(0, 256))
+    workers: int = setting(0, 'number of threads that load images beside the computation; no '
+                           'effect on results', between=(0, 256))
     gpu: int = setting(-1, 'device id of the GPU; -1: CPU', between=(-1, 64))
     seed: int = setting(0, 'random seed of weights, mixture, augmentation, image order and part '
                         'order', between=(0, 2 ** 31 - 1))

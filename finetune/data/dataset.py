@@ -14,7 +14,7 @@ from fve_layer.arrays import Array
 # Keep the random streams of one seed apart.
 AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
 
-# Largest memory of a process for the images of a data set, and again for their resized crops.
+# Largest memory for the images of a data set, and again for their resized crops.
 KEPT_BYTES = 2 ** 28
 
 Example = tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.int32]
@@ -33,7 +33,7 @@ class PartDataset(chainer.dataset.DatasetMixin):
         ``label``, scalar, int32, "0 ... n_classes - 1"
 
     Everything random about an example is a function of the seed, the epoch and the image, so that
-    neither the order of access nor the number of processes changes it. The index encodes the
+    neither the order of access nor the number of threads changes it. The index encodes the
     epoch: example ``epoch * len(dataset) + i`` is image i in that epoch (see :class:`EpochOrder`).
 
     Args:
@@ -98,13 +98,6 @@ class PartDataset(chainer.dataset.DatasetMixin):
         if n_bytes * len(self) <= KEPT_BYTES:
             kept[index] = value
         return value
-
-    @property
-    def largest_example(self) -> int:
-        """Size in bytes of an example with all parts visible."""
-        n_parts = len(self.records[0].visible)
-        sizes = [self.settings.input_size] + n_parts * [self.settings.part_input_size]
-        return sum(3 * 4 * size ** 2 for size in sizes) + n_parts
 
     def part_boxes(self, i: int, image_size: tuple[int, int], epoch: int = 0
                    ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:

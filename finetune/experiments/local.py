@@ -68,7 +68,7 @@ class Queue:
             n_threads = max(len(os.sched_getaffinity(0)) // self.n_jobs, 1)
             environment.update({name: str(n_threads) for name in THREADS})
             if n_threads == 1 and not any('training.workers' in word for word in command):
-                command += ['--set', 'training.workers=0']      # there is no core for workers
+                command += ['--set', 'training.workers=0']      # there is no core for loading
         with open(job.folder.printed, 'a') as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
                                        stdin=subprocess.DEVNULL, env=environment)

@@ -43,6 +43,7 @@ class Scaling(chainer.Link):
         super().__init__()
         self.n_batches = n_batches
         self.comm = None        # ChainerMN's communicator, if the batches of all ranks count
+        self._factor = None     # of the last batch; None: 1
         self.add_persistent('scale', numpy.zeros((), numpy.float32))
         self.add_persistent('n_seen', 0)
 
@@ -51,17 +52,24 @@ class Scaling(chainer.Link):
 
         ``conv_map`` (M, C, h, w) gives the average-pooled features of the batch.
         """
-        scale = self.scale
-        if chainer.config.train and self.n_seen < self.n_batches:
-            ratio = self._ratio(fv.array, conv_map.array)
-            if ratio > 0:       # waits for a GPU
-                scale = ratio
-                self._add(ratio)
-        return fv * F.cast(chainer.as_variable(scale), fv.dtype) if self.n_seen > 0 else fv
+        if not chainer.config.in_recomputing:       # F.forget repeats the last batch
+            self._factor = self._next_factor(fv.array, conv_map.array)
+        if self._factor is None:
+            return fv
+        return fv * F.cast(chainer.as_variable(self._factor), fv.dtype)
 
     def add_to(self, graph: Any, fv: str) -> str:
         """Adds the multiplication to a :class:`finetune.export.graph.Graph`."""
         return graph.add('Mul', fv, numpy.asarray(self.scale, 'f')) if self.n_seen > 0 else fv
+
+    def _next_factor(self, fv, conv_map):
+        """Returns the factor for a batch, its own ratio if that has been added to ``scale``."""
+        if chainer.config.train and self.n_seen < self.n_batches:
+            ratio = self._ratio(fv, conv_map)
+            if ratio > 0:       # waits for a GPU
+                self._add(ratio)
+                return ratio
+        return self.scale if self.n_seen > 0 else None
 
     def _ratio(self, fv, conv_map):
         rms, size = (_rms(x, self.comm) for x in (conv_map.mean(axis=(2, 3)), fv))

@@ -1,11 +1,11 @@
-"""Loading by other processes: the same batches, errors that arrive, nothing left behind."""
-import multiprocessing
-from multiprocessing import forkserver  # noqa: F401
+"""Loading by threads: the same batches, errors that arrive, nothing left behind."""
+from concurrent.futures import wait
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import chainer
@@ -14,7 +14,7 @@ import pytest
 
 from finetune import cli
 from finetune.config.settings import Config, Data
-from finetune.data import annotation_files, iterators
+from finetune.data import annotation_files
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
 from finetune.data.own_pictures import NO_PARTS
@@ -41,10 +41,10 @@ def assert_same(batch, other):
 
 
 @pytest.mark.parametrize('parts', ['GT', 'GLOBAL'])
-def test_batches_do_not_depend_on_the_number_of_workers(parts, records):
+def test_batches_do_not_depend_on_the_number_of_threads(parts, records):
     dataset = make_dataset(records, parts=parts, order='shuffled')
-    iterators = [iterate(dataset, 5, n_workers, EpochOrder(len(dataset), 3))
-                 for n_workers in (0, 1, 4)]
+    iterators = [iterate(dataset, 5, n_threads, EpochOrder(len(dataset), 3))
+                 for n_threads in (0, 1, 4)]
     for _ in range(50):
         first, *others = [iterator.next() for iterator in iterators]
         for other in others:
@@ -52,7 +52,6 @@ def test_batches_do_not_depend_on_the_number_of_workers(parts, records):
     assert [iterator.epoch for iterator in iterators] == [20] * 3
     for iterator in iterators:
         iterator.finalize()
-    assert not multiprocessing.active_children()
 
 
 def test_one_pass(records):
@@ -68,14 +67,14 @@ def test_one_pass(records):
 
 
 def test_every_image_is_augmented_in_its_own_way(records):
-    """Also by workers: from one and the same image no two examples of an epoch are alike."""
+    """Also by threads: from one and the same image no two examples of an epoch are alike."""
     same = [records[0]] * 12
     with iterate(make_dataset(same), 6, 2, EpochOrder(12, 0)) as iterator:
         images = [example[0].tobytes() for _ in range(4) for example in iterator.next()]
     assert len(set(images)) == len(images) == 24
 
 
-def test_iterator_of_workers_goes_on_where_it_was(records):
+def test_iterator_of_threads_goes_on_where_it_was(records):
     dataset = make_dataset(records)
     with iterate(dataset, 5, 2, EpochOrder(12, 0)) as stopped, (
             iterate(dataset, 5, 0, EpochOrder(12, 0))) as resumed:
@@ -88,97 +87,83 @@ def test_iterator_of_workers_goes_on_where_it_was(records):
             assert_same(stopped.next(), resumed.next())
 
 
-def test_error_of_a_worker_arrives(records, tmp_path):
+def test_error_of_a_thread_arrives(records, tmp_path):
     broken = [record._replace(path=tmp_path / 'none.png') for record in records]
     with iterate(make_dataset(broken), 4, 2, EpochOrder(12, 0)) as iterator:
         with pytest.raises(InputError, match='none.png: there is no such image'):
             iterator.next()
 
 
-class Dying(PartDataset):
+class Counting(PartDataset):
+
+    """Remembers in which order examples are begun, and by how many threads."""
 
     def get_example(self, i):
-        os._exit(9)
+        self.begun = [*getattr(self, 'begun', []), i]
+        self.threads = getattr(self, 'threads', set()) | {threading.current_thread()}
+        return super().get_example(i)
 
 
-def test_workers_that_die_are_noticed(records):
-    dataset = Dying(records, parts_of(Config()), Data(), train=True, seed=0)
-    with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
-        with pytest.raises(InputError, match='images died, perhaps because memory ran out'):
+def test_no_more_than_the_next_batch_is_loaded_beside_the_main_thread(records):
+    settings = Data(input_size=24, part_input_size=16)
+    dataset = Counting(records, parts_of(Config()), settings, train=True, seed=0)
+    with iterate(dataset, 4, 1, EpochOrder(12, 0)) as iterator:
+        for n in range(1, 4):
             iterator.next()
-    assert not multiprocessing.active_children()
+            wait(iterator._requested.values())
+            assert len(dataset.begun) == len(set(dataset.begun)) == 4 * (n + 1)
+    assert threading.main_thread() not in dataset.threads and len(dataset.threads) == 1
+    assert not any(thread.is_alive() for thread in dataset.threads)
 
 
-class Sleeping(PartDataset):
+class Slow(PartDataset):
+
+    begun = 0
 
     def get_example(self, i):
-        time.sleep(60)
+        self.begun += 1
+        time.sleep(.1)
 
 
-def test_workers_that_are_stuck_are_not_waited_for_for_ever(records, monkeypatch):
-    monkeypatch.setattr(iterators, 'TIMEOUT_SECONDS', 2)
-    dataset = Sleeping(records, parts_of(Config()), Data(), train=True, seed=0)
-    with iterate(dataset, 4, 2, EpochOrder(12, 0)) as iterator:
-        with pytest.raises(InputError, match='loaded no image in 2 s; the disk may be'):
-            iterator.next()
-    assert not multiprocessing.active_children()
+def test_threads_end_after_their_examples(records):
+    dataset = Slow(records, parts_of(Config()), Data(), train=True, seed=0)
+    with iterate(dataset, 12, 1, EpochOrder(12, 0)) as iterator:
+        iterator._request()
+    assert dataset.begun <= 2
+    assert threading.active_count() == 1
 
 
-def children():
-    """The worker processes, which the fork server has started."""
-    server = multiprocessing.forkserver._forkserver._forkserver_pid
-    tasks = Path(f'/proc/{server}/task/{server}/children')
-    return [int(word) for word in tasks.read_text().split()]
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_a_run_that_loads_at_once(number, write_config):
+    config = write_config(training={'workers': 2, 'epochs': 500})
+    process = subprocess.Popen([sys.executable, '-m', 'finetune', 'train', config], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not process.stdout.readline().startswith('epoch'):
+        assert process.poll() is None
+    process.send_signal(number)
+    error = process.communicate(timeout=20)[1]
+    assert process.returncode == 128 + number
+    assert error == 'finetune: interrupted; run the same command again to resume.\n'
 
 
-@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
-@pytest.mark.parametrize('is_idle', [False, True])
-def test_killed_worker_is_noticed(number, is_idle, records):
-    """Whether it waits for work, holding the lock of the queue, or loads images."""
-    with iterate(make_dataset(records), 6, 2, EpochOrder(12, 0)) as iterator:
-        iterator.next()
-        if is_idle:
-            time.sleep(.5)
-        os.kill(children()[0], number)
-        with pytest.raises(InputError, match='images died'):
-            for _ in range(5):
-                iterator.next()
-    time.sleep(.2)
-    assert not children()
-
-
-ENDLESS = """import sys, fve_layer
-from multiprocessing import forkserver
-from pathlib import Path
-from finetune.config.settings import Config
-from finetune.data.annotation_files import read_cub
-from finetune.data.dataset import EpochOrder, PartDataset
-from finetune.data.iterators import iterate
-from finetune.parts.kind import parts_of
-if __name__ == '__main__':
-    records, config = read_cub(sys.argv[1]).train, Config()
-    dataset = PartDataset(records, parts_of(config), config.data, train=True, seed=0)
-    iterator = iterate(dataset, 4, 2, EpochOrder(len(dataset), 0))
-    iterator.next()
-    server = forkserver._forkserver._forkserver_pid
-    print(server, Path(f'/proc/{server}/task/{server}/children').read_text(), flush=True)
-    while True:
-        iterator.next()
+SCRIPT = """import sys
+from finetune.experiments import experiment
+experiment.run(sys.argv[1])
 """
 
 
-def test_workers_end_with_a_killed_parent(drawn_birds, tmp_path):
-    (tmp_path / 'endless.py').write_text(ENDLESS)
-    process = subprocess.Popen([sys.executable, 'endless.py', drawn_birds], cwd=tmp_path, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    numbers = process.stdout.readline().split()
-    assert len(numbers) == 3
-    process.kill()
-    assert 'Traceback' not in process.communicate()[1]
-    deadline = time.monotonic() + 20
-    while any(Path('/proc', number).exists() for number in numbers):
-        assert time.monotonic() < deadline
-        time.sleep(.1)
+@pytest.mark.parametrize('workers', [1, 2])
+@pytest.mark.parametrize('is_file', [True, False])
+def test_script_needs_neither_a_guard_nor_a_file(is_file, workers, write_config):
+    """As in notebooks, and where the name of the folder for temporary files is long."""
+    config = write_config(training={'workers': workers})
+    Path('script.py').write_text(SCRIPT)
+    temporary = Path(f'{"t" * 106}').absolute()
+    temporary.mkdir()
+    subprocess.run([sys.executable, 'script.py' if is_file else '-', config], check=True,
+                   input=None if is_file else SCRIPT, text=True, timeout=100,
+                   env={**os.environ, 'TMPDIR': str(temporary)})
+    assert [*Path('results').rglob('model.npz')]
 
 
 def test_missing_image_through_the_command_line(write_config, birds, capsys):
@@ -188,7 +173,7 @@ def test_missing_image_through_the_command_line(write_config, birds, capsys):
     error = capsys.readouterr().err
     assert error.startswith('finetune: ') and '.png: there is no such image' in error
     assert error.count('\n') == 1
-    assert not multiprocessing.active_children()
+    assert threading.active_count() == 1
 
 
 def test_run_is_the_same_with_workers_and_may_change_their_number(write_config):

@@ -1,5 +1,6 @@
 """Fisher vectors are brought to the size of average-pooled features."""
 import chainer
+import chainer.functions as F
 import numpy
 import pytest
 
@@ -121,3 +122,20 @@ def test_scale_is_saved_and_not_determined_again(tmp_path):
     chainer.serializers.save_npz(tmp_path / 'scaling.npz', scaling)
     chainer.serializers.load_npz(tmp_path / 'scaling.npz', loaded)
     numpy.testing.assert_array_equal(loaded(chainer.Variable(x), maps(x)).array, y.array)
+
+
+@pytest.mark.parametrize('n_batches', [1, 2, 3])
+def test_forgotten_results_change_nothing(n_batches):
+    """With fewer, as many and more batches than those that determine the scale."""
+    random = numpy.random.RandomState(0)
+    batches = random.randn(4, 4, 10).astype('f')
+    kept, forgotten = Scaling(n_batches), Scaling(n_batches)
+    for i, batch in enumerate(batches):
+        reference = maps((i + 1) * random.randn(7, 3).astype('f'))
+        gradients = []
+        for scaling, call in (kept, lambda step, x: step(x)), (forgotten, F.forget):
+            x = chainer.Variable(batch)
+            F.sum(call(lambda fv: scaling(fv, reference), x)).backward()
+            gradients.append(x.grad.tobytes())
+        assert gradients[0] == gradients[1]
+        assert (kept.scale, kept.n_seen) == (forgotten.scale, forgotten.n_seen)

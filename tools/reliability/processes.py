@@ -30,24 +30,29 @@ def kills(random):
 
 
 def loaders(random):
-    """One of two loaders killed, by each signal, at a random time."""
+    """An image damaged, lost or replaced by a pipe while up to four threads load, and mended."""
+    images, expected = sorted(Path('birds/images').rglob('*.png')), arrays(RUN)
     for i in range(12):
-        before = _shared()
-        running = _process('train', CONFIG, '--set', 'training.workers=2', '--set',
-                           'training.epochs=200', '--output', f'loader{i}')
-        while not running.stdout.readline().startswith('epoch'):
-            pass
-        time.sleep(random.uniform(0, .5))
-        number = [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV][i % 3]
-        os.kill(_loaders_of(running.pid)[0], number)
-        try:
-            error = running.communicate(timeout=60)[1]
-        except subprocess.TimeoutExpired:
-            os.killpg(running.pid, signal.SIGKILL)
-            yield 'hangs'
+        path = images[random.randint(len(images))]
+        content = path.read_bytes()
+        path.unlink()
+        if i % 3 == 0:
+            path.write_bytes(content[:len(content) // 2])
+        elif i % 3 == 1:
+            os.mkfifo(path)
+        arguments = 'train', CONFIG, '--set', f'training.workers={2 ** (i % 4) // 2}', '--output', (
+            out := f'loader{i}')
+        running = _process(*arguments)
+        error = running.communicate(timeout=60)[1]
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        if running.returncode != 2 or error.count('\n') != 1 or path.name not in error:
+            yield f'{running.returncode} {error}'
             continue
-        is_told = running.returncode == 2 and error.count('\n') == 1 and 'images died' in error
-        yield (_left(running, before) if is_told else f'{running.returncode} {error}')
+        running = _process(*arguments)
+        error = running.communicate(timeout=60)[1]
+        yield (_left(running) if running.returncode == 0 and arrays(out) == expected
+               else f'not the same after an image was mended: {error[-80:]}')
 
 
 def signals(random):
@@ -57,13 +62,12 @@ def signals(random):
                       ['train', CONFIG, '--seeds', '5,6', '--jobs', '2', '--set',
                        'training.epochs=200']):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            before = _shared()
             running = _process(*arguments)
             time.sleep(random.uniform(3, 6))
             running.send_signal(number)
             error = running.communicate(timeout=60)[1]
             is_sound = running.returncode == 128 + number and error.count('\n') == 1
-            yield (_left(running, before) if is_sound
+            yield (_left(running) if is_sound
                    else f'{running.returncode} {error[-80:]}')
 
 
@@ -76,11 +80,11 @@ def _process(*arguments):
         preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (1, 2, 15)])
 
 
-def _left(running, before):
+def _left(running):
     """What a process that has ended left behind, if anything."""
     if _is_left(running.pid):
         return 'a process is left'
-    left = _shared() - before
+    left = [*TEMPORARY.iterdir()]
     return f'left: {left}' if left else None
 
 
@@ -93,17 +97,3 @@ def _is_left(group):
             return False
         time.sleep(.2)
     return True
-
-
-def _shared():
-    """Memory and locks that Python's processes share, and their temporary files."""
-    return {*TEMPORARY.glob('*'), *(path for pattern in ('pym-*', 'psm_*', 'sem.mp-*')
-                                    for path in Path('/dev/shm').glob(pattern))}
-
-
-def _loaders_of(pid):
-    """The fork server's children, while the main process has one server and one tracker."""
-    children = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
-    of_children = [Path(f'/proc/{child}/task/{child}/children').read_text().split()
-                   for child in children]
-    return [int(grandchild) for grandchild in max(of_children, key=len)]
