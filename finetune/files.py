@@ -1,4 +1,5 @@
 """Files that are written atomically, files of arrays, and locks between processes."""
+import codecs
 import contextlib
 import fcntl
 import os
@@ -39,9 +40,34 @@ def named(path):
 
 
 def write_text(path, text):
-    """Writes a text file atomically."""
+    """Writes a text file atomically.
+
+    Bytes of names that are not UTF-8 become escapes, which JSON's readers turn back into them, as
+    those of YAML do with PyYAML's.
+    """
     with atomic(path) as unfinished:
-        unfinished.write_text(text, encoding='utf-8')
+        unfinished.write_text(text, encoding='utf-8', errors='backslashreplace')
+
+
+def read_text(path):
+    """Reads a text file; raises an error if it is not one in UTF-8."""
+    require_file(path)
+    content = Path(path).read_bytes()
+    try:
+        return content.decode('utf-8-sig')
+    except UnicodeDecodeError:
+        raise InputError(f'{path}: is {encoding(content)}; save it as UTF-8.')
+
+
+def encoding(content):
+    """What bytes that are not UTF-8 are, as far as their start tells."""
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return 'in UTF-16' if is_utf16 else 'not text in UTF-8'
+
+
+def open_table(path, mode='r'):
+    """Opens a CSV file of ours, in which names have the bytes that files and folders have."""
+    return open(path, mode, encoding='utf-8', errors='surrogateescape', newline='')
 
 
 def require_file(path):

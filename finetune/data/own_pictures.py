@@ -119,7 +119,7 @@ def _from_table(path):
 
 
 def _image_id(path):
-    return quote(path.as_posix())
+    return quote(os.fsencode(path.as_posix()))
 
 
 def _split(pictures, test_share, seed):
@@ -128,7 +128,7 @@ def _split(pictures, test_share, seed):
         classes.setdefault(kind, []).append((image_id, path))
     split = []
     for kind, members in classes.items():
-        random = numpy.random.RandomState([seed, zlib.crc32(kind.encode())])
+        random = numpy.random.RandomState([seed, zlib.crc32(os.fsencode(kind))])
         n_test = min(round(len(members) * test_share), len(members) - 1)
         in_test = set(random.permutation(len(members))[:n_test].tolist())
         split += [(*member, kind, i not in in_test) for i, member in enumerate(members)]
