@@ -14,6 +14,7 @@ from finetune.data.dataset import collate, Example, PartDataset
 from finetune.data.iterators import iterate
 from finetune.data.records import DataSet
 from finetune.errors import InputError
+from finetune.files import open_table
 from finetune.models.part_classifier import PartClassifier
 
 
@@ -80,7 +81,7 @@ def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[
     """Writes a CSV file with the columns image, n_visible, label and one per stream."""
     columns = [[class_names[i] for i in classes]
                for classes in (predictions.label, *predictions.classes.values())]
-    with open(path, 'w', encoding='utf-8', newline='') as file:
+    with open_table(path, 'w') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(['image', 'n_visible', 'label', *predictions.classes])
         writer.writerows(zip(image_ids, predictions.n_visible, *columns))
@@ -89,7 +90,7 @@ def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[
 def read_predictions(path: Path) -> dict[str, numpy.ndarray]:
     """Reads a table of predictions by column: names (n,), and ``n_visible`` (n,), int."""
     try:
-        with open(path, newline='', encoding='utf-8') as file:
+        with open_table(path) as file:
             header, *rows = csv.reader(file, strict=True)
         if set(map(len, rows)) != {len(header)}:
             raise ValueError('lines of different lengths')
