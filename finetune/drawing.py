@@ -4,6 +4,7 @@ The packages that draw import this before matplotlib.
 """
 import contextlib
 import os
+import sys
 import warnings
 
 
@@ -13,6 +14,8 @@ def _without_settings():
     folder, settings = os.getcwd(), {'MPLBACKEND': 'agg', 'MATPLOTLIBRC': os.devnull}
     before = {name: os.environ[name] for name in settings if name in os.environ}
     os.environ.update(settings)
+    for module in [name for name in sys.modules if name.startswith('matplotlib.')]:
+        del sys.modules[module]         # of the import that failed
     os.chdir(os.sep)
     try:
         yield

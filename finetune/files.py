@@ -1,9 +1,11 @@
 """Files that are written atomically, files of arrays, and locks between processes."""
 import codecs
 import contextlib
+import csv
 import fcntl
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 
@@ -65,8 +67,21 @@ def encoding(content):
     return 'in UTF-16' if is_utf16 else 'not text in UTF-8'
 
 
-def open_table(path, mode='r'):
-    """Opens a CSV file of ours, in which names have the bytes that files and folders have."""
+def write_csv(path, rows):
+    """Writes a CSV file, in which names have the bytes that files and folders have."""
+    with _opened_table(path, 'w') as file:
+        # csv quotes characters of the line terminator only, and readers take both for line ends.
+        lines = SimpleNamespace(write=lambda line: file.write(f'{line[:-2]}\n'))
+        csv.writer(lines, lineterminator='\r\n').writerows(rows)
+
+
+def read_csv(path):
+    """Yields the rows of a CSV file that :func:`write_csv` wrote."""
+    with _opened_table(path) as file:
+        yield from csv.reader(file, strict=True)
+
+
+def _opened_table(path, mode='r'):
     return open(path, mode, encoding='utf-8', errors='surrogateescape', newline='')
 
 

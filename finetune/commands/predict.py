@@ -1,5 +1,4 @@
 """The command ``predict``: classifies pictures."""
-import csv
 import json
 import os
 from pathlib import Path
@@ -8,7 +7,7 @@ import sys
 from finetune.commands import options as shared
 from finetune.data.own_pictures import find_pictures
 from finetune.errors import InputError
-from finetune.files import atomic, open_table, require_empty, write_text
+from finetune.files import atomic, require_empty, write_csv, write_text
 from finetune.names import shown
 from finetune.progress import progress_bar, say
 
@@ -169,9 +168,7 @@ def _write(path, answers, unreadable, run_folder, stream):
         write_text(path, json.dumps({'run': run_folder, 'stream': stream, 'images': answers,
                                      'unreadable': unreadable}, ensure_ascii=False))
         return
-    with atomic(path) as unfinished, open_table(unfinished, 'w') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['image', 'rank', 'class', 'probability'])
-        for answer in answers:
-            for rank, row in enumerate(answer['classes'], 1):
-                writer.writerow([answer['image'], rank, row['class'], row['probability']])
+    with atomic(path) as unfinished:
+        write_csv(unfinished, [('image', 'rank', 'class', 'probability'), *(
+            (answer['image'], rank, row['class'], row['probability'])
+            for answer in answers for rank, row in enumerate(answer['classes'], 1))])

@@ -214,7 +214,9 @@ class RunFolder:
         """Saves the names and thumbnails that predictions need."""
         files.write_arrays(self._examples, examples._asdict())
         names = {'classes': data_set.class_names, 'parts': data_set.part_names}
-        write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
+        # PyYAML loses line ends such as U+2028 unless it escapes them.
+        is_printable = all(map(str.isprintable, data_set.class_names + data_set.part_names))
+        write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=is_printable))
 
     def read_names(self) -> DataSet:
         """Reads the names of classes and parts into a data set without images."""
