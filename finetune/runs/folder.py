@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import os
 from pathlib import Path
 import platform
 import re
@@ -103,6 +104,13 @@ class RunFolder:
     def printed(self) -> Path:
         """Path of the printed output if the run belongs to a suite."""
         return self.path.with_suffix('.txt')
+
+    @property
+    def again(self) -> str:
+        """What to do about damaged results, for messages."""
+        option = self.project.option
+        path = os.path.relpath(self.path, self.project.root) if option else str(self.path)
+        return f'evaluate it again by {" ".join(["python -m finetune evaluate", path, *option])}'
 
     def picture(self, name: str) -> Path:
         """Path of a plot or picture."""
@@ -241,8 +249,8 @@ class RunFolder:
 
     def read_evaluation(self) -> dict:
         """Reads accuracies by stream and other numbers of the evaluation."""
-        return saved_files.read_evaluation(self._evaluation)
+        return saved_files.read_evaluation(self._evaluation, self.again)
 
     def read_predictions(self) -> dict[str, numpy.ndarray]:
         """Reads the columns of the table of predictions."""
-        return read_predictions(self._predictions)
+        return read_predictions(self._predictions, self.again)

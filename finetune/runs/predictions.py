@@ -85,8 +85,11 @@ def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[
                      *zip(image_ids, predictions.n_visible, *columns)])
 
 
-def read_predictions(path: Path) -> dict[str, numpy.ndarray]:
-    """Reads a table of predictions by column: names (n,), and ``n_visible`` (n,), int."""
+def read_predictions(path: Path, to_do: str) -> dict[str, numpy.ndarray]:
+    """Reads a table of predictions by column: names (n,), and ``n_visible`` (n,), int.
+
+    ``to_do`` is the remedy for a damaged file.
+    """
     try:
         header, *rows = read_csv(path)
         if set(map(len, rows)) != {len(header)}:
@@ -97,6 +100,5 @@ def read_predictions(path: Path) -> dict[str, numpy.ndarray]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError(f'{path}: is not a complete table of predictions ({error}); evaluate it '
-                         f'again by python -m finetune evaluate {path.parent}')
+        raise InputError(f'{path}: is not a complete table of predictions ({error}); {to_do}')
     return {**columns, 'n_visible': n_visible}
