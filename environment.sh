@@ -5,7 +5,7 @@
 # version such as 1.26, that NumPy. A .venv that is broken, incomplete or of another Python or NumPy
 # than these is recreated, and one older than pyproject.toml is updated.
 
-fve_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+fve_root=$(CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 fve_say() { echo "environment.sh: $*" >&2; }
 
@@ -47,13 +47,14 @@ fve_progress() {
     printf '\r\033[K' >&2
 }
 
-# Installs packages into environment $1; paths are relative to the project, as pip would divide
-# those of its variables at blanks.
+# Installs packages into environment $1, never for a user; paths are relative to the project, as pip
+# would divide those of its variables at blanks.
 fve_pip() {
     (
         set -o pipefail
         cd "$fve_root" &&
         export PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt &&
+        export PIP_USER=0 &&
         "$1/bin/python" -m pip install --disable-pip-version-check --retries 2 "${@:2}" 2>&1 |
             tee -a "$1/fve_layer.log" | fve_progress
     )
@@ -90,7 +91,7 @@ fve_make_venv() {
     # Debian's Python has no ensurepip, but its pip can install one elsewhere.
     "$python" -m venv --clear "$venv" >/dev/null 2>&1 ||
     { "$python" -m venv --clear --without-pip "$venv" &&
-      "$python" -m pip --python "$venv/bin/python" install --quiet pip; } 2>/dev/null ||
+      PIP_USER=0 "$python" -m pip --python "$venv/bin/python" install --quiet pip; } 2>/dev/null ||
     { fve_say "$python cannot make a virtual environment: install its venv module" \
               "(Debian: python3-venv) or set PYTHON."; return 1; }
 }

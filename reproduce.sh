@@ -8,7 +8,7 @@
 # The exit code is 0, 1 if a run failed, or 2 if there is an error that you can fix.
 set -uo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")"
 status=0
 
 # run N CONFIG ...: trains each config with N seeds.

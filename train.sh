@@ -12,7 +12,7 @@
 # you can fix, or 128 plus the signal's number after an interrupt.
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./environment.sh
 if [ "${N_MPI:-1}" -le 1 ]; then
     exec python -m finetune train "$@"

@@ -3,6 +3,6 @@
 # The first run installs all dependencies into .venv (see environment.sh).
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./environment.sh
 exec python -m finetune visualize em "$@"

@@ -1,11 +1,19 @@
 """``python -m finetune``, and the command ``finetune``."""
+import os
 import sys
+import warnings
 
 
 def main():
     """Runs the command line; reports what is missing if only the layer is installed."""
+    _use_utf8()
+    _open_streams()
+    _forgive_warnings()
+    variables = _forget_chainers_variables()
     try:
         import fve_layer  # noqa: F401
+        import chainer
+        import numpy
         from finetune import cli
     except ModuleNotFoundError as error:
         print(f"finetune: the package {error.name} is missing; in the project's clone: "
@@ -14,7 +22,43 @@ def main():
     except ImportError as error:        # fve_layer.compat reports a version that is too old
         print(f'finetune: {error}.', file=sys.stderr)
         return 2
+    except (AttributeError, TypeError, ValueError):     # Chainer's, of a variable
+        if not variables:
+            raise
+        print(f'finetune: Chainer cannot be imported with {" ".join(variables)}; unset the '
+              'variable.', file=sys.stderr)
+        return 2
+    chainer.global_config.dtype = numpy.float32     # CHAINER_DTYPE may have been there at first
     return cli.main()
+
+
+def _use_utf8():
+    """Starts Python again in a locale of another encoding: names of files are UTF-8 everywhere."""
+    if sys.getfilesystemencoding() != 'utf-8' and os.environ.get('PYTHONUTF8') != '1':
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, 'PYTHONUTF8': '1'})
+
+
+def _open_streams():
+    """Replaces closed streams, as by ``>&-``, whose numbers files would get."""
+    for number, name, mode in (0, 'stdin', 'r'), (1, 'stdout', 'w'), (2, 'stderr', 'w'):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+            os.dup2(getattr(sys, name).fileno(), number)
+            os.set_inheritable(number, True)
+
+
+def _forgive_warnings():
+    """Makes warnings no errors, as ``PYTHONWARNINGS=error`` asks for: those of libraries are many.
+    """
+    warnings.filters[:] = [row for row in warnings.filters if row[0] != 'error']
+    sys.warnoptions[:] = [text for text in sys.warnoptions if not text.startswith('e')]
+    os.environ.pop('PYTHONWARNINGS', None)      # of processes that load images
+
+
+def _forget_chainers_variables():
+    """Removes what a run's settings say; returns it, as Chainer may have refused it already."""
+    names = sorted(name for name in os.environ if name.startswith('CHAINER_'))
+    return [f'{name}={os.environ.pop(name)}' for name in names]
 
 
 if __name__ == '__main__':

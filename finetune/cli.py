@@ -1,13 +1,18 @@
 """``python -m finetune``: list of commands, exit codes and errors."""
 import argparse
+import errno
 import functools
+import io
 import os
+import select
+import signal
 import sys
 
 import fve_layer
 from finetune.commands import (convert, doctor, evaluate, export, interruption, options, predict,
                                report, runtime, status, train, visualize)
 from finetune.errors import InputError
+from finetune.names import shown
 from finetune.ranks import processes
 
 DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.'
@@ -18,10 +23,14 @@ def main(arguments=None):
     """Runs a sub-command; returns its exit code.
 
     0; 1 if one of several runs failed or a picture was unreadable; 2 for an error that the user
-    can fix; 128 plus the signal's number after an interrupt.
+    can fix; 128 plus the signal's number after an interrupt, and 141 if nobody reads the output any
+    more, as after ``| head``.
 
     A rank of ``mpiexec`` other than 0 serves rank 0.
     """
+    for stream in sys.stdout, sys.stderr:
+        if isinstance(stream, io.TextIOWrapper):        # names have characters that it may lack
+            stream.reconfigure(errors='backslashreplace')
     work = processes.serve if processes.is_helper() else functools.partial(_run, arguments)
     # until everything that an interrupt's traceback refers to is gone
     with interruption.as_exceptions():
@@ -34,21 +43,45 @@ def _run(arguments):
 
 
 def _exit_code(work):
-    """The result of ``work()``, or 2 after printing an error."""
+    """The result of ``work()``, or an exit code after printing an error."""
     try:
-        return work()
+        try:
+            return work()
+        finally:
+            sys.stdout.flush()
     except InputError as error:
-        print(f'finetune: {error}', file=sys.stderr)
+        _print(error)
     except OSError as error:
         if error.errno is None:
             raise
+        if error.errno == errno.EPIPE and _is_unread(sys.stdout):
+            return 128 + signal.SIGPIPE
         where = f'{error.filename}: ' if error.filename else ''
-        print(f'finetune: {where}{os.strerror(error.errno)}; fix this and run the same command '
-              'again.', file=sys.stderr)
+        _print(f'{where}{os.strerror(error.errno)}; fix this and run the same command again.')
     except KeyboardInterrupt as interrupt:
-        print('finetune: interrupted; run the same command again to resume.', file=sys.stderr)
+        _print('interrupted; run the same command again to resume.')
         return interruption.exit_code(interrupt)
     return 2
+
+
+def _print(error):
+    try:
+        print(f'finetune: {shown(str(error))}', file=sys.stderr)
+    except OSError:
+        _is_unread(sys.stderr)
+
+
+def _is_unread(stream):
+    """Whether nobody reads a stream's pipe any more; what Python would still write is dropped."""
+    try:
+        number, pipe = stream.fileno(), select.poll()
+    except OSError:         # a notebook's stream has no number
+        return False
+    pipe.register(number, 0)
+    is_unread = bool(pipe.poll(0))
+    if is_unread:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return is_unread
 
 
 def parser():

@@ -1,8 +1,11 @@
 """Files that are written atomically, files of arrays, and locks between processes."""
+import codecs
 import contextlib
+import csv
 import fcntl
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 
@@ -39,9 +42,47 @@ def named(path):
 
 
 def write_text(path, text):
-    """Writes a text file atomically."""
+    """Writes a text file atomically.
+
+    Bytes of names that are not UTF-8 become escapes, which JSON's readers turn back into them, as
+    those of YAML do with PyYAML's.
+    """
     with atomic(path) as unfinished:
-        unfinished.write_text(text, encoding='utf-8')
+        unfinished.write_text(text, encoding='utf-8', errors='backslashreplace')
+
+
+def read_text(path):
+    """Reads a text file; raises an error if it is not one in UTF-8."""
+    require_file(path)
+    content = Path(path).read_bytes()
+    try:
+        return content.decode('utf-8-sig')
+    except UnicodeDecodeError:
+        raise InputError(f'{path}: is {encoding(content)}; save it as UTF-8.')
+
+
+def encoding(content):
+    """What bytes that are not UTF-8 are, as far as their start tells."""
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return 'in UTF-16' if is_utf16 else 'not text in UTF-8'
+
+
+def write_csv(path, rows):
+    """Writes a CSV file, in which names have the bytes that files and folders have."""
+    with _opened_table(path, 'w') as file:
+        # csv quotes characters of the line terminator only, and readers take both for line ends.
+        lines = SimpleNamespace(write=lambda line: file.write(f'{line[:-2]}\n'))
+        csv.writer(lines, lineterminator='\r\n').writerows(rows)
+
+
+def read_csv(path):
+    """Yields the rows of a CSV file that :func:`write_csv` wrote."""
+    with _opened_table(path) as file:
+        yield from csv.reader(file, strict=True)
+
+
+def _opened_table(path, mode='r'):
+    return open(path, mode, encoding='utf-8', errors='surrogateescape', newline='')
 
 
 def require_file(path):

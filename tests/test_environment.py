@@ -22,6 +22,7 @@ PYTHON = '''#!/usr/bin/env bash
 world=%(world)s
 asked="${CC:+CC=$CC LDSHARED=$LDSHARED }$*"
 echo "${PIP_CONSTRAINT:+constraint=$PIP_CONSTRAINT,$PIP_BUILD_CONSTRAINT }$asked" >> "$world/log"
+echo "${PIP_USER:+user=$PIP_USER}" >> "$world/log"
 environment=$(cd "$(dirname "$0")/.." && pwd)
 case "$*" in
     '-I -c '*version*) [ -e "$environment/complete" ] &&
@@ -112,6 +113,10 @@ def test_chainer_and_chainercv_are_built_in_their_own_way(world):
     assert f'-r {file} wheel -e .[test]' in steps[0]
     assert 'CC=true LDSHARED=true ' in steps[1]
     assert steps[1].endswith('--no-build-isolation --no-deps chainercv==0.13.1')
+
+
+def test_installation_is_never_for_a_user(world):
+    assert 'user=0' in world.source(PIP_USER='1').log
 
 
 def test_interrupted_installation_is_made_anew(world):
@@ -293,6 +298,11 @@ def test_scripts_pass_their_arguments_on(world, script, program):
     assert process.returncode == 0, process.stderr
     asked = (world.folder / 'asked').read_text().splitlines()
     assert asked == [str(world.root), *program, 'a', 'b c', '--d']
+    # With folders for cd to look into, where there is one of the same name.
+    (world.folder / 'elsewhere' / world.root.name / 'tests').mkdir(parents=True)
+    assert world.run(f'bash "{world.root.name}/{script}" x', world.folder,
+                     CDPATH=str(world.folder / 'elsewhere')).returncode == 0
+    assert (world.folder / 'asked').read_text().splitlines() == [str(world.root), *program, 'x']
 
 
 def test_train_fails_where_the_environment_fails(world):

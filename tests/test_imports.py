@@ -22,7 +22,7 @@ LIBRARY = {
 }
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
-    {'errors', 'progress'},
+    {'drawing', 'errors', 'names', 'progress'},
     {'files'},
     {'config'},
     {'compute', 'ranks', 'data'},
@@ -37,7 +37,7 @@ FLOORS = [
     {'commands'},
     {'cli'},
 ]
-ONLY_IN = {'matplotlib': {'visualize', 'report', 'training'},
+ONLY_IN = {'matplotlib': {'drawing', 'visualize', 'report', 'training'},
            'sklearn': {'training', 'parts', 'data', 'visualize'},
            'argparse': {'commands', 'cli'}, 'subprocess': {'experiments', 'visualize'}}
 

@@ -1,5 +1,11 @@
 """The command ``evaluate``: evaluates a trained model again, optionally on other images."""
+import errno
+from pathlib import Path
+
 from finetune.commands import options as shared
+from finetune.errors import InputError
+
+READ_ONLY = errno.EACCES, errno.EPERM, errno.EROFS
 
 HELP = 'evaluate a trained model'
 DESCRIPTION = ('Evaluates the model of a run on its test images, or, with --set data.root=..., '
@@ -16,5 +22,13 @@ def add_arguments(parser):
 
 def run(options):
     from finetune.experiments import experiment
-    experiment.evaluate(options.results, options.gpu, options.overrides, options.output,
-                        options.project)
+    try:
+        experiment.evaluate(options.results, options.gpu, options.overrides, options.output,
+                            options.project)
+    except OSError as error:
+        folder = options.project.path(options.results)
+        is_its_place = error.filename and folder in Path(error.filename).parents
+        if options.output is not None or not is_its_place or error.errno not in READ_ONLY:
+            raise
+        raise InputError(f'{folder}: the results cannot be written there ({error.strerror}); give '
+                         'another folder with --output.')

@@ -1,13 +1,12 @@
 """Maps the environment variables of the original's train.sh to a config and settings."""
 import copy
 import difflib
-import json
 from pathlib import Path
 
 from finetune.config.catalogue import DATA_SETS
 from finetune.config.config import active_names, get, read_config
 from finetune.config.project import HERE
-from finetune.config.schema import check, fill, fill_override
+from finetune.config.schema import check, fill, fill_override, override_of
 from finetune.errors import InputError, shortened
 from finetune.ranks import processes
 
@@ -192,8 +191,7 @@ def overrides(environ, path, options=(), project=HERE):
     training.lr_epochs = [epoch for epoch in training.lr_epochs if epoch < training.epochs]
     notes += [f'{where}: skipped, {setting} has no effect with {path}'
               for setting, where in asked.items() if setting not in active]
-    changes = [f'{setting}={json.dumps(get(merged, setting), ensure_ascii=False)}'
-               for setting in asked
+    changes = [override_of(setting, get(merged, setting)) for setting in asked
                if setting in active and get(merged, setting) != get(of_file, setting)]
     if changes:
         notes.append(f'Environment variables set {", ".join(changes)}')

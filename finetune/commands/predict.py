@@ -1,13 +1,14 @@
 """The command ``predict``: classifies pictures."""
-import csv
 import json
+import os
 from pathlib import Path
 import sys
 
 from finetune.commands import options as shared
 from finetune.data.picture_folders import described, find_pictures
 from finetune.errors import InputError
-from finetune.files import atomic, require_empty
+from finetune.files import atomic, require_empty, write_csv, write_text
+from finetune.names import shown
 from finetune.progress import progress_bar, say
 
 HELP = 'classify pictures with a trained model'
@@ -16,6 +17,7 @@ DESCRIPTION = ('Prints the most probable classes of pictures without labels or a
                'pictures are reported and skipped; the exit code is then 1.')
 FORMATS = '.csv', '.json'
 WIDEST_NAME = 40        # characters of a class name in the terminal
+MAX_STEM = 200          # bytes of a picture's name in that of its drawing; file systems allow 255
 
 
 def add_arguments(parser):
@@ -129,15 +131,17 @@ class _Table:
     """Prints a line for each classified picture."""
 
     def __init__(self, paths, class_names):
-        self.path_width = max(len(str(path)) for path in paths)
-        self.class_width = min(max(map(len, class_names)), WIDEST_NAME)
+        self.path_width = max(len(shown(str(path))) for path in paths)
+        self.class_width = min(max(len(shown(name)) for name in class_names), WIDEST_NAME)
 
     def __call__(self, answer):
         cells = [f'{100 * row["probability"]:5.1f} % {self._cut(row["class"]):{self.class_width}}'
                  for row in answer['classes']]
-        print(f'{answer["image"]:{self.path_width}}  {"  ".join(cells)}'.rstrip(), flush=True)
+        print(f'{shown(answer["image"]):{self.path_width}}  {"  ".join(cells)}'.rstrip(),
+              flush=True)
 
     def _cut(self, name):
+        name = shown(name)
         return name if len(name) <= self.class_width else f'{name[:self.class_width - 3]}...'
 
 
@@ -149,24 +153,23 @@ def _drawing(run_folder, folder, predictor):
 
     def draw(number, answer, examined, i, label):
         view = sheet.look_at(examined, i, predictor)._replace(caption='parts')
-        scores = ', '.join(f'{row["class"]} {100 * row["probability"]:.1f} %'
-                           for row in answer['classes']).replace('_', ' ')
+        scores = ', '.join(f'{shown(sheet.spaced(row["class"]))} {100 * row["probability"]:.1f} %'
+                           for row in answer['classes'])
         figure = evidence_picture.draw(
-            view, predictor.explain(examined[i], label), f'{answer["image"]}\n{scores}',
-            predictor.class_names[label].replace('_', ' '), examples.of(label) if examples else [])
-        name = f'{number:05d}_{Path(answer["image"]).stem}.png'
-        sheet.save(figure, Path(folder, name))
+            view, predictor.explain(examined[i], label), f'{shown(answer["image"])}\n{scores}',
+            shown(sheet.spaced(predictor.class_names[label])),
+            examples.of(label) if examples else [])
+        stem = os.fsdecode(os.fsencode(Path(answer['image']).stem)[:MAX_STEM])
+        sheet.save(figure, Path(folder, f'{number:05d}_{stem}.png'))
     return draw
 
 
 def _write(path, answers, unreadable, run_folder, stream):
-    with atomic(path) as unfinished, open(unfinished, 'w', encoding='utf-8', newline='') as file:
-        if path.suffix == '.json':
-            json.dump({'run': run_folder, 'stream': stream, 'images': answers,
-                       'unreadable': unreadable}, file, ensure_ascii=False)
-            return
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['image', 'rank', 'class', 'probability'])
-        for answer in answers:
-            for rank, row in enumerate(answer['classes'], 1):
-                writer.writerow([answer['image'], rank, row['class'], row['probability']])
+    if path.suffix == '.json':
+        write_text(path, json.dumps({'run': run_folder, 'stream': stream, 'images': answers,
+                                     'unreadable': unreadable}, ensure_ascii=False))
+        return
+    with atomic(path) as unfinished:
+        write_csv(unfinished, [('image', 'rank', 'class', 'probability'), *(
+            (answer['image'], rank, row['class'], row['probability'])
+            for answer in answers for rank, row in enumerate(answer['classes'], 1))])

@@ -1,14 +1,13 @@
 """How settings are declared, read from YAML and checked."""
 import dataclasses
 import difflib
-from pathlib import Path
 import typing
 
 import yaml
 
 from finetune.config.project import HERE
 from finetune.errors import InputError, shortened
-from finetune.files import require_file
+from finetune.files import read_text
 
 KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'text',
          dict: 'name: value pairs', list[int]: 'a list of whole numbers'}
@@ -19,6 +18,7 @@ RENAMED = {'model.classifier': 'model.checkpoint',
            'training.joint': 'training.method (joint or conventional)'}
 
 MAX_DEPTH = 20      # of brackets
+WRITTEN_OTHERWISE = {f'tag:yaml.org,2002:{kind}' for kind in ('int', 'float', 'timestamp')}
 
 
 class Needs(typing.NamedTuple):
@@ -81,18 +81,34 @@ class _Loader(yaml.SafeLoader):
                     None, None, f'{key.value} is given twice', key.start_mark)
         return super().construct_mapping(node, deep)
 
+    def construct_written(self, node):
+        tree = _Written()
+        yield tree
+        tree.update(self.construct_mapping(node))
+        tree.texts = {key.value: value.value for key, value in node.value
+                      if value.tag in WRITTEN_OTHERWISE}
+
+
+class _Written(dict):
+
+    """Names and values, with the texts of those values whose text YAML would change: 2021_06."""
+
+    texts: typing.ClassVar[dict] = {}
+
+
+_Loader.add_constructor('tag:yaml.org,2002:map', _Loader.construct_written)
+
 
 def read_yaml(path, project=HERE):
     """Reads a file of name: value pairs as a dict; a message about a missing file names the
     project."""
-    require_file(path)
     try:
-        text = Path(path).read_text(encoding='utf-8')
+        text = read_text(path)
     except FileNotFoundError:
         raise InputError(f'{path}: there is no such config{project.named}; configs/ has those '
                          'that come with the program.')
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'{path}: cannot be read ({error}).')
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read ({error.strerror}); make it readable.')
     tree = parse(text, str(path))
     if tree is not None and not isinstance(tree, dict):
         raise InputError(f'{path}: is not a config; write the sections data, model and training.')
@@ -138,6 +154,8 @@ def fill(section, tree, where, prefix='', names=None):
                            f'{name}.', names)
             continue
         filled.append(name)
+        if types[key] is str:
+            value = getattr(tree, 'texts', {}).get(key, value)
         value = _converted(types[key], value, f'{where}: {name}')
         if types[key] is dict:
             getattr(section, key).update(value)
@@ -147,15 +165,41 @@ def fill(section, tree, where, prefix='', names=None):
 
 
 def fill_override(config, override):
-    """Applies ``section.name=value``; returns the dotted names of the settings."""
+    """Applies ``section.name=value``; returns the dotted names of the settings.
+
+    The value of a text is the text itself without blanks around it, or what YAML's quotation marks
+    around it enclose; other values are YAML.
+    """
     name, equals, text = override.partition('=')
-    where = f'--set {shortened(override)}'
+    name, text, where = name.strip(), text.strip(), f'--set {shortened(override)}'
     if not equals:
         raise InputError(f'{where}: has no value; write --set section.name=value.')
-    tree = parse(text, where)
-    for key in reversed(name.strip().split('.')):
+    is_text = _kind(type(config), name) is str and not _is_quoted(text)
+    tree = text if is_text else parse(text, where)
+    for key in reversed(name.split('.')):
         tree = {key: tree}
     return fill(config, tree, where)
+
+
+def override_of(name, value):
+    """The ``section.name=value`` by which :func:`fill_override` sets exactly this value."""
+    if not isinstance(value, str):
+        value = yaml.safe_dump(value, default_flow_style=True, width=float('inf')).split('\n')[0]
+    elif value != value.strip() or _is_quoted(value):
+        value = yaml.safe_dump(value, default_style='"', width=float('inf')).strip()
+    return f'{name}={value}'
+
+
+def _is_quoted(text):
+    return len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
+
+
+def _kind(section, name):
+    """Type of the setting with a dotted name; ``None`` if there is none."""
+    for key in name.split('.'):
+        section = typing.get_type_hints(section).get(key) if dataclasses.is_dataclass(
+            section) else None
+    return section
 
 
 def dotted_names(section):

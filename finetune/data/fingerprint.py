@@ -6,12 +6,12 @@ import csv
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
-import unicodedata
 import zlib
 
 from finetune.data.contents import identify
 from finetune.data.records import DataSet
 from finetune.errors import InputError
+from finetune.names import composed
 
 MAX_NAMED = 3       # classes in a message
 
@@ -48,8 +48,8 @@ class Fingerprint(list[Image]):
             names = [data_set.class_names[label] for label in records.labels]
             parts = ([''] * len(records) if data_set.parts is None else
                      [_crc(*part) for part in zip(records.locations, records.visible)])
-            images += map(Image, map(_same_form, records.names), [split] * len(records),
-                          records.labels.tolist(), map(_same_form, names),
+            images += map(Image, map(composed, records.names), [split] * len(records),
+                          records.labels.tolist(), map(composed, names),
                           identify(records.paths), parts)
         return images
 
@@ -124,7 +124,7 @@ class Fingerprint(list[Image]):
 
 def changes_of_classes(before: list[str], after: list[str]) -> str:
     """Says which classes have changed; empty: none."""
-    before, after = (list(map(_same_form, names)) for names in (before, after))
+    before, after = (list(map(composed, names)) for names in (before, after))
     phrases = [f'{_named(one, other)} {what}' for one, other, what in (
         (before, after, 'gone'), (after, before, 'new')) if set(one) - set(other)]
     if not phrases and before != after:
@@ -151,7 +151,3 @@ def _count(paths: Iterable[str], words: str) -> str:
 
 def _crc(*arrays):
     return f'{zlib.crc32(b"".join(array.tobytes() for array in arrays)):08x}'
-
-
-def _same_form(name):
-    return unicodedata.normalize('NFC', name)

@@ -1,20 +1,22 @@
 """Reads text files with one item per line; errors name the line."""
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Sized
 import csv
+import io
 from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from finetune.errors import InputError
-from finetune.files import require_file
+from finetune.errors import InputError, shortened
+from finetune.files import read_text, require_file
+from finetune.names import composed
 
 
 Value = TypeVar('Value')
 
 
 def name(text: str) -> str:
-    """The rest of a line."""
-    return text
+    """The rest of a line: a name of a class or part."""
+    return composed(text)
 
 
 def path_inside(text: str) -> str:
@@ -43,6 +45,7 @@ def number(text: str) -> float:
 EXPECTED = {flag: '0 or 1', number: 'a number', int: 'a whole number',
             path_inside: 'a path in the folder of images'}
 WITH_BLANKS = name, path_inside     # only as the last column
+SEPARATORS = {';': 'semicolons', '\t': 'tabs'}
 
 
 def rows(path: Path, types: Sequence[Callable[[str], Any]]) -> Iterator[tuple[int, list]]:
@@ -97,20 +100,39 @@ def csv_rows(path: Path, required: tuple[str, ...], columns: str
 
     ``columns`` lists all columns for messages.
     """
+    text = read_text(path)
+    if '\0' in text:
+        raise InputError(f'{path}: is not text (it has a zero byte); save it as CSV in UTF-8.')
+    reader = csv.reader(io.StringIO(text, newline=''), strict=True)
     try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in required if name not in (reader.fieldnames or [])]
-            if missing:
-                raise InputError(f'{path}, line 1: there is no column {missing[0]}; give a header '
-                                 f'with the columns {columns}.')
-            for row in reader:
-                if None in row or None in row.values():
-                    raise InputError(f'{path}, line {reader.line_num}: has a different number of '
-                                     'columns than the header; correct the line.')
-                yield reader.line_num, {name: text.strip() for name, text in row.items()}
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f'{path}: is not a CSV file in UTF-8 ({error}); save it as one.')
+        header = [name.strip() for name in next(filter(None, reader), [])]
+        _check_header(path, reader.line_num, header, required, columns)
+        for row in filter(None, reader):
+            if len(row) != len(header):
+                raise InputError(f'{path}, line {reader.line_num}: has a different number of '
+                                 'columns than the header; correct the line.')
+            yield reader.line_num, dict(zip(header, map(str.strip, row)))
+    except csv.Error as error:
+        raise InputError(f'{path}, line {reader.line_num}: is not CSV ({error}); correct the '
+                         'quotation marks of this line or one before it.')
+
+
+def _check_header(path, line_no, header, required, columns):
+    if not header:
+        raise InputError(f'{path}: is empty; give a header with the columns {columns}.')
+    where = f'{path}, line {line_no}'
+    missing = [name for name in required if name not in header]
+    if missing:
+        for separator, kind in SEPARATORS.items():
+            if len(header) < len(required) <= len(','.join(header).split(separator)):
+                raise InputError(f'{where}: the columns are separated by {kind} instead of '
+                                 'commas; save the file with commas.')
+        raise InputError(f'{where}: there is no column {missing[0]}, only '
+                         f'{shortened(", ".join(header))}; give a header with the columns '
+                         f'{columns}.')
+    for name in filter(None, header):
+        if header.count(name) > 1:
+            raise InputError(f'{where}: there are two columns {name}; remove one of them.')
 
 
 def _lines(path):

@@ -14,6 +14,7 @@ from finetune.data.picture_folders import class_folders, described, find_picture
 from finetune.data.records import DataSet, Records
 from finetune.data.splits import in_test
 from finetune.errors import InputError
+from finetune.names import composed
 
 SPLITS = {'train': True, 'test': False, 'val': False}
 NO_PARTS = numpy.zeros((0, 2), numpy.float32), numpy.zeros(0, bool)
@@ -114,7 +115,7 @@ def _from_classes(root, folder, in_train):
         left_out += without_use
         if not paths:
             without.append((class_folder, without_use))
-        pictures += [Found(str(path.relative_to(root)), _same_form(class_folder.name), in_train)
+        pictures += [Found(str(path.relative_to(root)), composed(class_folder.name), in_train)
                      for path in paths]
     if pictures and without and in_train is not False:      # a class need not be tested
         path, of_class = without[0]
@@ -136,7 +137,7 @@ def _from_table(path):
         if split is not None and split not in SPLITS:
             raise InputError(f'{where}: {split!r} is not one of {", ".join(SPLITS)}; correct the '
                              'line.')
-        pictures[_image_id(name)] = Found(name, _same_form(kind),
+        pictures[_image_id(name)] = Found(name, composed(kind),
                                           None if split is None else SPLITS[split])
     return list(pictures.values()), Counter()
 
@@ -147,9 +148,5 @@ def _on_disk(folder, name):
     return next((form for form in forms if (folder / form).exists()), name)
 
 
-def _same_form(name):
-    return unicodedata.normalize('NFC', name)
-
-
 def _image_id(name):
-    return quote(os.fsencode(_same_form(Path(name).as_posix())))
+    return quote(os.fsencode(composed(Path(name).as_posix())))

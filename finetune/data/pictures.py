@@ -55,7 +55,9 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
 
 STDERR, LOCK = 2, threading.Lock()
 
-# Python prints records of a logger without handlers to stderr.
+# What Pillow raises is told; what it warns of and logs is not. A context would not be safe here:
+# pictures are read in several threads.
+warnings.filterwarnings('ignore', module='PIL')
 logging.getLogger('PIL').addHandler(logging.NullHandler())
 
 
@@ -80,15 +82,13 @@ def size_and_orientation(path: Path) -> tuple[tuple[int, int], int]:
 
 
 def _opened(path, use):
-    """Calls ``use`` with an opened image; what Pillow raises or warns of gets one sentence."""
+    """Calls ``use`` with an opened image; what Pillow raises becomes one sentence."""
     start = b''
     try:
         require_file(path)
         with open(path, 'rb') as file:
             start = file.read(64)
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            return _decoded(path, use)
+        return _decoded(path, use)
     except InputError:
         raise
     except Exception as error:      # Pillow's decoders raise almost any exception

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import yaml
 
 from finetune.config.project import HERE
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 from finetune.files import write_text
 
 JOBS = Path('results', 'jobs.yml')      # job ids by run folder, relative to the project
@@ -139,14 +139,16 @@ def states():
     """Slurm's states of this user's jobs in the queue, by id."""
     try:
         lines = subprocess.run(
-            ['squeue', '--noheader', '--array', '--me', '--format=%i %T'], check=True, text=True,
-            capture_output=True, timeout=60).stdout.splitlines()
+            ['squeue', '--noheader', '--array', f'--user={os.getuid()}', '--format=%i %T'],
+            check=True, text=True, errors='replace', capture_output=True,
+            timeout=60).stdout.splitlines()
     except FileNotFoundError:
         raise InputError('--cluster slurm: there is no squeue; run this on a login node of Slurm.')
-    except subprocess.SubprocessError as error:
-        reason = ' '.join(str(getattr(error, 'stderr', '') or error).split())
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = shortened(str(getattr(error, 'stderr', '') or error))
         raise InputError(f'Slurm does not answer ({reason}); try again.')
-    return dict(line.split(maxsplit=1) for line in lines)
+    rows = map(str.split, lines)
+    return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
 def queued(project=HERE):

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 from collections.abc import Iterable
 
-import yaml
-
 from finetune.config.config import get, IMAGES, is_config, read_config
+from finetune.config.schema import override_of
 from finetune.config.settings import Config
 from finetune.data import readers
 from finetune.data.records import DataSet
@@ -60,7 +59,7 @@ def _required(config: Config, source: str, overrides: Iterable[str], stage: str)
     project = config.project
     data = read_config(source, project=project).data
     if data.dataset == config.data.dataset and data.split != 'pretraining':
-        overrides += [f'{name}={yaml.safe_dump(get(config, name), default_flow_style=True)}'
+        overrides += [override_of(name, get(config, name))
                       for name in IMAGES if get(config, name) != getattr(data, name[5:])]
     required = read_config(source, overrides, project)
     return Required(stage, source, tuple(overrides), required,

@@ -40,7 +40,15 @@ def show(results, watch=None, project=HERE):
 
 
 def _table(results, project):
-    folders, queued = RunFolder.all_below(results, project), cluster.queued(project)
+    try:
+        queued, problem = cluster.queued(project), ''
+    except InputError as error:     # of Slurm; the runs are there
+        queued, problem = {}, f'\njobs are unknown: {error}'
+    return _of_runs(results, project, queued) + problem
+
+
+def _of_runs(results, project, queued):
+    folders = RunFolder.all_below(results, project)
     waiting = set(queued) - set(map(str, folders))
     if not folders and not waiting:
         return f'{results}: contains no runs.'

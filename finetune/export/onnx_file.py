@@ -122,7 +122,11 @@ def _description(config, layer_only):
     return text
 
 
+def _json(names):
+    """A list as JSON in UTF-8, with bytes that are not UTF-8 as escapes."""
+    return json.dumps(names, ensure_ascii=False).encode(errors='backslashreplace').decode()
+
+
 def _metadata(config, names):
-    return {'classes': json.dumps(names.class_names, ensure_ascii=False),
-            'parts': json.dumps(names.part_names, ensure_ascii=False),
+    return {'classes': _json(names.class_names), 'parts': _json(names.part_names),
             'settings': dump(config), 'version': fve_layer.__version__}

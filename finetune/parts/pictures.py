@@ -10,6 +10,7 @@ from finetune.config.catalogue import ENCODINGS
 from finetune.config.settings import Config
 from finetune.data.lines import convert, csv_rows, number
 from finetune.errors import InputError
+from finetune.names import composed
 from finetune.parts.boxes import frame_boxes, with_hidden
 from finetune.parts.cs_parts import detector
 from finetune.parts.cs_parts.search import part_names as numbered_parts
@@ -93,11 +94,12 @@ class Table:
     """
 
     def __init__(self, path: str, part_names: list[str]):
-        self._part_names = part_names
+        self._part_names = [composed(name) for name in part_names]
         self._locations = {}        # by path and part
         for line_no, row in csv_rows(Path(path), ('image', 'part', *POINT), COLUMNS):
-            image, where = (Path(path).parent / row['image']).resolve(), f'{path}, line {line_no}'
-            if row['part'] not in part_names:
+            image, where = _key(Path(path).parent / row['image']), f'{path}, line {line_no}'
+            row['part'] = composed(row['part'])
+            if row['part'] not in self._part_names:
                 raise InputError(f'{where}: the model has no part {row["part"]!r}, only '
                                  f'{", ".join(part_names)}; correct the line.')
             if (image, row['part']) in self._locations:
@@ -114,10 +116,15 @@ class Table:
         visible = numpy.zeros(locations.shape[:2], bool)
         for i, picture in enumerate(pictures):
             for j, part in enumerate(self._part_names):
-                location = self._locations.get((Path(picture.name).resolve(), part))
+                location = self._locations.get((_key(picture.name), part))
                 if location is not None:
                     locations[i, j], visible[i, j] = location, True
         return locations, visible
+
+
+def _key(path):
+    """A text that is the same for all names of a picture."""
+    return composed(str(Path(path).resolve()))
 
 
 def _location(path, line_no, row):

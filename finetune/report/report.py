@@ -1,11 +1,11 @@
 """Writes the report, section by section."""
-import csv
 from pathlib import Path
 
 from finetune.config.catalogue import DATA_SETS
 from finetune.config.project import HERE, TRAIN
+from finetune.drawing import own_settings
 from finetune.errors import InputError
-from finetune.files import atomic, write_text
+from finetune.files import atomic, write_csv, write_text
 from finetune.report import figures, tables
 from finetune.report import published
 from finetune.report.claims import CLAIMS, compare, MARGIN, SIGNIFICANT
@@ -13,6 +13,7 @@ from finetune.report.document import bullets, commands, picture, to_html
 from finetune.report.results import Results
 
 
+@own_settings()
 def make(folder, output=None, project=HERE):
     """Writes ``report.md``, ``report.html`` and their pictures.
 
@@ -167,7 +168,5 @@ def _runs(results, output):
 
 
 def _write_csv(path, header, rows):
-    with atomic(path) as unfinished, open(unfinished, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(header)
-        writer.writerows(rows)
+    with atomic(path) as unfinished:
+        write_csv(unfinished, [header, *rows])

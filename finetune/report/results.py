@@ -38,8 +38,8 @@ class Result(NamedTuple):
             predicted = self.predictions.get(stream, [])
             share = numpy.mean(predicted == self.predictions['label']) if len(predicted) else 0
             if abs(share - accuracy) > ROUNDING:
-                raise InputError(f'{folder}: predictions and evaluation do not agree; evaluate the '
-                                 f'run again by python -m finetune evaluate {folder}')
+                raise InputError(f'{folder}: predictions and evaluation do not agree; '
+                                 f'{folder.again}')
 
 
 class Results:

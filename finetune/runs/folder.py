@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import os
 from pathlib import Path
 import platform
 import re
@@ -107,6 +108,13 @@ class RunFolder:
     def printed(self) -> Path:
         """Path of the printed output if the run belongs to a suite."""
         return self.path.with_suffix('.txt')
+
+    @property
+    def again(self) -> str:
+        """What to do about damaged results, for messages."""
+        option = self.project.option
+        path = os.path.relpath(self.path, self.project.root) if option else str(self.path)
+        return f'evaluate it again by {" ".join(["python -m finetune evaluate", path, *option])}'
 
     def picture(self, name: str) -> Path:
         """Path of a plot or picture."""
@@ -247,7 +255,9 @@ class RunFolder:
         """Saves the names and thumbnails that predictions need."""
         files.write_arrays(self._examples, examples._asdict())
         names = {'classes': data_set.class_names, 'parts': data_set.part_names}
-        write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=True))
+        # PyYAML loses line ends such as U+2028 unless it escapes them.
+        is_printable = all(map(str.isprintable, data_set.class_names + data_set.part_names))
+        write_text(self._names, yaml.safe_dump(names, sort_keys=False, allow_unicode=is_printable))
 
     def read_names(self) -> DataSet:
         """Reads the names of classes and parts into a data set without images."""
@@ -272,8 +282,8 @@ class RunFolder:
 
     def read_evaluation(self) -> dict:
         """Reads accuracies by stream and other numbers of the evaluation."""
-        return saved_files.read_evaluation(self._evaluation)
+        return saved_files.read_evaluation(self._evaluation, self.again)
 
     def read_predictions(self) -> dict[str, numpy.ndarray]:
         """Reads the columns of the table of predictions."""
-        return read_predictions(self._predictions)
+        return read_predictions(self._predictions, self.again)

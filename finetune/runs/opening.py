@@ -16,6 +16,7 @@ from finetune.data.layout import find_layout
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.models.part_classifier import PartClassifier
+from finetune.names import composed
 from finetune.parts import kind
 from finetune.runs.folder import RunFolder
 from finetune.weights.pretrained import load_trained
@@ -111,7 +112,8 @@ def open_model(folder: RunFolder, config: Config, names: DataSet | None = None) 
 
 def _check_same(where, what, names, of_run):
     """Raises an error with the first name that differs from the run's."""
-    for i, pair in enumerate(itertools.zip_longest(names, of_run), 1):
+    pairs = itertools.zip_longest(map(composed, names), map(composed, of_run))
+    for i, pair in enumerate(pairs, 1):
         if pair[0] != pair[1]:
             name, other = (repr(name) if name else 'none' for name in pair)
             raise InputError(f'{where}: {what} {i} is {name}, but {other} in the run; set '

@@ -14,6 +14,7 @@ from finetune.data.dataset import collate, Example, PartDataset
 from finetune.data.iterators import iterate
 from finetune.data.records import DataSet
 from finetune.errors import InputError
+from finetune.files import read_csv, write_csv
 from finetune.models.part_classifier import PartClassifier
 
 
@@ -80,17 +81,17 @@ def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[
     """Writes a CSV file with the columns image, n_visible, label and one per stream."""
     columns = [[class_names[i] for i in classes]
                for classes in (predictions.label, *predictions.classes.values())]
-    with open(path, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['image', 'n_visible', 'label', *predictions.classes])
-        writer.writerows(zip(image_ids, predictions.n_visible, *columns))
+    write_csv(path, [['image', 'n_visible', 'label', *predictions.classes],
+                     *zip(image_ids, predictions.n_visible, *columns)])
 
 
-def read_predictions(path: Path) -> dict[str, numpy.ndarray]:
-    """Reads a table of predictions by column: names (n,), and ``n_visible`` (n,), int."""
+def read_predictions(path: Path, to_do: str) -> dict[str, numpy.ndarray]:
+    """Reads a table of predictions by column: names (n,), and ``n_visible`` (n,), int.
+
+    ``to_do`` is the remedy for a damaged file.
+    """
     try:
-        with open(path, newline='', encoding='utf-8') as file:
-            header, *rows = csv.reader(file, strict=True)
+        header, *rows = read_csv(path)
         if set(map(len, rows)) != {len(header)}:
             raise ValueError('lines of different lengths')
         columns = {name: numpy.array(column) for name, column in zip(header, zip(*rows))}
@@ -99,6 +100,5 @@ def read_predictions(path: Path) -> dict[str, numpy.ndarray]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError(f'{path}: is not a complete table of predictions ({error}); evaluate it '
-                         f'again by python -m finetune evaluate {path.parent}')
+        raise InputError(f'{path}: is not a complete table of predictions ({error}); {to_do}')
     return {**columns, 'n_visible': n_visible}

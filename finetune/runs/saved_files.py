@@ -22,10 +22,9 @@ def read_log(path: Path) -> list[dict[str, float]]:
                  'remove it, or remove the folder to restart the run')
 
 
-def read_evaluation(path: Path) -> dict[str, Any]:
-    """Reads accuracies by stream and other numbers."""
-    return _read(path, yaml.safe_load, _is_evaluation, 'evaluation',
-                 f'evaluate it again by python -m finetune evaluate {path.parent}')
+def read_evaluation(path: Path, to_do: str) -> dict[str, Any]:
+    """Reads accuracies by stream and other numbers; ``to_do`` is the remedy for a damaged file."""
+    return _read(path, yaml.safe_load, _is_evaluation, 'evaluation', to_do)
 
 
 def read_names(path: Path) -> tuple[list[str], list[str]]:

@@ -5,6 +5,7 @@ from chainer.training import extension
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from finetune.drawing import own_settings
 from finetune.files import atomic
 from finetune.runs.saved_files import TEST_ACCURACY
 from finetune.runs.scalars import MIXTURE
@@ -45,7 +46,7 @@ def plot_log(folder, n_epochs):
         for name, lines in PLOTS.items():
             curves = curves_of(log, lines)
             if curves:
-                with atomic(folder.picture(name)) as path:
+                with atomic(folder.picture(name)) as path, own_settings():
                     draw(curves, name.replace('_', ' ')).savefig(path)
     return draw_plots
 

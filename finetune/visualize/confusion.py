@@ -6,6 +6,7 @@ import numpy
 
 from finetune.config.project import HERE
 from finetune.data import pictures
+from finetune.drawing import own_settings
 from finetune.progress import progress_bar
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run, read_settings
@@ -65,6 +66,7 @@ def most_confused(label, predicted, n_pairs=N_PAIRS):
             for pair in pairs[worst]]
 
 
+@own_settings()
 def draw(pairs, data_set, title):
     """Draws a row per pair: training images of both classes at the ends, mistakes between them."""
     widths = [N_EXAMPLES, N_MISTAKES, N_MISTAKES, N_EXAMPLES]
@@ -88,7 +90,7 @@ def draw(pairs, data_set, title):
 def _groups(pair, data_set):
     """Titles and records of the four groups of pictures in a row."""
     names, examples, n_test = zip(*(
-        (data_set.class_names[label].replace('_', ' '),
+        (sheet.spaced(data_set.class_names[label]),
          data_set.train[data_set.train.labels == label],
          (data_set.test.labels == label).sum()) for label in pair.labels))
     mistakes = [[data_set.test[i] for i in indices] for indices in pair.mistakes]

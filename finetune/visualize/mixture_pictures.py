@@ -2,6 +2,8 @@
 from matplotlib import colors
 import numpy
 
+from finetune.drawing import own_settings
+from finetune.names import shown
 from finetune.visualize import sheet
 
 # Okabe and Ito's palette for colour-blind readers; numbers distinguish components of one colour.
@@ -58,6 +60,7 @@ def number_cells(axis, size, numbers, counts):
                   color='white', ha='center', va='center', path_effects=sheet.OUTLINE)
 
 
+@own_settings()
 def components(inspection, weight, part_names, title):
     """Draws the patches of each component and the locations of its features.
 
@@ -105,7 +108,7 @@ def components(inspection, weight, part_names, title):
 def _draw_parts(axis, percent, numbers, part_names):
     """Draws a heat map: percentage of a component's features (row) from each part (column)."""
     axis.imshow(percent, cmap=COLOUR_MAP, aspect='auto', vmin=0)
-    axis.set_xticks(range(len(part_names)), part_names, rotation=90, fontsize=8)
+    axis.set_xticks(range(len(part_names)), list(map(shown, part_names)), rotation=90, fontsize=8)
     axis.set_yticks(range(len(numbers)), numbers, fontsize=8)
     middle = (percent.max() + percent.min()) / 2
     for row, values in enumerate(percent):

@@ -3,11 +3,14 @@ import math
 import textwrap
 from typing import Any, NamedTuple
 
-from matplotlib import patheffects, pyplot
+from matplotlib import patheffects
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 import numpy
 
+from finetune.drawing import own_settings
 from finetune.files import atomic
+from finetune.names import shown
 
 N_LINES = 2             # rows of crops beside an image
 CROP_INCHES = .95
@@ -44,10 +47,15 @@ def look_at(dataset, index, data_set):
     image = dataset.read_image(index)
     img, crops, _, label = dataset[index]
     numbers, bbox, visible = dataset.part_boxes(index, image.shape[1:])
-    names = [f'{i + 1} {data_set.part_names[number]}' for i, number in enumerate(numbers)]
-    caption = f'image {record.image_id}: {data_set.class_names[label]}'.replace('_', ' ')
+    names = [f'{i + 1} {shown(data_set.part_names[number])}' for i, number in enumerate(numbers)]
+    caption = f'image {record.image_id}: {spaced(data_set.class_names[label])}'
     return View(index, caption, image.transpose(1, 2, 0),
                 displayed(img), names, bbox, visible, displayed(crops), record.visible[numbers])
+
+
+def spaced(class_name):
+    """A name such as Black_footed_Albatross with blanks."""
+    return class_name.replace('_', ' ')
 
 
 def displayed(img):
@@ -55,6 +63,7 @@ def displayed(img):
     return numpy.moveaxis(img, -3, -1) / 2 + .5
 
 
+@own_settings()
 def draw(views, title, draw_crop=None, pictures=None):
     """Draws a sheet of images below each other.
 
@@ -102,14 +111,14 @@ def headed_figure(width, height, heading):
     text = '\n'.join(wrapped(line, width, fontsize=10) for line in heading.splitlines())
     heading_inches = .1 + .18 * (text.count('\n') + 1)
     full_height = height + heading_inches
-    figure = pyplot.figure(figsize=(width, full_height))
+    figure = Figure(figsize=(width, full_height))
     figure.suptitle(text, x=.1 / width, y=1 - .08 / full_height, ha='left', va='top', fontsize=10)
     return figure, height / full_height
 
 
 def wrapped(text, inches, fontsize):
     """Wraps a text at a width in inches, estimated from the number of characters."""
-    return textwrap.fill(text, int(inches * 130 / fontsize))
+    return textwrap.fill(shown(text), int(inches * 130 / fontsize))
 
 
 def crop(view, i):
@@ -154,10 +163,10 @@ def evenly_spaced(n, n_all):
     return numpy.unique(numpy.linspace(0, n_all - 1, min(n, n_all)).astype(int))
 
 
+@own_settings()
 def save(figure, path):
     """Writes a picture and prints its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as unfinished:
         figure.savefig(unfinished, dpi=DPI)
-    pyplot.close(figure)
     print(path, flush=True)

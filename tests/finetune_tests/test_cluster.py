@@ -15,7 +15,8 @@ from finetune.experiments import cluster
 pytest.importorskip('submitit')
 # The arguments of each call go to a file; squeue prints a file, sbatch fails if there is one.
 COMMANDS = {
-    'squeue': 'cat "$SLURM/queue" 2>/dev/null || { echo "no controller" >&2; exit 1; }',
+    'squeue': 'case " $* " in *" --me "*) exit 1; esac; '       # as it was before 2020
+              'cat "$SLURM/queue" 2>/dev/null || { echo "no controller" >&2; exit 1; }',
     'sbatch': '[ ! -e "$SLURM/refuse" ] || { echo "Invalid partition" >&2; exit 1; }\n'
               'n=$((7 + $(ls "$SLURM" | grep -c script))); cat "$1" > "$SLURM/script$n"; '
               'echo "Submitted batch job $n"',
@@ -145,6 +146,14 @@ def test_status_has_the_runs_in_the_queue(slurm, write_config, copy_of, finished
     assert [line.split()[:4] for line in table[1:]] == [
         ['results/config/seed0', 'job', '7_0', 'running'],
         ['results/config/seed1', 'job', '7_1', 'pending']]
+    (slurm / 'queue').write_text('\n7_1\n7_0 RUNNING\n \n')
+    assert run('status', 'results') == 0
+    assert capsys.readouterr().out == f'{table[0]}\n{table[1]}\n'
+    (slurm / 'queue').unlink()      # Slurm is down
+    assert run('status', 'results') == 0
+    *others, problem = capsys.readouterr().out.splitlines()
+    assert others[1].split()[:2] == ['results/config/seed0', 'finished']
+    assert problem == 'jobs are unknown: Slurm does not answer (no controller); try again.'
     (slurm / 'squeue').unlink()     # elsewhere
     with monkeypatch.context() as patch:
         patch.setenv('PATH', str(slurm))

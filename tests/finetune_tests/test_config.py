@@ -6,10 +6,12 @@ import re
 import time
 
 import pytest
+import yaml
 
 from finetune.commands.options import DEFAULT_CONFIG
 from finetune.config import config
 from finetune.config.catalogue import ENCODINGS, STEPS
+from finetune.config.schema import fill_override, override_of
 from finetune.config.settings import Config, Model
 from finetune.data import animals, digits
 from finetune.data.minibirds import drawing
@@ -142,6 +144,44 @@ def test_missing_config_and_bad_override(write, tmp_path):
         config.read_config(write(''), ['training.epoch=3'])
     with pytest.raises(InputError, match='section.name=value'):
         config.read_config(write(''), ['training.epochs'])
+
+
+@pytest.mark.parametrize('text, value', [
+    ('2021_06_01', '2021_06_01'), ('birds #2', 'birds #2'), ('1e3', '1e3'), ('1.10', '1.10'),
+    ('no', 'no'), ('null', 'null'), ('~', '~'), ('{a}', '{a}'), ('a: b', 'a: b'), ('- a', '- a'),
+    ('*a', '*a'), ('', ''), (' my birds ', 'my birds'), ("'quoted'", 'quoted'), ("it's", "it's"),
+    ('" a #\\n"', ' a #\n'), ("'", "'"), ('caf\udce9', 'caf\udce9')])
+def test_text_of_an_override_is_itself(text, value, write):
+    settings = config.read_config(write(''), [f'data.root={text}'])
+    assert settings.data.root == value
+    for exact in value, text, f'"{text}"', f'{text}\n':
+        fill_override(settings, override_of('data.root', exact))
+        assert settings.data.root == exact
+
+
+@pytest.mark.parametrize('value', [['a', 1], 1e-5, True, {'size': 48, 'name': 'é' * 200}, 7])
+def test_other_overrides_are_yaml_in_a_line(value):
+    name, _, text = override_of('a.b', value).partition('=')
+    assert name == 'a.b' and '\n' not in text and yaml.safe_load(text) == value
+
+
+@pytest.mark.parametrize('text', ['2021_06_01', '1.10', '010', '0x1F', '1:30', '2021-06-01'])
+def test_text_of_a_file_is_itself(text, write):
+    """YAML takes it for a number or a date."""
+    assert config.read_config(write(f'data: {{root: {text}}}')).data.root == text
+    assert config.read_config(write(''), [f'data={{root: {text}}}']).data.root == text
+
+
+def test_encoding_of_a_config(write, tmp_path):
+    path = tmp_path / 'config.yml'
+    text = 'data:\r\n  root: käfer\r\n'
+    for encoding in 'utf-8', 'utf-8-sig':
+        path.write_bytes(text.encode(encoding))
+        assert config.read_config(path).data.root == 'käfer'
+    for encoding, what in ('utf-16', 'in UTF-16'), ('latin-1', 'not text in UTF-8'):
+        path.write_bytes(text.encode(encoding))
+        with pytest.raises(InputError, match=f'config.yml: is {what}; save it as UTF-8.'):
+            config.read_config(path)
 
 
 def test_override_of_one_drawing_option_keeps_the_others(write):

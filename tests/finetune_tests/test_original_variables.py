@@ -74,7 +74,7 @@ def test_every_combination_has_a_config(dataset, parts, encoding):
     ('PARTS=GT2 FVE_TYPE=em N_COMPONENTS=5', 'cub200/gt2_fve_k5', []),
     ('PARTS=GT2 FVE_TYPE=grad N_COMPONENTS=10', 'cub200/gt2_gradient_fve_k10', []),
     ('PARTS=GT2 FVE_TYPE=em N_COMPONENTS=7', 'cub200/gt2_fve', ['model.n_components=7']),
-    ('PARTS=GT2 FVE_TYPE=em SHUFFLE_PARTS=1', 'cub200/gt2_fve', ['data.order="shuffled"']),
+    ('PARTS=GT2 FVE_TYPE=em SHUFFLE_PARTS=1', 'cub200/gt2_fve', ['data.order=shuffled']),
     # once for the whole run is a way to shuffle, too
     ('DATASET=DIGITS PARTS=GT FVE_TYPE=em SHUFFLE_PARTS=1', 'digits/gt_fve_shuffled', []),
     ('DATASET=MINIBIRDS PARTS=GT2 FVE_TYPE=em SHUFFLE_PARTS=1 N_COMPONENTS=5',
@@ -151,7 +151,7 @@ def test_several_configs_get_what_each_needs(monkeypatch, capsys):
     assert cli.main(['train', '--dry-run', 'configs/digits/gt_fve.yml', CS_PARTS,
                      '--seed', '3']) == 0
     assert described == [('configs/digits/gt_fve.yml', ['training.seed=3'], HERE),
-                         (CS_PARTS, ['training.optimizer="adam"', 'training.seed=3'],
+                         (CS_PARTS, ['training.optimizer=adam', 'training.seed=3'],
                           HERE)]
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 and printed[0].startswith('VACUUM: has no setting here')

@@ -122,14 +122,21 @@ def test_table_without_splits(tmp_path):
 
 BAD_TABLES = {
     'path\na.png\n': 'line 1: there is no column class',
-    '': 'line 1: there is no column path',
+    '': 'is empty; give a header with the columns path, class and optionally split',
     'path,class\na.png\n': 'line 2: has a different number of columns',
     'path,class\na.png,b,c\n': 'line 2: has a different number of columns',
     'path,class\na.png,\n': 'line 2: the path or the class is empty',
     'path,class\na.png,b\n\na.png,c\n': 'line 4: a.png is listed twice',
     'path,class,split\na.png,b,training\n': "line 2: 'training' is not one of train, test, val",
-    'path,class\n"a.png,b\n': 'is not a CSV file',
+    'path,class\n"a.png,b\n': 'line 2: is not CSV (unexpected end of data); correct the quot',
     'path,class,split\na.png,b,train\nb.png,c,test\n': 'class c has test images, such as b',
+    'Path,Class\na.png,b\n': 'line 1: there is no column path, only Path, Class; give a header',
+    'path,class,class\na.png,b,c\n': 'line 1: there are two columns class; remove one of them',
+    'path;class\na.png;b\n': 'line 1: the columns are separated by semicolons instead of commas',
+    'path\tclass\na.png\tb\n': 'line 1: the columns are separated by tabs instead of commas',
+    'path,class\na.png,"b"c\n': 'line 2: is not CSV',
+    'path,class\na.p\0ng,b\n': 'is not text (it has a zero byte); save it as CSV in UTF-8',
+    '\n\n': 'is empty; give a header',
     'path,class,split\na.png,b,train\n': 'has no test image',
     'path,class\na.png,b\n': 'has no test image',
 }
@@ -143,9 +150,19 @@ def test_bad_tables_get_a_sentence(text, tmp_path):
     assert str(raised.value).startswith(str(tmp_path / 'list.csv'))
 
 
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r', '\n\n'])
+def test_header_with_blanks_and_any_line_ends(end, tmp_path):
+    lines = ' path, class,split ,,', 'a.png, b ,train,,', '"c.png",b,test,,'
+    data_set = load(table(tmp_path / 'list.csv', end.join(lines)))
+    assert data_set.class_names == ['b'] and ids(data_set.test) == ['c.png']
+
+
 def test_table_that_is_not_utf_8(tmp_path):
+    (tmp_path / 'list.csv').write_bytes('path,class\na.png,b\n'.encode('utf-16'))
+    with pytest.raises(InputError, match='is in UTF-16; save it as UTF-8'):
+        load(tmp_path / 'list.csv')
     (tmp_path / 'list.csv').write_bytes(b'path,class\nK\xe4fer.png,b\n')
-    with pytest.raises(InputError, match='is not a CSV file in UTF-8'):
+    with pytest.raises(InputError, match='is not text in UTF-8; save it as UTF-8'):
         load(tmp_path / 'list.csv')
 
 

@@ -63,7 +63,7 @@ def test_table_holds_names_of_classes_and_is_read_as_it_was_written(streams, tmp
         header, *rows = csv.reader(file)
     assert header == ['image', 'n_visible', 'label', *streams]
     assert rows[1] == ['i/1', '1', 'a, b', *(names[classes[stream][1]] for stream in streams)]
-    columns = read_predictions(path)
+    columns = read_predictions(path, '')
     assert list(columns) == header and columns['image'].tolist() == ids
     assert columns['n_visible'].dtype.kind == 'i'
     assert columns['n_visible'].tolist() == [0, 1, 2, 3, 4]

@@ -17,6 +17,7 @@ from finetune.config.config import dump, read_config
 from finetune.config.project import HERE, Project
 from finetune.config.settings import Config
 from finetune.errors import InputError
+from finetune.runs.folder import RunFolder
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLACE = '../project'        # from the working directory
@@ -98,6 +99,21 @@ def test_configs_settings_and_runs_are_of_the_project_and_other_paths_are_not(pr
         'mixture_overlay.png', 'parts_train.png'}
     model = finetune.load(run, project=PLACE)
     assert model.config.project.path(model.config.data.root) == Path(PLACE, 'birds')
+
+
+def test_message_about_damaged_results_names_the_project(project, finished_run, capsys):
+    there = f'{PLACE}/results/config/seed0'
+    shutil.copytree(finished_run, there)
+    for name in 'evaluation.yml', 'predictions.csv':
+        Path(there, name).write_text('?')
+    command = 'python -m finetune evaluate results/config/seed0 --project ../project'
+    for read in RunFolder.read_evaluation, RunFolder.read_predictions:
+        with pytest.raises(InputError) as raised:
+            read(RunFolder(there, Project(PLACE)))
+        assert str(raised.value).endswith(f'; evaluate it again by {command}')
+        with pytest.raises(InputError) as raised:
+            read(RunFolder(there))
+        assert str(raised.value).endswith(f' by python -m finetune evaluate {there}')
 
 
 def test_many_runs_and_those_that_they_need(project, capsys):

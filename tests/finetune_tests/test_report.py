@@ -472,7 +472,7 @@ def test_predictions_of_another_evaluation_are_left_out(results):
     path = Path('results/minibirds/gt_fve/seed1/predictions.csv')
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(''.join(lines[:-1]))
-    reason = f'{path.parent}: predictions and evaluation do not agree; evaluate the run again'
+    reason = f'{path.parent}: predictions and evaluation do not agree; evaluate it again'
     assert f'- {reason}' in below(report(), 'Missing runs')
 
 

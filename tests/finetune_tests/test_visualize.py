@@ -47,7 +47,7 @@ def make_model(dataset, **changes):
 
 def assert_nothing_is_cut_off(figure):
     """Every text is within the figure, but for the part numbers that are clipped to an image."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     for text in figure.findobj(Text):
         if text.get_text() and text.get_visible() and text.get_clip_path() is None:
             box = text.get_window_extent()
@@ -89,7 +89,6 @@ def test_contact_sheet_is_complete(data_set, parts, with_input):
     said = [text.get_text() for text in figure.findobj(Text)]
     assert said.count('hidden') == sum((~view.visible).sum() for view in views)
     assert_nothing_is_cut_off(figure)
-    pyplot.close(figure)
 
 
 def test_parts_through_the_command_line(write_config, capsys):
@@ -229,7 +228,6 @@ def test_pictures_of_the_mixture_are_complete(data_set, n_components, monkeypatc
     for figure in (mixture_pictures.overlay(views, owners, title),
                    mixture_pictures.components(inspection, weight, data_set.part_names, title)):
         assert_nothing_is_cut_off(figure)
-        pyplot.close(figure)
     said = {text.get_text() for text in figure.findobj(Text)}
     heaviest = sorted(range(n_components), key=lambda k: -weight[k])[:7]
     assert {text for text in said if text.startswith('component ')} == {
@@ -280,7 +278,6 @@ def test_picture_of_the_confusion_is_complete(data_set):
     figure = confusion.draw(pairs, data_set, 'results/name: all wrong')
     assert len(figure.axes) == 3 * (2 * confusion.N_EXAMPLES + 2)
     assert_nothing_is_cut_off(figure)
-    pyplot.close(figure)
 
 
 @pytest.mark.parametrize('what, where', [('parts', 'config.yml'),

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 import numpy
 
+from finetune.drawing import own_settings
 from finetune.errors import InputError, shortened
 from finetune.files import atomic
 from finetune.progress import progress_bar
@@ -19,6 +20,7 @@ DPI = 100
 N_DEVIATIONS = 2        # semi-axes of the ellipses
 
 
+@own_settings(formulas=True)
 def make(settings, out):
     """Trains the mixture, and writes the video and its last frame into the folder ``out``."""
     points, centres = em.draw(settings)

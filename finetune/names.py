@@ -1,0 +1,24 @@
+"""Names of files, classes and parts: they may have any bytes, and any of Unicode's forms."""
+import unicodedata
+
+ESCAPED = {'Cc', 'Cs', 'Zl', 'Zp'}      # control characters, bytes that are not UTF-8, line ends
+
+
+def composed(name: str) -> str:
+    """The name in Unicode's form NFC, in which equal names are equal texts.
+
+    macOS writes the two characters ``e`` and an accent where others write one. Bytes that are not
+    UTF-8, which Python represents by surrogates, stay as they are.
+    """
+    return unicodedata.normalize('NFC', name)
+
+
+def shown(name: str) -> str:
+    r"""The name in a line of text that any terminal and any font can show: ``caf\xe9``."""
+    return ''.join(_escape(c) if unicodedata.category(c) in ESCAPED else c for c in name)
+
+
+def _escape(character):
+    if '\udc80' <= character <= '\udcff':       # a byte
+        return f'\\x{ord(character) - 0xdc00:02x}'
+    return character.encode('unicode_escape').decode()
