@@ -38,7 +38,7 @@ FLOORS = [
     {'cli'},
 ]
 ONLY_IN = {'matplotlib': {'drawing', 'visualize', 'report', 'training'},
-           'sklearn': {'training', 'parts', 'data', 'visualize'},
+           'sklearn': {'checks', 'training', 'parts', 'data', 'visualize'},
            'argparse': {'commands', 'cli'}, 'subprocess': {'experiments', 'visualize'}}
 
 

@@ -152,6 +152,8 @@ def test_bad_tables_get_a_sentence(text, tmp_path):
 
 @pytest.mark.parametrize('end', ['\n', '\r\n', '\r', '\n\n'])
 def test_header_with_blanks_and_any_line_ends(end, tmp_path):
+    for name in 'ac':
+        picture(tmp_path / f'{name}.png')
     lines = ' path, class,split ,,', 'a.png, b ,train,,', '"c.png",b,test,,'
     data_set = load(table(tmp_path / 'list.csv', end.join(lines)))
     assert data_set.class_names == ['b'] and ids(data_set.test) == ['c.png']
