@@ -76,7 +76,7 @@ class Data:
                          'have for pre-training', choices=('', 'validation', 'pretraining'))
     root: str = setting('', 'folder of the data set, or CSV file of your own pictures; empty: the '
                         'folder in data/ that has the name of the data set')
-    test_share: float = setting(.3, 'share of each class held out for testing if the data come '
+    test_share: float = setting(.3, 'share of the pictures held out for testing if the data come '
                                 'without a split', between=(.01, .99), needs=SPLIT)
     split_seed: int = setting(0, 'random seed of the split made by data.test_share',
                               between=(0, 2 ** 31 - 1), needs=SPLIT)
