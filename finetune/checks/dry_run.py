@@ -33,6 +33,8 @@ def _describe(config):
     data_set = kind.load(config, provisional=True)
     print(f'classes {len(data_set.class_names)}, training images {len(data_set.train)}, '
           f'test images {len(data_set.test)}, parts {len(data_set.part_names)}')
+    for line in list(readers.describe(config, data_set))[1:]:
+        print(line)
     model = build_classifier(config, data_set)
     dataset = PartDataset(data_set.train, data_set.parts, config.data, train=False,
                           seed=config.training.seed)

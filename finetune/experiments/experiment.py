@@ -127,6 +127,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
                 data_set.parts.keep_detector(folder.detector)
                 learner.learn(folder)
             predictions, numbers = learner.predict()
+            folder.check_data(data_set)     # pictures may change during a long training
             folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
                                  data_set)
     _print_accuracies(folder, predictions.accuracies, config)

@@ -192,6 +192,14 @@ def test_a_suite_neither_skips_nor_mixes(project, capfd):
     assert Path('results/own/seed1/evaluation.yml').exists()
 
 
+def test_pictures_that_change_during_training(project, capsys, monkeypatch):
+    shutil.rmtree(RUN)
+    evaluate = Evaluator.evaluate
+    monkeypatch.setattr(Evaluator, 'evaluate', lambda self: replace_picture() or evaluate(self))
+    assert CHANGES[replace_picture] in fails(capsys, 'train', 'configs/own.yml')
+    assert not (RUN / 'evaluation.yml').exists()
+
+
 def test_what_is_no_change(project, capsys):
     before = (RUN / 'evaluation.yml').read_bytes()
     Path('photos/ant/notes.txt').write_text('x')
