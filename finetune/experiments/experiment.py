@@ -94,7 +94,7 @@ def _evaluate_apart(folder, gpu, overrides, output):
     if output is not None:
         require_empty(output, '--output')
     config = read_settings(folder, gpu, overrides)
-    is_same = not any(override.startswith('data.') for override in overrides)
+    is_same = not any(override.lstrip().startswith('data') for override in overrides)
     data_set = _load(config, folder, open_device(gpu), may_train=False, is_same=is_same)
     model, _, _, device = open_run(folder, config, data_set)
     n_trained_on = folder.n_trained_on(data_set)
