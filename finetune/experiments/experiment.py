@@ -96,7 +96,7 @@ def _evaluate_apart(folder, gpu, overrides, output):
     data_set = _load(config, folder, open_device(gpu), may_train=False)
     model, _, _, device = open_run(folder, config, data_set)
     with one_thread(), iterate_test_images(config, data_set) as iterator:
-        predictions = predict(model, iterator, device)
+        predictions = predict(model, iterator, device, folder)
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         RunFolder(output).write_results(

@@ -66,7 +66,7 @@ def _is_evaluation(tree):
         {'hidden', 'shuffled'} <= robustness.keys() and isinstance(robustness['hidden'], dict)
         and all(map(_are_shares, [robustness['shuffled'], *robustness['hidden'].values()])))
     return (is_complete and _are_shares(tree.get('accuracy'))
-            and _is_number(tree.get('n_parameters', 0)))
+            and all(_is_number(tree.get(name, 0)) for name in ('n_parameters', 'loss')))
 
 
 def _are_shares(accuracies):

@@ -260,6 +260,7 @@ def test_any_folder_can_be_asked_whether_it_is_a_run(place):
 
 @pytest.mark.parametrize('evaluation', [
     {'accuracy': {'both': 72.7}}, {'accuracy': {'both': -.1}}, {'accuracy': {'both': float('nan')}},
+    {'accuracy': {'both': .5}, 'loss': float('nan')},
     {'accuracy': {'both': 'high'}}, {'accuracy': {'parts': .5}}, {'accuracy': .5}, {},
     {'accuracy': {'both': .5}, 'n_parameters': 'many'},
     {'accuracy': {'both': .5}, 'robustness': {'hidden': {}}},
