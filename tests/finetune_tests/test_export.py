@@ -96,7 +96,7 @@ def make(name, seed=0):
 
 @pytest.mark.parametrize('name', MODELS)
 def test_scores_are_chainers(name):
-    """For any number of images, zero included, and of parts where they have no places of their own."""
+    """For any number of images, also zero, and of parts where they have no places of their own."""
     model, config = make(name)
     session = session_of(classifier.classifier_graph(model, config))
     random = numpy.random.RandomState(1)
