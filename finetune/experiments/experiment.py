@@ -102,7 +102,7 @@ def _evaluate_apart(folder, gpu, overrides, output):
         print(f'{folder}: was trained on {n_trained_on} of these {len(data_set.test)} test images, '
               'so the accuracy is too high', file=sys.stderr)
     with one_thread(), iterate_test_images(config, data_set) as iterator:
-        predictions = predict(model, iterator, device)
+        predictions = predict(model, iterator, device, folder)
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         RunFolder(output).write_results(

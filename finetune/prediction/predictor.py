@@ -105,13 +105,19 @@ class Predictor:
 
     def classify(self, examined):
         """The :class:`Prediction` for a batch."""
-        with one_thread(), chainer.using_config('train', False), chainer.no_backprop_mode():
+        with one_thread(), chainer.using_config('train', False), chainer.no_backprop_mode(), \
+                numpy.errstate(over='ignore', invalid='ignore'):
             img, crops, visible, _ = collate(list(examined), self.device)
             scores = self.model.scores(img, crops, visible)
-        scores = scores[self.stream]
+        scores = cuda.to_cpu(scores[self.stream].array)
+        is_finite = numpy.isfinite(scores).all(axis=1)
+        if not is_finite.all():
+            raise InputError(f'{examined.records[int(is_finite.argmin())].path}: a score of this '
+                             'picture is not finite; train the model again with a lower '
+                             'training.learning_rate.')
         boxes = [examined.part_boxes(i, examined.read_image(i).shape[1:])[1]
                  for i in range(len(examined))]
-        return Prediction(cuda.to_cpu(scores.array), numpy.int32(boxes), cuda.to_cpu(visible))
+        return Prediction(scores, numpy.int32(boxes), cuda.to_cpu(visible))
 
     def explain(self, example, label):
         """Evidence for a class: see :func:`finetune.prediction.evidence.explain`."""

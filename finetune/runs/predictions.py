@@ -38,10 +38,16 @@ class Predictions(NamedTuple):
 
 
 def predict(model: PartClassifier, batches: Iterable[list[Example]],
-            device: chainer.backend.Device) -> Predictions:
-    """Classifies images in test mode; returns arrays on the CPU."""
-    arrays, loss = collections.defaultdict(list), 0.
-    with chainer.using_config('train', False), chainer.no_backprop_mode():
+            device: chainer.backend.Device, run: object = 'the model') -> Predictions:
+    """Classifies images in test mode; returns arrays on the CPU.
+
+    Raises:
+        InputError: If a score or the loss is not finite; the message begins with ``run``.
+
+    """
+    arrays, loss, is_finite = collections.defaultdict(list), 0., True
+    with chainer.using_config('train', False), chainer.no_backprop_mode(), \
+            numpy.errstate(over='ignore', invalid='ignore'):
         for batch in batches:
             img, parts, visible, label = collate(batch, device)
             scores = model.scores(img, parts, visible)
@@ -50,6 +56,10 @@ def predict(model: PartClassifier, batches: Iterable[list[Example]],
             arrays['n_visible'].append(visible.sum(axis=1))
             for stream, score in scores.items():
                 arrays[stream].append(score.array.argmax(axis=1))
+                is_finite &= device.xp.isfinite(score.array).all()
+    if not (is_finite and device.xp.isfinite(loss)):
+        raise InputError(f'{run}: a score or the loss of test images is not finite; train again '
+                         'with a lower training.learning_rate and another --output.')
     whole = {name: chainer.backends.cuda.to_cpu(device.xp.concatenate(pieces))
              for name, pieces in arrays.items()}
     label, n_visible = whole.pop('label'), whole.pop('n_visible')

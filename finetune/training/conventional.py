@@ -9,7 +9,7 @@ from finetune import files
 from finetune.config.config import active_names, differences
 from finetune.errors import InputError
 from finetune.runs.predictions import Predictions
-from finetune.training.features import Extractor, Store
+from finetune.training.features import are_finite, Extractor, Store
 from finetune.weights.pretrained import load_trained
 from fve_layer import fisher_vector
 from fve_layer.encoding import l2_normalize, power_normalize
@@ -67,9 +67,9 @@ class ConventionalPipeline:
         """Loads mixture and SVMs of a finished run."""
         self.arrays = files.read_arrays(folder.model)
         names = {*MIXTURE, *(f'{stream}/{array}' for stream in INPUTS for array in 'Wb')}
-        if names != set(self.arrays):
-            raise InputError(f'{folder.model}: the arrays are not those of this pipeline; '
-                             f'move {folder} away to run it again.')
+        if names != set(self.arrays) or not are_finite(self.arrays):
+            raise InputError(f'{folder.model}: the arrays are not those of this pipeline, or not '
+                             f'finite; move {folder} away to run it again.')
         self.store.fill()
 
     def predict(self):

@@ -21,6 +21,8 @@ class Evaluator(extensions.Evaluator):
 
     """Chainer's evaluator, but it averages over images instead of batches.
 
+    Scores that are not finite stop the run before it saves anything.
+
     Args:
         iterator (chainer.dataset.Iterator): One pass over the test images.
         model (finetune.models.part_classifier.PartClassifier): Classifier to evaluate.
@@ -32,11 +34,18 @@ class Evaluator(extensions.Evaluator):
     def __init__(self, iterator, model, device, comm=None):
         super().__init__(iterator, model, device=device)
         self.comm = comm
+        self._place = 'the model'
+
+    def __call__(self, trainer=None):
+        if trainer is not None:
+            self._place = (f'{trainer.out}: iteration {trainer.updater.iteration}, which is not '
+                           'saved')
+        return super().__call__(trainer)
 
     def evaluate(self):
         model, iterator = self.get_target('main'), self.get_iterator('main')
         iterator.reset()
-        predictions = predict(model, iterator, self.device)
+        predictions = predict(model, iterator, self.device, self._place)
         means = {'loss': predictions.loss, **{f'accuracy/{stream}': accuracy for stream, accuracy
                                               in predictions.accuracies.items()}}
         if self.comm is not None:
@@ -58,6 +67,15 @@ def average_batch_norm(comm):
     def average(trainer):
         batch_statistics.average(trainer.updater.get_optimizer('main').target, comm)
     return average
+
+
+def drop_non_numbers(entry):
+    """Drops the means of an epoch that an overflow in one of its batches made infinite.
+
+    Loss scaling skips the updates of such batches, so that the run goes on.
+    """
+    for name in [name for name, value in entry.items() if not _is_finite(value)]:
+        del entry[name]
 
 
 def show_progress(trainer):

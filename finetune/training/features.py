@@ -182,13 +182,13 @@ class Extractor:
 
 
 def _is_pca(arrays, n_channels):
-    return (arrays.keys() == {'mean', 'components'} and _are_finite(arrays)
+    return (arrays.keys() == {'mean', 'components'} and are_finite(arrays)
             and arrays['mean'].shape == (n_channels,)
             and arrays['components'].ndim == 2 and arrays['components'].shape[1] == n_channels)
 
 
 def _are_features(arrays, n_images, extractor):
-    if arrays.keys() != set(Features._fields) or not _are_finite(arrays):
+    if arrays.keys() != set(Features._fields) or not are_finite(arrays):
         return False
     shapes = {name: array.shape for name, array in arrays.items()}
     n, t = shapes['counts'] if len(shapes['counts']) == 2 else (0, 0)
@@ -197,5 +197,5 @@ def _are_features(arrays, n_images, extractor):
         'image': (n, extractor.n_channels), 'n_visible': (n,)}
 
 
-def _are_finite(arrays):
+def are_finite(arrays):
     return all(numpy.isfinite(array).all() for array in arrays.values())

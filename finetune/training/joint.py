@@ -78,6 +78,7 @@ class JointLearning:
         self.config, self.data_set, self.device = config, data_set, device
         seed_generators(config.training.seed, device)
         self.model = build_classifier(config, data_set)
+        self.folder = None
         if start is None:
             return
         weights = start.model if isinstance(start, RunFolder) else start
@@ -96,6 +97,7 @@ class JointLearning:
 
     def learn(self, folder):
         """Trains to the end, from the newest snapshot if one exists, and saves the weights."""
+        self.folder = folder
         self.model.to_device(self.device)
         if self.config.training.epochs > 0:
             self._train(folder)
@@ -126,6 +128,7 @@ class JointLearning:
 
     def load(self, folder):
         """Loads the weights of a finished run."""
+        self.folder = folder
         pretrained.load_classifier(self.model, folder.model)
         self.model.to_device(self.device)
 
@@ -139,7 +142,7 @@ class JointLearning:
 
     def _predict(self, config, hide=0.):
         with iterate_test_images(config, self.data_set, hide) as iterator:
-            return predict(self.model, iterator, self.device)
+            return predict(self.model, iterator, self.device, self.folder)
 
     def _robustness(self):
         """Measures accuracy with some visible parts hidden, and with parts in random order."""

@@ -5,8 +5,8 @@ from chainer.training import extensions, triggers
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
 from finetune.runs.predictions import iterate_test_images
-from finetune.training.extensions import average_batch_norm, Evaluator, keep_best, peak_memory
-from finetune.training.extensions import show_progress, stop_on_non_number, tensorboard
+from finetune.training.extensions import average_batch_norm, drop_non_numbers, Evaluator, keep_best
+from finetune.training.extensions import peak_memory, show_progress, stop_on_non_number, tensorboard
 from finetune.training.plots import plot_log
 from finetune.training.schedules import cosine, Schedule, steps, warmed_up
 from finetune.training.updater import AccumulatingUpdater
@@ -73,7 +73,7 @@ def _extend_with_output(trainer, settings, attribute, folder):
     trainer.extend(extensions.observe_value(
         'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), attribute)))
     trainer.extend(extensions.observe_value('memory', peak_memory))
-    trainer.extend(extensions.LogReport(filename=folder.LOG))
+    trainer.extend(extensions.LogReport(filename=folder.LOG, postprocess=drop_non_numbers))
     show_progress(trainer)
     trainer.extend(stop_on_non_number)
     trainer.extend(plot_log(folder, settings.epochs))

@@ -41,7 +41,7 @@ def make(out, gpu=-1, project=HERE):
     with iterate_test_images(config, data_set) as iterator:
         n_batches = math.ceil(len(data_set.test) / iterator.batch_size)
         batches = progress_bar(iterator, n_batches, 'Classifying the test images')
-        predictions = predict(model, batches, device)
+        predictions = predict(model, batches, device, folder)
     label, predicted = predictions.label, predictions.classes['both']
     pairs = most_confused(label, predicted)
     n_wrong = (label != predicted).sum()

@@ -212,6 +212,14 @@ def found_otherwise(world):
                        detector={'cnn': 'cnn.yml', 'input_size': 32})
 
 
+def scores_overflow(w):
+    out = w.finished()
+    arrays = dict(numpy.load(out / 'model.npz'))
+    arrays['global_head/W'].fill(3e38)
+    numpy.savez(out / 'model.npz', **arrays)
+    return ['evaluate', out]
+
+
 CASES = {
     # settings
     'no such config': lambda w: ['train', 'none.yml'],
@@ -348,6 +356,7 @@ CASES = {
     'evaluation on other classes': other_classes,
     'evaluation into a folder of something': lambda w: w.evaluate(
         options=('--output', str(w.birds))),
+    'a model whose scores overflow': scores_overflow,
     'prediction by no run': lambda w: ['predict', 'nowhere', w.predict()[2]],
     'prediction of a missing picture': lambda w: w.predict('none.png'),
     'prediction of a folder without pictures': lambda w: w.predict(w.birds / 'parts'),

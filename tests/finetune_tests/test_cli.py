@@ -21,7 +21,7 @@ from finetune.data import annotation_files
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
-from finetune.training import joint, plots
+from finetune.training import extensions, joint, plots
 from finetune.training.extensions import Evaluator
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -359,6 +359,45 @@ def test_loss_that_is_no_number_stops_and_names_the_array(write_config, capsys):
                                                           'optimizer': 'sgd', 'lr_factor': 1}))
     assert 'is not finite' in error and 'iteration' in error
     assert not Path('results/config/seed0/model.npz').exists()
+
+
+def test_test_loss_that_is_no_number_keeps_what_was_saved(write_config, capsys, monkeypatch):
+    config, folder = write_config(), Path('results/config/seed0')
+    run('train', config, '--output', 'whole')
+    models = iter([lambda model: model, _overflowing])      # of the two epochs
+    with monkeypatch.context() as patch:
+        patch.setattr(extensions, 'predict', lambda model, *rest: predict(
+            next(models)(model), *rest))
+        error = fails(capsys, 'train', config)
+    assert f'{folder}: iteration 4, which is not saved: a score or the loss' in error
+    assert not (folder / 'model.npz').exists() and (folder / 'snapshot_iter_2').exists()
+    assert run('train', config) == 0        # with another machine
+    assert (folder / 'model.npz').read_bytes() == Path('whole/model.npz').read_bytes()
+
+
+def _overflowing(model):
+    model = model.copy('copy')
+    model.global_head.b.array[0] = numpy.inf
+    return model
+
+
+def test_scores_that_are_no_numbers_are_no_results(
+        finished_run, drawn_birds, copy_of, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = copy_of(finished_run)
+    arrays = dict(numpy.load(folder / 'model.npz'))
+    arrays['global_head/W'][...] = 3e38
+    numpy.savez(folder / 'model.npz', **arrays)
+    before = files('.')
+    for command in (('evaluate', folder), ('evaluate', folder, '--output', 'other'),
+                    ('visualize', 'confusion', folder)):
+        assert run(*command) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f'finetune: {folder}: a score or the loss of test images is not')
+    picture = min((drawn_birds / 'images').rglob('*.png'))
+    assert run('predict', folder, picture, '--output', 'answers.csv') == 2
+    assert f'{picture}: a score of this picture is not finite; ' in capsys.readouterr().err
+    assert files('.') == before
 
 
 def test_no_space_left(write_config, capsys, monkeypatch):

@@ -319,9 +319,12 @@ def test_finished_pipeline_is_evaluated_again(separate, no_extraction, monkeypat
         'evaluation.yml', 'predictions.csv'}
 
 
-def test_weights_of_something_else(separate, capsys):
+@pytest.mark.parametrize('damage', [
+    lambda arrays: arrays.update({'other/W': arrays.pop('both/W')}),
+    lambda arrays: arrays['both/W'].fill(numpy.nan)])
+def test_weights_of_something_else(damage, separate, capsys):
     arrays = dict(numpy.load(OUT / 'model.npz'))
-    arrays['other/W'] = arrays.pop('both/W')
+    damage(arrays)
     numpy.savez(OUT / 'model.npz', **arrays)
     before = bytes_of(OUT)
     for command in (('evaluate', OUT), ('train', separate)):

@@ -11,7 +11,8 @@ from finetune.config.config import read_config
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.predictions import iterate_test_images, predict
-from finetune.training.extensions import Evaluator, print_epoch, stop_on_non_number
+from finetune.training.extensions import drop_non_numbers, Evaluator, print_epoch
+from finetune.training.extensions import stop_on_non_number
 
 
 def trainer_at(epoch, model=None, **observation):
@@ -66,6 +67,45 @@ def test_evaluator_observes_what_is_predicted(sections, streams, write_config):
                 'validation/main/loss': predictions.loss,
                 **{f'validation/main/accuracy/{stream}': predictions.accuracies[stream]
                    for stream in streams}}
+
+
+@pytest.mark.parametrize('stream', ['global', 'part'])
+@pytest.mark.parametrize('value', [1e37, 3e38, numpy.inf, -numpy.inf, numpy.nan])
+def test_evaluation_whose_scores_are_not_finite_stops(value, stream, write_config):
+    """A single score of one stream is enough; the loss of scores of 3e38 overflows."""
+    config = read_config(write_config())
+    data_set = load(config.data)
+    model, device = build_classifier(config, data_set), chainer.get_device('@numpy')
+    getattr(model, f'{stream}_head').b.array[0] = value
+    with iterate_test_images(config, data_set) as iterator:
+        evaluator = Evaluator(iterator, model, device)
+        evaluator.name = 'validation'
+        if value == 1e37:       # it is large, but the loss is finite
+            assert numpy.isfinite(evaluator()['validation/main/loss'])
+            return
+        trainer, _ = trainer_at(1, model)
+        trainer.out = 'results/run'
+        with pytest.raises(InputError, match='^results/run: iteration 7, which is not saved: a '
+                           'score or the loss of test images is not finite'):
+            evaluator(trainer)
+
+
+def test_score_of_a_class_that_no_image_has_must_be_finite(write_config):
+    config = read_config(write_config())
+    data_set = load(config.data)
+    model, device = build_classifier(config, data_set), chainer.get_device('@numpy')
+    model.part_head.b.array[0] = -numpy.inf      # the loss is finite
+    with iterate_test_images(config, data_set) as iterator:
+        batch = [example for example in iterator.dataset if example[-1] > 0]
+    with pytest.raises(InputError, match='^the model: a score or the loss'):
+        predict(model, [batch], device)
+
+
+def test_means_that_an_overflow_made_infinite_are_not_logged():
+    entry = {'main/loss': numpy.nan, 'main/encoder/log_likelihood': -numpy.inf, 'epoch': 3,
+             'validation/main/loss': 1e30}
+    drop_non_numbers(entry)
+    assert entry == {'epoch': 3, 'validation/main/loss': 1e30}
 
 
 def test_line_of_an_epoch(capsys):
