@@ -54,7 +54,7 @@ def _exit_code(work):
     except OSError as error:
         if error.errno is None:
             raise
-        if error.errno == errno.EPIPE and _is_unread(sys.stdout):
+        if error.errno == errno.EPIPE and any(list(map(_is_unread, (sys.stdout, sys.stderr)))):
             return 128 + signal.SIGPIPE
         where = f'{error.filename}: ' if error.filename else ''
         _print(f'{where}{os.strerror(error.errno)}; fix this and run the same command again.')

@@ -15,6 +15,7 @@ from finetune.data import cropping, pictures, readers
 from finetune.data.layout import find_layout, folder_of_kind
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier, PartClassifier
+from finetune.names import shown
 from finetune.parts import kind
 from finetune.runs.opening import open_device
 from finetune.training import memory
@@ -41,7 +42,7 @@ def check(config_path=None, overrides=(), project=HERE):
     if config_path is not None:
         findings += _experiment(config_path, overrides, project)
     for level, text in findings:
-        print(f'{level:8s} {text}')
+        print(f'{level:8s} {shown(text)}')
     can_start = all(level != 'error' for level, _ in findings)
     print('Training can start.' if can_start else 'Training cannot start: see the errors above.')
     return 0 if can_start else 2

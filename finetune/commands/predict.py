@@ -57,7 +57,7 @@ def run(options):
         prediction = predictor.classify(examined)
         for i, picture in enumerate(batch):
             if options.parts and not prediction.visible[i].any():
-                say(f'{picture.name}: has no line in {options.parts}; all parts are hidden')
+                say(shown(f'{picture.name}: has no line in {options.parts}; all parts are hidden'))
             answers.append(_answer(picture.name, prediction, i, predictor, options.top))
             write(answers[-1])
             draw(len(answers), answers[-1], examined, i, prediction.classes[i])
@@ -112,7 +112,7 @@ def _read(paths, predictor, unreadable):
         try:
             yield predictor.picture(path)
         except InputError as error:
-            say(f'finetune: {error}')
+            say(shown(f'finetune: {error}'))
             unreadable.append(str(path))
 
 

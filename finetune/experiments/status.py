@@ -8,6 +8,7 @@ from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.experiments import cluster
 from finetune.files import is_locked
+from finetune.names import shown
 from finetune.progress import duration
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
 from finetune.runs.saved_files import TEST_ACCURACY
@@ -54,6 +55,7 @@ def _of_runs(results, project, queued):
         return f'{results}: contains no runs.'
     rows = [HEADER, *(_row(folder, queued) for folder in folders),
             *([folder, queued[folder], '-', '-', '-', '-'] for folder in sorted(waiting))]
+    rows = [list(map(shown, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
 

@@ -33,7 +33,8 @@ def is_helper():
 
 
 def _number(names, default):
-    return next((int(os.environ[name]) for name in names if name in os.environ), default)
+    values = (os.environ.get(name, '') for name in names)
+    return next((int(value) for value in values if value.isdecimal()), default)
 
 
 @functools.cache

@@ -6,6 +6,8 @@ import re
 
 import markdown
 
+from finetune.names import shown
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff; }
@@ -30,6 +32,12 @@ NUMBER = r'(?:[-+]|&lt; )?[\d.,]+(?: ± [\d.]+)?(?: \(\d+\))?(?: \.\.\. [-+][\d.
 def table(header, rows):
     return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |'
                      for line in [header, ['---'] * len(header), *rows])
+
+
+def literal(name):
+    """Markdown that shows a name as it is."""
+    text = html.escape(shown(name), quote=False)
+    return re.sub(r'[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])', r'\\\g<0>', text)
 
 
 def bullets(texts):

@@ -9,7 +9,7 @@ from finetune.config.project import TRAIN
 from finetune.config.settings import NO_EFFECT_ON_RESULTS
 from finetune.config.streams import COMPARED, STREAMS
 from finetune.report.claims import against_bases, compare
-from finetune.report.document import bullets, commands, table
+from finetune.report.document import bullets, commands, literal, table
 from finetune.report.published import reference
 from finetune.report.results import mean_and_deviation
 from finetune.runs.scalars import MIXTURE
@@ -132,7 +132,7 @@ def class_accuracies(results, dataset, names):
 def hardest_classes(names, class_names, values):
     """Table of the classes with the lowest mean accuracy."""
     order = numpy.argsort(values.mean(axis=0), kind='stable')[:N_HARDEST]
-    rows = [[class_names[i], *(f'{value:.0f}' for value in values[:, i])] for i in order]
+    rows = [[literal(class_names[i]), *(f'{value:.0f}' for value in values[:, i])] for i in order]
     return table(['class', *(f'`{name}`' for name in names)], rows)
 
 

@@ -310,6 +310,12 @@ CASES = {
     'a table with an unknown split': lambda w: w.own_table(
         'path,class,split\na.png,b,training\n'),
     'a table that is not one': lambda w: w.own_table('path,class\n"a.png,b\n'),
+    'a table with a column twice': lambda w: w.own_table('path,class,class\na.png,b,c\n'),
+    'a table with semicolons': lambda w: w.own_table('path;class\na.png;b\n'),
+    'a table in UTF-16': lambda w: w.own(lambda root: (root / 'list.csv').write_text(
+        'path,class\n', encoding='utf-16'), 'photos/list.csv'),
+    'a config in UTF-16': lambda w: [Path('own.yml').write_text(
+        'data: {}', encoding='utf-16')] and ['train', 'own.yml'],
     # images
     'missing image': lambda w: w.image(lambda path: path.unlink()),
     'truncated image': lambda w: w.image(lambda path: rewrite(path, 200)),

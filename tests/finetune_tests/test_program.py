@@ -12,7 +12,7 @@ from conftest import fails, run
 
 LATIN = os.fsdecode(b'caf\xe9')
 ASCII = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0', 'PYTHONIOENCODING': 'ascii'}
-ODD = {'CHAINER_DTYPE': 'mixed16', 'PYTHONWARNINGS': 'error', 'PYTHONOPTIMIZE': '2',
+ODD = {'CHAINER_DTYPE': 'mixed16', 'PYTHONWARNINGS': 'error',
        'MPLBACKEND': 'module://not_installed', 'HOME': '/proc/nowhere', 'COLUMNS': '0'}
 
 

@@ -1,5 +1,6 @@
 """The report: numbers against ones by hand, partial results, Markdown and HTML."""
 import csv
+import html
 from html.parser import HTMLParser
 import json
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 
 from finetune import cli
 from finetune.config.config import dump, read_config
+from finetune.names import shown
 from finetune.report import claims, document, figures, tables
 from finetune.report import published
 from finetune.report.claims import Comparison
@@ -630,15 +632,26 @@ def test_texts_are_escaped():
     table = document.table(['a|b'], [['-1.5'], ['<script>'], ['001.Finch_of_two'],
                                      ['61.2 ± 1.8 (5)'], ['+0.3 ... +2.1'], ['< 0.001']])
     markdown = f'# a < b & c\n\n`x<y>` is **not** <b>\n\n<script>\n\n{table}\n'
-    html = document.to_html(markdown, '.')
+    page = document.to_html(markdown, '.')
     for text in ('a &lt; b &amp; c', '<code>x&lt;y&gt;</code> is <strong>not</strong> &lt;b&gt;',
                  '<td class="number">-1.5</td>', '<td>&lt;script&gt;</td>',
                  '<td>001.<wbr>Finch_<wbr>of_<wbr>two</td>', '<p>&lt;script&gt;</p>',
                  '<td class="number">61.2 ± 1.8 (5)</td>', '<td class="number">+0.3 ... +2.1</td>',
                  '<td class="number">&lt; 0.001</td>'):
-        assert text in html
-    assert '<title>a &lt; b &amp; c</title>' in html and '<th>a|b</th>' in html
+        assert text in page
+    assert '<title>a &lt; b &amp; c</title>' in page and '<th>a|b</th>' in page
     assert '| a\\|b |' in table
+
+
+@pytest.mark.parametrize('name', [
+    '001.Black_footed_Albatross', '_a_ __b__', '*a*', '`a`', 'a\\', '\\_', 'a|b\\', '[x](y)',
+    '<b>&lt;', '![x](y)', 'price $5 #1', 'a\nb\x1b', 'caf\udce9', '<http://a.b>'])
+def test_names_of_classes_are_shown_as_they_are(name):
+    text = document.table(['class'], [[document.literal(name)]])
+    page = document.to_html(f'# Title\n\n{text}\n', '.')
+    cell = re.search(r'<td.*?>(.*?)</td>', page)[1].replace('<wbr>', '')
+    assert html.unescape(cell) == shown(name)
+    assert name != '001.Black_footed_Albatross' or name in text
 
 
 def test_report_of_the_same_runs_is_the_same_and_replaces_the_last(results):
