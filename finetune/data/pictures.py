@@ -189,7 +189,6 @@ def _pixels(path, image, upright):
 
 
 def _rgb(path, image):
-    image.info.pop('transparency', None)        # which Pillow would try to convert, too
     if image.mode.startswith('I;16') or (image.mode == 'I' and image.format in ('PNG', 'PPM')):
         image = Image.fromarray((numpy.asarray(image) // 256).astype(numpy.uint8))
     elif image.mode in ('I', 'F'):

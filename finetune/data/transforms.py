@@ -49,10 +49,10 @@ def _source(extent, scaled_extent, start, size):
     """The pixels that ``size`` scaled pixels depend on, and where these start and end in them."""
     ratio = extent / scaled_extent
     filter_radius = max(ratio, 1)
-    edges = start * ratio, min((start + size) * ratio, extent)
+    edges = start * ratio, (start + size) * ratio
     first = max(math.floor(edges[0] - filter_radius), 0)
-    last = min(math.ceil(edges[1] + filter_radius), extent)
-    return slice(first, last), edges[0] - first, edges[1] - first
+    return (slice(first, math.ceil(edges[1] + filter_radius)),
+            edges[0] - first, edges[1] - first)
 
 
 def test_transform(image: numpy.ndarray, size: int) -> numpy.ndarray:
