@@ -52,7 +52,7 @@ def _forgive_warnings():
     """
     warnings.filters[:] = [row for row in warnings.filters if row[0] != 'error']
     sys.warnoptions[:] = [text for text in sys.warnoptions if not text.startswith('e')]
-    os.environ['PYTHONWARNINGS'] = ','.join(sys.warnoptions)    # of processes that load images
+    os.environ['PYTHONWARNINGS'] = ','.join(sys.warnoptions)    # of runs of a suite
 
 
 def _forget_chainers_variables():

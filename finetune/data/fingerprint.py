@@ -11,6 +11,7 @@ import zlib
 from finetune.data.contents import identify
 from finetune.data.records import DataSet
 from finetune.errors import InputError
+from finetune.files import read_csv, write_csv
 from finetune.names import composed
 
 MAX_NAMED = 3       # classes in a message
@@ -57,8 +58,7 @@ class Fingerprint(list[Image]):
     def read(cls, path: Path) -> Fingerprint:
         """Reads a file that :meth:`write` wrote."""
         try:
-            with open(path, newline='', encoding='utf-8', errors='surrogateescape') as file:
-                header, *rows = csv.reader(file, strict=True)
+            header, *rows = read_csv(path)
             if tuple(header) != Image._fields or {len(row) for row in rows} != {len(header)}:
                 raise ValueError('lines are missing')
             return cls(Image(path, split, int(label), *rest) for path, split, label, *rest in rows)
@@ -68,10 +68,7 @@ class Fingerprint(list[Image]):
 
     def write(self, path: Path) -> None:
         """Writes a CSV file with the columns of :class:`Image`."""
-        with open(path, 'w', encoding='utf-8', errors='surrogateescape', newline='') as file:
-            writer = csv.writer(file, lineterminator='\n')
-            writer.writerow(Image._fields)
-            writer.writerows(self)
+        write_csv(path, [Image._fields, *self])
 
     def digest(self, *columns: str) -> str:
         """Hash, twelve hexadecimal digits, of columns of all images in their order."""

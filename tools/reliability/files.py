@@ -27,9 +27,11 @@ CANARY = Path('executed')
 
 # Commands, and the files of text of a run that each reads.
 READERS = {
-    ('train', CONFIG): ('config.yml', 'evaluation.yml', 'predictions.csv', 'names.yml', 'log'),
+    ('train', CONFIG): ('config.yml', 'images.csv', 'evaluation.yml', 'predictions.csv',
+                        'names.yml', 'log'),
     ('train', CONFIG, '--seeds', '1'): ('config.yml', 'log', 'evaluation.yml'),
-    ('evaluate', RUN): ('config.yml', 'names.yml', 'evaluation.yml', 'predictions.csv'),
+    ('evaluate', RUN): ('config.yml', 'images.csv', 'names.yml', 'evaluation.yml',
+                        'predictions.csv'),
     ('predict', RUN, 'birds/images', '--parts', 'parts.csv'): ('config.yml', 'names.yml'),
     ('report',): ('config.yml', 'log', 'evaluation.yml', 'predictions.csv'),
     ('visualize', 'mixture', RUN, '--images', '1'): ('config.yml', 'names.yml'),
