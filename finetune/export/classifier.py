@@ -103,16 +103,18 @@ def _local_features(graph, conv_map, visible, missing):
     :func:`finetune.models.encodings.local_features`."""
     x = graph.add('Transpose', conv_map, perm=[0, 2, 3, 1])             # (N P, h, w, C)
     n_parts = graph.add('Shape', visible)                               # N, P
-    channels = graph.add('Shape', x, start=3, end=4)
     n = graph.add('Shape', visible, start=0, end=1)
-    x = graph.add('Reshape', x, graph.add('Concat', n, graph.integers(-1), channels, axis=0))
+    places = graph.add('Mul', *(graph.add('Shape', x, start=i, end=i + 1) for i in (1, 2)))   # h w
+    features = graph.add('Concat', n, graph.add(
+        'Mul', graph.add('Shape', visible, start=1, end=2), places), axis=0)    # N, P h w
+    channels = graph.add('Shape', x, start=3, end=4)
+    # Zero images leave no way to infer a dimension.
+    x = graph.add('Reshape', x, graph.add('Concat', features, channels, axis=0), allowzero=1)
     counts = visible
     if missing != 'mask':
         number = graph.add('ReduceMax', graph.add('Cast', visible, to=TensorProto.FLOAT),
                            axes=[1], keepdims=1)
         counts = graph.add('Expand', graph.add('Cast', number, to=BOOL), n_parts)
-    places = graph.add('Div', graph.add('Shape', x, start=1, end=2),
-                       graph.add('Shape', visible, start=1, end=2))     # h w
     mask = graph.add('Expand', graph.add('Unsqueeze', counts, graph.integers(2)),
                      graph.add('Concat', n_parts, places, axis=0))
-    return x, graph.add('Reshape', mask, graph.add('Concat', n, graph.integers(-1), axis=0))
+    return x, graph.add('Reshape', mask, features, allowzero=1)

@@ -96,11 +96,11 @@ def make(name, seed=0):
 
 @pytest.mark.parametrize('name', MODELS)
 def test_scores_are_chainers(name):
-    """For any number of images, and of parts where they have no places of their own."""
+    """For any number of images, also zero, and of parts where they have no places of their own."""
     model, config = make(name)
     session = session_of(classifier.classifier_graph(model, config))
     random = numpy.random.RandomState(1)
-    for n in (1, 4):
+    for n in (0, 1, 4):
         img = random.uniform(-1, 1, (n, 3, 40, 40)).astype('f')
         inputs, arguments = {'images': img}, (numpy.zeros((0, 3, 24, 24), 'f'),
                                               numpy.zeros((n, 0), bool))
@@ -112,6 +112,9 @@ def test_scores_are_chainers(name):
                 inputs = {'images': img, 'parts': parts, 'visible': visible}
                 arguments = parts[visible], visible
             result, = session.run(None, inputs)
+            if n == 0:
+                assert result.shape == (0, N_CLASSES)
+                continue
             with chainer.using_config('train', False), chainer.no_backprop_mode():
                 expected = model.scores(img, *arguments)['both'].array
             assert_allclose(result, expected, atol=1e-5 * abs(expected).max(), rtol=1e-5)
