@@ -1,14 +1,17 @@
 """Files that are written atomically, files of arrays, and locks between processes."""
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
+import sys
 
 import numpy
 
 from finetune.errors import InputError, shortened
 
 NUMBERS, TEXT = 'fiub', 'U'      # kinds of dtypes
+WITHOUT_LOCKS = errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS    # of some network file systems
 
 
 @contextlib.contextmanager
@@ -117,15 +120,26 @@ def locked(path, on_wait=lambda: None):
     """Context that one process at a time can enter, by a lock file that is made if missing.
 
     ``on_wait`` is called before waiting for another process. The operating system releases the lock
-    when a process ends for any reason.
+    when a process ends for any reason. On a file system without locks any process enters, and a
+    sentence is printed.
     """
     with open(path, 'w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with named(path):
+            _lock(lock, on_wait)
         yield
+
+
+def _lock(lock, on_wait):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        on_wait()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        print(f'{lock.name}: the file system cannot lock files ({error.strerror}); start no other '
+              'process that writes into this folder.', file=sys.stderr, flush=True)
 
 
 def is_locked(path):

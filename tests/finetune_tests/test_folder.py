@@ -1,5 +1,8 @@
 """The folder of a run: its states, what it refuses, and files that are whole or not there."""
+import errno
+import fcntl
 import io
+import os
 from pathlib import Path
 import pickle
 import subprocess
@@ -245,6 +248,36 @@ def test_lock_waits_and_says_so(tmp_path):
     assert waited == [None]
     process.stdin.close()
     process.stdout.close()
+
+
+def refuse_locks(monkeypatch, number):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, 'flock', refuse)
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_run_without_locks_is_told_and_the_same(number, finished_run, write_config, monkeypatch,
+                                                capsys):
+    config = write_config()
+    refuse_locks(monkeypatch, number)
+    assert cli.main(['train', config]) == 0
+    assert capsys.readouterr().err == (
+        f'results/config/seed0/.lock: the file system cannot lock files ({os.strerror(number)}); '
+        'start no other process that writes into this folder.\n')
+    model = Path('results/config/seed0/model.npz')
+    assert model.read_bytes() == (finished_run / 'model.npz').read_bytes()
+    assert cli.main(['status']) == 0
+    assert 'running' not in capsys.readouterr().out
+
+
+def test_other_error_of_a_lock_names_the_file(write_config, monkeypatch, capsys):
+    config = write_config()
+    refuse_locks(monkeypatch, errno.EIO)
+    assert cli.main(['train', config]) == 2
+    assert capsys.readouterr().err == ('finetune: results/config/seed0/.lock: Input/output error; '
+                                       'fix this and run the same command again.\n')
 
 
 def test_versions_are_saved(finished_run):
