@@ -2,7 +2,6 @@
 from concurrent.futures import wait
 import os
 from pathlib import Path
-import signal
 import subprocess
 import sys
 import threading
@@ -64,6 +63,14 @@ def test_one_pass(records):
             assert [len(batch) for batch in batches] == [5, 5, 2]
             for batch, other in zip(batches, beside):
                 assert_same(batch, other)
+
+
+def test_reset_drops_what_was_prefetched(records):
+    with iterate(make_dataset(records, train=False), 5, 1) as iterator:
+        iterator.next()
+        iterator.reset()
+        iterator._request()
+        assert set(iterator._requested) == set(range(5))
 
 
 def test_every_image_is_augmented_in_its_own_way(records):
@@ -131,19 +138,6 @@ def test_threads_end_after_their_examples(records):
         iterator._request()
     assert dataset.begun <= 2
     assert threading.active_count() == 1
-
-
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_ends_a_run_that_loads_at_once(number, write_config):
-    config = write_config(training={'workers': 2, 'epochs': 500})
-    process = subprocess.Popen([sys.executable, '-m', 'finetune', 'train', config], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not process.stdout.readline().startswith('epoch'):
-        assert process.poll() is None
-    process.send_signal(number)
-    error = process.communicate(timeout=20)[1]
-    assert process.returncode == 128 + number
-    assert error == 'finetune: interrupted; run the same command again to resume.\n'
 
 
 SCRIPT = """import sys
