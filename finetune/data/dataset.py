@@ -94,7 +94,10 @@ class PartDataset(chainer.dataset.DatasetMixin):
         return self._keep(self._images, i, image, image.nbytes)
 
     def _keep(self, kept, index, value, n_bytes):
-        """Caches a value if the values of all images would fit into memory; returns it."""
+        """Caches a value if the values of all images would fit into memory; returns it.
+
+        Threads that make the same value at the same time make it twice; the last one is kept.
+        """
         if n_bytes * len(self) <= KEPT_BYTES:
             kept[index] = value
         return value

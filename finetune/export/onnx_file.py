@@ -51,14 +51,14 @@ def export(run, out, layer_only=False, project=HERE):
         compute, inputs = _scores(model), _images(model, config)
     content = graph.model('fve_layer', _description(config, layer_only),
                           _metadata(config, names)).SerializeToString()
-    outcome = _checked(content, compute, inputs)
+    outcome = _checked(folder, content, compute, inputs)
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic(out) as unfinished:
         unfinished.write_bytes(content)
     print(f'{out}: {len(content) / 1e6:.1f} MB, {outcome}', flush=True)
 
 
-def _checked(content, compute, inputs):
+def _checked(run, content, compute, inputs):
     """Compares the graph with Chainer; returns the outcome as text."""
     if importlib.util.find_spec('onnxruntime') is None:
         return 'not compared with Chainer (pip install onnxruntime)'
@@ -67,6 +67,9 @@ def _checked(content, compute, inputs):
     result, = session.run(None, inputs)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         expected = chainer.as_array(compute(*inputs.values()))
+    if not numpy.isfinite(expected).all():
+        raise InputError(f'{run}: its results for random inputs are not finite; train again with a '
+                         'lower training.learning_rate and another --output.')
     difference = abs(result - expected).max() / max(abs(expected).max(), 1e-30)
     if not difference <= TOLERANCE:
         raise InputError(f'the graph differs from Chainer by {difference:.1e} of the largest value '

@@ -249,6 +249,17 @@ def test_graph_that_differs_is_not_written(copy_of, finished_run, capsys, monkey
     assert 'differs from Chainer by' in error and not Path('x.onnx').exists()
 
 
+@pytest.mark.filterwarnings('ignore::RuntimeWarning')
+def test_scores_that_are_not_finite_are_not_exported(copy_of, finished_run, capsys):
+    folder = copy_of(finished_run)
+    arrays = dict(numpy.load(folder / 'model.npz'))
+    arrays['global_head/W'].fill(3e38)
+    numpy.savez(folder / 'model.npz', **arrays)
+    error = fails(capsys, 'export', folder, 'x.onnx')
+    assert f'{folder}: its results for random inputs are not finite' in error
+    assert not Path('x.onnx').exists()
+
+
 def test_bad_input(copy_of, finished_gap, capsys, monkeypatch):
     folder = copy_of(finished_gap)
     assert 'a name ending in .onnx' in fails(capsys, 'export', folder, 'model.bin')
