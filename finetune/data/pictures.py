@@ -125,7 +125,8 @@ def _what_to_do(error, start):
     if isinstance(error, OSError) and error.errno is not None:
         return f'cannot be read ({error.strerror}); copy it again'
     if isinstance(error, (Image.DecompressionBombError, MemoryError)):
-        reason = shortened(str(error)) or 'there is not enough memory'
+        reason = ('there is not enough memory' if isinstance(error, MemoryError) else
+                  f'more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels')
         return f'is damaged or too large ({reason}); make the image smaller, or copy it again'
     if HEIC.match(start):
         return 'is in the format HEIC, which cannot be read; convert it to JPEG or PNG'

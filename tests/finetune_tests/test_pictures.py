@@ -282,7 +282,8 @@ REFUSED = {
     'a.jp2 cut': (b'\0\0\0\x0cjP  \r\n\x87\n' + bytes(30), DAMAGED),
     'a.bmp that claims to be huge': (large_bmp(), r'is damaged or too large \(.+\); make the '
                                      'image smaller, or copy it again'),
-    'a.png of 14000 x 14000 pixels of a bit': (huge(1), r'is damaged or too large \(.+\); make'),
+    'a.png of 14000 x 14000 pixels of a bit': (huge(1), r'is damaged or too large \(more '
+                                               r'than 178,956,970 pixels\); make'),
 }
 
 
@@ -399,7 +400,7 @@ def jpeg_with_segment(number, data):
     return content[:2] + struct.pack('>BBH', 0xff, number, len(data) + 2) + data + content[2:]
 
 
-TEXT_FOR_A_NUMBER = X_RESOLUTION, ASCII, 12, struct.pack('<I', 50)
+TEXT_FOR_A_NUMBER = X_RESOLUTION, ASCII, 12, struct.pack('<I', 38)     # behind two entries
 FOREVER = EXIF_IFD, LONG, 1, struct.pack('<I', 8)      # an IFD that contains itself
 # Orientation and content.
 ODD = {

@@ -1,6 +1,6 @@
 """What disks, signals, damaged files and careless users do: what was tried, what survived.
 
-    python tools/reliability                         # twelve minutes on two CPU cores
+    python tools/reliability                         # a quarter of an hour on two cores
     python tools/reliability --seed 1 archives layer # some rows, other damages
 
 Survived: the same results as without, or one sentence and exit code 2; nothing is executed,
@@ -23,10 +23,12 @@ from disk import disk
 from files import archives, pickles, texts
 from inputs import annotations, settings
 from layer import layer
+from picture_files import pictures
 from processes import kills, loaders, signals
 
 ROWS = {function.__name__: function for function in (
-    kills, loaders, signals, disk, archives, texts, pickles, settings, annotations, layer)}
+    kills, loaders, signals, disk, archives, texts, pickles, settings, annotations, pictures,
+    layer)}
 
 
 def main():
