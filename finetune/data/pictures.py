@@ -1,4 +1,4 @@
-"""Opens the user's pictures: only formats that start no other program, and nothing else does."""
+"""Opens the user's pictures, as nothing else does, in formats that start no other program."""
 import contextlib
 import functools
 import io
@@ -16,8 +16,8 @@ from finetune.data.picture_metadata import without_metadata
 from finetune.errors import InputError, shortened
 from finetune.files import require_file
 
-# Formats of Pillow and their file endings. Left out: formats that Pillow hands to other programs
-# or libraries (EPS, WMF, HDF5, FITS, GRIB), films, and containers.
+# Formats of Pillow, in the order in which they are tried, and their file endings. Left out: formats
+# that Pillow hands to other programs or libraries (EPS, WMF, HDF5, GRIB), films, and containers.
 FORMATS = {
     'JPEG': ('.jpg', '.jpeg', '.jpe', '.jfif', '.mpo'),
     'PNG': ('.png', '.apng'),
@@ -62,22 +62,23 @@ logging.getLogger('PIL').addHandler(logging.NullHandler())
 
 
 def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
-    """Reads an image (3, H, W), uint8, RGB, of any mode; drops transparency.
+    """Reads an image (3, H, W), uint8, RGB, of any mode; drops transparency and later frames.
 
-    Of an animation it is the first frame. Numbers of more than 8 bits become brightness by fixed
-    rules: 16 bits are divided by 256. Numbers of 32 bits must be at least 0; integers up to 255
-    are kept; floats up to 1 are multiplied by 255 and rounded, floats up to 255 are rounded down;
-    numbers up to 65535 are divided by 256; larger ones are refused. The largest number of an image
-    decides.
+    Numbers of 16 bits are divided by 256. For numbers of 32 bits, the largest of the image decides:
 
-    ``upright`` rotates it by its EXIF data: wrong if parts are annotated in pixels as stored.
-    Pillow always rotates TIFFs.
+    - floats up to 1 are multiplied by 255 and rounded;
+    - other numbers below 256 are kept, rounded down;
+    - numbers below 65536 are divided by 256;
+    - larger and negative numbers are refused.
+
+    ``upright`` rotates the image by its EXIF data: wrong if parts are annotated in pixels as
+    stored. Pillow always rotates TIFFs.
     """
     return _opened(path, lambda image: _pixels(path, image, upright))
 
 
 def size_and_orientation(path: Path) -> tuple[tuple[int, int], int]:
-    """Height and width of an image as stored, and its EXIF orientation, 1 if it is unreadable."""
+    """Height and width without ``upright``, and the EXIF orientation, 1 if it is unreadable."""
     return _opened(path, _size_and_orientation)
 
 
@@ -125,7 +126,8 @@ def _what_to_do(error, start):
     if isinstance(error, OSError) and error.errno is not None:
         return f'cannot be read ({error.strerror}); copy it again'
     if isinstance(error, (Image.DecompressionBombError, MemoryError)):
-        reason = shortened(str(error)) or 'there is not enough memory'
+        reason = ('there is not enough memory' if isinstance(error, MemoryError) else
+                  f'more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels')
         return f'is damaged or too large ({reason}); make the image smaller, or copy it again'
     if HEIC.match(start):
         return 'is in the format HEIC, which cannot be read; convert it to JPEG or PNG'

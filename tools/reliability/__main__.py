@@ -1,6 +1,7 @@
 """What disks, signals, damaged files and careless users do: what was tried, what survived.
 
     python tools/reliability                         # half an hour on two CPU cores
+    python tools/reliability                         # a quarter of an hour on two cores
     python tools/reliability --seed 1 archives layer # some rows, other damages
 
 Survived: the same results as without, or one sentence and exit code 2; nothing is executed,
@@ -25,12 +26,13 @@ from histories import histories
 from inputs import annotations, settings
 from layer import layer
 from naming import names
+from picture_files import pictures
 from processes import kills, loaders, signals
 from surroundings import environment, rc_files
 
 ROWS = {function.__name__: function for function in (
-    kills, loaders, signals, disk, archives, texts, pickles, settings, annotations, names,
-    histories, environment, rc_files, layer)}
+    kills, loaders, signals, disk, archives, texts, pickles, settings, annotations, pictures,
+    names, histories, environment, rc_files, layer)}
 
 
 def main():
