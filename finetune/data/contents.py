@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import functools
 import hashlib
 from pathlib import Path
+import stat
 
 BLOCK_BYTES, N_BLOCKS = 2 ** 14, 4
 N_THREADS = 8       # which wait for the disk
@@ -23,6 +24,8 @@ def identify(paths: Iterable[Path]) -> list[str]:
 def _identify(path):
     try:
         state = path.stat()
+        if not stat.S_ISREG(state.st_mode):     # a pipe would block
+            return ''
         return _hash(path, state.st_size, state.st_mtime_ns)
     except OSError:
         return ''
