@@ -58,6 +58,17 @@ def test_names_are_shown_in_any_encoding(tmp_path):
     assert done.stdout == b'caf\\udce9: contains no runs.\n'
 
 
+def test_warnings_do_not_end_a_run(tmp_path):
+    code = ('import os, sys, warnings; from finetune.__main__ import main; '
+            'sys.argv[1:] = ["status", "."]; main(); warnings.warn("of a library"); '
+            'print(os.environ["PYTHONWARNINGS"])')
+    done = subprocess.run(
+        [sys.executable, '-W', 'error', '-c', code], cwd=tmp_path, capture_output=True,
+        env={**os.environ, 'PYTHONWARNINGS': 'error,ignore::UserWarning'})
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert done.stdout.endswith(b'\nignore::UserWarning\n')
+
+
 def test_variable_that_chainer_refuses_is_named():
     done = process('status', variables={'CHAINER_DTYPE': 'odd'})
     assert (done.returncode, done.stderr) == (
