@@ -69,10 +69,12 @@ def test_warnings_do_not_end_a_run(tmp_path):
     assert done.stdout.endswith(b'\nignore::UserWarning\n')
 
 
-def test_variable_that_chainer_refuses_is_named():
-    done = process('status', variables={'CHAINER_DTYPE': 'odd'})
+@pytest.mark.parametrize('variable', ['CHAINER_DTYPE', 'NUMPY_MADVISE_HUGEPAGE'])
+def test_variable_with_which_nothing_can_be_imported_is_named(variable):
+    done = process('status', variables={variable: 'odd'}, text=True)
     assert (done.returncode, done.stderr) == (
-        2, b'finetune: Chainer cannot be imported with CHAINER_DTYPE=odd; unset the variable.\n')
+        2, f'finetune: Chainer and NumPy cannot be imported with {variable}=odd; unset the '
+           'variable.\n')
 
 
 def test_error_is_a_line_whatever_names_are_in_it(tmp_path, monkeypatch, capsys):
