@@ -22,11 +22,13 @@ def main():
     except ImportError as error:        # fve_layer.compat reports a version that is too old
         print(f'finetune: {error}.', file=sys.stderr)
         return 2
-    except (AttributeError, TypeError, ValueError):     # Chainer's, of a variable
+    except (AttributeError, TypeError, ValueError):     # Chainer's or NumPy's, of a variable
+        variables += [f'{name}={os.environ[name]}' for name in sorted(os.environ)
+                      if name.startswith(('NPY_', 'NUMPY_'))]
         if not variables:
             raise
-        print(f'finetune: Chainer cannot be imported with {" ".join(variables)}; unset the '
-              'variable.', file=sys.stderr)
+        print(f'finetune: Chainer and NumPy cannot be imported with {" ".join(variables)}; unset '
+              'the variable.', file=sys.stderr)
         return 2
     chainer.global_config.dtype = numpy.float32     # CHAINER_DTYPE may have been there at first
     return cli.main()

@@ -303,6 +303,9 @@ def test_scripts_pass_their_arguments_on(world, script, program):
     assert world.run(f'bash "{world.root.name}/{script}" x', world.folder,
                      CDPATH=str(world.folder / 'elsewhere')).returncode == 0
     assert (world.folder / 'asked').read_text().splitlines() == [str(world.root), *program, 'x']
+    sourced = world.run(f'source "{world.root.name}/environment.sh"; command -v python',
+                        world.folder, CDPATH=str(world.folder / 'elsewhere'))
+    assert sourced.stdout == f'{world.venv}/bin/python\n'
 
 
 def test_train_fails_where_the_environment_fails(world):

@@ -251,7 +251,7 @@ def check(section, where, prefix=''):
         if dataclasses.is_dataclass(value):
             check(value, where, f'{name}.')
         elif field.metadata.get('choices') and value not in field.metadata['choices']:
-            raise InputError(f'{where}: {name} is {value!r}, but must be one of '
+            raise InputError(f'{where}: {name} is {shortened(repr(value))}, but must be one of '
                              f'{", ".join(c or repr(c) for c in field.metadata["choices"])}.')
         elif field.metadata.get('between'):
             low, high = field.metadata['between']

@@ -24,7 +24,7 @@ TASK = 1        # tag of rank 0's messages
 
 def size():
     """Number of ranks; 1 without ``mpiexec``."""
-    return _number(SIZES, 1)
+    return max(_number(SIZES, 1), 1)
 
 
 def is_helper():

@@ -403,7 +403,8 @@ MALFORMED = ['2020-13-45', '!!int abc', '!!float abc', '!!bool x', '!!timestamp 
 
 
 @pytest.mark.parametrize('text', MALFORMED, ids=lambda text: text[:20])
-@pytest.mark.parametrize('name', ['training.epochs', 'training.lr_epochs', 'data'])
+@pytest.mark.parametrize('name', ['training.epochs', 'training.lr_epochs', 'data.dataset',
+                                  'data'])
 def test_malformed_values_are_one_short_sentence(name, text, tmp_path):
     path = tmp_path / 'config.yml'
     path.write_text(f'{name.partition(".")[0]}: {text}')

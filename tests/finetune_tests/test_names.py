@@ -19,7 +19,8 @@ from finetune.runs.folder import RunFolder
 
 LATIN = os.fsdecode(b'caf\xe9')
 APART = unicodedata.normalize('NFD', 'käfer')
-CLASSES = [LATIN, 'b_{$x^^$}\\frac{%', 'new\nline', 'cr\r\u2028x', APART, 'null', 'l' * 250]
+CLASSES = [LATIN, 'b_{$x^^$}\\frac{%', 'new\nline', 'cr\rx', 'a\x85b', APART, 'null',
+           'l' * 250]
 
 
 def test_shown_is_one_line_of_text():

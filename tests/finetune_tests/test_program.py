@@ -58,10 +58,23 @@ def test_names_are_shown_in_any_encoding(tmp_path):
     assert done.stdout == b'caf\\udce9: contains no runs.\n'
 
 
-def test_variable_that_chainer_refuses_is_named():
-    done = process('status', variables={'CHAINER_DTYPE': 'odd'})
+def test_warnings_do_not_end_a_run(tmp_path):
+    code = ('import os, sys, warnings; from finetune.__main__ import main; '
+            'sys.argv[1:] = ["status", "."]; main(); warnings.warn("of a library"); '
+            'print(os.environ["PYTHONWARNINGS"])')
+    done = subprocess.run(
+        [sys.executable, '-W', 'error', '-c', code], cwd=tmp_path, capture_output=True,
+        env={**os.environ, 'PYTHONWARNINGS': 'error,ignore::UserWarning'})
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert done.stdout.endswith(b'\nignore::UserWarning\n')
+
+
+@pytest.mark.parametrize('variable', ['CHAINER_DTYPE', 'NUMPY_MADVISE_HUGEPAGE'])
+def test_variable_with_which_nothing_can_be_imported_is_named(variable):
+    done = process('status', variables={variable: 'odd'}, text=True)
     assert (done.returncode, done.stderr) == (
-        2, b'finetune: Chainer cannot be imported with CHAINER_DTYPE=odd; unset the variable.\n')
+        2, f'finetune: Chainer and NumPy cannot be imported with {variable}=odd; unset the '
+           'variable.\n')
 
 
 def test_error_is_a_line_whatever_names_are_in_it(tmp_path, monkeypatch, capsys):
