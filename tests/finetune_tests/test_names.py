@@ -68,8 +68,9 @@ def odd_run(tmp_path, monkeypatch):
 def test_odd_names_come_back(odd_run, capsys):
     paths = sorted(map(str, Path('photos').rglob('*.png')))
     drawn = [path for path in paths if path.endswith('0.png')]
-    assert sorted(RunFolder(odd_run).read_names().class_names) == sorted(CLASSES)
-    assert set(RunFolder(odd_run).read_predictions()['label']) == set(CLASSES)
+    names = set(map(composed, CLASSES))
+    assert set(RunFolder(odd_run).read_names().class_names) == names
+    assert set(RunFolder(odd_run).read_predictions()['label']) <= names
     for arguments in (
             ('doctor', 'config.yml'), ('evaluate', odd_run), ('export', odd_run, 'odd.onnx'),
             ('predict', odd_run, 'photos', '--output', 'answers.csv', '--top', 99),
