@@ -79,7 +79,7 @@ def test_odd_names_come_back(odd_run, capsys):
             ('visualize', 'mixture', odd_run, '--images', 2), ('visualize', 'confusion', odd_run)):
         assert run(*arguments) == 0, arguments
     header, *rows = files.read_csv('answers.csv')
-    assert {row[0] for row in rows} == set(paths) and {row[2] for row in rows} == set(CLASSES)
+    assert {row[0] for row in rows} == set(paths) and {row[2] for row in rows} == names
     answers = json.loads(Path('answers.json').read_text(encoding='utf-8'))
     assert {answer['image'] for answer in answers['images']} == set(drawn)
     assert len(list(Path('drawn').iterdir())) == len(drawn)
