@@ -63,12 +63,12 @@ def _of_classes(kinds, random):
             ('visualize', 'confusion', RUN_OF_ODD)):
         yield _problem(kinds, *arguments)
     try:
-        folder = RunFolder(RUN_OF_ODD)
+        folder, known = RunFolder(RUN_OF_ODD), set(map(composed, kinds))
         is_kept = {
-            'names.yml': sorted(folder.read_names().class_names) == sorted(kinds),
-            'predictions.csv': set(folder.read_predictions()['label']) == set(kinds),
+            'names.yml': set(folder.read_names().class_names) == known,
+            'predictions.csv': set(folder.read_predictions()['label']) <= known,
             'answers.csv': {row['image'] for row in _rows('answers.csv')} == set(map(str, paths)),
-            'classes of answers.csv': {row['class'] for row in _rows('answers.csv')} <= set(kinds),
+            'classes of answers.csv': {row['class'] for row in _rows('answers.csv')} <= known,
             'answers.json': {row['image'] for row in json.loads(
                 Path('answers.json').read_text(encoding='utf-8'))['images']} == set(
                     map(str, paths)),
