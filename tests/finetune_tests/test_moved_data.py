@@ -185,6 +185,14 @@ def test_the_cnn_that_finds_parts_is_of_the_same_data(change, project, capsys):
     assert not Path('photos/CS_parts/parts').exists()
 
 
+def test_no_parts_are_found_in_other_data(project, capsys):
+    shutil.rmtree('photos/CS_parts')
+    replace_picture()
+    error = fails(capsys, 'train', 'configs/found.yml')
+    assert error.startswith('finetune: results/found/seed0: the data set has changed')
+    assert not Path('photos/CS_parts').exists()
+
+
 def test_a_suite_neither_skips_nor_mixes(project, capfd):
     replace_picture()
     assert run('train', 'configs/own.yml', '--seeds', '2') == 1

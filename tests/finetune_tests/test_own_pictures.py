@@ -10,7 +10,8 @@ import pytest
 import conftest
 from conftest import examples
 from finetune import cli
-from finetune.config.settings import Data
+from finetune.config.settings import Config, Data
+from finetune.data import readers
 from finetune.data import pictures, transforms
 from finetune.errors import InputError
 from finetune.parts.tiles import tile_boxes
@@ -68,6 +69,8 @@ def test_one_picture_of_a_class_is_for_training(tmp_path):
     data_set = load(root, test_share=.99)
     assert [record.label for record in data_set.train].count(0) == 1
     assert 0 not in [record.label for record in data_set.test]
+    *_, told = readers.describe(Config(data=Data(dataset='folder', root=str(root))), data_set)
+    assert told == f'{root}: 1 classes have no test image, such as Amsel'
 
 
 @pytest.mark.parametrize('test', ['test', 'val'])
@@ -267,7 +270,7 @@ def test_doctor_finds_single_pictures_duplicates_and_unreadable_ones(
 
 
 def sides(data_set):
-    return {record.path.name: split for split in ('train', 'test')
+    return {record.image_id: split for split in ('train', 'test')
             for record in getattr(data_set, split)}
 
 
@@ -308,9 +311,8 @@ def test_copies_are_on_one_side(tmp_path):
 def test_a_validation_split_of_own_pictures_does_not_move(tmp_path):
     root = classes(tmp_path / 'photos', 20)
     before = sides(load(root, split='validation'))
-    assert 'test' in before.values() and not set(before) & {
-        record.path.name for record in load(root).test if record.path.name not in before}
-    picture(root / NAMES[0] / 'a.png', seed=999)
+    assert 'test' in before.values() and not set(before) & set(ids(load(root).test))
+    picture(root / NAMES[0] / '0.png', seed=999)        # the first one
     after = sides(load(root, split='validation'))
     assert {name: after[name] for name in before} == before
 
@@ -404,3 +406,20 @@ def test_missing_pictures_of_a_table_are_named_before_training(tmp_path):
     rows = ''.join(f'{i}.png,a,{"train" if i % 2 else "test"}\n' for i in range(8))
     with pytest.raises(InputError, match='2 listed pictures do not exist, the first is 6.png'):
         load(table(tmp_path / 'list.csv', 'path,class,split\n' + rows))
+
+
+def test_files_and_folders_that_may_not_be_read_are_left_out(tmp_path, monkeypatch):
+    root = classes(tmp_path / 'photos', 6)
+    picture(root / NAMES[0] / 'mine' / 'a.png', seed=600)
+    access, scandir = os.access, os.scandir
+    monkeypatch.setattr(os, 'access', lambda path, mode: (
+        Path(path).name != '00 käfer.png' and access(path, mode)))
+
+    def refuse(path):
+        if Path(path).name == 'mine':
+            raise PermissionError(13, 'Permission denied', str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)      # root may read everything
+    assert load(root).left_out == {'files that may not be read': 3,
+                                   'folders that may not be read': 1}
