@@ -9,6 +9,7 @@ from finetune.config.project import HERE
 from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
 from finetune.models.part_classifier import build_classifier
+from finetune.names import shown
 from finetune.parts import kind
 
 
@@ -34,7 +35,7 @@ def _describe(config):
     print(f'classes {len(data_set.class_names)}, training images {len(data_set.train)}, '
           f'test images {len(data_set.test)}, parts {len(data_set.part_names)}')
     for line in list(readers.describe(config, data_set))[1:]:
-        print(line)
+        print(shown(line))
     model = build_classifier(config, data_set)
     dataset = PartDataset(data_set.train, data_set.parts, config.data, train=False,
                           seed=config.training.seed)

@@ -1,6 +1,7 @@
 """What a run was trained and tested on, and what of it has changed since."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 import csv
 import hashlib
@@ -30,7 +31,7 @@ class Image(NamedTuple):
 
 # Columns that may differ between the same paths, and how a message says so.
 CHANGES = {'contents': 'have other contents', 'split': 'moved between training and test images',
-           'class_name': 'have another class', 'parts': 'have other parts'}
+           'label': 'have another class', 'parts': 'have other parts'}
 
 
 class Fingerprint(list[Image]):
@@ -98,16 +99,18 @@ class Fingerprint(list[Image]):
         return text or self._changes_of_images(now)
 
     def _changes_of_images(self, now):
-        before, after = ({image.path: image for image in images} for images in (self, now))
+        before, after = _by_path(self), _by_path(now)
         phrases = [_count(after.keys() - before.keys(), 'are new'),
                    _count(before.keys() - after.keys(), 'are gone')]
-        both = [(image, after[path]) for path, image in before.items() if path in after]
+        both = [(key, image, after[key]) for key, image in before.items() if key in after]
+        unreadable = {key for key, then, image in both if then.contents and not image.contents}
+        phrases.append(_count(unreadable, 'cannot be read'))
         for column, words in CHANGES.items():
-            then, value = ([getattr(image, column) for image in images] for images in (
-                [image for image, _ in both], [image for _, image in both]))
-            if column != 'parts' or any(then) and any(value):
-                phrases.append(_count({image.path for (image, _), *values in zip(both, then, value)
-                                       if values[0] != values[1]}, words))
+            values = [(key, getattr(then, column), getattr(image, column))
+                      for key, then, image in both if column != 'contents' or key not in unreadable]
+            are_known = all(any(column) for column in zip(*(row[1:] for row in values)))
+            if column != 'parts' or are_known:
+                phrases.append(_count({key for key, *pair in values if pair[0] != pair[1]}, words))
         text = ', '.join(filter(None, phrases))
         if not text and [image.path for image in self] != [image.path for image in now]:
             return 'the images are in another order'
@@ -117,6 +120,15 @@ class Fingerprint(list[Image]):
         """Number of test images of ``now`` that are training images of this by their contents."""
         trained = {image.contents for image in self if image.split == 'train'} - {''}
         return sum(image.split == 'test' and image.contents in trained for image in now)
+
+
+def _by_path(images):
+    """Images by path; a path that is listed several times has a number, too."""
+    seen, by_path = Counter(), {}
+    for image in images:
+        by_path[image.path, seen[image.path]] = image
+        seen[image.path] += 1
+    return by_path
 
 
 def changes_of_classes(before: list[str], after: list[str]) -> str:
@@ -136,9 +148,9 @@ def _named(names, others):
     return f'class {listed} is' if len(found) == 1 else f'{len(found)} classes ({listed}) are'
 
 
-def _count(paths: Iterable[str], words: str) -> str:
+def _count(keys: Iterable[tuple[str, int]], words: str) -> str:
     """Says how many images something holds for, and which is the first."""
-    paths = sorted(paths)
+    paths = [path for path, _ in sorted(keys)]
     if len(paths) > 1:
         return f'{len(paths)} images (such as {paths[0]}) {words}'
     for plural, singular in (('are ', 'is '), ('have ', 'has ')):

@@ -7,6 +7,7 @@ from finetune.config.settings import Config, Data
 
 # The authors' folders whose annotations serve all kinds of parts.
 OF_ALL_KINDS = 'ORIGINAL', 'RESIZED'
+WORK = '.work'             # in a folder of parts, while this program finds them
 ORIGIN = 'origin.yml'       # in a folder of parts that this program found: settings and input
 
 

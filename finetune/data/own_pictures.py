@@ -109,7 +109,7 @@ def _from_folders(root):
 
 def _from_classes(root, folder, in_train):
     pictures, without = [], []
-    folders, left_out = class_folders(folder)
+    folders, left_out = class_folders(folder, is_split=in_train is not None)
     for class_folder in folders:
         paths, without_use = find_pictures(class_folder)
         left_out += without_use
@@ -128,7 +128,8 @@ def _from_classes(root, folder, in_train):
 def _from_table(path):
     pictures = {}
     for line_no, row in csv_rows(path, ('path', 'class'), 'path, class and optionally split'):
-        name, kind, split = _on_disk(path.parent, row['path']), row['class'], row.get('split')
+        name, kind, split = _on_disk(path.parent, _relative(path.parent, row['path'])), row[
+            'class'], row.get('split')
         where = f'{path}, line {line_no}'
         if not row['path'] or not kind:
             raise InputError(f'{where}: the path or the class is empty; complete the line.')
@@ -140,6 +141,12 @@ def _from_table(path):
         pictures[_image_id(name)] = Found(name, composed(kind),
                                           None if split is None else SPLITS[split])
     return list(pictures.values()), Counter()
+
+
+def _relative(folder, name):
+    """The shortest text for a path, so that equal paths are equal texts."""
+    path = Path(name)
+    return str(path.relative_to(folder) if path.is_absolute() and folder in path.parents else path)
 
 
 def _on_disk(folder, name):

@@ -6,6 +6,7 @@ from pathlib import Path
 import re
 
 from finetune.data.annotation_files import LOCATIONS
+from finetune.data.layout import ORIGIN, WORK
 from finetune.data.pictures import SUFFIXES
 from finetune.errors import InputError
 
@@ -15,10 +16,10 @@ OF_OTHER_PROGRAMS = {'@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+fou
 THUMBNAILS = {'thumbnails', 'thumbs', '_thumbs', '_thumbnails'}
 FROM_OTHERS, HIDDEN = 'files and folders of other programs', 'hidden files and folders'
 LOOSE = 'pictures in no folder of a class'
-# Other names of folders of training and of test images.
-TRAINING = {'train', 'training', 'trainset', 'train_set'}
-TESTING = {'test', 'testing', 'testset', 'test_set', 'val', 'valid', 'validation', 'eval', 'dev'}
-NUMBERED = re.compile(r'(fold|split|set|part|batch|cv|run)?[ _-]?\d+', re.IGNORECASE)
+# Words in other names of folders of training and of test images.
+TRAINING = {'train', 'training', 'trainset'}
+TESTING = {'test', 'testing', 'testset', 'val', 'valid', 'validation', 'eval', 'dev'}
+NUMBERED = re.compile(r'(fold|split|set|part|batch|cv|run)[ _-]?\d+|(19|20)\d\d', re.IGNORECASE)
 
 
 def find_pictures(folder: Path) -> tuple[list[Path], Counter[str]]:
@@ -68,10 +69,11 @@ def _why_not_read(path):
     return '' if os.access(path, os.R_OK) else 'files that may not be read'
 
 
-def class_folders(root: Path) -> tuple[list[Path], Counter[str]]:
+def class_folders(root: Path, is_split: bool = False) -> tuple[list[Path], Counter[str]]:
     """Returns the sorted folders of classes in a folder, and what is left out beside them.
 
     Raises an error if the folders look like those of splits, or like one level too many.
+    ``is_split``: the folder is one side of a split.
     """
     left_out, folders = Counter(), []
     for path in sorted(root.iterdir()):
@@ -79,35 +81,50 @@ def class_folders(root: Path) -> tuple[list[Path], Counter[str]]:
             left_out[HIDDEN] += 1
         elif path.name.lower() in OF_OTHER_PROGRAMS:
             left_out[FROM_OTHERS] += 1
+        elif path.is_symlink() and path.resolve() in (root.resolve(), *root.resolve().parents):
+            left_out['links to folders'] += 1
+        elif path.is_symlink() and not path.exists() and not path.suffix:
+            raise InputError(f'{path}: is a link that leads nowhere; restore what it led to, or '
+                             'remove it if it is no class.')
         elif not path.is_dir():
             left_out[LOOSE] += path.suffix.lower() in SUFFIXES
-        elif not (path / LOCATIONS.parent).is_dir():        # boxes of parts
+        elif not _has_boxes(path):
             folders.append(path)
     if not folders and left_out[LOOSE]:
-        raise InputError(f'{root}: holds pictures, but no folder per class; if {root.name} is a '
-                         f'class, set data.root to {root.parent}.')
-    _check_level(root, folders)
+        to_do = ('add a folder per class.' if is_split else
+                 f'if {root.name} is a class, set data.root to {root.parent}.')
+        raise InputError(f'{root}: holds pictures, but no folder per class; {to_do}')
+    left_out.update(_check_level(root, folders))
     return folders, +left_out
 
 
+def _has_boxes(folder):
+    """Whether a folder has boxes of parts, or will have them after a search for parts."""
+    return any((folder / name).exists() for name in (LOCATIONS, ORIGIN, WORK))
+
+
 def _check_level(root, folders):
-    training, testing = ([path.name for path in folders if path.name.lower() in names]
-                         for names in (TRAINING, TESTING))
-    if training and testing:
+    """Returns what is left out although it looks like classes."""
+    training, testing = ([path.name for path in folders if names & set(
+        re.findall('[a-z]+', path.name.lower()))] for names in (TRAINING, TESTING))
+    if (training and testing and training != testing
+            and not any(True for _ in _pictures_directly(root / training[0]))):
         raise InputError(f'{root}: the folders {training[0]} and {testing[0]} look like a split; '
                          f'rename them to train and test and keep data.root, or set data.root to '
                          f'{root / training[0]} to use that folder alone.')
     if not folders or any(True for path in folders for _ in _pictures_directly(path)):
-        return
+        return {}
     below = [_subfolders(path) for path in folders]
     if len(folders) == 1 and len(below[0]) > 1:
         raise InputError(f'{root}: has a single folder, {folders[0].name}, whose folders '
                          f'{_listed(below[0])} look like classes; set data.root to {folders[0]}.')
-    if (len(folders) > 1 and below[0] and all(names == below[0] for names in below)
-            and all(NUMBERED.fullmatch(path.name) for path in folders)):
+    if len(folders) < 2 or len(below[0]) < 2 or any(names != below[0] for names in below):
+        return {}
+    if all(NUMBERED.fullmatch(path.name) for path in folders):
         raise InputError(f'{root}: each of the folders {_listed([p.name for p in folders])} has '
                          f'the folders {_listed(below[0])}, which look like classes; set data.root '
                          f'to one of them, such as {folders[0]}, or to a CSV file of all pictures.')
+    return {f'names of folders that all classes have ({_listed(below[0])})': len(below[0])}
 
 
 def _pictures_directly(folder) -> Iterator[Path]:

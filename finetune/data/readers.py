@@ -54,8 +54,9 @@ def describe(config: Config, data_set: DataSet) -> Iterator[str]:
         yield f'{folder}: left out: {reason}: {n}'
     untested = set(range(n_classes)) - set(data_set.test.labels.tolist())
     if untested:
-        yield (f'{folder}: {len(untested)} classes have no test image, such as '
-               f'{data_set.class_names[min(untested)]}')
+        name = data_set.class_names[min(untested)]
+        yield (f'{folder}: {len(untested)} classes have no test image, such as {name}'
+               if len(untested) > 1 else f'{folder}: class {name} has no test image')
 
 
 def is_to_be_drawn(config: Config) -> bool:

@@ -16,9 +16,10 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
     """Chooses test images by a keyed hash of each image's id.
 
     Adding, removing or renaming other images does not move an image, so that the shares of the
-    classes vary like those of independent draws. There are two exceptions. Images with equal
-    contents are on one side, that of the shortest id, which a copy rarely has. A class without
-    training images gets the image with the largest hash.
+    classes vary like those of independent draws. There are exceptions. Images with equal contents
+    are on one side, that of the shortest id, which a copy rarely has. A class without training
+    images gets the image with the largest hash. If there is no test image at all, the smallest hash
+    of the classes with several images makes one.
 
     Args:
         image_ids (sequence of str): N ids.
@@ -43,6 +44,11 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
     for members in of_class.values():
         if chosen[members].all():
             chosen[hashes == hashes[members].max()] = False
+    if not chosen.any():
+        several = [i for members in of_class.values() if len(set(hashes[members])) > 1
+                   for i in members]
+        if several:
+            chosen[hashes == hashes[several].min()] = True
     return chosen
 
 

@@ -15,8 +15,9 @@ from finetune.data import readers
 from finetune.data.records import DataSet
 from finetune.experiments import prerequisites
 from finetune.files import require_empty
+from finetune.names import shown
 from finetune.parts.kind import parts_of
-from finetune.runs.folder import REPORTED, RunFolder
+from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
 from finetune.training.joint import JointLearning
@@ -98,9 +99,11 @@ def _evaluate_apart(folder, gpu, overrides, output):
     data_set = _load(config, folder, open_device(gpu), may_train=False, is_same=is_same)
     model, _, _, device = open_run(folder, config, data_set)
     n_trained_on = folder.n_trained_on(data_set)
-    if n_trained_on:
-        print(f'{folder}: was trained on {n_trained_on} of these {len(data_set.test)} test images, '
-              'so the accuracy is too high', file=sys.stderr)
+    if n_trained_on is None or n_trained_on > 0:
+        told = ('an unknown number of these test images' if n_trained_on is None else
+                f'{n_trained_on} of these {len(data_set.test)} test images, so the accuracy is too '
+                'high')
+        print(f'{folder}: was trained on {told}', file=sys.stderr)
     with one_thread(), iterate_test_images(config, data_set) as iterator:
         predictions = predict(model, iterator, device, folder)
     if output is not None:
@@ -148,11 +151,12 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
     """
     parts, data_set = parts_of(config), readers.load(config)
     if may_train and not folder.is_finished:
-        print(*readers.describe(config, data_set), sep='\n', flush=True)
+        print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
     if is_same:
         folder.check_data(data_set)     # before parts are found for hours
     if parts.to_be_found:
-        source = folder if folder.detector.is_dir() else _finished(
+        is_own = folder.state != NEW and folder.detector.is_dir()
+        source = folder if is_own else _finished(
             prerequisites.finder(config), config, may_train, data_set)
         parts.find(data_set, source, device)
     data_set = parts.add_to(data_set)

@@ -68,12 +68,18 @@ def plan_jobs(experiments, seeds, project=HERE):
 
 
 def _has_other_data(folder, config, read):
-    """Whether the data of a finished run have changed; ``read`` keeps what was read before."""
+    """Whether the data of a finished run have changed, or cannot be compared.
+
+    ``read`` keeps what was read before.
+    """
     key = fingerprint(config, names=IMAGES_AND_PARTS)
-    if key not in read:
-        data_set = prerequisites.data_of(config)
-        read[key] = None if data_set is None else Fingerprint.of(data_set)
-    return read[key] is not None and bool(folder.changes(read[key]))
+    try:
+        if key not in read:
+            data_set = prerequisites.data_of(config)
+            read[key] = None if data_set is None else Fingerprint.of(data_set)
+        return read[key] is not None and bool(folder.changes(read[key]))
+    except InputError:      # which the run itself reports
+        return True
 
 
 def _add(path, overrides, config, asked, jobs):

@@ -11,6 +11,7 @@ from finetune.config.config import get, IMAGES, is_config, read_config
 from finetune.config.schema import override_of
 from finetune.config.settings import Config
 from finetune.data import readers
+from finetune.data.layout import find_layout
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.parts.kind import parts_of
@@ -71,13 +72,10 @@ def data_of(config: Config) -> DataSet | None:
 
     ``None``: it is not there, so that nothing can be mixed with it.
     """
-    if readers.is_to_be_drawn(config):
+    if readers.is_to_be_drawn(config) or not find_layout(config).lists.exists():
         return None
-    try:
-        data_set, parts = readers.load(config), parts_of(config)
-        return data_set if parts.to_be_found else parts.add_to(data_set)
-    except InputError:
-        return None
+    data_set, parts = readers.load(config), parts_of(config)
+    return data_set if parts.to_be_found else parts.add_to(data_set)
 
 
 def check_circle(config_path: str | Path, config: Config) -> None:

@@ -144,8 +144,12 @@ class RunFolder:
         return self._settings.exists()
 
     def differences(self, config: Config) -> list[str]:
-        """Names of settings that differ from the run's and have an effect on results."""
-        return differences(self.read_config(), config, NO_EFFECT_ON_RESULTS)
+        """Names of settings that differ from the run's and have an effect on results.
+
+        A data set may have moved: its images are compared.
+        """
+        moved = ['data.root'] if self._images.exists() else []
+        return differences(self.read_config(), config, [*NO_EFFECT_ON_RESULTS, *moved])
 
     def check(self, config: Config) -> None:
         """Raises an error if the folder holds a run with other settings, or something else.
@@ -185,10 +189,10 @@ class RunFolder:
                 'it, or train with another --output; to evaluate the run on other data, python -m '
                 f'finetune evaluate {self} --set data.root=DIR --output NEW.')
 
-    def n_trained_on(self, data_set: DataSet) -> int:
-        """Number of test images of a data set that are training images of the run."""
+    def n_trained_on(self, data_set: DataSet) -> int | None:
+        """Number of test images that are training images of the run; ``None``: unknown."""
         if not self._images.exists():
-            return 0
+            return None
         return Fingerprint.read(self._images).n_trained_on(Fingerprint.of(data_set))
 
     @contextlib.contextmanager

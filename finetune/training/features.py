@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from finetune import files
 from finetune.config.catalogue import ARCHITECTURES
 from finetune.data.dataset import PartDataset, collate
+from finetune.data.fingerprint import Fingerprint
 from finetune.data.iterators import iterate
 from finetune.errors import InputError
 from finetune.files import locked
@@ -50,6 +51,7 @@ class Store:
     def __init__(self, folder, extractor, data_set):
         self.folder = folder
         self.extractor = extractor
+        self.data_set = data_set
         self.records = {'train': data_set.train, 'test': data_set.test}
         # Whole batches, so that a resumed extraction has the same batches.
         self.shard_size = math.ceil(SHARD_SIZE / extractor.batch_size) * extractor.batch_size
@@ -58,7 +60,12 @@ class Store:
         """Extracts missing features, while other processes wait."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / '.lock'):
-            path = self.folder / 'pca.npz'
+            path, images = self.folder / 'pca.npz', self.folder / 'images.csv'
+            now = Fingerprint.of(self.data_set)
+            if path.exists() and (not images.exists() or Fingerprint.read(images).changes(now)):
+                raise self._mismatch(path)
+            with files.atomic(images) as unfinished:
+                now.write(unfinished)
             if not path.exists():
                 files.write_arrays(path, self.extractor.fit_pca(self.records['train']))
             self.extractor.pca = files.read_arrays(path)

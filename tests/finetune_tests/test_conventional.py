@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.svm import LinearSVC
 import yaml
 
-from conftest import load, run
+from conftest import fails, load, run
 from finetune import files
 from finetune.config.catalogue import ARCHITECTURES
 from finetune.config.config import read_config
@@ -450,3 +450,15 @@ def test_cnn_that_was_finished_with_other_settings_is_used(separate, capsys):
     assert text != Path('config.yml').read_text()
     assert run('train', 'separate.yml') == 0
     assert 'Fine-tuning' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('damage', ['replaced', 'removed'])
+def test_features_of_other_images_are_refused(damage, separate, capsys):
+    shutil.rmtree(OUT)
+    (CNN / 'images.csv').unlink()       # of a run that kept none
+    path = folder_of_features() / 'images.csv'
+    if damage == 'removed':
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace(',train,', ',test,', 1))
+    assert 'to extract the features again' in fails(capsys, 'train', separate)

@@ -29,19 +29,30 @@ def test_equal_contents_have_one_identity(tmp_path):
     assert identify(paths) == [one, other, longer]
 
 
-@pytest.mark.parametrize('place', [0, BLOCK_BYTES - 1, LARGE // 3, 2 * LARGE // 3, LARGE - 1])
-def test_another_byte_in_a_block_is_seen(place, tmp_path):
-    data = bytearray(LARGE)
+@pytest.mark.parametrize('place', [20, BLOCK_BYTES - 1, LARGE // 3, 2 * LARGE // 3, LARGE - 1])
+def test_another_byte_in_a_block_of_a_compressed_file_is_seen(place, tmp_path):
+    data = bytearray(b'\x89PNG'.ljust(LARGE))
     before = of_bytes(tmp_path / 'a', data)
+    data[BLOCK_BYTES + 10] = 1          # such a change is never alone
+    assert of_bytes(tmp_path / 'a', data) == before
     data[place] = 1
     assert of_bytes(tmp_path / 'b', data) != before
 
 
-@pytest.mark.parametrize('size', [0, 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES])
-def test_every_byte_of_a_small_file_counts(size, tmp_path):
-    data = bytearray(size)
+@pytest.mark.parametrize('start', [b'', b'\xff\xd8\xff'])
+@pytest.mark.parametrize('size', [0, 1, BLOCK_BYTES, BLOCK_BYTES + 1, 4 * BLOCK_BYTES])
+def test_every_byte_of_a_small_file_counts(size, start, tmp_path):
+    every_byte_counts(bytearray(start.ljust(size)[:size]), tmp_path)
+
+
+def test_every_byte_of_an_uncompressed_file_counts(tmp_path):
+    every_byte_counts(bytearray(b'BM'.ljust(LARGE + 5)), tmp_path)
+
+
+def every_byte_counts(data, tmp_path):
+    size = len(data)
     before = of_bytes(tmp_path / 'a', data)
-    for place in {0, size // 3, size // 2, size - 1} - {-1} if size else ():
+    for place in {size // 5, size // 3, size // 2, size - 1} if size else ():
         changed = data.copy()
         changed[place] ^= 1
         assert of_bytes(tmp_path / f'{place}', changed) != before
@@ -129,3 +140,20 @@ def test_test_images_that_were_trained_on_are_counted_by_their_contents(images):
     unreadable = Fingerprint(image._replace(contents='') for image in images)
     assert unreadable.n_trained_on(Fingerprint(
         image._replace(split='test') for image in unreadable)) == 0
+
+
+def test_a_path_that_is_listed_twice_is_compared_twice(images):
+    twice = Fingerprint([images[0], images[0]._replace(parts='x'), *images])
+    other = Fingerprint([images[0]._replace(parts='y'), *twice[1:]])
+    assert twice.changes(other) == f'1 image ({images[0].path}) has other parts'
+
+
+def test_labels_are_compared_if_two_classes_have_one_name(images):
+    alike = Fingerprint(image._replace(class_name='rgb') for image in images)
+    other = changed(alike, 0, label=images[-1].label)
+    assert alike.changes(other) == f'1 image ({images[0].path}) has another class'
+
+
+def test_an_image_that_cannot_be_read_any_more_is_named(images):
+    assert images.changes(changed(images, 0, contents='')) == (
+        f'1 image ({images[0].path}) cannot be read')

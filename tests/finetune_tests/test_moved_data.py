@@ -193,6 +193,47 @@ def test_no_parts_are_found_in_other_data(project, capsys):
     assert not Path('photos/CS_parts').exists()
 
 
+def test_the_detector_of_a_run_that_has_not_begun_is_not_used(project, capsys):
+    for name in 'model.npz', 'evaluation.yml':
+        Path('results/found/seed0', name).unlink()
+    for path in Path('results/found/seed0').glob('snapshot*'):
+        path.unlink()
+    for folder in 'photos/CS_parts', RUN:
+        shutil.rmtree(folder)
+    add_class()
+    capsys.readouterr()
+    assert run('train', 'configs/found.yml') == 0
+    assert 'Training of the CNN that finds parts' in capsys.readouterr().out
+
+
+def test_a_moved_folder_is_the_same_data_set(project, capsys):
+    before = (RUN / 'predictions.csv').read_bytes()
+    Path('photos').rename('moved')
+    assert run('train', 'configs/own.yml', '--set', 'data.root=moved') == 0
+    assert (RUN / 'predictions.csv').read_bytes() == before
+    shutil.copytree('moved', 'photos')
+    replace_picture()
+    assert CHANGES[replace_picture] in fails(capsys, 'train', 'configs/own.yml', '--set',
+                                             f'data.root={project}/photos')
+
+
+def test_a_search_for_parts_that_was_interrupted_leaves_no_class(project):
+    shutil.rmtree('results/found')
+    for path in Path('photos/CS_parts').iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    Path('photos/CS_parts/.work').mkdir()
+    assert run('train', 'configs/found.yml') == 0
+
+
+def test_a_suite_does_not_skip_what_it_cannot_compare(project, capfd):
+    (RUN / 'images.csv').write_text('x')
+    assert run('train', 'configs/own.yml', '--seeds', '1') == 1
+    assert 'images.csv: is not a complete list of images' in capfd.readouterr().err
+    Path('photos/empty').mkdir()
+    assert run('train', 'configs/own.yml', '--seeds', '1') == 1
+    assert 'photos/empty: has no picture that can be used' in capfd.readouterr().err
+
+
 def test_a_suite_neither_skips_nor_mixes(project, capfd):
     replace_picture()
     assert run('train', 'configs/own.yml', '--seeds', '2') == 1

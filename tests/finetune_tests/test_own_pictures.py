@@ -70,7 +70,7 @@ def test_one_picture_of_a_class_is_for_training(tmp_path):
     assert [record.label for record in data_set.train].count(0) == 1
     assert 0 not in [record.label for record in data_set.test]
     *_, told = readers.describe(Config(data=Data(dataset='folder', root=str(root))), data_set)
-    assert told == f'{root}: 1 classes have no test image, such as Amsel'
+    assert told == f'{root}: class Amsel has no test image'
 
 
 @pytest.mark.parametrize('test', ['test', 'val'])
@@ -423,3 +423,63 @@ def test_files_and_folders_that_may_not_be_read_are_left_out(tmp_path, monkeypat
     monkeypatch.setattr(os, 'scandir', refuse)      # root may read everything
     assert load(root).left_out == {'files that may not be read': 3,
                                    'folders that may not be read': 1}
+
+
+@pytest.mark.parametrize('name', ['parts/x.png', '.work/origin.yml', 'origin.yml'])
+def test_folders_of_found_parts_are_no_classes_but_classes_may_have_a_folder_parts(name, tmp_path):
+    root = classes(tmp_path / 'photos', 6)
+    path = root / 'engine' / name
+    path.parent.mkdir(parents=True)
+    if path.suffix == '.png':
+        picture(path, seed=999)
+    else:
+        path.write_text('x')
+    assert ('engine' in load(root).class_names) == (path.suffix == '.png')
+
+
+@pytest.mark.parametrize('train, test', [('training_set', 'test_set'), ('seg_train', 'seg_test'),
+                                         ('train_images', 'val_images'), ('train1', 'test1')])
+def test_words_of_splits(train, test, tmp_path):
+    classes(tmp_path / train, 2)
+    classes(tmp_path / test, 2, first=5)
+    with pytest.raises(InputError, match=f'{train} and {test} look like a split'):
+        load(tmp_path)
+
+
+def test_classes_may_be_called_like_splits_if_they_have_pictures(tmp_path):
+    root = classes(tmp_path / 'photos', 6, ['freight train', 'test tube'])
+    assert load(root).class_names == ['freight train', 'test tube']
+
+
+def test_folders_that_all_classes_have_are_named(tmp_path):
+    for k, name in enumerate(('001', '002')):
+        classes(tmp_path / name, 6, ['back', 'front'], first=2 * k)
+    data_set = load(tmp_path)
+    assert data_set.class_names == ['001', '002'] and data_set.left_out == {
+        'names of folders that all classes have (back, front)': 2}
+
+
+def test_links_that_are_no_classes(tmp_path):
+    root = classes(tmp_path / 'photos', 6)
+    (root / 'loop').symlink_to('.')
+    (root / 'list.txt').symlink_to('nowhere')
+    data_set = load(root)
+    assert data_set.class_names == NAMES and data_set.left_out == {'links to folders': 1}
+    (root / 'Dohle').symlink_to('/mnt/nowhere')
+    with pytest.raises(InputError, match='photos/Dohle: is a link that leads nowhere; restore'):
+        load(root)
+
+
+def test_a_small_data_set_has_a_test_image(tmp_path):
+    for seed in range(20):
+        data_set = load(classes(tmp_path / 'photos', 2), test_share=.01, split_seed=seed)
+        assert len(data_set.test) in (1, 2) and len(data_set.train + data_set.test) == 6
+
+
+def test_equal_paths_of_a_table_are_equal_texts(tmp_path):
+    for i in range(6):
+        picture(tmp_path / 'a' / f'{i}.png', seed=i)
+    forms = 'a/{}.png', './a/{}.png', f'{tmp_path}/a/{{}}.png'
+    read = [ids((data_set := load(table(tmp_path / 'list.csv', 'path,class\n' + ''.join(
+        f'{form.format(i)},x\n' for i in range(6))))).train + data_set.test) for form in forms]
+    assert read[0] == read[1] == read[2]

@@ -21,7 +21,7 @@ from finetune.data.annotation_files import LOCATIONS
 from finetune.data.dataset import collate, PartDataset
 from finetune.data.fingerprint import Fingerprint
 from finetune.data.iterators import iterate
-from finetune.data.layout import find_layout, ORIGIN
+from finetune.data.layout import find_layout, ORIGIN, WORK
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
@@ -31,7 +31,7 @@ from finetune.progress import progress_bar
 from finetune.weights.pretrained import load_trained
 
 SHARD_BATCHES = 16                  # batches per file of unfinished work
-DETECTOR, WORK, IMAGES = 'detector', '.work', 'images.csv'
+DETECTOR, IMAGES = 'detector', 'images.csv'
 HIDDEN = -1, -1, -1, -1
 
 
