@@ -15,6 +15,9 @@ def main():
         import chainer
         import numpy
         from finetune import cli
+    except KeyboardInterrupt:
+        print('finetune: interrupted; run the same command again to resume.', file=sys.stderr)
+        return 130
     except ModuleNotFoundError as error:
         print(f"finetune: the package {error.name} is missing; in the project's clone: "
               "pip install -e '.[finetune]'.", file=sys.stderr)

@@ -2,6 +2,7 @@
 import unicodedata
 
 ESCAPED = {'Cc', 'Cs', 'Zl', 'Zp'}      # control characters, bytes that are not UTF-8, line ends
+BIDIRECTIONAL = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 
 
 def composed(name: str) -> str:
@@ -15,7 +16,8 @@ def composed(name: str) -> str:
 
 def shown(name: str) -> str:
     r"""The name in a line of text that any terminal and any font can show: ``caf\xe9``."""
-    return ''.join(_escape(c) if unicodedata.category(c) in ESCAPED else c for c in name)
+    return ''.join(_escape(c) if unicodedata.category(c) in ESCAPED or c in BIDIRECTIONAL else c
+                   for c in name)
 
 
 def _escape(character):

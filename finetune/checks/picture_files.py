@@ -9,6 +9,7 @@ from finetune.data.contents import identify
 from finetune.errors import InputError
 from finetune.progress import progress_bar
 
+DARK = 16           # grey level of 255
 SIZE = 16           # pixels of the squares by which pictures are compared
 FLAT = 2.           # smallest standard deviation of such a square, grey levels
 NEAR = .2           # largest RMS difference of two of them, relative to that deviation
@@ -16,17 +17,24 @@ NEAR = .2           # largest RMS difference of two of them, relative to that de
 
 def check(data_set):
     """Yields findings, level and text, about the pictures of a data set."""
-    unreadable, squares = [], []
+    unreadable, dark, squares = [], [], []
     records = data_set.train + data_set.test
     for record in progress_bar(records, len(records), 'Reading all pictures'):
         try:
-            squares.append(_square(pictures.read_image(record.path, upright=True)))
+            image = pictures.read_image(record.path, upright=True)
         except InputError:
             unreadable.append(record)
             squares.append(numpy.zeros(SIZE ** 2))
+            continue
+        squares.append(_square(image))
+        if image.max() < DARK:
+            dark.append(record)
     if unreadable:
         yield 'error', (f'{len(unreadable)} pictures cannot be read, the first is '
                         f'{unreadable[0].path}; repair or remove them')
+    if dark:
+        yield 'warning', (f'{len(dark)} pictures are almost black, the first is {dark[0].path}; '
+                          'check the range of their numbers')
     sides = numpy.repeat([True, False], [len(data_set.train), len(data_set.test)])
     groups = collections.defaultdict(list)
     for i, contents in enumerate(identify(records.paths)):

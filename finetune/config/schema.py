@@ -1,6 +1,7 @@
 """How settings are declared, read from YAML and checked."""
 import dataclasses
 import difflib
+import re
 import typing
 
 import yaml
@@ -87,6 +88,15 @@ class _Loader(yaml.SafeLoader):
         tree.update(self.construct_mapping(node))
         tree.texts = {key.value: value.value for key, value in node.value
                       if value.tag in WRITTEN_OTHERWISE}
+
+
+# PyYAML takes 010 for 8, 1:30 for 90 and 1_000 for 1000.
+WHOLE_NUMBER = 'tag:yaml.org,2002:int'
+_Loader.yaml_implicit_resolvers = {
+    first: [row for row in rows if row[0] != WHOLE_NUMBER]
+    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(WHOLE_NUMBER, re.compile(r'[-+]?[0-9]+$'), list('-+0123456789'))
+_Loader.add_constructor(WHOLE_NUMBER, lambda loader, node: int(loader.construct_scalar(node)))
 
 
 class _Written(dict):

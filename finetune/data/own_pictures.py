@@ -82,7 +82,7 @@ def _check(root, folder, pictures, in_train, label_of):
     if in_train.all():
         raise InputError(f'{root}: has no test image; add pictures or, if the pictures have no '
                          'split of their own, raise data.test_share or change data.split_seed.')
-    missing = [picture.name for picture in pictures if not (folder / picture.name).exists()]
+    missing = [picture.name for picture in pictures if not os.path.exists(folder / picture.name)]
     if missing:
         raise InputError(f'{root}: {len(missing)} listed pictures do not exist, the first is '
                          f'{missing[0]}; copy them there, or remove their lines.')
@@ -145,14 +145,15 @@ def _from_table(path):
 
 def _relative(folder, name):
     """The shortest text for a path, so that equal paths are equal texts."""
-    path = Path(name)
-    return str(path.relative_to(folder) if path.is_absolute() and folder in path.parents else path)
+    path, folder = os.path.normpath(name), os.path.abspath(folder)
+    is_inside = os.path.isabs(path) and path.startswith(os.path.join(folder, ''))
+    return os.path.relpath(path, folder) if is_inside else path
 
 
 def _on_disk(folder, name):
     """The name of a file in the Unicode form that the disk has."""
     forms = (name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD')))
-    return next((form for form in forms if (folder / form).exists()), name)
+    return next((form for form in forms if os.path.exists(folder / form)), name)
 
 
 def _image_id(name):

@@ -48,6 +48,7 @@ SIGNATURES = re.compile(
 HEIC = re.compile(rb'.{4}ftyp(hei|hev|mif1|msf1)', re.DOTALL)
 
 ORIENTATION = 0x0112    # EXIF tag; 1: upright
+N_BITS = 0x0102         # TIFF tag: bits per channel
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
          4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -64,9 +65,10 @@ logging.getLogger('PIL').addHandler(logging.NullHandler())
 def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
     """Reads an image (3, H, W), uint8, RGB, of any mode; drops transparency and later frames.
 
-    Numbers of 16 bits are divided by 256. For numbers of 32 bits, the largest of the image decides:
+    Numbers of 16 bits are divided by 256, those of 9 to 15 bits of a TIFF by less. For numbers of
+    32 bits, the largest of the image decides:
 
-    - floats up to 1 are multiplied by 255 and rounded;
+    - floats below 2 are clipped to 1, multiplied by 255 and rounded;
     - other numbers below 256 are kept, rounded down;
     - numbers below 65536 are divided by 256;
     - larger and negative numbers are refused.
@@ -101,7 +103,7 @@ def _decoded(path, use):
     try:
         with Image.open(path, formats=formats) as image:
             return use(image)
-    except InputError:
+    except (InputError, MemoryError, Image.DecompressionBombError):
         raise
     except Exception:
         content = without_metadata(Path(path).read_bytes())
@@ -173,8 +175,8 @@ def _silenced():
         except OSError:     # there is no stderr
             yield
             return
-        os.dup2(nowhere.fileno(), STDERR)
         try:
+            os.dup2(nowhere.fileno(), STDERR)
             yield
         finally:
             os.dup2(kept, STDERR)
@@ -192,7 +194,8 @@ def _pixels(path, image, upright):
 
 def _rgb(path, image):
     if image.mode.startswith('I;16') or (image.mode == 'I' and image.format in ('PNG', 'PPM')):
-        image = Image.fromarray((numpy.asarray(image) // 256).astype(numpy.uint8))
+        n_bits = image.tag_v2.get(N_BITS, (16,))[0] if image.format == 'TIFF' else 16
+        image = Image.fromarray((numpy.asarray(image) >> n_bits - 8).astype(numpy.uint8))
     elif image.mode in ('I', 'F'):
         image = Image.fromarray(_brightness(path, numpy.asarray(image)))
     elif image.mode == 'La':
@@ -206,8 +209,8 @@ def _brightness(path, numbers):
     if not 0 <= low <= high < 2 ** 16:      # or one is not a number
         raise InputError(f'{path}: has numbers from {low:g} to {high:g} for brightness, but they '
                          'must be within [0, 65535]; save it with 8 bits, or floats in [0, 1].')
-    if numbers.dtype.kind == 'f' and high <= 1:
-        numbers = numpy.rint(numbers * 255)
+    if numbers.dtype.kind == 'f' and high < 2:
+        numbers = numpy.rint(numbers.clip(0, 1) * 255)
     elif high >= 256:
         numbers = numbers // 256
     return numbers.astype(numpy.uint8)

@@ -1,6 +1,8 @@
 """One run, from its settings to its results."""
+import contextlib
 from pathlib import Path
 import sys
+import threading
 from typing import Any, Protocol
 from collections.abc import Iterable
 
@@ -13,6 +15,7 @@ from finetune.config.settings import Config
 from finetune.config.streams import BESIDE
 from finetune.data import readers
 from finetune.data.records import DataSet
+from finetune.errors import InputError
 from finetune.experiments import prerequisites
 from finetune.files import require_empty
 from finetune.names import shown
@@ -21,6 +24,9 @@ from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
 from finetune.training.joint import JointLearning
+
+
+BUSY = threading.RLock()        # held by the thread that runs an experiment
 
 
 class Method(Protocol):
@@ -62,7 +68,8 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     folder = (RunFolder.of(config_path, config.training.seed, project) if out is None
               else RunFolder(out, project))
     folder.check(config)
-    _run(config, folder)
+    with _alone(folder):
+        _run(config, folder)
     return folder
 
 
@@ -88,6 +95,18 @@ def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
     config = folder.read_config()
     config.training.gpu = gpu
     _run(config, folder, may_train=False)
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """Context of one thread at a time: runs share the generators of random numbers."""
+    if not BUSY.acquire(blocking=False):
+        raise InputError(f'{folder}: another run is in progress in this process; start a process '
+                         'for each run.')
+    try:
+        yield
+    finally:
+        BUSY.release()
 
 
 def _evaluate_apart(folder, gpu, overrides, output):

@@ -2,6 +2,7 @@
 import math
 import textwrap
 from typing import Any, NamedTuple
+import warnings
 
 from matplotlib import patheffects
 from matplotlib.figure import Figure
@@ -167,6 +168,7 @@ def evenly_spaced(n, n_all):
 def save(figure, path):
     """Writes a picture and prints its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as unfinished:
+    with atomic(path) as unfinished, warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph')      # no font has the characters of all names
         figure.savefig(unfinished, dpi=DPI)
     print(path, flush=True)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy
 from PIL import Image
@@ -18,6 +19,7 @@ from conftest import fails, load, run
 from finetune.compute.threads import N_THREADS
 from finetune.config.config import read_config
 from finetune.data import annotation_files
+from finetune.experiments import experiment
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
@@ -438,3 +440,14 @@ def test_help(arguments, capsys):
         run(*arguments)
     assert raised.value.code == 0
     assert 'usage' in capsys.readouterr().out
+
+
+def test_one_run_at_a_time_in_a_process(write_config, tmp_path):
+    config = write_config(training={'epochs': 1})
+    codes = []
+    with experiment._alone('first'):
+        thread = threading.Thread(target=lambda: codes.append(run('train', config)))
+        thread.start()
+        thread.join()
+    assert codes == [2] and not Path('results').exists()
+    assert run('train', config) == 0

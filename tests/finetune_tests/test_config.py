@@ -430,3 +430,17 @@ def test_section_that_is_none(value, tmp_path):
     path.write_text(f'training: {value}')
     with pytest.raises(InputError, match='training is a section'):
         config.read_config(path)
+
+
+@pytest.mark.parametrize('text, value', [('010', 10), ('08', 8), ('-3', -3), ('+7', 7), ('0', 0),
+                                         ('1e3', 1000)])
+def test_whole_numbers_are_decimal(text, value):
+    config = Config()
+    fill_override(config, f'training.seed={text}')
+    assert config.training.seed == value
+
+
+@pytest.mark.parametrize('text', ['1:30', '0x1F', '0b1', '1.5', '3 4'])
+def test_other_notations_are_no_whole_numbers(text):
+    with pytest.raises(InputError, match='must be a whole number'):
+        fill_override(Config(), f'training.epochs={text}')

@@ -109,3 +109,8 @@ def test_parts_of_a_picture_listed_in_another_form(finished_run, drawn_birds, tm
         csv.writer(file).writerows(table)
     assert run(*command) == 0
     assert capsys.readouterr().err == ''        # nothing of hidden parts
+
+
+def test_names_cannot_turn_the_line_around():
+    assert shown('a\u202egnp\u2066') == 'a\\u202egnp\\u2066'
+    assert shown('👨\u200d👩') == '👨\u200d👩'

@@ -483,3 +483,18 @@ def test_equal_paths_of_a_table_are_equal_texts(tmp_path):
     read = [ids((data_set := load(table(tmp_path / 'list.csv', 'path,class\n' + ''.join(
         f'{form.format(i)},x\n' for i in range(6))))).train + data_set.test) for form in forms]
     assert read[0] == read[1] == read[2]
+
+
+def test_doctor_finds_pictures_that_are_almost_black(tmp_path, write_config, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    classes(Path('photos'), 4)
+    Image.fromarray(numpy.full((30, 30), 4095, numpy.uint16)).save(f'photos/{NAMES[0]}/a.png')
+    code, printed = doctor(write_config, capsys)
+    assert code == 0
+    assert '1 pictures are almost black, the first is photos/Blaumeise/a.png' in printed
+
+
+def test_a_name_that_is_too_long_for_a_file(tmp_path):
+    picture(tmp_path / 'a.png')
+    with pytest.raises(InputError, match='1 listed pictures do not exist'):
+        load(table(tmp_path / 'list.csv', f'path,class\na.png,x\n{"l" * 300}.png,x\n'))

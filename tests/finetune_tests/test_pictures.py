@@ -569,3 +569,21 @@ def test_commands_read_odd_pictures_and_ignore_other_files(photos, capfd):
     code, printed, error = outcome(capfd, 'predict', 'results/config/seed0', 'photos')
     assert code == 0 and printed.count('photos/') == 6 + n
     assert error.startswith('photos: ') and error.count('\n') == 1 + len(OTHERS)
+
+
+def test_floats_that_barely_exceed_1_are_clipped(tmp_path):
+    numbers = numpy.random.RandomState(0).rand(8, 8).astype('f')
+    numbers[0, 0] = 1.0001
+    Image.fromarray(numbers).save(tmp_path / 'a.tif')
+    expected = numpy.rint(numbers.clip(0, 1) * 255)
+    assert_array_equal(read_image(tmp_path / 'a.tif'), numpy.stack(3 * [expected]))
+
+
+def test_tiff_of_12_bits(tmp_path):
+    fields = ((256, 4, 2), (257, 4, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8),
+              (277, 3, 1), (278, 4, 1), (279, 4, 3))
+    content = struct.pack('<2sHI', b'II', 42, 12) + b'\xff\xf8\x00\0'    # 4095, 2048
+    content += struct.pack('<H', len(fields)) + b''.join(
+        struct.pack('<HHII', tag, kind, 1, value) for tag, kind, value in fields) + bytes(4)
+    (tmp_path / 'a.tif').write_bytes(content)
+    assert read_image(tmp_path / 'a.tif')[0].tolist() == [[255, 128]]
