@@ -69,7 +69,7 @@ def _is_evaluation(tree):
     is_complete = is_complete and isinstance(data, dict) and all(
         isinstance(data.get(name), str) for name in SIDES)
     return (is_complete and _are_shares(tree.get('accuracy'))
-            and all(_is_number(tree.get(name, 0)) for name in ('n_parameters', 'loss')))
+            and _is_number(tree.get('n_parameters')) and _is_number(tree.get('loss', 0)))
 
 
 def _are_shares(accuracies):

@@ -299,14 +299,16 @@ def test_any_folder_can_be_asked_whether_it_is_a_run(place):
     {'accuracy': {'both': .5}, 'loss': float('nan')},
     {'accuracy': {'both': 'high'}}, {'accuracy': {'parts': .5}}, {'accuracy': .5}, {},
     {'accuracy': {'both': .5}, 'n_parameters': 'many'},
+    {'accuracy': {'both': .5}, 'n_parameters': None},
     {'accuracy': {'both': .5}, 'robustness': {'hidden': {}}},
     {'accuracy': {'both': .5},
      'robustness': {'hidden': {.25: {'both': 50}}, 'shuffled': {'both': 1}}}])
 def test_evaluations_that_are_none(evaluation, tmp_path):
-    folder, whole = RunFolder(tmp_path), {'accuracy': {'both': .5, 'parts': 1, 'global': 0}}
+    folder = RunFolder(tmp_path)
+    whole = {'accuracy': {'both': .5, 'parts': 1, 'global': 0}, 'n_parameters': 7}
     (tmp_path / 'evaluation.yml').write_text(yaml.safe_dump(whole))
     assert folder.read_evaluation() == whole
-    (tmp_path / 'evaluation.yml').write_text(yaml.safe_dump(evaluation))
+    (tmp_path / 'evaluation.yml').write_text(yaml.safe_dump({'n_parameters': 7, **evaluation}))
     with pytest.raises(InputError, match='evaluation.yml: is not a complete evaluation'):
         folder.read_evaluation()
 

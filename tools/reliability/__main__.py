@@ -1,7 +1,6 @@
 """What disks, signals, damaged files and careless users do: what was tried, what survived.
 
     python tools/reliability                         # half an hour on two CPU cores
-    python tools/reliability                         # a quarter of an hour on two cores
     python tools/reliability --seed 1 archives layer # some rows, other damages
 
 Survived: the same results as without, or one sentence and exit code 2; nothing is executed,
