@@ -59,6 +59,7 @@ def _is_log(entries):
 
 
 def _is_evaluation(tree):
+    """Whether this is an evaluation, of a run or, if it names one, of its model on other images."""
     if not isinstance(tree, dict):
         return False
     robustness = tree.get('robustness', {})
@@ -69,7 +70,8 @@ def _is_evaluation(tree):
     is_complete = is_complete and isinstance(data, dict) and all(
         isinstance(data.get(name), str) for name in SIDES)
     return (is_complete and _are_shares(tree.get('accuracy'))
-            and _is_number(tree.get('n_parameters')) and _is_number(tree.get('loss', 0)))
+            and _is_number(tree.get('n_parameters', 0 if 'run' in tree else None))
+            and _is_number(tree.get('loss', 0)))
 
 
 def _are_shares(accuracies):
