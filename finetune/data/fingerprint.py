@@ -12,7 +12,7 @@ import zlib
 from finetune.data.contents import identify
 from finetune.data.records import DataSet
 from finetune.errors import InputError
-from finetune.files import read_csv, write_csv
+from finetune.files import atomic, read_csv, write_csv
 from finetune.names import composed
 
 MAX_NAMED = 3       # classes in a message
@@ -68,8 +68,9 @@ class Fingerprint(list[Image]):
                              'again.')
 
     def write(self, path: Path) -> None:
-        """Writes a CSV file with the columns of :class:`Image`."""
-        write_csv(path, [Image._fields, *self])
+        """Writes a CSV file with the columns of :class:`Image` atomically."""
+        with atomic(path) as unfinished:
+            write_csv(unfinished, [Image._fields, *self])
 
     def digest(self, *columns: str) -> str:
         """Hash, twelve hexadecimal digits, of columns of all images in their order."""

@@ -223,8 +223,7 @@ class RunFolder:
     def write_settings(self, config: Config, data_set: DataSet) -> None:
         """Saves the merged settings, the list of images, and the versions of packages."""
         write_text(self._settings, dump(config))
-        with atomic(self._images) as path:
-            Fingerprint.of(data_set).write(path)
+        Fingerprint.of(data_set).write(self._images)
         versions = {'python': platform.python_version(), 'machine': platform.platform()}
         for package in (numpy, chainer):
             versions[package.__name__] = package.__version__

@@ -64,8 +64,7 @@ class Store:
             now = Fingerprint.of(self.data_set)
             if path.exists() and (not images.exists() or Fingerprint.read(images).changes(now)):
                 raise self._mismatch(path)
-            with files.atomic(images) as unfinished:
-                now.write(unfinished)
+            now.write(images)
             if not path.exists():
                 files.write_arrays(path, self.extractor.fit_pca(self.records['train']))
             self.extractor.pca = files.read_arrays(path)

@@ -202,6 +202,5 @@ def _other(folder, how):
 
 
 def _write_origin(folder, origin, data_set):
-    with atomic(folder / IMAGES) as path:
-        Fingerprint.of(data_set).write(path)
+    Fingerprint.of(data_set).write(folder / IMAGES)
     write_text(folder / ORIGIN, yaml.safe_dump(origin, sort_keys=False))
