@@ -10,7 +10,7 @@ import numpy
 
 from finetune.data.contents import identify
 from finetune.data.lines import csv_rows
-from finetune.data.picture_folders import class_folders, described, find_pictures
+from finetune.data.picture_folders import class_folders, described, find_pictures, has_boxes
 from finetune.data.records import DataSet, Records
 from finetune.data.splits import in_test
 from finetune.errors import InputError
@@ -102,7 +102,8 @@ def _from_folders(root):
     train, out_of_train = _from_classes(root, root / 'train', True)
     test, out_of_test = _from_classes(root, root / splits[1], False)
     n_beside = sum(path.is_dir() and not path.name.startswith('.') and
-                   path.name not in ('train', splits[1]) for path in root.iterdir())
+                   path.name not in ('train', splits[1]) and not has_boxes(path)
+                   for path in root.iterdir())
     beside = Counter({f'folders beside train and {splits[1]}': n_beside})
     return train + test, out_of_train + out_of_test + beside
 
@@ -128,8 +129,8 @@ def _from_classes(root, folder, in_train):
 def _from_table(path):
     pictures = {}
     for line_no, row in csv_rows(path, ('path', 'class'), 'path, class and optionally split'):
-        name, kind, split = _on_disk(path.parent, _relative(path.parent, row['path'])), row[
-            'class'], row.get('split')
+        name = _on_disk(path.parent, _relative(path.parent, row['path']))
+        kind, split = row['class'], row.get('split')
         where = f'{path}, line {line_no}'
         if not row['path'] or not kind:
             raise InputError(f'{where}: the path or the class is empty; complete the line.')

@@ -88,7 +88,7 @@ def class_folders(root: Path, is_split: bool = False) -> tuple[list[Path], Count
                              'remove it if it is no class.')
         elif not path.is_dir():
             left_out[LOOSE] += path.suffix.lower() in SUFFIXES
-        elif not _has_boxes(path):
+        elif not has_boxes(path):
             folders.append(path)
     if not folders and left_out[LOOSE]:
         to_do = ('add a folder per class.' if is_split else
@@ -98,7 +98,7 @@ def class_folders(root: Path, is_split: bool = False) -> tuple[list[Path], Count
     return folders, +left_out
 
 
-def _has_boxes(folder):
+def has_boxes(folder):
     """Whether a folder has boxes of parts, or will have them after a search for parts."""
     return any((folder / name).exists() for name in (LOCATIONS, ORIGIN, WORK))
 

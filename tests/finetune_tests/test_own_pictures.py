@@ -82,6 +82,9 @@ def test_folders_of_splits(test, tmp_path):
     assert data_set.class_names == NAMES
     assert (len(data_set.train), len(data_set.test)) == (12, 4)
     assert all(record.path.parts[-3] == test for record in data_set.test)
+    (root / 'CS_parts' / '.work').mkdir(parents=True)       # of parts that are being found
+    (root / 'extra').mkdir()
+    assert load(root).left_out == {f'folders beside train and {test}': 1}
 
 
 def test_what_is_not_a_picture_of_a_class_is_ignored(tmp_path):
