@@ -1,4 +1,5 @@
 """Recomputation (gradient checkpointing): less memory, more time."""
+import chainer
 import chainer.functions as F
 
 
@@ -13,6 +14,7 @@ def run_steps(steps, x, recompute):
             Chainer's link updates in the first run only.
 
     """
+    recompute = recompute and chainer.config.enable_backprop
     for step in steps:
         x = F.forget(_after_identity(step), x) if recompute else step(x)
     return x
