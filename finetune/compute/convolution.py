@@ -1,6 +1,6 @@
 """Chainer's convolution link with faster implementations for CPUs and GPUs."""
-from chainer import backend, function_node
 import chainer
+from chainer import backend, function_node
 import chainer.functions as F
 import chainer.links as L
 import numpy
@@ -8,6 +8,7 @@ import numpy
 from finetune.compute import cudnn, numpy_convolution, onednn, onednn_convolution
 from finetune.compute.geometry import Geometry
 
+PLAIN = Geometry()      # without strides, padding and groups
 
 class Convolution2D(L.Convolution2D):
 
@@ -45,7 +46,7 @@ class Convolution2D(L.Convolution2D):
                               self.use_onednn)
 
 
-def convolution_2d(x, weight, geometry=Geometry(), use_onednn=True):
+def convolution_2d(x, weight, geometry=PLAIN, use_onednn=True):
     """Convolves images (N, C, H, W) with filters (O, C, kh, kw): see :class:`Convolution2D`."""
     x, weight = chainer.as_variable(x), chainer.as_variable(weight)
     operation = _operation(x.array, weight.array, geometry, use_onednn)
