@@ -7,8 +7,8 @@ of the package's file. Differences are relative to the largest value: of the Con
 picture in three sizes, by NumPy and by oneDNN; and of the gradients of a training step with batch
 statistics, in float64. In float32, rounding decides which values ReLU6 cuts off; so the next column
 has the distance of all gradients with given statistics from those of float64, by oneDNN and by
-PyTorch. The last ones are what the package's class layer says about a photograph of a cat. ``--write`` stores a
-sample of timm's ConvMaps for the tests.
+PyTorch. The last ones are what the package's class layer says about a photograph of a cat.
+``--write`` stores a sample of timm's ConvMaps for the tests.
 """
 import fve_layer    # noqa: F401  (before Chainer)
 

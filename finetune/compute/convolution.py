@@ -51,7 +51,7 @@ def convolution_2d(x, weight, geometry=PLAIN, use_onednn=True):
     x, weight = chainer.as_variable(x), chainer.as_variable(weight)
     operation = _operation(x.array, weight.array, geometry, use_onednn)
     if operation is None:
-        return _by_chainer(x, weight, geometry)
+        return by_chainer(x, weight, geometry)
     return Convolution(operation, geometry).apply((x, weight))[0]
 
 
@@ -65,7 +65,7 @@ def _operation(x, weight, geometry, use_onednn):
     return cudnn.convolution(x, weight, geometry)
 
 
-def _by_chainer(x, weight, geometry):
+def by_chainer(x, weight, geometry):
     """The convolution by Chainer's functions, which pad both ends of an axis alike."""
     before, after = geometry.ends()
     if before != after:

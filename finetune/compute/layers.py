@@ -1,5 +1,6 @@
 """Layers of CNNs, computed by oneDNN if it is installed, else by Chainer."""
 import chainer
+from chainer import function_node
 import chainer.functions as F
 import chainer.links as L
 import numpy
@@ -7,8 +8,23 @@ import numpy
 from finetune.compute import onednn, onednn_convolution, onednn_functions
 from finetune.compute.convolution import Convolution2D
 
-# Chainer's functions by the names of activations.
-ACTIVATIONS = {'relu': F.relu, 'relu6': lambda x: F.clipped_relu(x, 6.), None: lambda x: x}
+
+class ReLU6(function_node.FunctionNode):
+
+    """Limits values to [0, 6]; it keeps its result, Chainer's function its input, and so two."""
+
+    def forward(self, inputs):
+        self.retain_outputs((0,))
+        x, = inputs
+        return x.clip(0, 6),
+
+    def backward(self, indexes, grad_outputs):
+        y, = self.get_retained_outputs()
+        return grad_outputs[0] * ((0 < y.array) & (y.array < 6)),
+
+
+# Functions by the names of activations.
+ACTIVATIONS = {'relu': F.relu, 'relu6': lambda x: ReLU6().apply((x,))[0], None: lambda x: x}
 
 
 class ConvBN(chainer.Chain):

@@ -72,10 +72,6 @@ def _batch_normalization(graph, function, x, gamma, beta, mean, var):
     return graph.add('Add', scaled, (beta - mean * factor)[:, None, None])
 
 
-def _clip(graph, function, x):
-    return graph.add('Clip', x, numpy.zeros((), 'f'), numpy.asarray(function.cap, 'f'))
-
-
 def _max_pool(graph, function, x, operator='MaxPool', **attributes):
     return graph.add(operator, x, kernel_shape=function.ksize, strides=function.stride,
                      pads=2 * [*function.pad], ceil_mode=int(function.cover_all), **attributes)
@@ -93,7 +89,7 @@ CONVERTERS = {
     'Cast': lambda graph, function, x: x,       # from float32 to float32
     'Add': lambda graph, function, *values: graph.add('Add', *values),
     'ReLU': lambda graph, function, x: graph.add('Relu', x),
-    'ClippedReLU': _clip,
+    'ReLU6': lambda graph, function, x: graph.add('Clip', x, *numpy.float32([0, 6])),
     'MaxPoolingND': _max_pool, 'AveragePoolingND': _average_pool,
     'Concat': lambda graph, function, *values: graph.add('Concat', *values, axis=function.axis),
 }
