@@ -167,10 +167,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     'inception_v3_original': Architecture(
         'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
         bytes_per_pixel=1310, bytes_recomputing=625),
-    **{f'efficientnet_lite{i}': Architecture(
-        f'finetune.models.efficientnet_lite:EfficientNetLite{i}', 1280, 32,
-        bytes_per_pixel=kept, bytes_recomputing=recomputing)
-       for i, (kept, recomputing) in enumerate(((1000, 400), (1000, 400), (1000, 400)))},
+    'efficientnet_lite0': Architecture(
+        'finetune.models.efficientnet_lite:EfficientNetLite0', 1280, 32,
+        bytes_per_pixel=1420, bytes_recomputing=660),
+    'efficientnet_lite1': Architecture(
+        'finetune.models.efficientnet_lite:EfficientNetLite1', 1280, 32,
+        bytes_per_pixel=1760, bytes_recomputing=670),
+    'efficientnet_lite2': Architecture(
+        'finetune.models.efficientnet_lite:EfficientNetLite2', 1280, 32,
+        bytes_per_pixel=1870, bytes_recomputing=680),
     'resnet50': Architecture('finetune.models.chainer_cnns:ResNet50', 2048, 32),
     'vgg16': Architecture('finetune.models.chainer_cnns:VGG16', 512, 32),
     'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16,
