@@ -20,6 +20,7 @@ KINDS = {
     f'{tf_slim.AVERAGE}$': 'averaged variables',
     r'(^|/)AuxLogits[./]': 'of the auxiliary classifier',
     r'^(_?fc|classifier)\.|^output/|(^|/)(Logits|predictions)/': 'of the class layer',
+    r'(\.num_batches_tracked|/bn/N)$': 'counters of batches',
     '/(weights|beta|moving_mean|moving_variance)$': 'that also exist averaged',
 }
 
@@ -53,7 +54,7 @@ def convert_weights(path: str | Path, out: str | Path, raw: bool = False,
     left_out = sorted({*left_out, *averages})
     n_averaged = sum(name.endswith(tf_slim.AVERAGE) for name in arrays.keys() - set(left_out))
     print(f'read     {family.title}'
-          + ', raw as requested' * raw + f', {n_averaged} arrays averaged' * bool(n_averaged)
+          + ', raw as requested' * bool(averages) + f', {n_averaged} arrays averaged' * bool(n_averaged)
           + ', images normalised as for ImageNet' * (is_imagenet or family.is_imagenet))
     print(f'mapped   {len(arrays) - len(left_out)} arrays to {out}')
     _report(left_out)

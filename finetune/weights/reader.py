@@ -7,14 +7,14 @@ import zipfile
 import numpy
 
 from finetune import files
-from finetune.config.catalogue import WEIGHTS
+from finetune.config.catalogue import PACKAGED_WEIGHTS, WEIGHTS
 from finetune.errors import InputError, shortened
 from finetune.weights.formats import (
     keras_files, safetensors_files, tensorflow_files, torch_files, zipped_npz)
 from finetune.weights.formats.numbers import MAX_SIZE
 from finetune.weights.formats.opcodes import ForeignName
 
-ZIP, HDF5 = b'PK\x03\x04', b'\x89HDF\r\n\x1a\n'
+ZIP, NPY, HDF5 = b'PK', b'\x93NUMPY', b'\x89HDF\r\n\x1a\n'
 
 
 class Format(NamedTuple):
@@ -61,9 +61,10 @@ def _format(path):
     if tensorflow_files.is_checkpoint(path):
         return TENSORFLOW
     if not path.exists():
-        sources = ', '.join(f'{name} from {source}' for name, source in WEIGHTS.items())
-        raise InputError(f'{path}: there is no such weights file; correct its path, or get '
-                         f'weights of InceptionV3: {sources}.')
+        to_do = (f'get it from {WEIGHTS[path.name]}' if path.name in WEIGHTS else
+                 f'name weights of a package ({", ".join(PACKAGED_WEIGHTS)}) or get others '
+                 '(docs/data.md)')
+        raise InputError(f'{path}: there is no such weights file; correct its path, or {to_do}.')
     files.require_file(path)
     size = path.stat().st_size
     if size > MAX_SIZE:
@@ -77,7 +78,12 @@ def _format(path):
         return KERAS
     if start[:1] == torch_files.LEGACY:
         return TORCH_LEGACY
-    return SAFETENSORS if start[8:] == b'{' else NPZ
+    if start[8:] == b'{':
+        return SAFETENSORS
+    if start.startswith(NPY):       # of which the reader says that it is no .npz file
+        return NPZ
+    raise InputError(f'{path}: is in no known format of weights (.npz, .pth, safetensors, .h5, '
+                     'checkpoints of TensorFlow); copy it again.')
 
 
 def _zip_format(path):

@@ -264,7 +264,6 @@ def object_array():
     (lambda: zipped(tensor_pickle()), 'data/0'),
     (lambda: struct.pack('<Q', 10) + b'{"x":[],"y', 'safetensors file'),
     (lambda: b'\x89HDF\r\n\x1a\n' + bytes(300), 'HDF5 file'),
-    (lambda: b'weights', 'npz file'), (lambda: b'', 'npz file'),
     (lambda: b'PK\x03\x04' + bytes(100), 'npz file')])
 def test_broken_files(make, problem, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -272,6 +271,13 @@ def test_broken_files(make, problem, tmp_path, monkeypatch, capsys):
     error = fails(capsys, 'convert', 'x', 'out.npz')
     assert 'x: is not a complete' in error and problem in error
     assert not CANARY.exists() and not Path('out.npz').exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'weights', bytes(range(256)), b'{"x": 1}'])
+def test_files_in_no_known_format(content, tmp_path, capsys):
+    (tmp_path / 'x').write_bytes(content)
+    error = fails(capsys, 'convert', tmp_path / 'x', tmp_path / 'out.npz')
+    assert 'x: is in no known format of weights' in error
 
 
 def file_of(kind, folder):
