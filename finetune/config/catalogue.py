@@ -190,11 +190,11 @@ ABLATIONS = {
 ARCHITECTURES: dict[str, Architecture] = {
     'inception_v3': Architecture('finetune.models.inception_v3:InceptionV3', 2048, 75,
                                  bytes_per_pixel=1310, bytes_recomputing=625),
-    'inception_v3_original': Architecture(
-        'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
-        bytes_per_pixel=1310, bytes_recomputing=625),
     'inception_v3_torch': Architecture(
         'finetune.models.inception_v3:TorchInceptionV3', 2048, 75,
+        bytes_per_pixel=1310, bytes_recomputing=625),
+    'inception_v3_original': Architecture(
+        'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
         bytes_per_pixel=1310, bytes_recomputing=625),
     'resnet50': Architecture('finetune.models.chainer_cnns:ResNet50', 2048, 32),
     'vgg16': Architecture('finetune.models.chainer_cnns:VGG16', 512, 32),

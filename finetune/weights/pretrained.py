@@ -102,8 +102,8 @@ def _check(link, arrays, path, others=lambda: []):
     if problems:
         lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
                           + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
-        is_other = any(name != 'not finite' for name, _ in problems)
-        to_do = ' or '.join(others() if is_other else []) or 'the architecture that they were trained with'
+        found = others() if any(name != 'not finite' for name, _ in problems) else []
+        to_do = ' or '.join(found) or 'the architecture that they were trained with'
         raise InputError(f'{path}: the weights do not fit {type(link).__name__} ({lists}); '
                          f'use {to_do}.')
 

@@ -293,7 +293,7 @@ def test_weights_that_do_not_fit(change, problem, state, tmp_path, capsys):
 
 def test_hostile_file_as_pretrained_weights(write_config, capsys, tmp_path):
     (tmp_path / 'x.pth').write_bytes(raw(b'cos\nsystem\nX\x0e\x00\x00\x00touch executed\x85R'))
-    config = write_config(model={'pretrained': 'x.pth', 'encoding': 'gap'}, data={'missing': 'zero'})
+    config = write_config(model={'pretrained': 'x.pth'})
     assert 'x.pth: names os.system, which weights do not need' in fails(capsys, 'train', config)
     assert run('doctor', config) == 2
     assert 'x.pth: names os.system' in capsys.readouterr().out

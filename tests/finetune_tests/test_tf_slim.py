@@ -85,7 +85,8 @@ def test_averages_are_preferred(released):
     arrays[tf_slim.SCOPE + name + tf_slim.AVERAGE] = released[name] + 1
     key = 'mixed09/conv3x3_3/conv/W'
     averaged, rest = tf_slim.convert(arrays, 'x')
-    raw, other_rest = tf_slim.convert({name: array for name, array in arrays.items() if tf_slim.AVERAGE not in name}, 'x')
+    of_last_step = {name: arrays[name] for name in arrays if tf_slim.AVERAGE not in name}
+    raw, other_rest = tf_slim.convert(of_last_step, 'x')
     expected = released[name].transpose(3, 2, 0, 1)
     assert (averaged[key] == expected + 1).all() and (raw[key] == expected).all()
     assert set(rest) - set(other_rest) == {tf_slim.SCOPE + name}
