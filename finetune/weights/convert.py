@@ -53,8 +53,8 @@ def convert_weights(path: str | Path, out: str | Path, raw: bool = False,
     files.write_arrays(out, converted)
     left_out = sorted({*left_out, *averages})
     n_averaged = sum(name.endswith(tf_slim.AVERAGE) for name in arrays.keys() - set(left_out))
-    print(f'read     {family.title}'
-          + ', raw as requested' * bool(averages) + f', {n_averaged} arrays averaged' * bool(n_averaged)
+    print(f'read     {family.title}' + ', raw as requested' * bool(averages)
+          + f', {n_averaged} arrays averaged' * bool(n_averaged)
           + ', images normalised as for ImageNet' * (is_imagenet or family.is_imagenet))
     print(f'mapped   {len(arrays) - len(left_out)} arrays to {out}')
     _report(left_out)

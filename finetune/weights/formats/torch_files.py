@@ -39,9 +39,9 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def listing_of(names: Iterable[str]) -> str | None:
-    """The file that describes the tensors, among the files of an archive; ``None``: none."""
-    return next((name for name in names if name.split('/')[1:] == ['data.pkl']), None)
+def listing_of(names: Iterable[str]) -> str:
+    """The file that describes the tensors, among the files of an archive; empty: none."""
+    return next((name for name in names if name.split('/')[1:] == ['data.pkl']), '')
 
 
 def read_zip(path: str | Path) -> dict[str, numpy.ndarray]:

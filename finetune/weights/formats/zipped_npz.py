@@ -7,10 +7,10 @@ import zipfile
 import numpy
 
 
-def member_of(names: Iterable[str]) -> str | None:
-    """The one .npz file among the files of an archive; ``None``: there are none or several."""
+def member_of(names: Iterable[str]) -> str:
+    """The one .npz file among the files of an archive; empty: there are none or several."""
     found = [name for name in names if name.endswith('.npz')]
-    return found[0] if len(found) == 1 else None
+    return found[0] if len(found) == 1 else ''
 
 
 def read(path: str | Path) -> dict[str, numpy.ndarray]:
