@@ -316,6 +316,14 @@ def test_large_hdf5_arrays_without_data_are_refused(tmp_path):
         read_weights(tmp_path / 'x')
 
 
+def test_hdf5_names_that_are_not_utf_8_are_refused(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    with h5py.File(tmp_path / 'x', 'w') as file:
+        file[b'a\xff'] = numpy.zeros(3)
+    with pytest.raises(InputError, match='a name is not UTF-8'):
+        read_weights(tmp_path / 'x')
+
+
 def test_hdf5_arrays_in_other_files_are_refused(tmp_path):
     h5py = pytest.importorskip('h5py')
     (tmp_path / 'secret').write_bytes(bytes(16))

@@ -19,6 +19,8 @@ def read(path: str | Path) -> dict[str, numpy.ndarray]:
     arrays: dict[str, numpy.ndarray] = {}
 
     def add(name, found):
+        if not isinstance(name, str):
+            raise ValueError('a name is not UTF-8')
         if isinstance(found, h5py.Dataset) and found.dtype.kind in 'fiub':
             if found.external or found.is_virtual:
                 raise ValueError(f'{name} is in another file')
