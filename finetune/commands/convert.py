@@ -1,7 +1,7 @@
 """The command ``convert``: converts published weights to this program's format."""
 HELP = 'convert weights of other programs to .npz'
 DESCRIPTION = """\
-Reads weights of InceptionV3 or EfficientNet-Lite from a file of torch (.pth), safetensors, Keras
+Reads weights of a known network (docs/data.md) from a file of torch (.pth), safetensors, Keras
 (.h5), chainercv2 (.npz.zip) or TensorFlow, and writes an .npz for model.pretrained. What is in the
 file decides its format and the architecture. A checkpoint's averaged variables are preferred.
 Only TensorFlow's files need their program (the extra tf). Nothing in a file is executed."""

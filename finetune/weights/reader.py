@@ -11,7 +11,7 @@ from finetune.config.catalogue import PACKAGED_WEIGHTS, WEIGHTS
 from finetune.errors import InputError, shortened
 from finetune.weights.formats import (
     keras_files, safetensors_files, tensorflow_files, torch_files, zipped_npz)
-from finetune.weights.formats.numbers import MAX_SIZE
+from finetune.weights.formats.numbers import MAX_SIZE, max_size
 from finetune.weights.formats.opcodes import ForeignName
 
 ZIP, NPY, HDF5 = b'PK', b'\x93NUMPY', b'\x89HDF\r\n\x1a\n'
@@ -92,9 +92,9 @@ def _zip_format(path):
             sizes = {info.filename: info.file_size for info in archive.infolist()}
     except Exception:       # damaged, which the reader says
         return NPZ
-    if sum(sizes.values()) > MAX_SIZE:
-        raise InputError(f'{path}: contains {sum(sizes.values())} bytes, more than any known '
-                         'weights; copy it again.')
+    if sum(sizes.values()) > max_size(path.stat().st_size):
+        raise InputError(f'{path}: contains {sum(sizes.values())} bytes, more than weights in '
+                         'a file of its size; copy it again.')
     if torch_files.listing_of(sizes):
         return TORCH
     return ZIPPED_NPZ if zipped_npz.member_of(sizes) else NPZ

@@ -179,7 +179,7 @@ IMPOSSIBLE = {
     'large stride': tensor_pickle(strides=b'(K\x03K\x01t'),
     'many strides': tensor_pickle(strides=b'(K\x02K\x01K\x01t'),
     'huge shape': tensor_pickle(shape=b'(J\xff\xff\xff\x7fK\x02t'),
-    'huge shape without strides': tensor_pickle(b'K\x00', b'(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ft',
+    'huge shape without strides': tensor_pickle(b'K\x00', b'(J\x00\x00\x10\x00J\x00\x00\x10\x00t',
                                                 b'(K\x00K\x00t'),
     'text as shape': tensor_pickle(shape=b'X\x02\x00\x00\x00ab'),
     'fractions as shape': tensor_pickle(shape=b'(G?\xf0\x00\x00\x00\x00\x00\x00K\x02t'),
@@ -234,17 +234,17 @@ def compressed():
     return file.getvalue()
 
 
-def bomb():
-    """2 MB of zip file with an .npz of 2 GB of zeros."""
+def bomb(is_zipped=True):
+    """An .npz of 80 MB of zeros, of less than a megabyte, and that in a zip file."""
     inner, outer = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(inner, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         with archive.open('x.npy', 'w') as file:
             numpy.lib.format.write_array_header_1_0(
-                file, {'descr': '<f4', 'fortran_order': False, 'shape': (10 ** 7,)})
-            file.write(bytes(4 * 10 ** 7))
+                file, {'descr': '<f4', 'fortran_order': False, 'shape': (2 * 10 ** 7,)})
+            file.write(bytes(8 * 10 ** 7))
     with zipfile.ZipFile(outer, 'w') as archive:
         archive.writestr('x.npz', inner.getvalue())
-    return outer.getvalue()
+    return outer.getvalue() if is_zipped else inner.getvalue()
 
 
 def object_array():
@@ -257,7 +257,7 @@ def object_array():
 
 @pytest.mark.parametrize('make, problem', [
     (big_endian, 'another byte order'), (big_endian_legacy, 'another byte order'),
-    (compressed, 'it is compressed'), (bomb, 'bytes become 4000'),
+    (compressed, 'it is compressed'), (bomb, 'bytes become 8000'),
     (object_array, 'allow_pickle'),
     (lambda: legacy(tensor_pickle(), '0', struct.pack('<q', 5) + NUMBERS), 'storage 0 has'),
     (lambda: zipped(tensor_pickle(), **{'data/0': NUMBERS * 2}), 'storage 0 has another size'),
@@ -271,6 +271,12 @@ def test_broken_files(make, problem, tmp_path, monkeypatch, capsys):
     error = fails(capsys, 'convert', 'x', 'out.npz')
     assert 'x: is not a complete' in error and problem in error
     assert not CANARY.exists() and not Path('out.npz').exists()
+
+
+def test_small_files_with_large_arrays_are_not_read(tmp_path, capsys):
+    (tmp_path / 'x').write_bytes(bomb(is_zipped=False))
+    error = fails(capsys, 'convert', tmp_path / 'x', tmp_path / 'out.npz')
+    assert 'x: contains 80000128 bytes, more than weights in a file of its size' in error
 
 
 @pytest.mark.parametrize('content', [b'', b'weights', bytes(range(256)), b'{"x": 1}'])

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy
 
 from finetune.errors import InputError
-from finetune.weights.formats.numbers import MAX_SIZE
+from finetune.weights.formats.numbers import max_size
 
 
 def read(path: str | Path) -> dict[str, numpy.ndarray]:
@@ -16,7 +16,7 @@ def read(path: str | Path) -> dict[str, numpy.ndarray]:
         import h5py
     except ImportError:
         raise InputError(f'{path}: is an HDF5 file; pip install h5py to read it.')
-    arrays: dict[str, numpy.ndarray] = {}
+    largest, arrays = max_size(Path(path).stat().st_size), {}
 
     def add(name, found):
         if not isinstance(name, str):
@@ -24,7 +24,7 @@ def read(path: str | Path) -> dict[str, numpy.ndarray]:
         if isinstance(found, h5py.Dataset) and found.dtype.kind in 'fiub':
             if found.external or found.is_virtual:
                 raise ValueError(f'{name} is in another file')
-            if found.nbytes + sum(array.nbytes for array in arrays.values()) > MAX_SIZE:
+            if found.nbytes + sum(array.nbytes for array in arrays.values()) > largest:
                 raise ValueError(f'{name} is larger than any known weights')
             arrays[name] = found[()]
 

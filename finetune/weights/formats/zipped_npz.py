@@ -6,6 +6,8 @@ import zipfile
 
 import numpy
 
+from finetune.weights.formats.numbers import max_size
+
 
 def member_of(names: Iterable[str]) -> str:
     """The one .npz file among the files of an archive; empty: there are none or several."""
@@ -19,8 +21,7 @@ def read(path: str | Path) -> dict[str, numpy.ndarray]:
         content = archive.read(member_of(archive.namelist()))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         size = sum(info.file_size for info in archive.infolist())
-    # Weights hardly get smaller by compression; a file of zeros a thousand times.
-    if size > 10 * len(content):
+    if size > max_size(len(content)):
         raise ValueError(f'its {len(content)} bytes become {size}')
     with numpy.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
