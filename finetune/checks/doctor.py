@@ -19,7 +19,7 @@ from finetune.names import shown
 from finetune.parts import kind
 from finetune.runs.opening import open_device
 from finetune.training import memory
-from finetune.weights import pretrained
+from finetune.weights import packaged, pretrained
 
 DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
@@ -228,7 +228,7 @@ def _weights(config):
         read_config(source, project=config.project)
         yield 'ok', f'{source} trains the initial weights when they are needed'
     else:
-        path = config.project.path(source)
+        path = packaged.path_of(source, config.project)
         model = PartClassifier(config.model, n_classes=2, n_parts=0)
         pretrained.load_backbones(model, path)
         yield 'ok', (f'{path}: weights fit {config.model.architecture}, SHA-256 '
