@@ -26,10 +26,10 @@ class ConvBN(chainer.Chain):
             self.bn = L.BatchNormalization(out_channels, **batch_norm)
 
     def forward(self, x):
-        return _bn_relu(self.bn, self.conv(x))
+        return bn_relu(self.bn, self.conv(x))
 
 
-def _bn_relu(link, x):
+def bn_relu(link, x):
     """Applies a :class:`~chainer.links.BatchNormalization` and ReLU to ConvMaps (N, C, H, W)."""
     n = x.size // x.shape[1]            # values per channel
     if n == 1 or type(link) is not L.BatchNormalization or not onednn.usable(
