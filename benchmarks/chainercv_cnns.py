@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from finetune.compute import onednn
 from finetune.config.catalogue import ARCHITECTURES
 
-REPEATS, SHAPE = 5, (4, 3, 224, 224)
+REPEATS, SHAPE = 3, (2, 3, 224, 224)
 NETWORKS = {'resnet50': links.ResNet50, 'resnet50_he': lambda: links.ResNet50(arch='he'),
             'se_resnet50': links.SEResNet50, 'se_resnext50': links.SEResNeXt50,
             'vgg16': links.VGG16}

@@ -16,7 +16,7 @@ import numpy
 
 from fve_layer.arrays import ArrayOrVariable
 from finetune.compute.convolution import Convolution2D
-from finetune.compute.layers import bn_relu
+from finetune.compute.layers import ConvBN
 from finetune.compute.recompute import run_steps
 from finetune.errors import InputError
 
@@ -29,8 +29,8 @@ class ChainerCVNetwork(chainer.Chain):
 
     """The convolutions of one of ``chainercv.links``.
 
-    It computes ChainerCV's layers, with :class:`finetune.compute.convolution.Convolution2D` in
-    place of Chainer's convolutions without bias. Initial weights are ChainerCV's random ones.
+    Its layers are ChainerCV's, with :class:`finetune.compute.convolution.Convolution2D` in place
+    of Chainer's convolutions, which is faster.
 
     Args:
         name (str): Name of the link in ``chainercv.links``.
@@ -44,7 +44,7 @@ class ChainerCVNetwork(chainer.Chain):
     def __init__(self, name: str, last: str = 'res5', recompute: bool = False, **options: Any
                  ) -> None:
         super().__init__()
-        network = getattr(_links(), name)(**options)
+        network = getattr(_links(), name)(initialW=chainer.initializers.Zero(), **options)
         self.recompute = recompute
         # Of images in [-1, 1], which ChainerCV has in [0, 255] minus the mean of each channel.
         self.scale, self.shift = numpy.full(3, 127.5, 'f'), 127.5 - network.mean.ravel()
@@ -99,41 +99,63 @@ class TorchResNet(ChainerCVNetwork):
                 link.eps = TORCH_BATCH_NORM_EPS
 
 
-class ConvBN(chainer.Chain):
+class BiasedConvolution(Convolution2D):
 
-    """``chainercv.links.Conv2DBNActiv`` with our implementation of its functions.
+    """:class:`finetune.compute.convolution.Convolution2D` with a bias."""
 
-    Convolutions with bias or in groups are Chainer's.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        with self.init_scope():
+            self.b = chainer.Parameter(0, self.out_channels)
 
-    Args:
-        link (chainercv.links.Conv2DBNActiv): The link, whose arrays are used.
+    def forward(self, x: ArrayOrVariable) -> chainer.Variable:
+        y = super().forward(x)
+        return y + F.cast(F.reshape(self.b, (1, -1, 1, 1)), y.dtype)
 
-    """
+
+class SEBlock(chainer.Chain):
+
+    """``chainercv.links.SEBlock`` for ConvMaps of any dtype; its weights are float32."""
 
     def __init__(self, link: chainer.Chain) -> None:
         super().__init__()
-        self.has_relu, conv = link.activ is not None, link.conv
-        if conv.b is None and conv.groups == 1:
-            conv = Convolution2D.from_params(conv.W.array, nobias=True, stride=conv.stride,
-                                             pad=conv.pad)
         with self.init_scope():
-            self.conv, self.bn = conv, link.bn
+            self.down, self.up = link.down, link.up
 
     def forward(self, x: ArrayOrVariable) -> chainer.Variable:
-        x = self.conv(x)
-        return bn_relu(self.bn, x) if self.has_relu else self.bn(x)
+        mean = F.cast(F.average(x, axis=(2, 3)), self.down.W.dtype)
+        weight = F.sigmoid(self.up(F.relu(self.down(mean))))
+        return x * F.cast(F.reshape(weight, (*weight.shape, 1, 1)), x.dtype)
 
 
 def _use_ours(chain):
-    """Replaces ChainerCV's convolutions in a chain by ours."""
+    """Replaces ChainerCV's convolutions and SE blocks in a chain by ours."""
     for child in list(chain.children()):
-        if isinstance(child, _links().Conv2DBNActiv):
+        ours = _ours(child)
+        if ours is not None:
             name = child.name
             delattr(chain, name)
             with chain.init_scope():
-                setattr(chain, name, ConvBN(child))
+                setattr(chain, name, ours)
         elif isinstance(child, chainer.Chain):
             _use_ours(child)
+
+
+def _ours(link):
+    """Our link with the arrays of one of ChainerCV's or Chainer's; ``None``: it stays."""
+    links = _links()
+    if isinstance(link, links.SEBlock):
+        return SEBlock(link)
+    if isinstance(link, links.Conv2DBNActiv) and link.conv.b is None:
+        return ConvBN(*_shape(link.conv), groups=link.conv.groups, eps=link.bn.eps,
+                      activation='relu' if link.activ is F.relu else None)
+    if isinstance(link, L.Convolution2D):
+        return BiasedConvolution(*_shape(link), initialW=chainer.initializers.HeNormal())
+    return None
+
+
+def _shape(conv):
+    return (conv.W.shape[1] * conv.groups, conv.out_channels, conv.ksize, conv.stride, conv.pad)
 
 
 def _links():
@@ -158,4 +180,4 @@ se_resnet50, se_resnet101, se_resnet152 = (
 se_resnext50, se_resnext101 = (
     partial(ChainerCVNetwork, f'SEResNeXt{n}') for n in (50, 101))
 # After the last pooling, where ConvMaps have the size that those of the others have.
-vgg16 = partial(ChainerCVNetwork, 'VGG16', 'pool5', initialW=chainer.initializers.HeNormal())
+vgg16 = partial(ChainerCVNetwork, 'VGG16', 'pool5')

@@ -1,72 +1,189 @@
-"""ResNet50 and VGG16: equal to Chainer's own, with its preparation of images."""
+"""CNNs of ChainerCV: equal to the package's own, with its preparation of images."""
+from pathlib import Path
+from pkgutil import resolve_name
+import sys
+
 import chainer
-import chainer.links as L
-from chainer.links.model.vision import resnet, vgg
+from chainer.serializers import DictionarySerializer, NpzDeserializer
 import numpy
 from numpy.testing import assert_allclose
 import pytest
 
-from conftest import run
+from conftest import fails, run
 from finetune import files
+from finetune.compute import onednn
 from finetune.config.catalogue import ARCHITECTURES
-from finetune.models.chainer_cnns import as_caffe, RESNET_MEAN, ResNet50, VGG16, VGG_MEAN
 from finetune.weights import pretrained
 
-CNNS = {'resnet50': (ResNet50, L.ResNet50Layers, resnet.prepare, 'res5'),
-        'vgg16': (VGG16, L.VGG16Layers, vgg.prepare, 'pool5')}
+links = pytest.importorskip('chainercv.links')
+FeaturePredictor = links.FeaturePredictor
+CNNS = {
+    'resnet50': (links.ResNet50, {}), 'resnet101': (links.ResNet101, {}),
+    'resnet152': (links.ResNet152, {}), 'resnet50_he': (links.ResNet50, {'arch': 'he'}),
+    'resnet101_he': (links.ResNet101, {'arch': 'he'}),
+    'resnet152_he': (links.ResNet152, {'arch': 'he'}), 'se_resnet50': (links.SEResNet50, {}),
+    'se_resnet101': (links.SEResNet101, {}), 'se_resnet152': (links.SEResNet152, {}),
+    'se_resnext50': (links.SEResNeXt50, {}), 'se_resnext101': (links.SEResNeXt101, {}),
+    'vgg16': (links.VGG16, {})}
+KINDS = 'resnet50', 'resnet50_he', 'resnet50_torch', 'se_resnet50', 'se_resnext50', 'vgg16'
+SIZE = 70, 97       # of images
+DRAWN = {'dataset': 'minibirds', 'drawing': {'n_species': 3, 'n_train': 4, 'n_test': 2, 'size': 48}}
 
 
-@pytest.mark.parametrize('module, mean', [(resnet, RESNET_MEAN), (vgg, VGG_MEAN)])
-def test_images_are_prepared_as_chainers(module, mean):
-    image = numpy.random.RandomState(0).randint(0, 256, (40, 40, 3)).astype(numpy.uint8)
-    expected = module.prepare(image, size=None)
-    result = as_caffe(image.transpose(2, 0, 1)[None].astype('f') / 127.5 - 1, mean)
-    assert_allclose(result.array[0], expected, atol=1e-3)
+def build(name, **options):
+    return resolve_name(ARCHITECTURES[name].cnn)(**options)
 
 
-@pytest.mark.parametrize('name', CNNS)
-def test_conv_maps_are_chainers_with_its_weights(name, tmp_path, monkeypatch):
-    kind, original, prepare, layer = CNNS[name]
-    for module in (resnet, vgg):        # layers of classes that are small
-        monkeypatch.setattr(module, 'Linear', lambda *arguments, **options: L.Linear(1, 1))
-    theirs = original(pretrained_model=None)
-    chainer.serializers.save_npz(tmp_path / 'theirs.npz', theirs)
-    ours = kind()
-    pretrained.load_cnn(ours, tmp_path / 'theirs.npz')
-    image = numpy.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(numpy.uint8)
+def theirs_of(name):
+    """ChainerCV's network with random arrays, running statistics and biases too."""
+    kind, options = CNNS[name]
+    network = kind(n_class=3, initialW=chainer.initializers.HeNormal(), **options)
+    network.pick = 'pool5' if name == 'vgg16' else 'res5'
+    if name == 'vgg16':
+        network.remove_unused()     # its class layers are large
+        network.fc6 = None
     with chainer.using_config('train', False), chainer.no_backprop_mode():
-        expected = theirs(prepare(image, size=None)[None], layers=[layer])[layer].array
-        result = ours(image.transpose(2, 0, 1)[None].astype('f') / 127.5 - 1).array
-    assert result.shape == (1, ARCHITECTURES[name].n_features, 2, 2)
-    assert_allclose(result, expected, atol=1e-4 * abs(expected).max())
+        network(numpy.zeros((1, 3, 32, 32), 'f'))
+    random = numpy.random.RandomState(0)
+    for link in network.links():
+        if isinstance(link, chainer.links.BatchNormalization):
+            for array, low, high in ((link.gamma.array, .3, .6), (link.beta.array, -.2, .2),
+                                     (link.avg_mean, -.2, .2), (link.avg_var, .5, 2)):
+                array[...] = random.uniform(low, high, array.shape)
+        elif getattr(link, 'b', None) is not None:
+            link.b.array[...] = random.uniform(-.2, .2, link.b.shape)
+    return network
+
+
+def images():
+    return numpy.random.RandomState(0).randint(0, 256, (2, 3, *SIZE)).astype('f')
+
+
+def arrays_of(link):
+    state = DictionarySerializer()
+    state.save(link)
+    return state.target
 
 
 @pytest.mark.parametrize('name', CNNS)
-def test_training_reaches_every_array(name):
-    cnn = CNNS[name][0]()
-    x = numpy.random.RandomState(0).uniform(-1, 1, (2, 3, 64, 64)).astype('f')
+def test_conv_maps_are_those_of_chainercv(name):
+    theirs, ours = theirs_of(name), build(name)
+    predictor = FeaturePredictor(theirs, SIZE)
+    prepared = numpy.concatenate([predictor._prepare(image) for image in images()])
+    arrays = arrays_of(theirs)
+    expected_keys = {key for key in arrays if not key.startswith('fc')}
+    assert arrays_of(ours).keys() == expected_keys
+    NpzDeserializer(arrays).load(ours)
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        expected = theirs(prepared).array
+    assert expected.shape[:2] == (2, ARCHITECTURES[name].n_features)
+    for use_onednn in {False, onednn.library() is not None}:
+        for backprop in False, True:        # oneDNN computes them differently
+            with chainer.using_config('train', False), chainer.using_config(
+                    'use_onednn', use_onednn), chainer.using_config('enable_backprop', backprop):
+                result = ours(images() / 127.5 - 1).array
+            assert_allclose(result, expected, atol=1e-5 * abs(expected).max(), rtol=0)
+
+
+@pytest.mark.parametrize('name', ['resnet50', 'resnet50_he', 'se_resnext50', 'vgg16'])
+def test_gradients_and_batch_statistics_are_those_of_chainercv(name):
+    """Gradients in test mode: those of so many batch normalisations amplify rounding."""
+    theirs, ours = theirs_of(name), build(name)
+    NpzDeserializer(arrays_of(theirs)).load(ours)
+    x = images() / 127.5 - 1
+    for network, x in ((theirs, 127.5 * x + 127.5 - theirs.mean), (ours, x)):
+        network.cleargrads()
+        with chainer.using_config('train', False):
+            y = network(x)
+        y.grad = numpy.random.RandomState(1).uniform(0, 1, y.shape).astype('f')
+        y.backward()
+        network(x)
+    for key, expected in arrays_of(theirs).items():
+        if 'avg_' in key:
+            assert_allclose(arrays_of(ours)[key], expected, rtol=1e-3, atol=1e-3, err_msg=key)
+    params = dict(ours.namedparams())
+    for key, param in theirs.namedparams():
+        if not key.startswith('/fc'):
+            difference = numpy.linalg.norm(params[key].grad - param.grad)
+            assert 0 <= difference < 1e-3 * numpy.linalg.norm(param.grad), key
+
+
+@pytest.mark.parametrize('dtype', 'fe')
+@pytest.mark.parametrize('name', KINDS)
+def test_training_reaches_every_array(name, dtype):
+    cnn = build(name)
     cnn.cleargrads()
-    y = cnn(x)
-    y.grad = numpy.ones_like(y.array)
+    y = cnn((images()[..., :64, :64] / 127.5 - 1).astype(dtype))
+    assert y.dtype == dtype
+    y.grad = numpy.random.RandomState(1).uniform(-1, 1, y.shape).astype(dtype)
     y.backward()
-    assert all(param.grad is not None and numpy.isfinite(param.grad).all()
-               for param in cnn.params())
+    for key, param in cnn.namedparams():
+        assert param.grad.dtype == numpy.float32 and numpy.isfinite(param.grad).all(), key
+        assert param.grad.any(), key
 
 
-@pytest.mark.parametrize('name', CNNS)
+@pytest.mark.parametrize('name', KINDS)
+def test_recomputation_gives_the_same_bits(name):
+    results = []
+    for recompute in False, True:
+        numpy.random.seed(0)
+        cnn = build(name, recompute=recompute)
+        cnn.cleargrads()
+        y = cnn(images() / 127.5 - 1)
+        y.grad = numpy.random.RandomState(1).standard_normal(y.shape).astype('f')
+        y.backward()
+        results.append({'': y.array, **arrays_of(cnn),
+                        **{f'gradient{key}': param.grad for key, param in cnn.namedparams()}})
+    for key, array in results[0].items():
+        assert numpy.array_equal(array, results[1][key]), key
+
+
+@pytest.mark.parametrize('name', KINDS)
 def test_smallest_input(name):
     size = ARCHITECTURES[name].smallest_input
     with chainer.using_config('train', False), chainer.no_backprop_mode():
-        assert CNNS[name][0]()(numpy.zeros((1, 3, size, size), 'f')).shape[2:] == (1, 1)
+        assert build(name)(numpy.zeros((1, 3, size, size), 'f')).shape[2:] == (1, 1)
 
 
-def test_run_with_resnet50_is_exported(write_config, capsys):
-    """Through the command line; it is evaluated untrained."""
+@pytest.mark.parametrize('name', ['resnet50', 'resnet50_he', 'se_resnet50'])
+def test_file_of_chainercv_is_loaded_without_its_class_layer(name, tmp_path):
+    theirs = theirs_of(name)
+    theirs.pick = None
+    with chainer.using_config('train', False):
+        theirs(numpy.zeros((1, 3, 32, 32), 'f'))        # makes the class layer
+    path = tmp_path / f'{name}_imagenet.npz'
+    chainer.serializers.save_npz(path, theirs)
+    with numpy.load(path) as file:
+        assert 'fc6/W' in file
+    ours = build(name)
+    pretrained.load_cnn(ours, path)
+    arrays = arrays_of(theirs)
+    assert all((array == arrays[key]).all() for key, array in arrays_of(ours).items())
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_run_is_checked_trained_and_exported(name, write_config, capsys):
+    """Through the command line; the exported classifier, which is untrained, is compared with
+    Chainer's scores."""
     pytest.importorskip('onnxruntime')
-    config = write_config(model={'architecture': 'resnet50'},
-                          training={'epochs': 0})
+    config = write_config(data=DRAWN,
+                          model={'architecture': name}, training={'epochs': 0})
+    assert run('train', config, '--dry-run') == 0
+    assert run('doctor', config) == 0
     assert run('train', config) == 0
     keys = files.read_arrays('results/config/seed0/model.npz').keys()
-    assert 'part_cnn/res2/a/conv1/W' in keys and not any('fc6' in key for key in keys)
+    first = 'conv1_1/conv/W' if name == 'vgg16' else 'res2/a/conv1/conv/W'
+    assert f'part_cnn/{first}' in keys and not any('/fc' in key for key in keys)
     assert run('export', 'results/config/seed0', 'model.onnx') == 0
     assert 'equal to Chainer' in capsys.readouterr().out
+
+
+def test_without_chainercv_one_sentence_says_what_to_install(write_config, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'chainercv.links', None)
+    monkeypatch.setitem(sys.modules, 'chainercv', None)
+    config = write_config(data=DRAWN,
+                          model={'architecture': 'se_resnext50'})
+    assert 'need ChainerCV; ' in fails(capsys, 'train', config)
+    assert run('doctor', config) == 2
+    assert 'need ChainerCV; ' in capsys.readouterr().out
+    assert not Path('results/config/seed0/model.npz').exists()
