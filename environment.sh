@@ -9,11 +9,12 @@ fve_root=$(CDPATH= cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 fve_say() { echo "environment.sh: $*" >&2; }
 
-# Prints the versions of Python and NumPy if environment $1 has the program and what it needs.
+# Prints the versions of Python and NumPy if environment $1 has the program and what it needs on any
+# machine.
 fve_versions() {
     "$1/bin/python" -I -c 'import re, sys; from importlib.metadata import requires, version
 for line in requires("fisher-vector-layer"):
-    if not re.search("extra == (?!.finetune)", line): version(re.match(r"[\w.-]+", line)[0])
+    if not re.search("extra == (?!.finetune)|platform", line): version(re.match(r"[\w.-]+", line)[0])
 print("%d.%d" % sys.version_info[:2], version("numpy"))' 2>/dev/null
 }
 

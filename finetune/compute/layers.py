@@ -43,7 +43,9 @@ class ConvBN(chainer.Chain):
         if not (self.use_onednn and type(self.bn) is L.BatchNormalization and
                 onednn.usable(x.array, self.bn.avg_mean)):
             return ACTIVATIONS[self.activation](self.bn(self.conv(x)))
-        if not (chainer.config.train or chainer.config.enable_backprop):
+        # In recomputing, the first pass is without gradients, but has to equal the second.
+        if not (chainer.config.train or chainer.config.enable_backprop or
+                chainer.config._will_recompute):
             return self._at_once(x.array)
         return self._normalized(self.conv(x))
 

@@ -1,4 +1,5 @@
 """Recomputation (gradient checkpointing): less memory, more time."""
+import chainer
 import chainer.functions as F
 
 
@@ -13,15 +14,22 @@ def run_steps(steps, x, recompute):
             Chainer's link updates in the first run only.
 
     """
+    recompute = recompute and chainer.config.enable_backprop
     for step in steps:
-        x = F.forget(_after_identity(step), x) if recompute else step(x)
+        x = F.forget(_as_in_first_run(step), x) if recompute else step(x)
     return x
 
 
-def _after_identity(step):
-    """Adds a node before the step, so that the step's input is not the first node of its graph.
+def _as_in_first_run(step):
+    """The step with the mode of this call, training or test, and a node before it.
 
     Chainer sums the gradients of branches, and those of converted filters, by the depths of nodes;
-    with this node the order of the sum is the same as without recomputation.
+    with this node the step's input is not the first node of its graph, and the order of the sum is
+    the same as without recomputation.
     """
-    return lambda x: step(F.identity(x))
+    train = chainer.config.train
+
+    def run(x):
+        with chainer.using_config('train', train):
+            return step(F.identity(x))
+    return run

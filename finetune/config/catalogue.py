@@ -167,6 +167,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     'inception_v3_original': Architecture(
         'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
         bytes_per_pixel=1310, bytes_recomputing=625),
+    **{f'efficientnet_lite{i}': Architecture(
+        f'finetune.models.efficientnet_lite:EfficientNetLite{i}', 1280, 32,
+        bytes_per_pixel=kept, bytes_recomputing=recomputing)
+       for i, (kept, recomputing) in enumerate(((1000, 400), (1000, 400), (1000, 400)))},
     # ChainerCV's ResNets with the stride in the 3 x 3 convolutions, in the first (He et al.), and
     # torchvision's.
     **{name: Architecture(f'finetune.models.chainercv_cnns:{name}', 2048, 32) for name in (

@@ -37,6 +37,10 @@ RMSPROP = Needs('training.method joint and training.optimizer rmsprop', lambda c
 JOINT = Needs('training.method joint', lambda config: config.training.is_joint)
 STEPS = Needs('training.method joint and training.lr_schedule steps', lambda config:
               config.training.is_joint and config.training.lr_schedule == 'steps')
+LEARNED_CNNS = JOINT & Needs('a training.cnn_lr_factor above 0',
+                             lambda config: config.training.cnn_lr_factor > 0)
+BATCH_STATISTICS = JOINT & Needs('training.freeze_batch_norm false',
+                                 lambda config: not config.training.freeze_batch_norm)
 NEW = Needs('an empty model.checkpoint', lambda config: not config.model.checkpoint)
 RECOMPUTING = Needs(
     'training.method joint and an architecture that supports it', lambda config: JOINT.holds(config)
@@ -242,6 +246,9 @@ class Training:
     cnn_lr_factor: float = setting(1., 'factor on the learning rate of the CNNs; 0: the CNNs are '
                                    'frozen, including the statistics of batch normalisation',
                                    between=(0, 1000), needs=JOINT)
+    freeze_batch_norm: bool = setting(False, 'whether batch normalisation keeps and uses its '
+                                      'pre-trained statistics while the CNNs learn, which small '
+                                      'batches need', needs=LEARNED_CNNS)
     update_size: int = setting(64, 'number of images per weight update', between=(1, 100000),
                                needs=JOINT)
     batch_size: int = setting(8, 'number of images per forward pass; gradients are accumulated up '
@@ -260,7 +267,7 @@ class Training:
                         'order', between=(0, 2 ** 31 - 1))
     sync_batch_norm: bool = setting(False, 'whether batch normalisation uses the statistics of '
                                     'all MPI processes; false: each process uses its own, as in '
-                                    'the original', needs=JOINT)
+                                    'the original', needs=BATCH_STATISTICS)
     evaluate_every: int = setting(1, 'number of epochs between evaluations on the test images; '
                                   'the last epoch is always evaluated', between=(1, 100000),
                                   needs=JOINT)

@@ -41,19 +41,22 @@ class PartClassifier(chainer.Chain):
         recompute (bool): Whether the backward pass recomputes the activations of the CNNs.
         frozen (bool): Whether the CNNs are frozen, including the statistics of batch
             normalisation.
+        freeze_batch_norm (bool): Whether batch normalisation keeps and uses its running statistics
+            while the other weights of the CNNs, and its own scale and shift, learn.
 
     Differs from Chainer's mixed16, which the authors' code sets and whose weights are float16.
     """
 
     def __init__(self, settings: Model, n_classes: int, n_parts: int, missing: str = 'zero',
                  seed: int = 0, mixed: bool = False, recompute: bool = False,
-                 frozen: bool = False) -> None:
+                 frozen: bool = False, freeze_batch_norm: bool = False) -> None:
         super().__init__()
         self.n_classes, self.n_parts = n_classes, n_parts
         self.missing = missing
         self.settings = settings
         self.aux_lambda = settings.aux_lambda       # decays during training
         self.mixed, self.frozen = mixed, frozen
+        self.freeze_batch_norm = freeze_batch_norm
         self.synchronized = False       # whether batch statistics are computed over all ranks
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
@@ -164,9 +167,11 @@ class PartClassifier(chainer.Chain):
         if self.frozen and chainer.config.train:
             with chainer.using_config('train', False), chainer.no_backprop_mode():
                 return self.conv_maps(cnn, images)
-        if not self.mixed:
-            return cnn(images)
-        return F.cast(cnn(images.astype(numpy.float16)), numpy.float32)
+        # Batch normalisation is the only function of the CNNs that differs in training.
+        with chainer.using_config('train', chainer.config.train and not self.freeze_batch_norm):
+            if not self.mixed:
+                return cnn(images)
+            return F.cast(cnn(images.astype(numpy.float16)), numpy.float32)
 
     def part_conv_maps(self, parts: Array, visible: Array) -> chainer.Variable:
         """ConvMaps (N P, C, h', w') of all parts; zeros for hidden parts.
@@ -219,7 +224,8 @@ def build_classifier(config: Config, data_set: Any) -> PartClassifier:
                           missing=config.data.missing, seed=config.training.seed,
                           mixed=config.training.dtype == 'mixed16',
                           recompute=config.training.recompute,
-                          frozen=config.training.cnn_lr_factor == 0)
+                          frozen=config.training.cnn_lr_factor == 0,
+                          freeze_batch_norm=config.training.freeze_batch_norm)
 
 
 def _slots(visible, n_visible):

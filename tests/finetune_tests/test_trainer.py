@@ -116,6 +116,37 @@ def test_cnns_without_a_learning_rate_stay_as_they_are(name, write_config, tmp_p
     chainer.serializers.load_npz(tmp_path / 'run/snapshot_iter_2', trainer)      # can be resumed
 
 
+@pytest.mark.parametrize('recompute', [False, True])
+def test_frozen_batch_norm_keeps_its_statistics_while_weights_learn(recompute, write_config,
+                                                                    tmp_path):
+    config = read_config(write_config(training={
+        'freeze_batch_norm': True, 'recompute': recompute, 'epochs': 1}))
+    data_set = load(config.data)
+    model = make(config, data_set)
+    before = arrays_of(model)
+    _, parts, _, _ = collate([build_updater(
+        model, config, data_set, CPU).get_iterator('main').next()[0]])
+    in_training = model.conv_maps(model.part_cnn, parts)
+    model.part_cnn.recompute = False
+    with chainer.using_config('train', False):
+        expected = model.conv_maps(model.part_cnn, parts)
+    assert (in_training.array == expected.array).all()
+    gradients = []
+    for conv_map in in_training, expected:
+        model.cleargrads()
+        conv_map.grad = numpy.random.RandomState(0).randn(*conv_map.shape).astype('f')
+        conv_map.backward()             # which recomputes in training
+        gradients.append({name: param.grad.tobytes() for name, param in
+                          model.part_cnn.namedparams()})
+    assert gradients[0] == gradients[1]
+    trainer = build_trainer(model, config, data_set, CPU, RunFolder(tmp_path / 'run'))
+    trainer.run()
+    trainer.updater.finalize()
+    unchanged = {name for name, array in arrays_of(model).items() if (array == before[name]).all()}
+    assert unchanged == {name for name in before if name.endswith(
+        ('bn/avg_mean', 'bn/avg_var', 'bn/N', 'encoder/seed'))}
+
+
 @pytest.mark.parametrize('settings, expected', [
     ({'optimizer': 'rmsprop'}, {'alpha': .9, 'eps': 1e-6}),
     ({'optimizer': 'rmsprop', 'rmsprop_alpha': .75, 'epsilon': .125}, {'alpha': .75, 'eps': .125}),
