@@ -110,7 +110,7 @@ class BiasedConvolution(Convolution2D):
 
     def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         y = super().forward(x)
-        return y + F.cast(F.reshape(self.b, (1, -1, 1, 1)), y.dtype)
+        return y + F.cast(F.reshape(self.b, (1, self.out_channels, 1, 1)), y.dtype)
 
 
 class SEBlock(chainer.Chain):

@@ -38,10 +38,9 @@ def theirs_of(name):
     """ChainerCV's network with random arrays, running statistics and biases too."""
     kind, options = CNNS[name]
     network = kind(n_class=3, initialW=chainer.initializers.HeNormal(), **options)
-    network.pick = 'pool5' if name == 'vgg16' else 'res5'
     if name == 'vgg16':
+        network.pick = 'pool5'
         network.remove_unused()     # its class layers are large
-        network.fc6 = None
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         network(numpy.zeros((1, 3, 32, 32), 'f'))
     random = numpy.random.RandomState(0)
@@ -52,6 +51,7 @@ def theirs_of(name):
                 array[...] = random.uniform(low, high, array.shape)
         elif getattr(link, 'b', None) is not None:
             link.b.array[...] = random.uniform(-.2, .2, link.b.shape)
+    network.pick = 'pool5' if name == 'vgg16' else 'res5'
     return network
 
 
@@ -148,9 +148,6 @@ def test_smallest_input(name):
 @pytest.mark.parametrize('name', ['resnet50', 'resnet50_he', 'se_resnet50'])
 def test_file_of_chainercv_is_loaded_without_its_class_layer(name, tmp_path):
     theirs = theirs_of(name)
-    theirs.pick = None
-    with chainer.using_config('train', False):
-        theirs(numpy.zeros((1, 3, 32, 32), 'f'))        # makes the class layer
     path = tmp_path / f'{name}_imagenet.npz'
     chainer.serializers.save_npz(path, theirs)
     with numpy.load(path) as file:
@@ -163,13 +160,14 @@ def test_file_of_chainercv_is_loaded_without_its_class_layer(name, tmp_path):
 
 @pytest.mark.parametrize('name', KINDS)
 def test_run_is_checked_trained_and_exported(name, write_config, capsys):
-    """Through the command line; the exported classifier, which is untrained, is compared with
-    Chainer's scores."""
+    """Through the command line; the exported classifier is compared with Chainer's scores."""
     pytest.importorskip('onnxruntime')
-    config = write_config(data=DRAWN,
-                          model={'architecture': name}, training={'epochs': 0})
+    chainer.serializers.save_npz('weights.npz', theirs_of(name.removesuffix('_torch')))
+    config = write_config(data=DRAWN, model={'architecture': name, 'pretrained': 'weights.npz'},
+                          training={'epochs': 0})
     assert run('train', config, '--dry-run') == 0
     assert run('doctor', config) == 0
+    assert f'weights fit {name}' in capsys.readouterr().out
     assert run('train', config) == 0
     keys = files.read_arrays('results/config/seed0/model.npz').keys()
     first = 'conv1_1/conv/W' if name == 'vgg16' else 'res2/a/conv1/conv/W'
