@@ -163,8 +163,9 @@ def _links():
         from chainercv import links
     except ImportError:
         raise InputError(
-            'ResNet, SE-ResNet, SE-ResNeXt and VGG16 need ChainerCV; in the clone, CC=true '
-            'LDSHARED=true pip install --no-build-isolation --no-deps chainercv==0.13.1.')
+            'ResNet, SE-ResNet, SE-ResNeXt and VGG16 need ChainerCV; in the clone, pip install -r '
+            'build-constraints.txt wheel, then CC=true LDSHARED=true pip install '
+            '--no-build-isolation --no-deps chainercv==0.13.1.')
     return links
 
 
