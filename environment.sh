@@ -54,8 +54,10 @@ fve_pip() {
     (
         set -o pipefail
         cd "$fve_root" &&
-        export PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt &&
-        export PIP_USER=0 &&
+        export PIP_CONSTRAINT=build-constraints.txt PIP_USER=0 &&
+        # The newest pip refuses constraints of builds where builds have no environment.
+        if [ "$2" = --no-build-isolation ]; then unset PIP_BUILD_CONSTRAINT
+        else export PIP_BUILD_CONSTRAINT=$PIP_CONSTRAINT; fi &&
         "$1/bin/python" -m pip install --disable-pip-version-check --retries 2 "${@:2}" 2>&1 |
             tee -a "$1/fve_layer.log" | fve_progress
     )
