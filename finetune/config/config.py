@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS
+from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS
 from finetune.config.project import HERE
 from finetune.config.schema import check, dotted_names, fill, fill_override, read_yaml
 from finetune.config.settings import Config, DETECTED, GRID, NO_EFFECT_ON_RESULTS
@@ -139,6 +139,10 @@ def _check_combinations(config, path):
     if data.split == 'pretraining' and not DATA_SETS[data.dataset].has_pretraining:
         available = [name for name, row in DATA_SETS.items() if row.has_pretraining]
         raise InputError(f'{path}: data.split pretraining exists for {", ".join(available)} only.')
+    packaged = PACKAGED_WEIGHTS.get(model.pretrained)
+    if packaged and packaged.architecture != model.architecture:
+        raise InputError(f'{path}: model.pretrained is {model.pretrained}, but model.architecture '
+                         f'is {model.architecture}; set both to the same CNN.')
     if not training.is_joint and (model.encoding != 'fve' or not is_config(model.pretrained)):
         raise InputError(f'{path}: training.method is conventional, which needs model.encoding fve '
                          'and, as model.pretrained, the YAML of the run that fine-tunes the CNN.')

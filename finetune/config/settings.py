@@ -1,7 +1,8 @@
 """Every setting of an experiment: its name, default, range, meaning, and when it is read."""
 from dataclasses import dataclass, field
 
-from finetune.config.catalogue import ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PARTS
+from finetune.config.catalogue import (
+    ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS)
 from finetune.config.project import HERE
 from finetune.config.schema import Needs, setting
 
@@ -162,8 +163,9 @@ class Model:
 
     architecture: str = setting('inception_v3', 'CNN architecture, of the global and of the part '
                                 'stream', choices=ARCHITECTURES)
-    pretrained: str = setting('', '.npz of pre-trained CNN weights, or YAML of the run that '
-                              'trains them; empty: random weights', needs=NEW)
+    pretrained: str = setting('', 'file of pre-trained CNN weights, or weights of a package ('
+                              f'{", ".join(PACKAGED_WEIGHTS)}), or YAML of the run that trains '
+                              'them; empty: random weights', needs=NEW)
     checkpoint: str = setting('', '.npz of a complete classifier to start from, of this program '
                               "or of the authors' code, or YAML of its run; empty: none",
                               needs=JOINT)

@@ -24,6 +24,7 @@ from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
 from finetune.training.joint import JointLearning
+from finetune.weights import packaged
 
 
 BUSY = threading.RLock()        # held by the thread that runs an experiment
@@ -188,8 +189,9 @@ def _find_start(config: Config, may_train: bool, data_set: DataSet) -> RunFolder
     """Finds the start of a run: the folder of a finished run, a file of weights, or ``None``."""
     required = prerequisites.start(config)
     if required is None:
-        weights = config.model.checkpoint or config.model.pretrained
-        return config.project.path(weights) if weights else None
+        if config.model.checkpoint:
+            return config.project.path(config.model.checkpoint)
+        return packaged.path_of(config.model.pretrained, config.project)
     return _finished(required, config, may_train, data_set)
 
 

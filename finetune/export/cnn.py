@@ -91,5 +91,14 @@ CONVERTERS = {
     'ReLU': lambda graph, function, x: graph.add('Relu', x),
     'ReLU6': lambda graph, function, x: graph.add('Clip', x, *numpy.float32([0, 6])),
     'MaxPoolingND': _max_pool, 'AveragePoolingND': _average_pool,
+    'Mean': lambda graph, function, x: graph.add(
+        'ReduceMean', x, axes=function.axis, keepdims=int(function.keepdims)),
+    'LinearFunction': lambda graph, function, x, weight, bias: graph.add(
+        'Gemm', x, weight, bias, transB=1),
+    'Sigmoid': lambda graph, function, x: graph.add('Sigmoid', x),
+    'Mul': lambda graph, function, *values: graph.add('Mul', *values),
+    # The number of images, or the one bias for all of them, comes first.
+    'Reshape': lambda graph, function, x: graph.add(
+        'Reshape', x, graph.integers(-1, *function.shape[1:])),
     'Concat': lambda graph, function, *values: graph.add('Concat', *values, axis=function.axis),
 }

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import chainer
 import chainer.functions as F
 import chainer.links as L
+import numpy
 
 from fve_layer.arrays import ArrayOrVariable
 from finetune.compute.layers import average_pool, ConvBN, max_pool
@@ -207,5 +208,23 @@ class OriginalInceptionV3(InceptionV3):
         for link in self.links():
             if isinstance(link, L.BatchNormalization):
                 link.eps = ORIGINAL_BATCH_NORM_EPS
+            elif isinstance(link, Block):
+                link.pad_value = 0
+
+
+class TorchInceptionV3(InceptionV3):
+
+    """InceptionV3 as torch computes it, for the weights of torchvision, timm and chainercv2.
+
+    Batch normalisation has a factor, gamma, besides the arrays of :class:`InceptionV3`, and average
+    pooling counts the padding as zeros.
+    """
+
+    def __init__(self, recompute: bool = False) -> None:
+        super().__init__(recompute)
+        for link in self.links():
+            if isinstance(link, L.BatchNormalization):
+                with link.init_scope():
+                    link.gamma = chainer.Parameter(numpy.ones_like(link.beta.array))
             elif isinstance(link, Block):
                 link.pad_value = 0

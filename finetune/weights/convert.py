@@ -1,73 +1,103 @@
-"""Converts InceptionV3 from a TF-Slim checkpoint or the package nsfwjs to an .npz file."""
+"""Converts weights of other programs to an .npz file, and tries them."""
 from pathlib import Path
+from pkgutil import resolve_name
 import re
 
+import chainer
+from chainer import serializers
+import numpy
+
 from finetune import files
+from finetune.config.catalogue import ARCHITECTURES
 from finetune.errors import InputError
 from finetune.files import require_new
-from finetune.models.inception_v3 import InceptionV3
-from finetune.weights import nsfwjs, pretrained, tf_slim
+from finetune.weights import families, pretrained, tf_slim
+from finetune.weights.reader import read_weights
+
+SIZE = 160      # pixels of the picture on which weights are tried
+# Kinds of arrays that are left out, by their names; the first that fits counts.
+KINDS = {
+    f'{tf_slim.AVERAGE}$': 'averaged variables',
+    r'(^|/)AuxLogits[./]': 'of the auxiliary classifier',
+    r'^(_?fc|classifier)\.|^output/|(^|/)(Logits|predictions)/': 'of the class layer',
+    r'(\.num_batches_tracked|/bn/N)$': 'counters of batches',
+    '/(weights|beta|moving_mean|moving_variance)$': 'that also exist averaged',
+}
 
 
-def convert_checkpoint(checkpoint: str, out: str, raw: bool = False) -> None:
-    """Reads a checkpoint and writes the arrays of our InceptionV3.
+def convert_weights(path: str | Path, out: str | Path, raw: bool = False,
+                    is_imagenet: bool = False) -> None:
+    """Reads a file of weights and writes the arrays of our network.
 
     Args:
-        checkpoint (str): A V1 file; the prefix, ``.index`` file or folder of a V2 checkpoint; or a
-            package of :mod:`finetune.weights.nsfwjs`.
-        out (str): The .npz to write, which must not exist.
+        path (str or pathlib.Path): See :func:`finetune.weights.reader.read_weights`.
+        out (str or pathlib.Path): The .npz to write, which must not exist.
         raw (bool): Whether to use the variables of the last step instead of averaged ones.
+        is_imagenet (bool): See :func:`finetune.weights.families.convert`.
 
     """
     out = Path(out)
     require_new(out, '.npz')
-    arrays = nsfwjs.read(checkpoint) if nsfwjs.is_package(checkpoint) else _read(checkpoint)
-    converted, unused = tf_slim.from_tf_slim(arrays, checkpoint, raw)
-    pretrained.check(InceptionV3(), converted, checkpoint)
+    arrays = read_weights(path)
+    family = families.find(arrays)
+    if family is None:
+        raise InputError(f'{path}: has the names of no network that convert knows '
+                         f'({", ".join(row.title for row in families.FAMILIES)}); if this '
+                         'program wrote it, model.pretrained takes it as it is.')
+    averages = {name for name in arrays if raw and name.endswith(tf_slim.AVERAGE)}
+    converted, left_out = families.convert(
+        family, {name: arrays[name] for name in arrays.keys() - averages}, path, is_imagenet)
+    architecture, cnn = _cnn(family, converted, path)
+    maps = _try(cnn, converted, path)
     out.parent.mkdir(parents=True, exist_ok=True)
     files.write_arrays(out, converted)
-    _report(arrays, unused, raw, out)
+    left_out = sorted({*left_out, *averages})
+    n_averaged = sum(name.endswith(tf_slim.AVERAGE) for name in arrays.keys() - set(left_out))
+    print(f'read     {family.title}' + ', raw as requested' * bool(averages)
+          + f', {n_averaged} arrays averaged' * bool(n_averaged)
+          + ', images normalised as for ImageNet' * (is_imagenet or family.is_imagenet))
+    print(f'mapped   {len(arrays) - len(left_out)} arrays to {out}')
+    _report(left_out)
+    print(f'tried    on a drawn picture: ConvMaps of {" x ".join(map(str, maps.shape[1:]))}, mean '
+          f'{maps.mean():.4g}, {100 * (maps > 0).mean():.0f} % of them positive')
+    print(f'to use   model.architecture: {architecture}, model.pretrained: {out}')
 
 
-def _read(checkpoint):
-    """Reads all variables of a checkpoint by TensorFlow's own reader."""
-    try:
-        import tensorflow
-    except ImportError:
-        raise InputError('convert needs TensorFlow to read checkpoints; pip install tensorflow '
-                         'into an environment of its own.')
-    path = str(checkpoint)
-    path = path[:-len('.index')] if path.endswith('.index') else path
-    try:
-        reader = tensorflow.train.load_checkpoint(path)
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except (tensorflow.errors.OpError, ValueError, RuntimeError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f'{checkpoint}: TensorFlow cannot read it as a checkpoint ({reason}); '
-                         'give the path of a V1 file, or the common prefix of the files of a V2 '
-                         'checkpoint.')
+def _cnn(family, arrays, path):
+    """The first architecture of a family that arrays fit, and its CNN."""
+    for name in family.architectures:
+        cnn = resolve_name(ARCHITECTURES[name].cnn)()
+        if not pretrained.misfits(cnn, arrays):
+            return name, cnn
+    pretrained.check_cnn(cnn, arrays, path)     # says what is wrong with the last one
 
 
-def _report(arrays, unused, raw, out):
-    """Prints which variables were used and which were not."""
-    n_averaged = sum(name.endswith(tf_slim.AVERAGE) for name in set(arrays) - set(unused))
-    n_used = len(arrays) - len(unused)
-    how = 'raw, as requested' if raw else f'{n_averaged} of them averaged over training'
-    print(f'mapped   {n_used} variables to {out}, {how}')
+def _try(cnn, arrays, path):
+    """The ConvMaps of a picture, after a look at them."""
+    serializers.NpzDeserializer(arrays).load(cnn)
+    with chainer.using_config('train', False), chainer.no_backprop_mode(), \
+            numpy.errstate(all='ignore'):
+        maps = chainer.as_array(cnn(picture()))
+    if not numpy.isfinite(maps).all() or maps.std(axis=(2, 3)).max() == 0:
+        raise InputError(f'{path}: the ConvMaps of a picture are not finite, or the same '
+                         'everywhere; copy it again.')
+    return maps
+
+
+def picture() -> numpy.ndarray:
+    """A picture (1, 3, 160, 160) in [-1, 1]: coloured rings before a gradient."""
+    y, x = numpy.mgrid[:SIZE, :SIZE] / SIZE
+    rings = numpy.sin(40 * numpy.hypot(x - .4, y - .6))
+    channels = [.5 * rings + x - .5, .5 * rings * y + .3, numpy.where(rings > 0, .8, y - .5)]
+    return numpy.clip(numpy.stack(channels), -1, 1).astype(numpy.float32)[None]
+
+
+def _report(left_out):
+    """Prints what was left out, by its kind."""
     groups = {}
-    for name in unused:
-        groups.setdefault(_group(name), []).append(name)
-    for group, names in sorted(groups.items()):
-        print(f'skipped  {len(names):4d} {group}, such as {names[0]}')
-    print('missed   nothing')
-
-
-def _group(name):
-    """Names the kind of an unused variable."""
-    if name.endswith(tf_slim.AVERAGE):
-        return 'averaged variables'
-    if re.search('(^|/)(Aux)?Logits/', name):
-        return 'variables of class layers'
-    if name.count('/') and re.search('/(weights|beta|moving_mean|moving_variance)$', name):
-        return 'variables that also exist averaged'
-    return 'counters and variables of the optimiser'
+    for name in left_out:
+        kind = next((text for pattern, text in KINDS.items() if re.search(pattern, name)),
+                    'counters and variables of the optimiser')
+        groups.setdefault(kind, []).append(name)
+    for kind, names in sorted(groups.items()):
+        print(f'left out {len(names):4d} {kind}, such as {names[0]}')

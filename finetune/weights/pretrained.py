@@ -1,21 +1,23 @@
-"""Loads weights from .npz files after checking them."""
+"""Loads weights from files after checking them."""
+from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import chainer
 from chainer import serializers
 import numpy
 
-from finetune import files
-from finetune.config.catalogue import WEIGHTS
+from finetune.config.catalogue import ARCHITECTURES
 from finetune.config.settings import Config
 from finetune.data.records import DataSet
 from finetune.errors import InputError, shortened
 from finetune.models.part_classifier import build_classifier, PartClassifier
-from finetune.weights import original_classifier, tf_slim
+from finetune.weights import families, original_classifier
+from finetune.weights.reader import read_weights
 
 # Prefix of the backbone's arrays in a classifier of this program and of the authors' code.
 CLASSIFIER_BACKBONE = 'global_cnn/', 'model/'
-CLASS_LAYERS = 'fc/', 'fc6/', 'fc7/', 'fc8/'        # InceptionV3's, ResNet50's and VGG16's
+CLASS_LAYERS = 'fc/', 'fc6/', 'fc7/', 'fc8/'        # InceptionV3's, ResNets' and VGG16's
 MAX_KEYS = 10       # of each problem in a message
 
 
@@ -24,11 +26,12 @@ def load_backbones(classifier: PartClassifier, path: str | Path) -> None:
 
     Args:
         classifier (finetune.models.part_classifier.PartClassifier): The classifier.
-        path (str or pathlib.Path): .npz of a classifier (its global CNN is used), of a CNN, or of
-            TF-Slim's InceptionV3 by the names of its variables.
+        path (str or pathlib.Path): .npz of a classifier (its global CNN is used) or of a CNN, or
+            a file of another program for a network of :mod:`finetune.weights.families`.
 
     """
     arrays = _cnn_arrays(path)
+    check_cnn(classifier.global_cnn, arrays, path)
     _load(classifier.global_cnn, arrays, path)
     if classifier.n_parts > 0:
         _load(classifier.part_cnn, arrays, path)
@@ -36,13 +39,16 @@ def load_backbones(classifier: PartClassifier, path: str | Path) -> None:
 
 def load_cnn(cnn: chainer.Link, path: str | Path) -> None:
     """Loads a CNN from a file as :func:`load_backbones` reads it."""
-    _load(cnn, _cnn_arrays(path), path)
+    arrays = _cnn_arrays(path)
+    check_cnn(cnn, arrays, path)
+    _load(cnn, arrays, path)
 
 
 def _cnn_arrays(path):
     arrays = read_weights(path)
-    if tf_slim.is_tf_slim(arrays):
-        arrays, _ = tf_slim.from_tf_slim(arrays, path)
+    family = families.find(arrays)
+    if family is not None:
+        arrays, _ = families.convert(family, arrays, path)
     elif any(key.startswith(CLASSIFIER_BACKBONE) for key in arrays):
         arrays = {key.partition('/')[2]: array for key, array in arrays.items()
                   if key.startswith(CLASSIFIER_BACKBONE)}
@@ -55,6 +61,7 @@ def load_classifier(classifier: PartClassifier, path: str | Path) -> None:
     if original_classifier.is_original(arrays):
         arrays = original_classifier.convert(arrays, classifier.settings,
                                              classifier.n_classes, path)
+    _check(classifier, arrays, path)
     _load(classifier, arrays, path)
 
 
@@ -67,26 +74,42 @@ def load_trained(path: Path, config: Config, data_set: DataSet, device: chainer.
     return model
 
 
-def read_weights(path: str | Path) -> dict[str, numpy.ndarray]:
-    """Reads all arrays of a file of weights, by key."""
-    try:        # the authors' files have text, too
-        return files.read_arrays(path, kinds=files.NUMBERS + files.TEXT)
-    except FileNotFoundError:
-        sources = ', '.join(f'{name} from {source}' for name, source in WEIGHTS.items())
-        raise InputError(f'{path}: there is no such weights file; correct its path, or get '
-                         f'weights of InceptionV3 (convert a .ckpt first): {sources}.')
-
-
 def _load(link, arrays, path):
-    check(link, arrays, path)
     try:
         serializers.NpzDeserializer(arrays).load(link)
     except ValueError as error:     # the mixture checks its values
         raise InputError(f'{path}: cannot be loaded ({shortened(str(error))}); copy it again.')
 
 
-def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path) -> None:
-    """Raises an error that lists the keys that do not fit a link."""
+def check_cnn(cnn: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path) -> None:
+    """Raises an error that lists the keys that do not fit a CNN, and the CNNs that they fit."""
+    _check(cnn, arrays, path, lambda: list(fitting(arrays)))
+
+
+def fitting(arrays: dict[str, numpy.ndarray]) -> Iterator[str]:
+    """The architectures that arrays fit."""
+    for name, row in ARCHITECTURES.items():
+        try:
+            cnn = resolve_name(row.cnn)()
+        except (ImportError, InputError):       # its package is not installed
+            continue
+        if not misfits(cnn, arrays):
+            yield name
+
+
+def _check(link, arrays, path, others=lambda: []):
+    problems = misfits(link, arrays)
+    if problems:
+        lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
+                          + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
+        found = others() if any(name != 'not finite' for name, _ in problems) else []
+        to_do = ' or '.join(found) or 'the architecture that they were trained with'
+        raise InputError(f'{path}: the weights do not fit {type(link).__name__} ({lists}); '
+                         f'use {to_do}.')
+
+
+def misfits(link: chainer.Link, arrays: dict[str, numpy.ndarray]) -> list[tuple[str, list[str]]]:
+    """Kinds of problems, each with the keys that do not fit a link."""
     expected = serializers.DictionarySerializer()
     expected.save(link)
     expected = expected.target
@@ -96,15 +119,10 @@ def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path
     of_other_kind = {key for key in common if expected[key].dtype.kind != arrays[key].dtype.kind}
     infinite = [key for key in common - of_other_kind
                 if not _is_finite(arrays[key], expected[key].dtype)]
-    problems = [(name, sorted(keys)) for name, keys in (
+    return [(name, sorted(keys)) for name, keys in (
         ('missing', expected.keys() - arrays.keys()),
         ('unexpected', arrays.keys() - expected.keys()), ('misshapen', misshapen),
         ('of another kind', of_other_kind), ('not finite', infinite)) if keys]
-    if problems:
-        lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
-                          + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
-        raise InputError(f'{path}: the weights do not fit {type(link).__name__} ({lists}); '
-                         'use the architecture that they were trained with.')
 
 
 def _is_finite(array, dtype):

@@ -1,10 +1,10 @@
 """Converts the variables of InceptionV3 in TF-Slim's checkpoints."""
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy
 
-from finetune.errors import InputError
+from finetune.weights import mapping
 
 SCOPE = 'InceptionV3/'
 AVERAGE = '/ExponentialMovingAverage'   # suffix of a variable averaged over training
@@ -45,7 +45,7 @@ MIXED = [('5b', BLOCK_A), ('5c', BLOCK_5C), ('5d', BLOCK_A), ('6a', BLOCK_6A), (
          ('7c', BLOCK_7C)]
 
 
-def names() -> dict[str, str]:
+def variables() -> dict[str, str]:
     """TF-Slim's names of variables, without their scope, by key of our InceptionV3's arrays."""
     convolutions = {f'head/{link}': layer for link, layer in HEAD.items()}
     for i, (block, layers) in enumerate(MIXED):
@@ -55,50 +55,28 @@ def names() -> dict[str, str]:
             for link, layer in convolutions.items() for array, variable in ARRAYS.items()}
 
 
-def is_tf_slim(arrays: Iterable[str]) -> bool:
+def fits(names: Collection[str]) -> bool:
     """Whether arrays have TF-Slim's names, with or without their scope."""
-    return any(_bare(key) in names().values() for key in arrays)
+    known = set(variables().values())
+    return any(_bare(name) in known for name in names)
 
 
-def from_tf_slim(arrays: dict[str, numpy.ndarray], path: str | Path, raw: bool = False
-                 ) -> tuple[dict[str, numpy.ndarray], list[str]]:
+def convert(arrays: dict[str, numpy.ndarray], path: str | Path
+            ) -> tuple[dict[str, numpy.ndarray], list[str]]:
     """Converts TF-Slim's variables to arrays of our InceptionV3 without its class layer.
 
-    Averaged variables, with which the network was evaluated, are preferred unless ``raw``.
-
-    Args:
-        arrays (dict): Arrays by name.
-        path (str or pathlib.Path): Their source, for messages.
-        raw (bool): Whether to use the variables of the last step.
-
-    Returns:
-        tuple: The arrays by our keys, and the names of unused variables, such as those of class
-        layers and of the optimiser.
-
+    Averaged variables, with which the network was evaluated, are preferred. See
+    :func:`finetune.weights.mapping.convert`.
     """
-    by_name = {_bare(key): key for key in arrays}
-    used, missing = {}, []
-    for key, variable in names().items():
+    by_name = {_bare(name): name for name in arrays}
+    names = {}
+    for key, variable in variables().items():
         average = variable + AVERAGE
-        name = average if average in by_name and not raw else variable
-        if name in by_name:
-            used[key] = by_name[name]
-        else:
-            missing.append(name)
-    if missing:
-        raise InputError(f"{path}: the variables do not fit TF-Slim's InceptionV3 ({len(missing)} "
-                         f'missing: {", ".join(missing)}); use weights of that network.')
-    converted = {key: _convert(key, arrays[name]) for key, name in used.items()}
-    converted.update({key.replace('beta', 'N'): numpy.zeros((), numpy.int64)
-                      for key in used if key.endswith('beta')})
-    return converted, sorted(set(arrays) - set(used.values()))
+        name = average if average in by_name else variable
+        names[key] = by_name.get(name, name)
+    return mapping.convert(arrays, names, "TF-Slim's InceptionV3", path, is_tensorflow=True)
 
 
 def _bare(name):
-    return name[len(SCOPE):] if name.startswith(SCOPE) else name
-
-
-def _convert(key, array):
-    if key.endswith('W') and array.ndim == 4:
-        array = array.transpose(3, 2, 0, 1)
-    return numpy.ascontiguousarray(array, numpy.float32)
+    """A variable's name without the scope, in which TF Hub's network has another one."""
+    return name.rpartition(SCOPE)[2]

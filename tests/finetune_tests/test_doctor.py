@@ -159,7 +159,8 @@ def assert_finding(result, code, finding):
 
 @pytest.mark.parametrize('model, finding', [
     ({'pretrained': 'none.npz'}, 'none.npz: there is no such weights file'),
-    ({'pretrained': 'none.npz'}, 'inception_v3_iNat_299.ckpt from https://github.com/richardaecn/'),
+    ({'pretrained': 'models/inception_v3_iNat_299.ckpt'},
+     'or get it from https://github.com/richardaecn/'),
     ({'pretrained': 'none.yml'}, 'none.yml: there is no such config'),
     ({'encodin': 'fve'}, 'did you mean model.encoding?'),
 ])

@@ -103,9 +103,15 @@ def npy():
 
 
 @pytest.mark.parametrize('change', [lambda content: content[:-100], damaged,
-                                    lambda content: b'weights', lambda content: npy()])
+                                    lambda content: npy()])
 def test_files_that_are_no_complete_npz(change, tmp_path):
     serializers.save_npz(tmp_path / 'cnn.npz', SmallCNN())
     (tmp_path / 'cnn.npz').write_bytes(change((tmp_path / 'cnn.npz').read_bytes()))
     with pytest.raises(InputError, match='is not a complete .npz file'):
+        pretrained.load_backbones(classifier(), tmp_path / 'cnn.npz')
+
+
+def test_files_in_no_known_format(tmp_path):
+    (tmp_path / 'cnn.npz').write_bytes(b'weights')
+    with pytest.raises(InputError, match='is in no known format of weights'):
         pretrained.load_backbones(classifier(), tmp_path / 'cnn.npz')

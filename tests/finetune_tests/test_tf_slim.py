@@ -14,6 +14,7 @@ from finetune.models.inception_v3 import InceptionV3
 from finetune.models.part_classifier import PartClassifier
 from finetune.weights import pretrained, tf_slim
 
+from conftest import fails
 import tf_slim_reference as reference
 
 
@@ -21,7 +22,7 @@ def shapes():
     """Shapes of TF-Slim's variables, from those of our InceptionV3."""
     serializer = serializers.DictionarySerializer()
     serializer.save(InceptionV3())
-    shapes = {theirs: serializer.target[ours].shape for ours, theirs in tf_slim.names().items()}
+    shapes = {theirs: serializer.target[ours].shape for ours, theirs in tf_slim.variables().items()}
     return {name: tuple(shape[i] for i in (2, 3, 1, 0)) if len(shape) == 4 else shape
             for name, shape in shapes.items()}
 
@@ -69,7 +70,7 @@ def test_same_activations_as_tf_slim(released, tmp_path):
 def test_epsilon_and_padding_make_a_difference(released, monkeypatch):
     """The activations would tell the authors' epsilon of 2e-5 from TF-Slim's."""
     link = InceptionV3()
-    arrays, _ = tf_slim.from_tf_slim(released, 'x')
+    arrays, _ = tf_slim.convert(released, 'x')
     serializers.NpzDeserializer(arrays).load(link)
     for _, one in link.namedlinks():
         if isinstance(one, chainer.links.BatchNormalization):
@@ -83,8 +84,9 @@ def test_averages_are_preferred(released):
     arrays = {tf_slim.SCOPE + key: array for key, array in released.items()}
     arrays[tf_slim.SCOPE + name + tf_slim.AVERAGE] = released[name] + 1
     key = 'mixed09/conv3x3_3/conv/W'
-    averaged, rest = tf_slim.from_tf_slim(arrays, 'x')
-    raw, other_rest = tf_slim.from_tf_slim(arrays, 'x', raw=True)
+    averaged, rest = tf_slim.convert(arrays, 'x')
+    of_last_step = {name: arrays[name] for name in arrays if tf_slim.AVERAGE not in name}
+    raw, other_rest = tf_slim.convert(of_last_step, 'x')
     expected = released[name].transpose(3, 2, 0, 1)
     assert (averaged[key] == expected + 1).all() and (raw[key] == expected).all()
     assert set(rest) - set(other_rest) == {tf_slim.SCOPE + name}
@@ -114,9 +116,9 @@ def test_other_shapes_are_listed(released, tmp_path):
 
 def test_convert_without_tensorflow(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, 'tensorflow', None)
-    assert cli.main(['convert', 'model.ckpt', str(tmp_path / 'out.npz')]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith('finetune: convert needs TensorFlow') and error.count('\n') == 1
+    (tmp_path / 'model.ckpt.index').write_text('')
+    error = fails(capsys, 'convert', tmp_path / 'model.ckpt', tmp_path / 'out.npz')
+    assert 'model.ckpt: convert needs TensorFlow' in error
 
 
 def test_convert_overwrites_nothing(tmp_path, capsys):
@@ -155,8 +157,8 @@ def checkpoints(tmp_path_factory):
 def test_convert(name, checkpoints, tmp_path, capsys):
     assert cli.main(['convert', str(checkpoints / name), str(tmp_path / 'new/out.npz')]) == 0
     printed = capsys.readouterr().out
-    assert 'mapped   376 variables to' in printed and '376 of them averaged' in printed
-    for group in ('variables of class layers', 'variables that also exist averaged',
+    assert 'mapped   376 arrays to' in printed and '376 arrays averaged' in printed
+    for group in ('of the class layer', 'that also exist averaged',
                   'counters and variables of the optimiser'):
         assert group in printed
     link = InceptionV3()
@@ -167,19 +169,18 @@ def test_convert(name, checkpoints, tmp_path, capsys):
 def test_convert_raw(checkpoints, tmp_path, capsys):
     assert cli.main(['convert', '--raw', str(checkpoints / 'v2.ckpt'),
                      str(tmp_path / 'out.npz')]) == 0
-    assert 'raw, as requested' in capsys.readouterr().out
+    assert 'raw as requested' in capsys.readouterr().out
     with numpy.load(tmp_path / 'out.npz') as arrays:
         name = 'InceptionV3/Conv2d_1a_3x3/weights'
         expected = 2 * reference.variable(name, (3, 3, 3, 32)).transpose(3, 2, 0, 1)
         assert (arrays['head/conv1/conv/W'] == expected).all()
 
 
-@pytest.mark.parametrize('name', ['none.ckpt', 'broken.ckpt'])
-def test_convert_what_is_no_checkpoint(name, tmp_path, capsys):
+def test_convert_what_is_no_checkpoint(tmp_path, capsys):
     pytest.importorskip('tensorflow')
-    (tmp_path / 'broken.ckpt').write_bytes(bytes(range(256)) * 8)
+    (tmp_path / 'broken.ckpt.index').write_bytes(bytes(range(256)) * 8)
     capsys.readouterr()
-    assert cli.main(['convert', str(tmp_path / name), str(tmp_path / 'out.npz')]) == 2
+    assert cli.main(['convert', str(tmp_path / 'broken.ckpt'), str(tmp_path / 'out.npz')]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert f'{name}: TensorFlow cannot read it as a checkpoint' in error
+    assert 'broken.ckpt: is not a complete checkpoint of TensorFlow' in error
     assert not (tmp_path / 'out.npz').exists()

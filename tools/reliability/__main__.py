@@ -28,10 +28,11 @@ from naming import names
 from picture_files import pictures
 from processes import kills, loaders, signals
 from surroundings import environment, rc_files
+from weights import weights
 
 ROWS = {function.__name__: function for function in (
-    kills, loaders, signals, disk, archives, texts, pickles, settings, annotations, pictures,
-    names, histories, environment, rc_files, layer)}
+    kills, loaders, signals, disk, archives, weights, texts, pickles, settings, annotations,
+    pictures, names, histories, environment, rc_files, layer)}
 
 
 def main():

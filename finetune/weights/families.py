@@ -1,0 +1,75 @@
+"""Networks whose weights can be read, by the names in their files."""
+from collections.abc import Collection
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy
+
+from finetune.errors import InputError
+from finetune.weights import (
+    chainercv2_inception, efficientnet_lite, keras_inception, tf_slim, torch_inception)
+
+# Mean and standard deviation of the images in [0, 1] that most of torch's networks see.
+MEAN, STD = numpy.array([.485, .456, .406]), numpy.array([.229, .224, .225])
+
+
+class Family(NamedTuple):
+    title: str
+    module: ModuleType                  # with the functions ``fits`` and ``convert``
+    architectures: tuple[str, ...]      # candidates among those of the catalogue
+    unpadded: str = ''                  # the first convolution, if it has no padding
+    is_imagenet: bool = False           # whether it sees images normalised by MEAN and STD
+
+
+FAMILIES = (
+    Family("TF-Slim's InceptionV3", tf_slim, ('inception_v3',), 'head/conv1'),
+    Family("torch's InceptionV3", torch_inception, ('inception_v3_torch',), 'head/conv1'),
+    Family("chainercv2's InceptionV3", chainercv2_inception, ('inception_v3_torch',),
+           'head/conv1', is_imagenet=True),
+    Family("Keras's InceptionV3", keras_inception, ('inception_v3',), 'head/conv1'),
+    Family('EfficientNet-Lite', efficientnet_lite,
+           tuple(f'efficientnet_lite{i}' for i in range(3))),
+)
+
+
+def find(names: Collection[str]) -> Family | None:
+    """The network whose names arrays have; ``None``: no other program's that is known."""
+    return next((family for family in FAMILIES if family.module.fits(names)), None)
+
+
+def convert(family: Family, arrays: dict[str, numpy.ndarray], path: str | Path,
+            is_imagenet: bool = False) -> tuple[dict[str, numpy.ndarray], list[str]]:
+    """Converts to arrays of our network for images in [-1, 1].
+
+    Args:
+        family (Family): The network.
+        arrays (dict): Arrays by their names.
+        path (str or pathlib.Path): Their source, for messages.
+        is_imagenet (bool): Whether the network sees images normalised by MEAN and STD although
+            its names do not tell.
+
+    Returns:
+        tuple: The arrays by our keys, and the names of those that were left out.
+
+    """
+    converted, left_out = family.module.convert(arrays, path)
+    if is_imagenet or family.is_imagenet:
+        if not family.unpadded:
+            raise InputError(f'{path}: the first convolution of {family.title} has padding, so '
+                             'that no other normalisation of images can become part of it; '
+                             'convert it without the option.')
+        converted.update(_centred(converted, family.unpadded))
+    return converted, left_out
+
+
+def _centred(arrays, link):
+    """The first convolution for images x in [-1, 1] in place of ((x + 1) / 2 - MEAN) / STD.
+
+    This is x / (2 STD) plus a constant, which moves the mean before batch normalisation.
+    """
+    kernel, mean = f'{link}/conv/W', f'{link}/bn/avg_mean'
+    weight = arrays[kernel].astype(float)
+    shift = numpy.einsum('ocij,c->o', weight, (.5 - MEAN) / STD)
+    return {kernel: (weight / (2 * STD)[:, None, None]).astype(numpy.float32),
+            mean: (arrays[mean] - shift).astype(numpy.float32)}

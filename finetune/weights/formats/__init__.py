@@ -1,0 +1,5 @@
+"""Files of weights in the formats of other programs, read without these programs.
+
+The content of a file tells its format, not its name. Nothing in a file is executed, and a reader
+needs memory for what the file contains, not for what it claims.
+"""
