@@ -168,8 +168,8 @@ def compare(i, samples):
 
 def main():
     samples = {}
-    lines = ['| | ' + ' | '.join(f'{h} x {w}' for h, w in SIZES) + ' | gradients, batch statistics '
-             '| rounding of gradients, oneDNN / PyTorch | photograph, timm | photograph, ours |',
+    lines = ['| | ' + ' | '.join(f'{h} x {w}' for h, w in SIZES) + ' | gradients '
+             '| rounding, oneDNN / PyTorch | photograph, timm | photograph, ours |',
              '|---' * (5 + len(SIZES)) + '|']
     lines += [compare(i, samples) for i in range(3)]
     print('\n'.join(lines))

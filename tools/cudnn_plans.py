@@ -20,11 +20,13 @@ import numpy
 
 from finetune.compute import cudnn
 from finetune.compute.convolution import Convolution2D
+from finetune.models.efficientnet_lite import EfficientNetLite0
 from finetune.models.inception_v3 import InceptionV3
 from finetune.models.small_cnn import SmallCNN
 import chainer     # after finetune, which makes it importable
 
-NETWORKS = (InceptionV3, (16, 3, 299, 299)), (SmallCNN, (16, 3, 96, 96))
+NETWORKS = ((InceptionV3, (16, 3, 299, 299)), (EfficientNetLite0, (16, 3, 224, 224)),
+            (SmallCNN, (16, 3, 96, 96)))
 H100 = {
     'deviceName': 'NVIDIA H100 80GB HBM3', 'deviceVersion': 900, 'deviceVer': 900, 'smVersion': 900,
     'driverVersion': 12080, 'driverVer': 12080, 'cudaDeviceId': 0, 'totalGlobalMem': 85029158912,
@@ -60,18 +62,17 @@ def load(name, source, folder):
 
 
 def shapes(network, shape):
-    """Shapes, strides and padding of all convolutions of a network."""
+    """Shapes and geometries of all convolutions of a network."""
     found, forward = set(), Convolution2D.forward
 
     def record(link, x):
-        stride, pad = (value if isinstance(value, tuple) else (value, value)
-                       for value in (link.stride, link.pad))
-        found.add((shape[0], *x.shape[1:], link.W.shape, stride, pad))
+        found.add((shape[0], *x.shape[1:], link.W.shape, link.geometry(x.shape[2:])))
         return forward(link, x)
 
     Convolution2D.forward = record
     try:
-        with chainer.using_config('train', False), chainer.no_backprop_mode():
+        with chainer.using_config('train', False), chainer.no_backprop_mode(), \
+                chainer.using_config('use_onednn', False):      # which calls no link
             network()(numpy.zeros((1, *shape[1:]), 'f'))
     finally:
         Convolution2D.forward = forward
@@ -99,13 +100,13 @@ def ask(device):
         if tf32 and dtype != 'float32':
             continue
         started, convolutions, workspaces = time.monotonic(), shapes(network, shape), []
-        for *x_shape, weight_shape, stride, pad in convolutions:
+        for *x_shape, weight_shape, geometry in convolutions:
             try:
-                operation = cudnn.ConvolutionPlans(tuple(x_shape), weight_shape, dtype, stride, pad,
+                operation = cudnn.ConvolutionPlans(tuple(x_shape), weight_shape, dtype, geometry,
                                                    deterministic, tf32, device_property=device)
             except (RuntimeError, cudnn.frontend().cudnnGraphNotSupportedError) as error:
                 n_failed += 1
-                print(x_shape, weight_shape, stride, pad, str(error)[:200])
+                print(x_shape, weight_shape, geometry, str(error)[:200])
                 continue
             workspaces += [graph.get_workspace_size() for graph, *_ in operation.plans.values()]
         print(f'| {network.__name__} | {dtype} | {deterministic} | {tf32} | {len(convolutions)} | '

@@ -1,7 +1,7 @@
 """oneDNN, a library of neural networks for CPUs, called through its C interface (version 3).
 
-It is used if one of its PyPI packages is installed (the extra ``onednn``), unless
-``chainer.config.use_onednn`` is false. Arrays are float32 and channels last in memory, as in
+It is used if one of its PyPI packages is installed, unless ``chainer.config.use_onednn`` is false
+or a layer refuses it. Arrays are float32 and channels last in memory, as in
 :class:`finetune.compute.convolution.Convolution2D`; only filters are reordered. Threads share the
 sums over the batch: results are equal, bit for bit, for the same number of threads.
 

