@@ -69,6 +69,9 @@ def _centred(arrays, link):
     This is x / (2 STD) plus a constant, which moves the mean before batch normalisation.
     """
     kernel, mean = f'{link}/conv/W', f'{link}/bn/avg_mean'
+    shape = arrays[kernel].shape
+    if len(shape) != 4 or shape[1] != len(MEAN) or arrays[mean].shape != shape[:1]:
+        return {}       # of another network, as is found when it is loaded
     weight = arrays[kernel].astype(float)
     shift = numpy.einsum('ocij,c->o', weight, (.5 - MEAN) / STD)
     return {kernel: (weight / (2 * STD)[:, None, None]).astype(numpy.float32),

@@ -1,5 +1,5 @@
 """Loads weights from files after checking them."""
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -61,7 +61,7 @@ def load_classifier(classifier: PartClassifier, path: str | Path) -> None:
     if original_classifier.is_original(arrays):
         arrays = original_classifier.convert(arrays, classifier.settings,
                                              classifier.n_classes, path)
-    _check(classifier, arrays, path)
+    check(classifier, arrays, path)
     _load(classifier, arrays, path)
 
 
@@ -83,7 +83,7 @@ def _load(link, arrays, path):
 
 def check_cnn(cnn: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path) -> None:
     """Raises an error that lists the keys that do not fit a CNN, and the CNNs that they fit."""
-    _check(cnn, arrays, path, lambda: list(fitting(arrays)))
+    check(cnn, arrays, path, lambda: fitting(arrays))
 
 
 def fitting(arrays: dict[str, numpy.ndarray]) -> Iterator[str]:
@@ -97,7 +97,9 @@ def fitting(arrays: dict[str, numpy.ndarray]) -> Iterator[str]:
             yield name
 
 
-def _check(link, arrays, path, others=lambda: []):
+def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path,
+          others: Callable[[], Iterable[str]] = tuple) -> None:
+    """Raises an error that lists the keys that do not fit a link, and what others they fit."""
     problems = misfits(link, arrays)
     if problems:
         lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
