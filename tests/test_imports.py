@@ -39,7 +39,8 @@ FLOORS = [
 ]
 ONLY_IN = {'matplotlib': {'drawing', 'visualize', 'report', 'training'},
            'sklearn': {'checks', 'training', 'parts', 'data', 'visualize'},
-           'argparse': {'commands', 'cli'}, 'subprocess': {'experiments', 'visualize'}}
+           'argparse': {'commands', 'cli'}, 'subprocess': {'experiments', 'visualize'},
+           'chainercv': {'models'}}
 
 
 def modules(package):

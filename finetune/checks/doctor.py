@@ -222,6 +222,7 @@ def _classifier(config, data_set):
 
 def _weights(config):
     source = config.model.pretrained
+    model = PartClassifier(config.model, n_classes=2, n_parts=0)    # packages that it needs
     if not source:
         yield 'warning', 'model.pretrained is empty: the networks start from random weights'
     elif is_config(source):
@@ -229,7 +230,6 @@ def _weights(config):
         yield 'ok', f'{source} trains the initial weights when they are needed'
     else:
         path = packaged.path_of(source, config.project)
-        model = PartClassifier(config.model, n_classes=2, n_parts=0)
         pretrained.load_backbones(model, path)
         yield 'ok', (f'{path}: weights fit {config.model.architecture}, SHA-256 '
                      f'{hashlib.sha256(path.read_bytes()).hexdigest()}')

@@ -45,7 +45,8 @@ class ConvolutionPlans:
     Args:
         x_shape, weight_shape (tuple of int): Shapes of images and filters.
         dtype (str): dtype of all arrays; float16 is summed in float32.
-        stride, pad (tuple of int): Stride and padding for both axes.
+        geometry (finetune.compute.geometry.Geometry): Strides, padding and groups; cuDNN sees the
+            groups in the shapes.
         deterministic (bool): Whether equal calls must give equal results, bit for bit.
         tf32 (bool): Whether factors in float32 may be rounded to TF32.
         **where: Options of ``cudnn.pygraph`` that name the device.
@@ -55,12 +56,12 @@ class ConvolutionPlans:
 
     """
 
-    def __init__(self, x_shape, weight_shape, dtype, stride, pad, deterministic, tf32, **where):
-        size = [(s + 2 * p - k) // step + 1
-                for s, k, step, p in zip(x_shape[2:], weight_shape[2:], stride, pad)]
+    def __init__(self, x_shape, weight_shape, dtype, geometry, deterministic, tf32, **where):
+        size = geometry.out_size(x_shape[2:], weight_shape[2:])
         self.shapes = {'x': x_shape, 'w': weight_shape, 'y': (x_shape[0], weight_shape[0], *size)}
-        self.geometry = {'pre_padding': list(pad), 'post_padding': list(pad),
-                         'stride': list(stride), 'dilation': [1, 1]}
+        before, after = map(list, geometry.ends())
+        self.geometry = {'pre_padding': before, 'post_padding': after,
+                         'stride': list(geometry.stride), 'dilation': [1, 1]}
         self.dtype, self.where = dtype, where
         notes = frontend().numerical_note
         self.unwanted = [notes.DOWN_CONVERT_INPUTS] + [notes.NONDETERMINISTIC] * deterministic
@@ -123,12 +124,12 @@ def _strides(shape):
     return strides
 
 
-def convolution(x, weight, stride, pad):
+def convolution(x, weight, geometry):
     """The :class:`ConvolutionPlans` for two arrays; ``None`` if cuDNN cannot or must not compute
     them."""
     if not _usable(x, weight):
         return None
-    return _convolution(x.device.id, x.shape, weight.shape, x.dtype.name, stride, pad,
+    return _convolution(x.device.id, x.shape, weight.shape, x.dtype.name, geometry,
                         bool(chainer.config.cudnn_deterministic),
                         os.environ.get('CUPY_TF32', '0') == '1')
 

@@ -1,51 +1,101 @@
 """Layers of CNNs, computed by oneDNN if it is installed, else by Chainer."""
 import chainer
+from chainer import function_node
 import chainer.functions as F
 import chainer.links as L
 import numpy
 
-from finetune.compute import onednn, onednn_functions
+from finetune.compute import onednn, onednn_convolution, onednn_functions
 from finetune.compute.convolution import Convolution2D
+
+
+class ReLU6(function_node.FunctionNode):
+
+    """Limits values to [0, 6]; it keeps its result, Chainer's function its input, and so two."""
+
+    def forward(self, inputs):
+        self.retain_outputs((0,))
+        x, = inputs
+        return x.clip(0, 6),
+
+    def backward(self, indexes, grad_outputs):
+        y, = self.get_retained_outputs()
+        return grad_outputs[0] * ((0 < y.array) & (y.array < 6)),
+
+
+# Functions by the names of activations.
+ACTIVATIONS = {'relu': F.relu, 'relu6': lambda x: ReLU6().apply((x,))[0], None: lambda x: x}
 
 
 class ConvBN(chainer.Chain):
 
-    """Convolution without bias, batch normalisation, ReLU.
+    """Convolution without bias, batch normalisation, activation.
+
+    In test mode, without gradients, oneDNN computes the three at once.
 
     Args:
-        in_channels, out_channels, ksize, stride, pad: See :class:`chainer.links.Convolution2D`.
+        in_channels, out_channels, ksize, stride, pad: See
+            :class:`finetune.compute.convolution.Convolution2D`.
+        groups (int): Groups of channels.
+        activation (str or None): ``'relu'``, ``'relu6'`` (at most 6), or nothing.
+        use_onednn (bool): Whether oneDNN may compute.
         **batch_norm: Options of :class:`chainer.links.BatchNormalization`.
 
     """
 
-    def __init__(self, in_channels, out_channels, ksize, stride=1, pad=0, **batch_norm):
+    def __init__(self, in_channels, out_channels, ksize, stride=1, pad=0, groups=1,
+                 activation='relu', use_onednn=True, **batch_norm):
         super().__init__()
+        self.activation, self.use_onednn = activation, use_onednn
         with self.init_scope():
-            self.conv = Convolution2D(in_channels, out_channels, ksize, stride, pad, nobias=True,
-                                      initialW=chainer.initializers.HeNormal())
+            self.conv = Convolution2D(
+                in_channels, out_channels, ksize, stride, pad, groups=groups,
+                use_onednn=use_onednn, initialW=chainer.initializers.HeNormal())
             self.bn = L.BatchNormalization(out_channels, **batch_norm)
 
     def forward(self, x):
-        return _bn_relu(self.bn, self.conv(x))
+        x = chainer.as_variable(x)
+        # A batch normalisation of another class has statistics of several processes.
+        if not (self.use_onednn and type(self.bn) is L.BatchNormalization and
+                onednn.usable(x.array, self.bn.avg_mean)):
+            return ACTIVATIONS[self.activation](self.bn(self.conv(x)))
+        # In recomputing, the first pass is without gradients, but has to equal the second.
+        if not (chainer.config.train or chainer.config.enable_backprop or
+                chainer.config._will_recompute):
+            return self._at_once(x.array)
+        return self._normalized(self.conv(x))
 
+    def _at_once(self, x):
+        """Convolution with the batch normalisation in its filters, and the activation."""
+        conv, bn = self.conv, self.bn
+        factor = 1 / numpy.sqrt(bn.avg_var + numpy.float32(bn.eps))
+        if bn.gamma is not None:
+            factor *= bn.gamma.array
+        bias = -bn.avg_mean * factor
+        if bn.beta is not None:
+            bias += bn.beta.array
+        operation = onednn_convolution.biased_convolution(
+            x.shape, conv.W.shape, conv.geometry(x.shape[2:]), self.activation)
+        return chainer.Variable(operation(x, conv.W.array * factor[:, None, None, None], bias),
+                                requires_grad=False)
 
-def _bn_relu(link, x):
-    """Applies a :class:`~chainer.links.BatchNormalization` and ReLU to ConvMaps (N, C, H, W)."""
-    n = x.size // x.shape[1]            # values per channel
-    if n == 1 or type(link) is not L.BatchNormalization or not onednn.usable(
-            x.array, link.avg_mean):
-        return F.relu(link(x))
-    gamma = numpy.ones_like(link.avg_mean) if link.gamma is None else link.gamma
-    beta = numpy.zeros_like(link.avg_mean) if link.beta is None else link.beta
-    if not chainer.config.train:
-        statistics = link.avg_mean, link.avg_var
-        return onednn_functions.batch_norm_relu(x, gamma, beta, link.eps, statistics)[0]
-    y, mean, var = onednn_functions.batch_norm_relu(x, gamma, beta, link.eps)
-    if not chainer.config.in_recomputing:
-        for running, value in ((link.avg_mean, mean), (link.avg_var, var * (n / (n - 1)))):
-            running *= link.decay
-            running += (1 - link.decay) * value
-    return y
+    def _normalized(self, x):
+        """Batch normalisation and activation of ConvMaps (N, C, H, W) by oneDNN."""
+        link, n = self.bn, x.size // x.shape[1]         # n values per channel
+        if n == 1:
+            return ACTIVATIONS[self.activation](link(x))
+        gamma = numpy.ones_like(link.avg_mean) if link.gamma is None else link.gamma
+        beta = numpy.zeros_like(link.avg_mean) if link.beta is None else link.beta
+        arguments = x, gamma, beta, link.eps, self.activation
+        if not chainer.config.train:
+            statistics = link.avg_mean, link.avg_var
+            return onednn_functions.batch_norm(*arguments, statistics)[0]
+        y, mean, var = onednn_functions.batch_norm(*arguments)
+        if not chainer.config.in_recomputing:
+            for running, value in ((link.avg_mean, mean), (link.avg_var, var * (n / (n - 1)))):
+                running *= link.decay
+                running += (1 - link.decay) * value
+        return y
 
 
 def average_pool(x, pad_value=None):

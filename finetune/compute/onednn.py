@@ -23,10 +23,11 @@ N_SHAPES = 1024     # cached shapes per operation
 
 # Values of dnnl_types.h.
 CPU = IN_ORDER = ANY = 1
+TRAINING, INFERENCE, BACKWARD = 64, 96, 128
 FLOAT32 = 3
-ARGUMENTS = {'src': 1, 'dst': 17, 'weights': 33, 'mean': 49, 'variance': 50, 'scale': 51,
-             'shift': 52, 'workspace': 64, 'diff_src': 129, 'diff_dst': 145, 'diff_weights': 161,
-             'diff_scale': 255, 'diff_shift': 256}
+ARGUMENTS = {'src': 1, 'dst': 17, 'weights': 33, 'bias': 41, 'mean': 49, 'variance': 50,
+             'scale': 51, 'shift': 52, 'workspace': 64, 'diff_src': 129, 'diff_dst': 145,
+             'diff_weights': 161, 'diff_scale': 255, 'diff_shift': 256}
 # Queries of dnnl_primitive_desc_query_md.
 QUERIES = {'weights': 131, 'diff_weights': 132, 'workspace': 135}
 
@@ -128,10 +129,37 @@ def channels_last(shape):
     return layout(shape, (0, 2, 3, 1))
 
 
+def image(x):
+    """Memory descriptor and array of images (N, C, H, W), copied unless their channels are
+    innermost."""
+    return channels_last(x.shape), numpy.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def new_image(shape):
+    """Memory descriptor and array for images (N, C, H, W)."""
+    n, c, h, w = shape
+    return channels_last(shape), numpy.empty((n, h, w, c), dtype=numpy.float32)
+
+
+def view(image):
+    """The array (N, C, H, W) of a pair of memory descriptor and array."""
+    return image[1].transpose(0, 3, 1, 2)
+
+
 def bytes_of(memory):
     """A memory descriptor with an array for data in the library's own format."""
     n_bytes = library().dnnl_memory_desc_get_size(memory)
     return memory, numpy.empty(n_bytes, dtype=numpy.uint8)
+
+
+def followed_by(kind, alpha, beta):
+    """Attributes of an operation on whose results an element-wise function follows."""
+    functions, attributes = _Object('post_ops', 'post_ops_create'), _Object(
+        'primitive_attr', 'primitive_attr_create')
+    _call('dnnl_post_ops_append_eltwise', functions, kind, ctypes.c_float(alpha),
+          ctypes.c_float(beta))
+    _call('dnnl_primitive_attr_set_post_ops', attributes, functions)
+    return attributes
 
 
 class Primitive:
@@ -141,13 +169,14 @@ class Primitive:
     Args:
         kind (str): Name of the operation in the C interface.
         *arguments: Arguments of the primitive descriptor, before the attributes.
+        attributes (ctypes.c_void_p or None): See :func:`followed_by`.
 
     """
 
-    def __init__(self, kind, *arguments):
+    def __init__(self, kind, *arguments, attributes=None):
         with _threads():
             self.description = _Object('primitive_desc', f'{kind}_primitive_desc_create',
-                                       *arguments, None)
+                                       *arguments, attributes)
             self.primitive = _Object('primitive', 'primitive_create', self.description)
 
     def layout(self, name):

@@ -1,4 +1,4 @@
-"""Convolution, batch normalisation with ReLU and pooling by oneDNN, on arrays (N, C, H, W).
+"""Batch normalisation with an activation, and pooling by oneDNN, on arrays (N, C, H, W).
 
 Results are channels last in memory, so that the next function needs no copy. Descriptions of
 operations are cached by shape.
@@ -10,113 +10,56 @@ from chainer import function_node
 import numpy
 
 from finetune.compute import onednn
-from finetune.compute.onednn import layout
-from finetune.compute.onednn import N_SHAPES, Primitive, Reorder, channels_last, dims, engine
+from finetune.compute.geometry import Geometry
+from finetune.compute.onednn import (
+    BACKWARD, channels_last, dims, engine, image, layout, N_SHAPES, new_image, Primitive, TRAINING,
+    view)
 
 # Values of dnnl_types.h.
-TRAINING, BACKWARD = 64, 128
-DIRECT, MAX, MEAN_WITH_PADDING, MEAN = 0x1, 0x1ff, 0x2ff, 0x3ff
-GIVEN_STATISTICS, USE_SCALE, USE_SHIFT, RELU = 1, 2, 4, 8
-
-
-def _image(x):
-    """Memory descriptor and array of an image, copied unless its channels are innermost."""
-    return channels_last(x.shape), numpy.ascontiguousarray(x.transpose(0, 2, 3, 1))
-
-
-def _new_image(shape):
-    n, c, h, w = shape
-    return channels_last(shape), numpy.empty((n, h, w, c), dtype=numpy.float32)
-
-
-def _view(image):
-    """The array (N, C, H, W) of a pair of memory descriptor and array."""
-    return image[1].transpose(0, 3, 1, 2)
-
-
-def _sizes(shape, kernel, stride, pad):
-    return tuple((s + 2 * p - k) // step + 1
-                 for s, k, step, p in zip(shape[2:], kernel, stride, pad))
-
-
-class ConvolutionPrimitives:
-
-    """A convolution of images (N, C, H, W) by filters (O, C, kh, kw), and its gradients."""
-
-    def __init__(self, x_shape, weight_shape, stride, pad):
-        y_shape = x_shape[0], weight_shape[0], *_sizes(x_shape, weight_shape[2:], stride, pad)
-        self.x_shape, self.weight_shape, self.y_shape = x_shape, weight_shape, y_shape
-        self.x, self.y = channels_last(x_shape), channels_last(y_shape)
-        self.filters = layout(weight_shape, (0, 1, 2, 3))
-        self.geometry = dims(stride), dims((0, 0)), dims(pad), dims(pad)
-        self.forward = Primitive('convolution_forward', engine(), TRAINING, DIRECT, self.x,
-                                 layout(weight_shape), None, self.y, *self.geometry)
-        self.ordered = Reorder(self.filters, self.forward.layout('weights'))
-
-    def __call__(self, x, weight):
-        y = _new_image(self.y_shape)
-        self.forward(src=_image(x), weights=self.ordered(numpy.ascontiguousarray(weight)), dst=y)
-        return _view(y)
-
-    @functools.cached_property
-    def _data(self):
-        gradient = Primitive(
-            'convolution_backward_data', engine(), DIRECT, self.x, layout(self.weight_shape),
-            self.y, *self.geometry, self.forward.description)
-        return gradient, Reorder(self.filters, gradient.layout('weights'))
-
-    def data_gradient(self, weight, gy):
-        """Gradient with respect to the images."""
-        gradient, ordered = self._data
-        gx = _new_image(self.x_shape)
-        gradient(weights=ordered(numpy.ascontiguousarray(weight)), diff_dst=_image(gy),
-                 diff_src=gx)
-        return _view(gx)
-
-    @functools.cached_property
-    def _filters(self):
-        gradient = Primitive(
-            'convolution_backward_weights', engine(), DIRECT, self.x, layout(self.weight_shape),
-            None, self.y, *self.geometry, self.forward.description)
-        return gradient, Reorder(gradient.layout('diff_weights'), self.filters)
-
-    def filter_gradient(self, x, gy):
-        """Gradient with respect to the filters."""
-        gradient, ordered = self._filters
-        gweight = onednn.bytes_of(ordered.source)
-        gradient(src=_image(x), diff_dst=_image(gy), diff_weights=gweight)
-        result = numpy.empty(self.weight_shape, dtype=numpy.float32)
-        ordered.copy(src=gweight, dst=(self.filters, result))
-        return result
-
-
-convolution = functools.lru_cache(maxsize=N_SHAPES)(ConvolutionPrimitives)
+MAX, MEAN_WITH_PADDING, MEAN = 0x1ff, 0x2ff, 0x3ff
+GIVEN_STATISTICS, USE_SCALE, USE_SHIFT, FUSED_RELU = 1, 2, 4, 8
+RELU, CLIP, CLIP_BY_RESULT = 0x20, 0x2f, 0x106
+# Element-wise functions that may follow, by name: kind and its two numbers.
+ACTIVATIONS = {'relu': (RELU, 0, 0), 'relu6': (CLIP, 0, 6)}
 
 
 class _BatchNormalization:
 
-    """Batch normalisation and ReLU for images of one shape."""
+    """Batch normalisation for images of one shape, then ReLU, ReLU6 or nothing.
 
-    def __init__(self, shape, eps, given):
-        x, flags = channels_last(shape), USE_SCALE | USE_SHIFT | RELU | given * GIVEN_STATISTICS
+    ReLU is a part of it; ReLU6 is computed in place, and differentiated by its result.
+    """
+
+    def __init__(self, shape, eps, given, activation):
+        x = channels_last(shape)
+        flags = (USE_SCALE | USE_SHIFT | given * GIVEN_STATISTICS |
+                 (activation == 'relu') * FUSED_RELU)
         options = ctypes.c_float(eps), flags
         self.forward = Primitive('batch_normalization_forward', engine(), TRAINING, x, x, *options)
         self.backward = Primitive('batch_normalization_backward', engine(), BACKWARD, x, x, x,
                                   *options, self.forward.description)
         self.channels = layout((shape[1],), (0,))
         self.workspace = self.forward.layout('workspace')
+        self.clip = None
+        if activation == 'relu6':
+            limits = ctypes.c_float(0), ctypes.c_float(6)
+            self.clip = Primitive('eltwise_forward', engine(), TRAINING, CLIP_BY_RESULT, x, x,
+                                  *limits)
+            self.clip_backward = Primitive('eltwise_backward', engine(), CLIP_BY_RESULT, x, x, x,
+                                           *limits, self.clip.description)
 
 
 _batch_normalization = functools.lru_cache(maxsize=N_SHAPES)(_BatchNormalization)
 
 
-def batch_norm_relu(x, gamma, beta, eps, statistics=None):
-    """Batch normalisation and ReLU.
+def batch_norm(x, gamma, beta, eps, activation, statistics=None):
+    """Batch normalisation and an activation.
 
     Args:
         x (:class:`~chainer.Variable`): ConvMaps (N, C, H, W).
         gamma, beta (:class:`~chainer.Variable` or array): Scale and shift (C,).
         eps (float): Constant added to the variance.
+        activation (str or None): ``'relu'``, ``'relu6'``, or nothing.
         statistics (tuple of array or None): Mean and variance (C,), constants; ``None``: those of
             the batch.
 
@@ -124,51 +67,58 @@ def batch_norm_relu(x, gamma, beta, eps, statistics=None):
         tuple: The result (N, C, H, W), a Variable, and the arrays mean and variance (C,).
 
     """
-    function = BatchNormReLU(eps, statistics)
+    function = BatchNorm(eps, activation, statistics)
     y, = function.apply((x, gamma, beta))
     return y, function.mean, function.var
 
 
-class BatchNormReLU(function_node.FunctionNode):
+class BatchNorm(function_node.FunctionNode):
 
-    def __init__(self, eps, statistics):
-        self.eps, self.statistics = eps, statistics
+    def __init__(self, eps, activation, statistics):
+        self.eps, self.activation, self.statistics = eps, activation, statistics
 
     def forward(self, inputs):
         self.retain_inputs((0, 1, 2))
         x, gamma, beta = inputs
         self.operation = operation = _batch_normalization(
-            x.shape, self.eps, self.statistics is not None)
+            x.shape, self.eps, self.statistics is not None, self.activation)
         self.mean, self.var = self.statistics or (numpy.empty_like(gamma), numpy.empty_like(gamma))
         self.workspace = onednn.bytes_of(operation.workspace)
-        y, channels = _new_image(x.shape), operation.channels
+        y, channels = new_image(x.shape), operation.channels
         operation.forward(
-            src=_image(x), scale=(channels, gamma), shift=(channels, beta), dst=y,
+            src=image(x), scale=(channels, gamma), shift=(channels, beta), dst=y,
             mean=(channels, self.mean), variance=(channels, self.var),
             workspace=self.workspace)
-        return _view(y),
+        if operation.clip is not None:
+            operation.clip(src=y, dst=y)
+            self.retain_outputs((0,))
+        return view(y),
 
     def backward(self, indexes, grad_outputs):
-        gradients = _BatchNormReLUGrad(self).apply(
-            (*self.get_retained_inputs(), grad_outputs[0]))
+        results = () if self.operation.clip is None else self.get_retained_outputs()
+        gradients = _BatchNormGrad(self).apply(
+            (*self.get_retained_inputs(), grad_outputs[0], *results))
         return tuple(gradients[i] for i in indexes)
 
 
-class _BatchNormReLUGrad(function_node.FunctionNode):
+class _BatchNormGrad(function_node.FunctionNode):
 
     def __init__(self, function):
         self.function = function
 
     def forward(self, inputs):
-        x, gamma, beta, gy = inputs
+        x, gamma, beta, gy, *results = inputs
         f, operation = self.function, self.function.operation
-        gx, ggamma, gbeta = _new_image(x.shape), numpy.empty_like(gamma), numpy.empty_like(beta)
-        channels = operation.channels
+        gx, ggamma, gbeta = new_image(x.shape), numpy.empty_like(gamma), numpy.empty_like(beta)
+        gy, channels = image(gy), operation.channels
+        if results:
+            operation.clip_backward(dst=image(results[0]), diff_dst=gy, diff_src=gx)
+            gy = gx         # the next operation may work in place
         operation.backward(
-            src=_image(x), mean=(channels, f.mean), variance=(channels, f.var),
-            diff_dst=_image(gy), scale=(channels, gamma), workspace=f.workspace, diff_src=gx,
+            src=image(x), mean=(channels, f.mean), variance=(channels, f.var),
+            diff_dst=gy, scale=(channels, gamma), workspace=f.workspace, diff_src=gx,
             diff_scale=(channels, ggamma), diff_shift=(channels, gbeta))
-        return _view(gx), ggamma, gbeta
+        return view(gx), ggamma, gbeta
 
     def backward(self, indexes, grad_outputs):
         raise NotImplementedError('this batch normalisation has no second derivative')
@@ -179,11 +129,12 @@ class _Pooling:
     """Pooling for images of one shape."""
 
     def __init__(self, shape, kind, ksize, stride, pad):
-        self.shape, self.y_shape = shape, (*shape[:2], *_sizes(shape, ksize, stride, pad))
+        geometry = Geometry(stride, tuple((p, p) for p in pad))
+        self.shape, self.y_shape = shape, (*shape[:2], *geometry.out_size(shape[2:], ksize))
         x, y = channels_last(shape), channels_last(self.y_shape)
-        geometry = x, y, dims(stride), dims(ksize), dims((0, 0)), dims(pad), dims(pad)
-        self.forward = Primitive('pooling_forward', engine(), TRAINING, kind, *geometry)
-        self.backward = Primitive('pooling_backward', engine(), kind, *geometry,
+        shapes = x, y, dims(stride), dims(ksize), dims((0, 0)), dims(pad), dims(pad)
+        self.forward = Primitive('pooling_forward', engine(), TRAINING, kind, *shapes)
+        self.backward = Primitive('pooling_backward', engine(), kind, *shapes,
                                   self.forward.description)
         self.workspace = self.forward.layout('workspace')
 
@@ -211,10 +162,10 @@ class Pooling(function_node.FunctionNode):
     def forward(self, inputs):
         x, = inputs
         self.operation = operation = _pooling(x.shape, *self.arguments)
-        y = _new_image(operation.y_shape)
+        y = new_image(operation.y_shape)
         self.workspace = onednn.bytes_of(operation.workspace)
-        operation.forward(src=_image(x), dst=y, workspace=self.workspace)
-        return _view(y),
+        operation.forward(src=image(x), dst=y, workspace=self.workspace)
+        return view(y),
 
     def backward(self, indexes, grad_outputs):
         return _PoolingGrad(self).apply(grad_outputs)
@@ -226,10 +177,10 @@ class _PoolingGrad(function_node.FunctionNode):
         self.function = function
 
     def forward(self, inputs):
-        gx = _new_image(self.function.operation.shape)
-        self.function.operation.backward(diff_dst=_image(inputs[0]), diff_src=gx,
+        gx = new_image(self.function.operation.shape)
+        self.function.operation.backward(diff_dst=image(inputs[0]), diff_src=gx,
                                          workspace=self.function.workspace)
-        return _view(gx),
+        return view(gx),
 
     def backward(self, indexes, grad_outputs):
         raise NotImplementedError('this pooling has no second derivative')

@@ -14,6 +14,7 @@ def run_steps(steps, x, recompute):
             Chainer's link updates in the first run only.
 
     """
+    recompute = recompute and chainer.config.enable_backprop
     for step in steps:
         x = F.forget(_as_in_first_run(step), x) if recompute else step(x)
     return x

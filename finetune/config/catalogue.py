@@ -196,8 +196,22 @@ ARCHITECTURES: dict[str, Architecture] = {
     'inception_v3_original': Architecture(
         'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
         bytes_per_pixel=1310, bytes_recomputing=625),
-    'resnet50': Architecture('finetune.models.chainer_cnns:ResNet50', 2048, 32),
-    'vgg16': Architecture('finetune.models.chainer_cnns:VGG16', 512, 32),
+    'efficientnet_lite0': Architecture(
+        'finetune.models.efficientnet_lite:EfficientNetLite0', 1280, 32,
+        bytes_per_pixel=1420, bytes_recomputing=660),
+    'efficientnet_lite1': Architecture(
+        'finetune.models.efficientnet_lite:EfficientNetLite1', 1280, 32,
+        bytes_per_pixel=1760, bytes_recomputing=670),
+    'efficientnet_lite2': Architecture(
+        'finetune.models.efficientnet_lite:EfficientNetLite2', 1280, 32,
+        bytes_per_pixel=1870, bytes_recomputing=680),
+    # ChainerCV's ResNets with the stride in the 3 x 3 convolutions, in the first (He et al.), and
+    # torchvision's.
+    **{name: Architecture(f'finetune.models.chainercv_cnns:{name}', 2048, 32) for name in (
+        'resnet50', 'resnet101', 'resnet152', 'resnet50_he', 'resnet101_he', 'resnet152_he',
+        'resnet50_torch', 'resnet101_torch', 'resnet152_torch', 'se_resnet50', 'se_resnet101',
+        'se_resnet152', 'se_resnext50', 'se_resnext101')},
+    'vgg16': Architecture('finetune.models.chainercv_cnns:vgg16', 512, 32),
     'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16,
                               bytes_per_pixel=110, bytes_recomputing=70),
 }

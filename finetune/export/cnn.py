@@ -2,6 +2,7 @@
 import chainer
 import numpy
 
+from finetune.compute.geometry import Geometry
 from finetune.errors import InputError
 
 
@@ -57,9 +58,11 @@ class _Inputs(chainer.FunctionHook):
 
 
 def _convolution(graph, function, x, weight, *bias):
-    stride, (ph, pw) = (function.geometry if hasattr(function, 'geometry') else
-                        ((function.sy, function.sx), (function.ph, function.pw)))
-    return graph.add('Conv', x, weight, *bias, strides=stride, pads=[ph, pw, ph, pw])
+    geometry = getattr(function, 'geometry', None) or Geometry(
+        (function.sy, function.sx), ((function.ph,) * 2, (function.pw,) * 2), function.groups)
+    before, after = geometry.ends()
+    return graph.add('Conv', x, weight, *bias, strides=geometry.stride, pads=[*before, *after],
+                     group=geometry.groups)
 
 
 def _batch_normalization(graph, function, x, gamma, beta, mean, var):
@@ -86,6 +89,16 @@ CONVERTERS = {
     'Cast': lambda graph, function, x: x,       # from float32 to float32
     'Add': lambda graph, function, *values: graph.add('Add', *values),
     'ReLU': lambda graph, function, x: graph.add('Relu', x),
+    'ReLU6': lambda graph, function, x: graph.add('Clip', x, *numpy.float32([0, 6])),
     'MaxPoolingND': _max_pool, 'AveragePoolingND': _average_pool,
+    'Mean': lambda graph, function, x: graph.add(
+        'ReduceMean', x, axes=function.axis, keepdims=int(function.keepdims)),
+    'LinearFunction': lambda graph, function, x, weight, bias: graph.add(
+        'Gemm', x, weight, bias, transB=1),
+    'Sigmoid': lambda graph, function, x: graph.add('Sigmoid', x),
+    'Mul': lambda graph, function, *values: graph.add('Mul', *values),
+    # The number of images, or the one bias for all of them, comes first.
+    'Reshape': lambda graph, function, x: graph.add(
+        'Reshape', x, graph.integers(-1, *function.shape[1:])),
     'Concat': lambda graph, function, *values: graph.add('Concat', *values, axis=function.axis),
 }

@@ -13,6 +13,9 @@ class SmallCNN(chainer.Chain):
 
     """Four convolutions with batch normalisation; ConvMaps have an eighth of the input's size.
 
+    NumPy computes it on a CPU, also where oneDNN is installed: its results are the same for any
+    number of threads, and those of the reports.
+
     Args:
         recompute (bool): See :func:`finetune.compute.recompute.run_steps`; each layer is a step.
 
@@ -22,7 +25,7 @@ class SmallCNN(chainer.Chain):
         super().__init__()
         self.recompute = recompute
         with self.init_scope():
-            self.layers = chainer.ChainList(*(ConvBN(*layer) for layer in LAYERS))
+            self.layers = chainer.ChainList(*(ConvBN(*layer, use_onednn=False) for layer in LAYERS))
 
     def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         """ConvMaps (N, 96, H / 8, W / 8) of images (N, 3, H, W) in [-1, 1]."""

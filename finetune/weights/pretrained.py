@@ -18,7 +18,7 @@ from finetune.weights.reader import read_weights
 
 # Prefix of the backbone's arrays in a classifier of this program and of the authors' code.
 CLASSIFIER_BACKBONE = 'global_cnn/', 'model/'
-CLASS_LAYERS = 'fc/', 'fc6/', 'fc7/', 'fc8/'        # InceptionV3's, ResNet50's and VGG16's
+CLASS_LAYERS = 'fc/', 'fc6/', 'fc7/', 'fc8/'        # InceptionV3's, ResNets' and VGG16's
 MAX_KEYS = 10       # of each problem in a message
 
 

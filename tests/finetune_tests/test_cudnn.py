@@ -13,8 +13,10 @@ from chainer.testing import attr
 import numpy
 import pytest
 
-from finetune.compute import convolution, cudnn
+from finetune.compute import convolution, cudnn, numpy_convolution
 from finetune.compute.convolution import Convolution2D
+from finetune.compute.geometry import Geometry
+from finetune.models.efficientnet_lite import EfficientNetLite0
 from finetune.models.small_cnn import SmallCNN
 
 TYPES = {'HALF': 'float16', 'FLOAT': 'float32', 'DOUBLE': 'float64'}
@@ -64,27 +66,21 @@ class Graph:
     def tensor(self, **options):
         return Tensor(**options)
 
-    def _operation(self, inputs, compute, pre_padding, post_padding, stride, dilation):
-        assert pre_padding == post_padding and dilation == [1, 1]
+    def _operation(self, inputs, kind, pre_padding, post_padding, stride, dilation):
+        assert dilation == [1, 1]
         self.inputs, self.output = inputs, Tensor()
-        self.compute = lambda *arrays: compute(*arrays, stride, pre_padding)
+        self.compute = lambda *arrays: convolved(
+            kind, *arrays, self.output.dim, stride, [*zip(pre_padding, post_padding)])
         return self.output
 
     def conv_fprop(self, image, weight, **geometry):
-        return self._operation((image, weight), lambda x, w, stride, pad: F.convolution_2d(
-            x, w, None, stride, pad), **geometry)
+        return self._operation((image, weight), 'forward', **geometry)
 
     def conv_dgrad(self, loss, filter, **geometry):
-        return self._operation((loss, filter), lambda gy, w, stride, pad: F.deconvolution_2d(
-            gy, w, None, stride, pad, outsize=self.output.dim[2:]), **geometry)
+        return self._operation((filter, loss), 'data', **geometry)
 
     def conv_wgrad(self, image, loss, **geometry):
-        def compute(x, gy, stride, pad):
-            weight = chainer.Variable(cuda.cupy.zeros(self.output.dim, x.dtype))
-            with chainer.force_backprop_mode():
-                y = F.convolution_2d(x, weight, None, stride, pad)
-            return chainer.grad([y], [weight], [chainer.Variable(gy)])[0]
-        return self._operation((image, loss), compute, **geometry)
+        return self._operation((image, loss), 'filters', **geometry)
 
     def validate(self):
         pass
@@ -102,9 +98,25 @@ class Graph:
 
     def execute(self, pointers, workspace, handle):
         arrays = [tensor.array(pointers[tensor]) for tensor in self.inputs]
-        result = self.compute(*arrays).array
-        self.output.array(pointers[self.output])[...] = result
+        self.output.array(pointers[self.output])[...] = self.compute(*arrays)
         Graph.n_executed += 1
+
+
+def convolved(kind, first, second, shape, stride, pad):
+    """The convolution of images and filters, or a gradient of this shape, by Chainer."""
+    if kind == 'forward':
+        x, weight = first, second
+    else:       # of filters and gradients, or of images and gradients; what is missing is linear
+        zeros = cuda.cupy.zeros(shape, first.dtype)
+        x, weight = (zeros, first) if kind == 'data' else (first, zeros)
+    x, weight = chainer.Variable(x), chainer.Variable(weight)
+    with chainer.force_backprop_mode():
+        padded = F.pad(x, ((0, 0), (0, 0), *pad), 'constant')
+        y = F.convolution_2d(padded, weight, None, stride, groups=x.shape[1] // weight.shape[1])
+    if kind == 'forward':
+        return y.array
+    wanted = x if kind == 'data' else weight
+    return chainer.grad([y], [wanted], [chainer.Variable(second)])[0].array
 
 
 def frontend():
@@ -157,11 +169,12 @@ def check(make, shape, dtype, tolerance):
 @attr.gpu
 @pytest.mark.parametrize('dtype, tolerance', [
     ('float16', 3e-3), ('float32', 1e-5), ('float64', 1e-12)])
-@pytest.mark.parametrize('ksize, stride, pad', [
-    (1, 1, 0), (3, 1, 1), (3, 2, 0), ((1, 7), 1, (0, 3)), (5, 2, 2)])
-def test_convolution(library, ksize, stride, pad, dtype, tolerance):
-    check(lambda: Convolution2D(4, 6, ksize, stride, pad, nobias=True), (3, 4, 15, 13), dtype,
-          tolerance)
+@pytest.mark.parametrize('ksize, stride, pad, groups', [
+    (1, 1, 0, 1), (3, 1, 1, 1), (3, 2, 0, 1), ((1, 7), 1, (0, 3), 1), (5, 2, 2, 1), (3, 1, 1, 6),
+    (5, 2, 'SAME', 6), (3, 2, 'SAME', 1), (3, 2, 'SAME', 3)])
+def test_convolution(library, ksize, stride, pad, groups, dtype, tolerance):
+    check(lambda: Convolution2D(6, 12 if groups == 3 else 6, ksize, stride, pad, groups=groups),
+          (3, 6, 15, 14), dtype, tolerance)
 
 
 @attr.gpu
@@ -173,12 +186,36 @@ def test_network(library):
 
 
 @attr.gpu
+def test_step_of_efficientnet_is_that_of_the_cpu(library):
+    """By cuDNN, and by Chainer with recomputation; float64 leaves no room for other layers."""
+    x = numpy.random.RandomState(0).uniform(-1, 1, (6, 3, 71, 64))
+    results = {}
+    for device, use in ('@numpy', 'auto'), ('@cupy:0', 'auto'), ('@cupy:0', 'never'):
+        numpy.random.seed(0)
+        with chainer.using_config('dtype', 'float64'):
+            model = EfficientNetLite0(recompute=use == 'never')
+        model.to_device(device)
+        model.cleargrads()
+        with chainer.using_config('use_cudnn', use):
+            conv_map = model(model.xp.asarray(x))
+            F.mean(conv_map ** 2).backward()
+        results[device, use] = {
+            'ConvMaps': conv_map.array, 'mean': model.head.bn.avg_mean,
+            **{name: param.grad for name, param in model.namedparams()}}
+    of_cpu, *of_gpu = results.values()
+    for got in of_gpu:
+        for name, value in of_cpu.items():
+            error = abs(cuda.to_cpu(got[name]) - value).max()
+            assert error < 1e-8 * max(abs(value).max(), 1), name
+
+
+@attr.gpu
 def test_algorithms_follow_the_configuration(library, monkeypatch):
     x, weight = (cuda.cupy.zeros((2, 2, 3, 3), 'f') for _ in range(2))
     notes = cudnn.frontend().numerical_note
 
     def unwanted():
-        return set(cudnn.convolution(x, weight, (1, 1), (0, 0)).unwanted)
+        return set(cudnn.convolution(x, weight, Geometry()).unwanted)
 
     assert unwanted() == {notes.DOWN_CONVERT_INPUTS, notes.TENSOR_CORE}
     with chainer.using_config('cudnn_deterministic', True):
@@ -192,7 +229,7 @@ def test_it_is_used_where_it_can_be(library, monkeypatch):
     x = cuda.cupy.zeros((2, 2, 3, 3), 'f')
 
     def used(x, weight):
-        return cudnn.convolution(x, weight, (1, 1), (0, 0)) is not None
+        return cudnn.convolution(x, weight, Geometry()) is not None
 
     assert used(x, x)
     assert not used(x, cuda.to_cpu(x)) and not used(x, x.astype('d'))
@@ -218,5 +255,6 @@ def test_chainer_computes_what_cudnn_cannot(library, monkeypatch):
 def test_without_a_gpu_it_is_not_used(monkeypatch):
     monkeypatch.setattr(cudnn, 'frontend', frontend)
     x = numpy.zeros((2, 2, 3, 3), 'f')
-    assert cudnn.convolution(x, x, (1, 1), (0, 0)) is None
-    assert convolution._of_library(x.astype('d'), x.astype('d'), (1, 1), (0, 0)) is None
+    assert cudnn.convolution(x, x, Geometry()) is None
+    operation = convolution._operation(x.astype('d'), x.astype('d'), Geometry(), True)
+    assert isinstance(operation, numpy_convolution.Dense)

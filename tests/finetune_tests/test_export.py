@@ -19,6 +19,7 @@ from finetune.data.dataset import PartDataset
 from finetune.errors import InputError
 from finetune.export import classifier, cnn
 from finetune.export.graph import Graph
+from finetune.models.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
 from finetune.models.inception_v3 import InceptionV3, OriginalInceptionV3
 from finetune.models.part_classifier import PartClassifier
 from finetune.models.steps import UnitLength
@@ -183,6 +184,49 @@ def test_inception_v3(architecture):
         expected = model(x).array
     assert expected.max() > 0
     assert_allclose(result, expected, atol=1e-5 * expected.max())
+
+
+@pytest.mark.parametrize('size', [(96, 96), (75, 96)])
+@pytest.mark.parametrize('architecture', [EfficientNetLite0, EfficientNetLite2])
+def test_efficientnet_lite(architecture, size):
+    """Padding depends on the size; ReLU6 cuts at both ends."""
+    model, random = architecture(), numpy.random.RandomState(0)
+    for link in model.links():
+        if isinstance(link, chainer.links.BatchNormalization):
+            link.decay = 0      # statistics are those of the next batch
+            link.beta.array[...] = random.uniform(1, 4, link.beta.shape)
+    x = random.uniform(-1, 1, (8, 3, *size)).astype('f')
+    model(x)
+    graph = Graph()
+    images = graph.input('images', ['N', 3, *size])
+    conv_maps = cnn.add_cnn(graph, model, images, (3, *size))
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        expected = model(x).array
+    graph.output('conv_maps', conv_maps, ['N', *expected.shape[1:]])
+    result, = session_of(graph).run(None, {'images': x})
+    assert expected.max() == 6 and expected.min() == 0
+    assert_allclose(result, expected, atol=1e-5 * expected.max())
+
+
+def test_classifier_on_efficientnet_lite_is_small_and_fused(tmp_path):
+    """A runtime is left with convolutions and additions of branches."""
+    config = Config()
+    config.model.architecture, config.model.encoding = 'efficientnet_lite0', 'fve'
+    config.model.n_components = 1
+    config.data.input_size = config.data.part_input_size = 64
+    model = PartClassifier(config.model, 200, 0)
+    randomize(model, numpy.random.RandomState(0))
+    graph = classifier.classifier_graph(model, config).model('test', '', {})
+    assert len(graph.SerializeToString()) < 25e6
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / 'optimized.onnx')
+    onnxruntime.InferenceSession(graph.SerializeToString(), options,
+                                 providers=['CPUExecutionProvider'])
+    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    n_convolutions = sum(isinstance(link, chainer.links.Convolution2D)
+                         for link in model.global_cnn.links())
+    assert kinds.count('Conv') + kinds.count('FusedConv') == n_convolutions
+    assert 'Clip' not in kinds
 
 
 class Squashing(chainer.Chain):

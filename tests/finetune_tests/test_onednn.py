@@ -7,6 +7,7 @@ import pytest
 from finetune.compute import onednn
 from finetune.compute.convolution import Convolution2D
 from finetune.compute.layers import average_pool, ConvBN, max_pool
+from finetune.models.efficientnet_lite import EfficientNetLite0
 from finetune.models.inception_v3 import InceptionV3
 from finetune.models.small_cnn import SmallCNN
 
@@ -76,19 +77,51 @@ def arrays(model):
     return found
 
 
-@pytest.mark.parametrize('x, arguments', [
+@pytest.mark.parametrize('x, arguments, groups', [(*case, 1) for case in [
     ((4, 3, 31, 33), (3, 24, 5, 2, 2)), ((2, 24, 9, 9), (24, 40, (1, 7), 1, (0, 3))),
     ((2, 24, 9, 8), (24, 5, (7, 1), 1, (3, 0))), ((3, 16, 6, 6), (16, 32, 1)),
-    ((1, 1, 1, 1), (1, 1, 1)), ((1, 5, 4, 4), (5, 7, 4))])
-def test_convolution(x, arguments):
-    check(seeded(lambda: Convolution2D(*arguments, nobias=True)), images(*x))
+    ((1, 1, 1, 1), (1, 1, 1)), ((1, 5, 4, 4), (5, 7, 4)),
+    ((2, 3, 8, 7), (3, 32, 3, 2, 'SAME'))]] + [
+    ((2, 32, 8, 7), (32, 32, 3, 1, 'SAME'), 32), ((3, 48, 8, 11), (48, 48, 5, 2, 'SAME'), 48),
+    ((2, 5, 8, 8), (5, 5, 3, 2, 'SAME'), 5), ((2, 8, 6, 6), (8, 16, 3, 1, 1), 4)])
+def test_convolution(x, arguments, groups):
+    check(seeded(lambda: Convolution2D(*arguments, groups=groups)), images(*x))
 
 
+OPTIONS = [{}, {'use_gamma': False, 'eps': 1e-3}, {'use_beta': False}, {'activation': 'relu6'},
+           {'activation': None}]
+
+
+def layer(**options):
+    """With results on both sides of ReLU6's limits."""
+    link = ConvBN(3, 24, 3, 1, 1, **options)
+    if link.bn.gamma is not None:
+        link.bn.gamma.array[...] *= 4
+    return link
+
+
+@pytest.mark.filterwarnings('ignore:A batch with no more than one sample')
 @pytest.mark.parametrize('train', [True, False])
-@pytest.mark.parametrize('options', [{}, {'use_gamma': False, 'eps': 1e-3}, {'use_beta': False}])
-@pytest.mark.parametrize('shape', [(5, 3, 9, 9), (1, 3, 3, 3), (16, 3, 8, 8)])
-def test_convolution_batch_norm_relu(shape, options, train):
-    check(seeded(lambda: ConvBN(3, 24, 3, 1, 1, **options)), images(*shape), train)
+@pytest.mark.parametrize('options', OPTIONS)
+@pytest.mark.parametrize('shape', [(5, 3, 9, 9), (1, 3, 3, 3), (16, 3, 8, 8), (1, 3, 1, 1)])
+def test_convolution_batch_norm_activation(shape, options, train):
+    check(seeded(lambda: layer(**options)), images(*shape), train)
+
+
+@pytest.mark.parametrize('options', [*OPTIONS, {'activation': 'relu6', 'groups': 3}])
+def test_test_mode_computes_all_at_once(options):
+    """The batch normalisation is in the filters; there is no graph."""
+    model, x = seeded(lambda: layer(**options))(), images(4, 3, 9, 8)
+    results = []
+    with chainer.using_config('train', False):
+        for use_onednn in False, True:
+            with chainer.using_config('use_onednn', use_onednn), chainer.no_backprop_mode():
+                results.append(model(x))
+        kept = model(x)
+    assert results[1].creator is None and kept.creator is not None
+    for result in (*results[1:], kept):
+        numpy.testing.assert_allclose(result.array, results[0].array, rtol=0, atol=2e-5)
+    assert results[0].array.max() > 5
 
 
 @pytest.mark.parametrize('pool', [
@@ -110,7 +143,7 @@ def test_layouts():
 
 @pytest.mark.parametrize('train', [True, False])
 @pytest.mark.parametrize('network, shape', [
-    (SmallCNN, (12, 3, 32, 32)), (InceptionV3, (3, 3, 139, 139))])
+    (EfficientNetLite0, (6, 3, 96, 71)), (InceptionV3, (3, 3, 139, 139))])
 def test_networks(network, shape, train):
     """Rounding grows through many layers; it does so no faster than with Chainer's functions.
 
@@ -143,17 +176,43 @@ def test_other_types_are_left_to_chainer(dtype):
     assert not onednn.usable(model.conv.W.array.astype(dtype))
 
 
-def test_equal_runs_are_equal():
-    results = [outcome(model, images(9, 3, 32, 32), model)
-               for model in (seeded(SmallCNN)(), seeded(SmallCNN)())]
+@pytest.mark.parametrize('train', [True, False])
+def test_equal_runs_are_equal(train):
+    results = [outcome(model, images(9, 3, 32, 32), model, train)
+               for model in (seeded(EfficientNetLite0)(), seeded(EfficientNetLite0)())]
     for name, value in results[0].items():
         assert numpy.array_equal(value, results[1][name]), name
 
 
-def test_recomputing_is_equal():
-    """The statistics are updated once, and the gradients are the same."""
-    results = [outcome(model, images(9, 3, 32, 32), model)
-               for model in (seeded(SmallCNN)(), seeded(lambda: SmallCNN(recompute=True))())]
+@pytest.mark.parametrize('train', [True, False])
+def test_recomputing_is_equal(train):
+    """The statistics are updated once, or stay, and the gradients are the same."""
+    results = [outcome(model, images(9, 3, 32, 32), model, train) for model in (
+        seeded(EfficientNetLite0)(), seeded(lambda: EfficientNetLite0(recompute=True))())]
+    for name, value in results[0].items():
+        assert numpy.array_equal(value, results[1][name]), name
+
+
+def test_recomputing_network_computes_layers_at_once_without_gradients():
+    x, results = images(2, 3, 32, 32), []
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        for recompute in False, True:
+            model = seeded(lambda: EfficientNetLite0(recompute=recompute))()
+            results.append(model(x).array)
+    assert numpy.array_equal(*results)
+
+
+@pytest.mark.parametrize('recompute', [False, True])
+@pytest.mark.parametrize('train', [True, False])
+def test_small_cnn_keeps_its_bits(train, recompute):
+    """Those of NumPy, whether oneDNN is there or not."""
+    results = []
+    for use_onednn in False, True:
+        model = seeded(lambda: SmallCNN(recompute=recompute))()
+        with chainer.using_config('use_onednn', use_onednn):
+            results.append(outcome(model, images(9, 3, 32, 32), model, train))
+            with chainer.using_config('train', False), chainer.no_backprop_mode():
+                results[-1]['test'] = model(images(2, 3, 32, 32)).array
     for name, value in results[0].items():
         assert numpy.array_equal(value, results[1][name]), name
 
@@ -163,7 +222,7 @@ def test_threads_of_others_stay():
     before = onednn.library().omp_get_max_threads()
     onednn.library().omp_set_num_threads(1)
     try:
-        SmallCNN()(images(1, 3, 32, 32))
+        ConvBN(3, 4, 3)(images(1, 3, 32, 32))
         assert onednn.library().omp_get_max_threads() == 1
     finally:
         onednn.library().omp_set_num_threads(before)

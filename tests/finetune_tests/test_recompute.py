@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from finetune import cli
+from finetune.models.efficientnet_lite import EfficientNetLite0
 from finetune.models.inception_v3 import InceptionV3
 from finetune.models.small_cnn import SmallCNN
 
@@ -30,7 +31,8 @@ def step(cnn, recompute, images):
 
 
 @pytest.mark.parametrize('cnn, size, dtype', [
-    (SmallCNN, 32, 'f'), (SmallCNN, 32, 'e'), (InceptionV3, 75, 'f')])
+    (SmallCNN, 32, 'f'), (SmallCNN, 32, 'e'), (InceptionV3, 75, 'f'),
+    (EfficientNetLite0, 64, 'f'), (EfficientNetLite0, 64, 'e')])
 def test_same_bits_with_less_memory(cnn, size, dtype):
     """ConvMaps, gradients and batch statistics, which must be updated once a step."""
     images = numpy.random.RandomState(0).uniform(-1, 1, (2, 3, size, size)).astype(dtype)
