@@ -1,5 +1,6 @@
 """Loads weights from files after checking them."""
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+import functools
 from pathlib import Path
 from pkgutil import resolve_name
 from unittest import mock
@@ -87,21 +88,32 @@ def check_cnn(cnn: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | P
     check(cnn, arrays, path, lambda: fitting(arrays))
 
 
-def fitting(arrays: dict[str, numpy.ndarray]) -> Iterator[str]:
+def fitting(arrays: dict[str, numpy.ndarray]) -> list[str]:
     """The architectures that arrays fit."""
-    for name, row in ARCHITECTURES.items():
-        try:
-            # Most of the time of building a CNN goes into random numbers.
-            with mock.patch.object(chainer.initializers, 'generate_array', _zeros):
-                cnn = resolve_name(row.cnn)()
-        except (ImportError, InputError):       # its package is not installed
-            continue
-        if not misfits(cnn, arrays):
-            yield name
+    kinds = {key: (array.shape, array.dtype.kind) for key, array in arrays.items()}
+    return [name for name in ARCHITECTURES if _kinds(name) == kinds]
+
+
+@functools.cache
+def _kinds(architecture):
+    """Shapes and kinds of the arrays of a CNN by key; ``None``: its package is not installed."""
+    try:
+        # Most of the time of building a CNN goes into random numbers.
+        with mock.patch.object(chainer.initializers, 'generate_array', _zeros):
+            cnn = resolve_name(ARCHITECTURES[architecture].cnn)()
+    except (ImportError, InputError):
+        return None
+    return {key: (array.shape, array.dtype.kind) for key, array in _arrays_of(cnn).items()}
 
 
 def _zeros(initializer, shape, xp, dtype=None, device=None):
     return numpy.zeros(shape, dtype or getattr(initializer, 'dtype', None) or numpy.float32)
+
+
+def _arrays_of(link):
+    serializer = serializers.DictionarySerializer()
+    serializer.save(link)
+    return serializer.target
 
 
 def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path,
@@ -119,9 +131,7 @@ def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path
 
 def misfits(link: chainer.Link, arrays: dict[str, numpy.ndarray]) -> list[tuple[str, list[str]]]:
     """Kinds of problems, each with the keys that do not fit a link."""
-    expected = serializers.DictionarySerializer()
-    expected.save(link)
-    expected = expected.target
+    expected = _arrays_of(link)
     common = expected.keys() & arrays.keys()
     misshapen = [f'{key} {arrays[key].shape} for {expected[key].shape}' for key in common
                  if arrays[key].shape != expected[key].shape]
