@@ -207,11 +207,16 @@ ARCHITECTURES: dict[str, Architecture] = {
         bytes_per_pixel=1870, bytes_recomputing=680),
     # ChainerCV's ResNets with the stride in the 3 x 3 convolutions, in the first (He et al.), and
     # torchvision's.
-    **{name: Architecture(f'finetune.models.chainercv_cnns:{name}', 2048, 32) for name in (
-        'resnet50', 'resnet101', 'resnet152', 'resnet50_he', 'resnet101_he', 'resnet152_he',
-        'resnet50_torch', 'resnet101_torch', 'resnet152_torch', 'se_resnet50', 'se_resnet101',
-        'se_resnet152', 'se_resnext50', 'se_resnext101')},
-    'vgg16': Architecture('finetune.models.chainercv_cnns:vgg16', 512, 32),
+    **{name: Architecture(f'finetune.models.chainercv_cnns:{name}', 2048, 32, *memory)
+       for names, memory in (
+           (('resnet50', 'resnet50_he', 'resnet50_torch'), (2070, 940)),
+           (('resnet101', 'resnet101_he', 'resnet101_torch'), (2900, 1000)),
+           (('resnet152', 'resnet152_he', 'resnet152_torch'), (3900, 1100)),
+           (('se_resnet50',), (2350, 1050)), (('se_resnet101',), (3450, 1100)),
+           (('se_resnet152',), (4600, 1200)), (('se_resnext50',), (2970, 1150)),
+           (('se_resnext101',), (4500, 1200))) for name in names},
+    # Its first layers need the most; recomputing the others saves nothing.
+    'vgg16': Architecture('finetune.models.chainercv_cnns:vgg16', 512, 32, bytes_per_pixel=2520),
     'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16,
                               bytes_per_pixel=110, bytes_recomputing=70),
 }

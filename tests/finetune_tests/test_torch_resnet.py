@@ -35,7 +35,8 @@ def test_conv_maps_are_torchvisions():
 
 @pytest.mark.parametrize('without', ['fc.weight fc.bias', 'num_batches_tracked', ''])
 def test_arrays_of_another_depth_and_without_optional_ones(without):
-    arrays = {name: array for name, array in reference.arrays(101).items()
+    arrays = {name: numpy.zeros(shape, 'i' if shape == () else 'f')
+              for name, shape in reference.shapes(101).items()
               if not any(name.endswith(end) for end in without.split())}
     converted, _ = torch_resnet.convert(arrays, 'resnet101.pth')
     pretrained.check(build(101), converted, 'resnet101.pth')
@@ -57,6 +58,6 @@ def test_other_networks_do_not_fit(changes):
     'layer1.0.se.fc1.weight', 'layer1.0.conv1.bias', 'layer5.0.conv1.weight', 'xlayer1.0.bn1.bias',
     'layer1.0.downsample.2.weight', 'bn1.weight_orig', 'layer1.0.conv1.weight.x'])
 def test_array_of_another_network_is_named(name):
-    arrays = {**reference.arrays(), name: numpy.zeros(1, 'f')}
+    arrays = dict.fromkeys([*reference.shapes(50), name], numpy.zeros(1, 'f'))
     with pytest.raises(InputError, match=f'resnet50.pth: has {name}, which torchvision'):
         torch_resnet.convert(arrays, 'resnet50.pth')
