@@ -124,9 +124,10 @@ def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path
         lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
                           + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
         found = others() if any(name != 'not finite' for name, _ in problems) else []
-        to_do = ' or '.join(found) or 'the architecture that they were trained with'
+        to_do = (f'set model.architecture to {" or ".join(found)}' if found else
+                 'use the architecture that they were trained with')
         raise InputError(f'{path}: the weights do not fit {type(link).__name__} ({lists}); '
-                         f'use {to_do}.')
+                         f'{to_do}.')
 
 
 def misfits(link: chainer.Link, arrays: dict[str, numpy.ndarray]) -> list[tuple[str, list[str]]]:

@@ -80,14 +80,15 @@ def test_files_of_other_programs_load_without_conversion(saved, state):
 
 @pytest.mark.parametrize('architecture', [inception_v3.InceptionV3, SmallCNN])
 def test_the_architecture_that_fits_is_named(architecture, saved):
-    with pytest.raises(InputError, match='do not fit .*; use inception_v3_torch.$'):
+    with pytest.raises(InputError, match='do not fit .*; set model.architecture to '
+                                         'inception_v3_torch.$'):
         pretrained.load_cnn(architecture(), saved)
 
 
 def test_both_architectures_of_the_same_arrays_are_named(tmp_path):
     serializers.save_npz(tmp_path / 'cnn.npz', inception_v3.InceptionV3(), compression=False)
-    with pytest.raises(InputError, match='94 missing: .*; use inception_v3 or '
-                                         'inception_v3_original.$'):
+    with pytest.raises(InputError, match='94 missing: .*; set model.architecture to '
+                                         'inception_v3 or inception_v3_original.$'):
         pretrained.load_cnn(inception_v3.TorchInceptionV3(), tmp_path / 'cnn.npz')
 
 
