@@ -69,7 +69,7 @@ def _cnn(family, arrays, path):
         cnn = resolve_name(ARCHITECTURES[name].cnn)()
         if not pretrained.misfits(cnn, arrays):
             return name, cnn
-    pretrained.check_cnn(cnn, arrays, path)     # says what is wrong with the last one
+    pretrained.check(cnn, arrays, path)     # says what is wrong with the last one
 
 
 def _try(cnn, arrays, path):

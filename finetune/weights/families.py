@@ -8,7 +8,8 @@ import numpy
 
 from finetune.errors import InputError
 from finetune.weights import (
-    chainercv2_inception, efficientnet_lite, keras_inception, tf_slim, torch_inception)
+    chainercv2_inception, efficientnet_lite, keras_inception, tf_slim, torch_inception,
+    torch_resnet)
 
 # Mean and standard deviation of the images in [0, 1] that most of torch's networks see.
 MEAN, STD = numpy.array([.485, .456, .406]), numpy.array([.229, .224, .225])
@@ -30,6 +31,8 @@ FAMILIES = (
     Family("Keras's InceptionV3", keras_inception, ('inception_v3',), 'head/conv1'),
     Family('EfficientNet-Lite', efficientnet_lite,
            tuple(f'efficientnet_lite{i}' for i in range(3))),
+    Family("torch's ResNet", torch_resnet,
+           ('resnet50_torch', 'resnet101_torch', 'resnet152_torch')),
 )
 
 
@@ -69,6 +72,9 @@ def _centred(arrays, link):
     This is x / (2 STD) plus a constant, which moves the mean before batch normalisation.
     """
     kernel, mean = f'{link}/conv/W', f'{link}/bn/avg_mean'
+    shape = arrays[kernel].shape
+    if len(shape) != 4 or shape[1] != len(MEAN) or arrays[mean].shape != shape[:1]:
+        return {}       # of another network, as is found when it is loaded
     weight = arrays[kernel].astype(float)
     shift = numpy.einsum('ocij,c->o', weight, (.5 - MEAN) / STD)
     return {kernel: (weight / (2 * STD)[:, None, None]).astype(numpy.float32),

@@ -5,6 +5,7 @@ import re
 import numpy
 
 from finetune.errors import InputError
+from finetune.files import NUMBERS
 
 MAX_NAMES = 10      # in a message
 
@@ -27,7 +28,8 @@ def convert(arrays: dict[str, numpy.ndarray], names: dict[str, str], network: st
         tuple: The arrays by our keys, and the names of those that were left out.
 
     """
-    missing = [name for name in names.values() if name not in arrays]
+    missing = [name for name in names.values()
+               if name not in arrays or arrays[name].dtype.kind not in NUMBERS]
     left_out = sorted(set(arrays) - set(names.values()))
     foreign = [name for name in left_out if not re.search(unused, name)]
     for problem, found in (('missing', missing), ('unknown', foreign)):
@@ -44,7 +46,8 @@ def convert(arrays: dict[str, numpy.ndarray], names: dict[str, str], network: st
 def _converted(array, is_tensorflow):
     if is_tensorflow and array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
-    return numpy.array(array, numpy.float32, order='C')
+    with numpy.errstate(over='ignore'):     # what is not finite is reported later
+        return numpy.array(array, numpy.float32, order='C')
 
 
 def of_torch(link: str, convolution: str, batch_norm: str) -> dict[str, str]:

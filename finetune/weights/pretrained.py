@@ -1,7 +1,9 @@
 """Loads weights from files after checking them."""
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+import functools
 from pathlib import Path
 from pkgutil import resolve_name
+from unittest import mock
 
 import chainer
 from chainer import serializers
@@ -61,7 +63,7 @@ def load_classifier(classifier: PartClassifier, path: str | Path) -> None:
     if original_classifier.is_original(arrays):
         arrays = original_classifier.convert(arrays, classifier.settings,
                                              classifier.n_classes, path)
-    _check(classifier, arrays, path)
+    check(classifier, arrays, path)
     _load(classifier, arrays, path)
 
 
@@ -83,36 +85,54 @@ def _load(link, arrays, path):
 
 def check_cnn(cnn: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path) -> None:
     """Raises an error that lists the keys that do not fit a CNN, and the CNNs that they fit."""
-    _check(cnn, arrays, path, lambda: list(fitting(arrays)))
+    check(cnn, arrays, path, lambda: fitting(arrays))
 
 
-def fitting(arrays: dict[str, numpy.ndarray]) -> Iterator[str]:
+def fitting(arrays: dict[str, numpy.ndarray]) -> list[str]:
     """The architectures that arrays fit."""
-    for name, row in ARCHITECTURES.items():
-        try:
-            cnn = resolve_name(row.cnn)()
-        except (ImportError, InputError):       # its package is not installed
-            continue
-        if not misfits(cnn, arrays):
-            yield name
+    kinds = {key: (array.shape, array.dtype.kind) for key, array in arrays.items()}
+    return [name for name in ARCHITECTURES if _kinds(name) == kinds]
 
 
-def _check(link, arrays, path, others=lambda: []):
+@functools.cache
+def _kinds(architecture):
+    """Shapes and kinds of the arrays of a CNN by key; ``None``: its package is not installed."""
+    try:
+        # Most of the time of building a CNN goes into random numbers.
+        with mock.patch.object(chainer.initializers, 'generate_array', _zeros):
+            cnn = resolve_name(ARCHITECTURES[architecture].cnn)()
+    except (ImportError, InputError):
+        return None
+    return {key: (array.shape, array.dtype.kind) for key, array in _arrays_of(cnn).items()}
+
+
+def _zeros(initializer, shape, xp, dtype=None, device=None):
+    return numpy.zeros(shape, dtype or getattr(initializer, 'dtype', None) or numpy.float32)
+
+
+def _arrays_of(link):
+    serializer = serializers.DictionarySerializer()
+    serializer.save(link)
+    return serializer.target
+
+
+def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path,
+          others: Callable[[], Iterable[str]] = tuple) -> None:
+    """Raises an error that lists the keys that do not fit a link, and what others they fit."""
     problems = misfits(link, arrays)
     if problems:
         lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
                           + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
         found = others() if any(name != 'not finite' for name, _ in problems) else []
-        to_do = ' or '.join(found) or 'the architecture that they were trained with'
+        to_do = (f'set model.architecture to {" or ".join(found)}' if found else
+                 'use the architecture that they were trained with')
         raise InputError(f'{path}: the weights do not fit {type(link).__name__} ({lists}); '
-                         f'use {to_do}.')
+                         f'{to_do}.')
 
 
 def misfits(link: chainer.Link, arrays: dict[str, numpy.ndarray]) -> list[tuple[str, list[str]]]:
     """Kinds of problems, each with the keys that do not fit a link."""
-    expected = serializers.DictionarySerializer()
-    expected.save(link)
-    expected = expected.target
+    expected = _arrays_of(link)
     common = expected.keys() & arrays.keys()
     misshapen = [f'{key} {arrays[key].shape} for {expected[key].shape}' for key in common
                  if arrays[key].shape != expected[key].shape]

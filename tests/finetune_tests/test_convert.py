@@ -80,14 +80,15 @@ def test_files_of_other_programs_load_without_conversion(saved, state):
 
 @pytest.mark.parametrize('architecture', [inception_v3.InceptionV3, SmallCNN])
 def test_the_architecture_that_fits_is_named(architecture, saved):
-    with pytest.raises(InputError, match='do not fit .*; use inception_v3_torch.$'):
+    with pytest.raises(InputError, match='do not fit .*; set model.architecture to '
+                                         'inception_v3_torch.$'):
         pretrained.load_cnn(architecture(), saved)
 
 
 def test_both_architectures_of_the_same_arrays_are_named(tmp_path):
-    serializers.save_npz(tmp_path / 'cnn.npz', inception_v3.InceptionV3())
-    with pytest.raises(InputError, match='94 missing: .*; use inception_v3 or '
-                                         'inception_v3_original.$'):
+    serializers.save_npz(tmp_path / 'cnn.npz', inception_v3.InceptionV3(), compression=False)
+    with pytest.raises(InputError, match='94 missing: .*; set model.architecture to '
+                                         'inception_v3 or inception_v3_original.$'):
         pretrained.load_cnn(inception_v3.TorchInceptionV3(), tmp_path / 'cnn.npz')
 
 
@@ -268,27 +269,39 @@ def test_an_efficientnet_that_is_not_lite_is_unknown(lite0):
         efficientnet_lite.convert({**lite0, '_blocks.3._more.weight': numpy.zeros(3)}, 'x')
 
 
-def changed(state, **arrays):
-    return {**state, **{name.replace('__', '.'): array for name, array in arrays.items()}}
-
-
 @pytest.mark.parametrize('change, problem', [
     (lambda state: {name: array for name, array in state.items() if 'Mixed_6c' not in name},
      "the variables do not fit torch's InceptionV3 (50 missing: Mixed_6c.branch1x1.conv.weight, "),
-    (lambda state: changed(state, Mixed_8a__conv__weight=numpy.zeros(3)),
-     '1 unknown: Mixed_8a.conv.weight'),
-    (lambda state: changed(state, Conv2d_2b_3x3__conv__weight=numpy.zeros((8, 32, 3, 3), 'f')),
-     '1 misshapen: head/conv3/conv/W (8, 32, 3, 3) for (64, 32, 3, 3)'),
-    (lambda state: changed(state, Conv2d_2b_3x3__bn__bias=numpy.full(64, numpy.nan, 'f')),
-     '1 not finite: head/conv3/bn/beta'),
     (lambda state: {name: numpy.zeros_like(array) for name, array in state.items()},
      'the ConvMaps of a picture are not finite, or the same everywhere'),
+    (lambda state: {**state, 'Conv2d_2b_3x3.conv.weight': numpy.zeros((8, 32, 3, 3), 'f')},
+     '1 misshapen: head/conv3/conv/W (8, 32, 3, 3) for (64, 32, 3, 3)'),
     (lambda state: {'layer1.0.conv.weight': numpy.zeros(3)},
      'has the names of no network that convert knows')])
 def test_weights_that_do_not_fit(change, problem, state, tmp_path, capsys):
     safetensors_numpy.save_file(change(state), tmp_path / 'x')
     assert problem in fails(capsys, 'convert', tmp_path / 'x', tmp_path / 'out.npz')
     assert not (tmp_path / 'out.npz').exists()
+
+
+@pytest.mark.parametrize('name, array, problem', [
+    ('more', numpy.zeros(3), '1 unknown: features/init_block/more'),
+    ('conv1/conv/W', numpy.zeros((32, 4, 3, 3), 'f'), r'1 misshapen: head/conv1/conv/W .32, 4, 3,'),
+    ('conv1/conv/W', numpy.zeros((32, 3), 'f'), r'1 misshapen: head/conv1/conv/W .32, 3. for'),
+    ('conv1/bn/avg_mean', numpy.zeros(8, 'f'), r'1 misshapen: head/conv1/bn/avg_mean .8,. for'),
+    ('conv2/bn/beta', numpy.array(['text'] * 32), '1 missing: features/init_block/conv2/bn/beta'),
+    ('conv2/bn/beta', numpy.full(32, numpy.nan, 'f'), '1 not finite: head/conv2/bn/beta'),
+    ('conv2/bn/beta', numpy.full(32, 1e300), '1 not finite: head/conv2/bn/beta')])
+def test_arrays_of_another_kind(name, array, problem, state, network):
+    arrays = {**chainercv2(state), f'features/init_block/{name}': array}
+    with pytest.raises(InputError, match=problem):
+        converted, _ = families.convert(families.find(arrays), arrays, 'x')
+        pretrained.check(network, converted, 'x')
+
+
+@pytest.fixture(scope='module')
+def network():
+    return inception_v3.TorchInceptionV3()
 
 
 def test_hostile_file_as_pretrained_weights(write_config, capsys, tmp_path):

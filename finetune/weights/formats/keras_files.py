@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy
 
 from finetune.errors import InputError
+from finetune.files import NUMBERS
 from finetune.weights.formats.numbers import max_size
 
 
@@ -21,7 +22,7 @@ def read(path: str | Path) -> dict[str, numpy.ndarray]:
     def add(name, found):
         if not isinstance(name, str):
             raise ValueError('a name is not UTF-8')
-        if isinstance(found, h5py.Dataset) and found.dtype.kind in 'fiub':
+        if isinstance(found, h5py.Dataset) and found.dtype.kind in NUMBERS:
             if found.external or found.is_virtual:
                 raise ValueError(f'{name} is in another file')
             if found.nbytes + sum(array.nbytes for array in arrays.values()) > largest:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy
 
 from finetune.errors import InputError
+from finetune.files import NUMBERS
 
 V1_END = bytes.fromhex('57fb808b247547db')      # last bytes of a V1 checkpoint
 GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'          # has the names of the variables of TensorFlow 2
@@ -39,7 +40,8 @@ def read(path: str | Path) -> dict[str, numpy.ndarray]:
     names = {name: name for name in reader.get_variable_to_shape_map()}
     if GRAPH in names:
         names = _names_in(reader.get_tensor(GRAPH))
-    return {name: reader.get_tensor(key) for key, name in names.items()}
+    arrays = {name: numpy.asarray(reader.get_tensor(key)) for key, name in names.items()}
+    return {name: array for name, array in arrays.items() if array.dtype.kind in NUMBERS}
 
 
 def _prefix_in(folder):
