@@ -73,9 +73,14 @@ class ChainerCVNetwork(chainer.Chain):
 
         The conversion is a convolution with kernel size 1, so that ``export`` includes it.
         """
-        weight, shift = (self.xp.asarray(array, x.dtype)
-                         for array in (numpy.diag(self.scale)[..., None, None], self.shift))
-        return F.convolution_2d(x, weight, shift)
+        weight = self.xp.diag(self.scale)[..., None, None].astype(x.dtype)
+        return F.convolution_2d(x, weight, self.shift.astype(x.dtype))
+
+    def device_resident_accept(self, visitor: chainer.device_resident.DeviceResidentsVisitor
+                               ) -> None:
+        """Sends the constants along, which are not saved with the arrays."""
+        super().device_resident_accept(visitor)
+        self.scale, self.shift = map(visitor.visit_array, (self.scale, self.shift))
 
     def forward(self, x: ArrayOrVariable) -> chainer.Variable:
         """ConvMaps (N, C, H / 32, W / 32) of images (N, 3, H, W), RGB, in [-1, 1]."""

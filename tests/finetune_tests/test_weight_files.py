@@ -1,4 +1,5 @@
 """Formats of weights: files by the libraries themselves, damaged files, and files that call."""
+import argparse
 import collections
 import io
 import os
@@ -44,6 +45,19 @@ def test_prefix_and_place_of_a_training_script():
     assert list(torch_files._tensors(value)) == ['z', 'module.z']
     del value['state_dict_ema']
     assert list(torch_files._tensors(value)) == ['y']
+
+
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_what_training_scripts_keep_beside_weights_is_left_out(protocol):
+    class OfPython2:
+        def __reduce__(self):
+            return collections.OrderedDict, ([['x', 1], ['y', 2.5]],)
+
+    beside = {'best': numpy.float64(60.2), 'args': argparse.Namespace(lr=[.1]), 'epoch': 7,
+              'counts': numpy.float32(1), 'weights': OfPython2()}
+    read = torch_files._load(io.BytesIO(pickle.dumps(beside, protocol)))
+    assert read == {'best': None, 'args': None, 'epoch': 7, 'counts': None,
+                    'weights': {'x': 1, 'y': 2.5}}
 
 
 def arrays():
@@ -172,6 +186,13 @@ def test_the_pickle_of_the_next_test_is_a_file_of_torch(tmp_path):
         assert_arrays(read_weights(path), {'x': numpy.arange(4, dtype='f').reshape(2, 2)})
 
 
+def test_tensors_of_old_scripts_and_of_gpus(tmp_path):
+    data = tensor_pickle(storage=(STORAGE[0], b'ctorch.cuda\nFloatStorage\n', *STORAGE[2:]))
+    data = data.replace(b'_rebuild_tensor_v2', b'_rebuild_tensor')
+    (tmp_path / 'x').write_bytes(legacy(data, '0', struct.pack('<q', 4) + NUMBERS))
+    assert_arrays(read_weights(tmp_path / 'x'), {'x': numpy.arange(4, dtype='f').reshape(2, 2)})
+
+
 IMPOSSIBLE = {
     'offset': tensor_pickle(offset=b'K\x01'),
     'negative offset': tensor_pickle(offset=b'J\xff\xff\xff\xff'),
@@ -197,7 +218,7 @@ IMPOSSIBLE = {
     'an empty stack': raw(b'0'), 'a mark too few': raw(b't'), 'two values': raw(b'NN'),
     'appending to nothing': raw(b'NNa'), 'an item of a text': raw(b'X\x01\x00\x00\x00xNNs'),
     'an instance': raw(b'(ios\nsystem\n'), 'an extension': raw(b'\x82\x01'),
-    'a new object': raw(b'ccollections\nOrderedDict\n)\x81'),
+    'a new object of a class': raw(b'ctorch\nFloatStorage\n)\x81'),
     'a tuple as key': raw(b'})Ns'), 'a list': raw(b'].'), 'no end': b'\x80\x02}',
     'long text': b'\x80\x02X\xff\xff\xff\x7fx', 'no pickle': b'\x80abc',
     'billions of numbers': b'\x80\x02\x8b\xff\xff\xff\x7fx',

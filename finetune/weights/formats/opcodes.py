@@ -163,6 +163,8 @@ class _Machine:
             raise TypeError('a call of what is no function')
         self.stack.append(self.functions[name.text](*arguments))
 
+    _newobj = _reduce
+
     def _build(self, _):
         self.stack.pop()        # attributes, such as the version numbers of a state_dict
 

@@ -16,7 +16,7 @@ LEGACY = b'\x80'                    # opcode of the pickle's version, with which
 # Types of numbers by the storage's name; those of bfloat16 are bits.
 TYPES = {'Float': '<f4', 'Double': '<f8', 'Half': '<f2', 'BFloat16': '<u2', 'Long': '<i8',
          'Int': '<i4', 'Short': '<i2', 'Char': 'i1', 'Byte': 'u1', 'Bool': '?'}
-CLASSES = {f'torch.{name}Storage' for name in TYPES}
+CLASSES = {f'torch.{device}{name}Storage' for device in ('', 'cuda.') for name in TYPES}
 # Where a training script keeps the weights among other things, averaged ones first.
 NESTED = 'state_dict_ema', 'model_ema', 'state_dict', 'model_state_dict', 'model'
 PREFIX = 'module.'                  # of a network that several GPUs trained
@@ -95,7 +95,7 @@ def _load(file: IO[bytes], found: list | None = None):
             raise ValueError('it refers to something other than numbers')
         if any(part is not None for part in view):
             raise ValueError('it has views of storages')
-        storage = Storage(key, name.text[len('torch.'):-len('Storage')], size)
+        storage = Storage(key, name.text.split('.')[-1][:-len('Storage')], size)
         if found is not None:
             found.append(storage)
         return storage
@@ -118,8 +118,18 @@ def _parameter(tensor, *_):
     return tensor
 
 
-FUNCTIONS = {'collections.OrderedDict': lambda *_: {}, 'torch._utils._rebuild_tensor_v2': _tensor,
-             'torch._utils._rebuild_parameter': _parameter}
+def _ordered_dict(items=()):
+    # Python 2 wrote the items here, Python 3 writes them afterwards.
+    return {key: value for key, value in items if isinstance(key, (str, int, float))}
+
+
+# What training scripts keep beside the weights, which is left out.
+BESIDE = ('numpy.dtype', 'numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar',
+          '_codecs.encode', 'argparse.Namespace', 'torch.Size', 'torch.device')
+FUNCTIONS = {'collections.OrderedDict': _ordered_dict, 'torch._utils._rebuild_tensor': _tensor,
+             'torch._utils._rebuild_tensor_v2': _tensor,
+             'torch._utils._rebuild_parameter': _parameter,
+             **dict.fromkeys(BESIDE, lambda *_: None)}
 
 
 def _tensors(value):
