@@ -107,7 +107,8 @@ def test_first_time_installs_and_second_time_does_not(world):
 
 
 def test_chainer_and_chainercv_are_built_in_their_own_way(world):
-    steps = [line for line in world.source(PIP_BUILD_CONSTRAINT='other').log.splitlines() if 'pip install' in line]
+    log = world.source(PIP_BUILD_CONSTRAINT='other').log
+    steps = [line for line in log.splitlines() if 'pip install' in line]
     file = 'build-constraints.txt'
     assert len(steps) == 2
     assert f'constraint={file},{file} ' in steps[0] and f'-r {file} wheel -e .[test]' in steps[0]

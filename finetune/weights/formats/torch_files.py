@@ -1,5 +1,5 @@
 """Files of torch.save, ``.pth``, in both formats, without torch and without calling anything."""
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 import io
 import math
 from pathlib import Path
@@ -126,10 +126,10 @@ def _ordered_dict(items=()):
 # What training scripts keep beside the weights, which is left out.
 BESIDE = ('numpy.dtype', 'numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar',
           '_codecs.encode', 'argparse.Namespace', 'torch.Size', 'torch.device')
-FUNCTIONS = {'collections.OrderedDict': _ordered_dict, 'torch._utils._rebuild_tensor': _tensor,
-             'torch._utils._rebuild_tensor_v2': _tensor,
-             'torch._utils._rebuild_parameter': _parameter,
-             **dict.fromkeys(BESIDE, lambda *_: None)}
+FUNCTIONS: dict[str, Callable] = {
+    'collections.OrderedDict': _ordered_dict,
+    'torch._utils._rebuild_tensor': _tensor, 'torch._utils._rebuild_tensor_v2': _tensor,
+    'torch._utils._rebuild_parameter': _parameter, **dict.fromkeys(BESIDE, lambda *_: None)}
 
 
 def _tensors(value):
