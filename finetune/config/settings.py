@@ -114,6 +114,9 @@ class Data:
                               between=(16, 4096))
     part_input_size: int = setting(299, 'side of the part crops given to the CNN, in pixels',
                                    between=(16, 4096), needs=CROPS)
+    interpolation: str = setting('bilinear', 'how images and crops are scaled for the CNNs; '
+                                 'EfficientNet-Lite was trained with bicubic',
+                                 choices=('bilinear', 'bicubic'))
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
     colour_jitter: float = setting(.3, 'largest random change of brightness, contrast and '
                                    'saturation in training', between=(0, 1), needs=JOINT)

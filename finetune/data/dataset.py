@@ -124,16 +124,19 @@ class PartDataset(chainer.dataset.DatasetMixin):
 
     def _transform(self, i, image, size, random, part=None, bbox=None):
         """Transforms image i, or its part in a box, into an input of the network."""
+        interpolation = self.settings.interpolation
         if not self.train:
-            return transforms.test_transform(_cut(image, bbox, self.records[i]), size)
+            return transforms.test_transform(_cut(image, bbox, self.records[i]), size,
+                                             interpolation)
         enlarged = self._enlarged.get((i, part))
         if enlarged is None:
-            enlarged = transforms.enlarged(_cut(image, bbox, self.records[i]), size)
+            enlarged = transforms.enlarged(_cut(image, bbox, self.records[i]), size,
+                                           interpolation)
             n_alike = 1 if part is None else len(self.records[i].visible)
             self._keep(self._enlarged, (i, part), enlarged, n_alike * enlarged.nbytes)
         return transforms.train_transform(
             enlarged, size, random, flip=self.settings.flip,
-            colour_jitter=self.settings.colour_jitter)
+            colour_jitter=self.settings.colour_jitter, interpolation=interpolation)
 
     def _visible(self, i):
         visible = self.records[i].visible

@@ -6,6 +6,9 @@ from PIL import Image
 
 GREY_WEIGHTS = numpy.array([.299, .587, .114], numpy.float32).reshape(3, 1, 1)
 
+# Pillow's filters, and their radius in pixels where images are not reduced.
+FILTERS = {'bilinear': (Image.BILINEAR, 1), 'bicubic': (Image.BICUBIC, 2)}
+
 # A larger scaled image is not computed as a whole, but only the crop that is needed of it.
 MOST_PIXELS = 2 ** 24
 
@@ -20,59 +23,64 @@ def _is_large(shape):
     return shape[0] * shape[1] > MOST_PIXELS
 
 
-def _scale(image, size):
+def _scale(image, size, interpolation):
     """Scales the shorter side to ``size``; float32 without rounding."""
     if min(image.shape[1:]) == size:
         return image.astype(numpy.float32, copy=False)
     height, width = _scaled_shape(image, size)
-    return _resized(image, (width, height))
+    return _resized(image, (width, height), interpolation)
 
 
-def _resized(image, size, box=None):
+def _resized(image, size, interpolation, box=None):
+    filter_, _ = FILTERS[interpolation]
     return numpy.stack([
-        Image.fromarray(channel.astype(numpy.float32, copy=False)).resize(
-            size, Image.BILINEAR, box) for channel in image])
+        Image.fromarray(channel.astype(numpy.float32, copy=False)).resize(size, filter_, box)
+        for channel in image])
 
 
-def _scaled_crop(image, scaled_size, place, size):
+def _scaled_crop(image, scaled_size, place, size, interpolation):
     """Scales the shorter side to ``scaled_size`` and crops a square of ``size`` at (y, x)."""
     shape = _scaled_shape(image, scaled_size)
     if not _is_large(shape):
         y, x = place
-        return _scale(image, scaled_size)[:, y:y + size, x:x + size]
+        return _scale(image, scaled_size, interpolation)[:, y:y + size, x:x + size]
+    _, radius = FILTERS[interpolation]
     (rows, top, bottom), (columns, left, right) = (
-        _source(*axis, size) for axis in zip(image.shape[1:], shape, place))
-    return _resized(image[:, rows, columns], (size, size), (left, top, right, bottom))
+        _source(*axis, size, radius) for axis in zip(image.shape[1:], shape, place))
+    return _resized(image[:, rows, columns], (size, size), interpolation,
+                    (left, top, right, bottom))
 
 
-def _source(extent, scaled_extent, start, size):
+def _source(extent, scaled_extent, start, size, radius):
     """The pixels that ``size`` scaled pixels depend on, and where these start and end in them."""
     ratio = extent / scaled_extent
-    filter_radius = max(ratio, 1)
+    filter_radius = radius * max(ratio, 1)
     edges = start * ratio, (start + size) * ratio
     first = max(math.floor(edges[0] - filter_radius), 0)
     return (slice(first, math.ceil(edges[1] + filter_radius)),
             edges[0] - first, edges[1] - first)
 
 
-def test_transform(image: numpy.ndarray, size: int) -> numpy.ndarray:
+def test_transform(image: numpy.ndarray, size: int, interpolation: str = 'bilinear'
+                   ) -> numpy.ndarray:
     """Scales the shorter side to ``size``, crops the centre, scales values to [-1, 1]."""
     place = [round((extent - size) / 2) for extent in _scaled_shape(image, size)]
-    return _scaled_crop(image, size, place, size).clip(0, 255) / 127.5 - 1
+    return _scaled_crop(image, size, place, size, interpolation).clip(0, 255) / 127.5 - 1
 
 
-def enlarged(image: numpy.ndarray, size: int) -> numpy.ndarray:
+def enlarged(image: numpy.ndarray, size: int, interpolation: str = 'bilinear') -> numpy.ndarray:
     """Scales the shorter side to floor(size / 0.875), float32, the same in every epoch.
 
     A long strip, whose result would be large, is returned as it is.
     """
     scaled_size = int(size / .875)
     is_large = _is_large(_scaled_shape(image, scaled_size))
-    return image if is_large else _scale(image, scaled_size)
+    return image if is_large else _scale(image, scaled_size, interpolation)
 
 
 def train_transform(image: numpy.ndarray, size: int, random: numpy.random.RandomState,
-                    flip: bool = True, colour_jitter: float = .3) -> numpy.ndarray:
+                    flip: bool = True, colour_jitter: float = .3,
+                    interpolation: str = 'bilinear') -> numpy.ndarray:
     """Applies :func:`enlarged`, random crop, flip and colour jitter; scales values to [-1, 1].
 
     Args:
@@ -81,6 +89,7 @@ def train_transform(image: numpy.ndarray, size: int, random: numpy.random.Random
         random (numpy.random.RandomState): Source of all randomness.
         flip (bool): Whether to flip horizontally with probability 1/2.
         colour_jitter (float): Largest change of brightness, contrast and saturation.
+        interpolation (str): A key of :data:`FILTERS`, both with antialiasing.
 
     Returns:
         numpy.ndarray: (3, size, size), float32.
@@ -88,7 +97,7 @@ def train_transform(image: numpy.ndarray, size: int, random: numpy.random.Random
     """
     scaled_size = int(size / .875)
     place = [random.randint(extent - size + 1) for extent in _scaled_shape(image, scaled_size)]
-    image = _scaled_crop(image, scaled_size, place, size)
+    image = _scaled_crop(image, scaled_size, place, size, interpolation)
     if flip and random.rand() < .5:
         image = image[:, :, ::-1]
     image = _jitter(image.clip(0, 255), random, colour_jitter)

@@ -117,8 +117,8 @@ def _description(config, layer_only):
                 'mask (N, T), bool, of visible features.')
     text = ('Computes class scores of images; softmax turns scores into probabilities. Images are '
             'RGB, float32, divided by 127.5, minus 1; the shorter side is scaled to '
-            f'{config.data.input_size} pixels, bilinear with antialiasing, and the centre is '
-            'cropped.')
+            f'{config.data.input_size} pixels, {config.data.interpolation} with antialiasing, and '
+            'the centre is cropped.')
     if config.data.has_parts:
         text += (' A part is the crop of its box, prepared in the same way at '
                  f'{config.data.part_input_size} pixels; crops of hidden parts have no effect.')

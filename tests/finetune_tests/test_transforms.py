@@ -4,7 +4,11 @@ import numpy
 from PIL import Image, ImageEnhance
 import pytest
 
+from conftest import load
+from finetune.config.settings import Data
 from finetune.data import transforms
+from finetune.data.dataset import PartDataset
+from finetune.data.pictures import read_image
 
 
 def picture(height=40, width=60, seed=0):
@@ -17,11 +21,13 @@ def random_state(seed=0):
     return numpy.random.RandomState(seed)
 
 
-def test_test_transform_scales_the_shorter_side_and_crops_the_centre():
+@pytest.mark.parametrize('interpolation, of_pillow', [
+    ('bilinear', Image.BILINEAR), ('bicubic', Image.BICUBIC)])
+def test_test_transform_scales_the_shorter_side_and_crops_the_centre(interpolation, of_pillow):
     rgb = picture(40, 60)
-    expected = numpy.asarray(Image.fromarray(rgb).resize((48, 32), Image.BILINEAR))
+    expected = numpy.asarray(Image.fromarray(rgb).resize((48, 32), of_pillow))
     expected = expected[:, 8:40].transpose(2, 0, 1) / 127.5 - 1
-    result = transforms.test_transform(rgb.transpose(2, 0, 1), 32)
+    result = transforms.test_transform(rgb.transpose(2, 0, 1), 32, interpolation)
     assert result.shape == (3, 32, 32) and result.dtype == numpy.float32
     numpy.testing.assert_allclose(result, expected, atol=1.5 / 127.5)
 
@@ -34,6 +40,23 @@ def test_train_transform_is_a_crop_of_the_scaled_image():
     windows = numpy.lib.stride_tricks.sliding_window_view(scaled, (3, 32, 32))[0]
     distances = abs(windows - result).max(axis=(2, 3, 4))
     assert distances.shape == (5, 5) and distances.min() < 1e-5
+
+
+def test_data_set_scales_as_its_setting_says(birds):
+    results = []
+    for interpolation in transforms.FILTERS:
+        settings = Data(root=str(birds), input_size=32, part_input_size=16, flip=False,
+                        colour_jitter=0, interpolation=interpolation)
+        data_set = load(settings)
+        for train in False, True:
+            dataset = PartDataset(data_set.train, data_set.parts, settings, train, seed=0)
+            image = read_image(data_set.train[0].path)
+            expected = (transforms.test_transform(image, 32, interpolation) if not train else
+                        transforms.enlarged(image, 32, interpolation) / 127.5 - 1)
+            img, parts, *_ = dataset[0]
+            results.append((img, *parts))
+            assert (img == expected).all() if not train else img[0, 0, 0] in expected
+    assert not any((one == other).all() for one, other in zip(results[0], results[2]))
 
 
 def test_train_transform_takes_every_crop_and_flips_half_of_the_time():
@@ -94,16 +117,19 @@ def cropped_first(monkeypatch):
     return turn
 
 
+@pytest.mark.parametrize('interpolation', transforms.FILTERS)
 @pytest.mark.parametrize('shape', STRIPS)
-def test_long_strips_give_the_same_without_being_scaled_as_a_whole(shape, cropped_first):
+def test_long_strips_give_the_same_without_being_scaled_as_a_whole(shape, interpolation,
+                                                                   cropped_first):
     image = picture(*shape).transpose(2, 0, 1)
     results = []
     for is_on in (False, True):
         cropped_first(is_on)
-        kept = transforms.enlarged(image, 32)
+        kept = transforms.enlarged(image, 32, interpolation)
         assert (kept is image) == is_on
-        results.append([transforms.test_transform(image, 32)] + [
-            transforms.train_transform(kept, 32, random_state(seed)) for seed in range(20)])
+        results.append([transforms.test_transform(image, 32, interpolation)] + [
+            transforms.train_transform(kept, 32, random_state(seed), interpolation=interpolation)
+            for seed in range(20)])
     for whole, crop in zip(*results):
         assert crop.shape == whole.shape == (3, 32, 32) and crop.dtype == numpy.float32
         numpy.testing.assert_allclose(crop, whole, atol=2e-4)
