@@ -17,6 +17,7 @@ LEGACY = b'\x80'                    # opcode of the pickle's version, with which
 TYPES = {'Float': '<f4', 'Double': '<f8', 'Half': '<f2', 'BFloat16': '<u2', 'Long': '<i8',
          'Int': '<i4', 'Short': '<i2', 'Char': 'i1', 'Byte': 'u1', 'Bool': '?'}
 CLASSES = {f'torch.{device}{name}Storage' for device in ('', 'cuda.') for name in TYPES}
+CLASSES |= {'torch.float32', 'torch.float16', 'torch.bfloat16'}      # settings of scripts
 # Where a training script keeps the weights among other things, averaged ones first.
 NESTED = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model_state_dict', 'model_state',
           'model', 'net', 'network', 'weights', 'params')
@@ -130,7 +131,7 @@ def _ordered_dict(items=()):
 BESIDE = ('numpy.dtype', 'numpy.ndarray', '_codecs.encode', 'argparse.Namespace', 'torch.Size',
           'torch.device', 'datetime.timedelta',
           *(f'{module}.{name}' for module in ('builtins', '__builtin__')
-            for name in ('set', 'list', 'dict', 'int', 'float')),
+            for name in ('set', 'list', 'dict', 'int', 'long', 'float')),
           *(f'{module}.multiarray.{name}' for module in ('numpy.core', 'numpy._core')
             for name in ('scalar', '_reconstruct')),
           *(f'{module}.{system}Path' for module in ('pathlib', 'pathlib._local')
