@@ -1,4 +1,5 @@
 """Projects: the folders that paths of configs and runs, and paths in settings, are relative to."""
+import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -20,8 +21,8 @@ class Project:
         self.root = Path(root)
 
     def path(self, path):
-        """A path in the project, relative to the working directory."""
-        return self.root / path
+        """A path in the project, relative to the working directory; ``~`` is the home folder."""
+        return self.root / os.path.expanduser(path)
 
     def find(self, path):
         """A config or a folder of configs: the project's, else the program's own."""

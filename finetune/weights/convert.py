@@ -9,7 +9,7 @@ import numpy
 
 from finetune import files
 from finetune.config.catalogue import ARCHITECTURES
-from finetune.errors import InputError
+from finetune.errors import InputError, shortened
 from finetune.files import require_new
 from finetune.weights import families, pretrained, tf_slim
 from finetune.weights.reader import read_weights
@@ -38,12 +38,13 @@ def convert_weights(path: str | Path, out: str | Path, raw: bool = False,
     """
     out = Path(out)
     require_new(out, '.npz')
-    arrays = read_weights(path)
+    arrays, others = families.unwrapped(read_weights(path))
     family = families.find(arrays)
     if family is None:
         raise InputError(f'{path}: has the names of no network that convert knows '
-                         f'({", ".join(row.title for row in families.FAMILIES)}); if this '
-                         'program wrote it, model.pretrained takes it as it is.')
+                         f'({", ".join(row.title for row in families.FAMILIES)}), but such as '
+                         f'{shortened(min(arrays, default="none"))}; if this program wrote it, '
+                         'model.pretrained takes it as it is.')
     averages = {name for name in arrays if raw and name.endswith(tf_slim.AVERAGE)}
     converted, left_out = families.convert(
         family, {name: arrays[name] for name in arrays.keys() - averages}, path, is_imagenet)
@@ -57,19 +58,22 @@ def convert_weights(path: str | Path, out: str | Path, raw: bool = False,
           + f', {n_averaged} arrays averaged' * bool(n_averaged)
           + ', images normalised as for ImageNet' * (is_imagenet or family.is_imagenet))
     print(f'mapped   {len(arrays) - len(left_out)} arrays to {out}')
-    _report(left_out)
+    _report([*left_out, *others])
     print(f'tried    on a drawn picture: ConvMaps of {" x ".join(map(str, maps.shape[1:]))}, mean '
           f'{maps.mean():.4g}, {100 * (maps > 0).mean():.0f} % of them positive')
     print(f'to use   model.architecture: {architecture}, model.pretrained: {out}')
 
 
 def _cnn(family, arrays, path):
-    """The first architecture of a family that arrays fit, and its CNN."""
+    """The architecture of a family that arrays fit, and its CNN."""
     for name in family.architectures:
         cnn = resolve_name(ARCHITECTURES[name].cnn)()
-        if not pretrained.misfits(cnn, arrays):
+        is_only = len(family.architectures) == 1
+        if is_only or all(kind == 'not finite' for kind, _ in pretrained.misfits(cnn, arrays)):
+            pretrained.check(cnn, arrays, path)
             return name, cnn
-    pretrained.check(cnn, arrays, path)     # says what is wrong with the last one
+    raise InputError(f'{path}: has names of {family.title}, but not the shapes of '
+                     f'{" or ".join(family.architectures)}; use weights of one of these.')
 
 
 def _try(cnn, arrays, path):
@@ -97,7 +101,7 @@ def _report(left_out):
     groups = {}
     for name in left_out:
         kind = next((text for pattern, text in KINDS.items() if re.search(pattern, name)),
-                    'counters and variables of the optimiser')
+                    'of other layers or of the optimiser')
         groups.setdefault(kind, []).append(name)
     for kind, names in sorted(groups.items()):
         print(f'left out {len(names):4d} {kind}, such as {names[0]}')

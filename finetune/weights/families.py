@@ -1,6 +1,7 @@
 """Networks whose weights can be read, by the names in their files."""
 from collections.abc import Collection
 from pathlib import Path
+import re
 from types import ModuleType
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ from finetune.weights import (
 
 # Mean and standard deviation of the images in [0, 1] that most of torch's networks see.
 MEAN, STD = numpy.array([.485, .456, .406]), numpy.array([.229, .224, .225])
+
+# An array of each of torch's networks, and what its name starts with in a larger network.
+TYPICAL = re.compile(r'(|.+\.)(?:Conv2d_1a_3x3\.conv|_?conv_stem|layer1\.0\.conv1)\.weight')
 
 
 class Family(NamedTuple):
@@ -34,6 +38,26 @@ FAMILIES = (
     Family("torch's ResNet", torch_resnet,
            ('resnet50_torch', 'resnet101_torch', 'resnet152_torch')),
 )
+
+
+def unwrapped(arrays: dict[str, numpy.ndarray]) -> tuple[dict[str, numpy.ndarray], list[str]]:
+    """Takes the one known network of torch out of a larger one, in which its names start otherwise.
+
+    Examples are ``module.`` of several GPUs, ``_orig_mod.`` of torch.compile, ``model.`` of
+    Lightning and ``backbone.`` of a detector.
+
+    Args:
+        arrays (dict): Arrays by their names.
+
+    Returns:
+        tuple: The network's arrays by its own names, or all if there are none or several, and the
+        names of the others.
+
+    """
+    starts = {match[1] for match in map(TYPICAL.fullmatch, arrays) if match}
+    start = starts.pop() if len(starts) == 1 else ''
+    return ({name[len(start):]: array for name, array in arrays.items() if name.startswith(start)},
+            [name for name in arrays if not name.startswith(start)])
 
 
 def find(names: Collection[str]) -> Family | None:

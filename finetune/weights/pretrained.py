@@ -47,7 +47,7 @@ def load_cnn(cnn: chainer.Link, path: str | Path) -> None:
 
 
 def _cnn_arrays(path):
-    arrays = read_weights(path)
+    arrays, _ = families.unwrapped(read_weights(path))
     family = families.find(arrays)
     if family is not None:
         arrays, _ = families.convert(family, arrays, path)
@@ -123,8 +123,10 @@ def check(link: chainer.Link, arrays: dict[str, numpy.ndarray], path: str | Path
     if problems:
         lists = '; '.join(f'{len(keys)} {name}: {", ".join(keys[:MAX_KEYS])}'
                           + ', ...' * (len(keys) > MAX_KEYS) for name, keys in problems)
-        found = others() if any(name != 'not finite' for name, _ in problems) else []
-        to_do = (f'set model.architecture to {" or ".join(found)}' if found else
+        is_damaged = all(name == 'not finite' for name, _ in problems)
+        found = [] if is_damaged else others()
+        to_do = ('copy them again, or take those of an earlier step' if is_damaged else
+                 f'set model.architecture to {" or ".join(found)}' if found else
                  'use the architecture that they were trained with')
         raise InputError(f'{path}: the weights do not fit {type(link).__name__} ({lists}); '
                          f'{to_do}.')

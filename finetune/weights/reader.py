@@ -10,11 +10,20 @@ from finetune import files
 from finetune.config.catalogue import PACKAGED_WEIGHTS, WEIGHTS
 from finetune.errors import InputError, shortened
 from finetune.weights.formats import (
-    keras_files, safetensors_files, tensorflow_files, torch_files, zipped_npz)
+    keras_files, OtherContent, safetensors_files, tensorflow_files, torch_files, zipped_npz)
 from finetune.weights.formats.numbers import MAX_SIZE, max_size
 from finetune.weights.formats.opcodes import ForeignName
 
-ZIP, NPY, HDF5 = b'PK', b'\x93NUMPY', b'\x89HDF\r\n\x1a\n'
+TAR_AT = 257        # bytes before the mark of a tar file
+ZIP, HDF5 = b'PK', b'\x89HDF\r\n\x1a\n'
+# What is often found in place of weights, by its start.
+OTHERS = {
+    b'<': 'is a web page, not weights; download the file itself',
+    b'version https://git-lfs': 'is a pointer of Git LFS to weights; run git lfs pull in the '
+                                'repository that it is from',
+    b'\x1f\x8b': 'is compressed by gzip; unpack it and give the file of weights',
+    b'\x93NUMPY': 'is a single array; weights are several, in an .npz file',
+}
 
 
 class Format(NamedTuple):
@@ -49,6 +58,8 @@ def read_weights(path: str | Path) -> dict[str, numpy.ndarray]:
         raise InputError(f'{path}: names {shortened(str(error))}, which weights do not need, so '
                          'nothing of it is executed or read; get the weights alone, as a '
                          'state_dict or in safetensors.')
+    except OtherContent as error:
+        raise InputError(f'{path}: {error}.')
     except InputError:
         raise
     except Exception as error:      # each library has exceptions of its own
@@ -71,17 +82,20 @@ def _format(path):
         raise InputError(f'{path}: has {size} bytes, more than any known weights; give the path '
                          'of a file of weights.')
     with path.open('rb') as file:
-        start = file.read(9)
+        start = file.read(TAR_AT + 5)
     if start.startswith(ZIP):
         return _zip_format(path)
     if start.startswith(HDF5):
         return KERAS
     if start[:1] == torch_files.LEGACY:
         return TORCH_LEGACY
-    if start[8:] == b'{':
+    if start[8:9] == b'{':
         return SAFETENSORS
-    if start.startswith(NPY):       # of which the reader says that it is no .npz file
-        return NPZ
+    if start[TAR_AT:] == b'ustar':
+        raise InputError(f'{path}: is a tar file; unpack it and give the file of weights.')
+    for sign, problem in OTHERS.items():
+        if start.lstrip().startswith(sign):
+            raise InputError(f'{path}: {problem}.')
     raise InputError(f'{path}: is in no known format of weights (.npz, .pth, safetensors, .h5, '
                      'checkpoints of TensorFlow); copy it again.')
 
@@ -90,11 +104,20 @@ def _zip_format(path):
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
-    except Exception:       # damaged, which the reader says
-        return NPZ
+    except Exception as error:      # zipfile has several
+        raise InputError(f'{path}: is not a complete .npz file or file of torch.save '
+                         f'({shortened(str(error))}); copy it again.')
     if sum(sizes.values()) > max_size(path.stat().st_size):
         raise InputError(f'{path}: contains {sum(sizes.values())} bytes, more than weights in '
                          'a file of its size; copy it again.')
     if torch_files.listing_of(sizes):
         return TORCH
-    return ZIPPED_NPZ if zipped_npz.member_of(sizes) else NPZ
+    if zipped_npz.member_of(sizes):
+        return ZIPPED_NPZ
+    if 'model.weights.h5' in sizes:
+        raise InputError(f'{path}: is in a format of Keras that is not read; save the model by '
+                         "model.save('model.h5').")
+    if not any(name.endswith('.npy') for name in sizes):
+        raise InputError(f'{path}: is a zip file without arrays; unpack it and give the file of '
+                         'weights.')
+    return NPZ

@@ -10,6 +10,7 @@ from conftest import fails, run
 from finetune.compute.recompute import run_steps
 from finetune.config.settings import Model
 from finetune.models import inception_v3
+from finetune.models.efficientnet_lite import EfficientNetLite0
 from finetune.models.part_classifier import PartClassifier
 from finetune.models.small_cnn import SmallCNN
 from finetune.weights import (
@@ -267,6 +268,38 @@ def test_an_efficientnet_that_is_not_lite_is_unknown(lite0):
     assert not families.find(['blocks.0.0.conv_dw.weight', 'blocks.0.0.se.conv_reduce.weight'])
     with pytest.raises(InputError, match='1 unknown: _blocks.3._more.weight'):
         efficientnet_lite.convert({**lite0, '_blocks.3._more.weight': numpy.zeros(3)}, 'x')
+
+
+@pytest.mark.parametrize('start', ['module.', '_orig_mod.', 'module._orig_mod.', 'model.backbone.',
+                                   '0.'])
+def test_a_network_within_another(start, lite0, tmp_path, capsys):
+    arrays = {start + name: array for name, array in lite0.items()}
+    safetensors_numpy.save_file({**arrays, 'head.weight': numpy.zeros(3)}, tmp_path / 'x')
+    assert run('convert', tmp_path / 'x', tmp_path / 'out.npz') == 0
+    printed = capsys.readouterr().out
+    assert 'mapped   245 arrays' in printed
+    assert 'left out    1 of other layers or of the optimiser, such as head.weight' in printed
+    cnn = EfficientNetLite0()
+    pretrained.load_cnn(cnn, tmp_path / 'x')
+    assert (cnn.stem.conv.W.array == lite0['_conv_stem.weight']).all()
+
+
+def test_two_networks_are_not_mixed(lite0, tmp_path, capsys):
+    for starts in ('student.', 'teacher.'), ('', 'teacher.'):
+        safetensors_numpy.save_file({start + name: array for name, array in lite0.items()
+                                     for start in starts}, tmp_path / 'x')
+        error = fails(capsys, 'convert', tmp_path / 'x', tmp_path / 'out.npz')
+        assert 'such as student._blocks.0' in error or 'unknown: teacher._blocks.0' in error
+
+
+@pytest.mark.parametrize('change, problem', [
+    (lambda arrays: {**arrays, '_bn1.bias': numpy.zeros(8, 'f')},
+     'has names of EfficientNet-Lite, but not the shapes of efficientnet_lite0 or '),
+    (lambda arrays: {**arrays, '_bn1.bias': numpy.full(1280, numpy.nan, 'f')},
+     'do not fit EfficientNetLite0 (1 not finite: head/bn/beta); copy them again')])
+def test_the_architecture_that_is_meant(change, problem, lite0, tmp_path, capsys):
+    safetensors_numpy.save_file(change(lite0), tmp_path / 'x')
+    assert problem in fails(capsys, 'convert', tmp_path / 'x', tmp_path / 'out.npz')
 
 
 @pytest.mark.parametrize('change, problem', [

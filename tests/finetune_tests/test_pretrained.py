@@ -1,4 +1,3 @@
-import io
 
 from chainer import serializers
 import numpy
@@ -96,14 +95,7 @@ def damaged(content):
     return content[:middle] + bytes(200) + content[middle + 200:]
 
 
-def npy():
-    file = io.BytesIO()
-    numpy.save(file, numpy.zeros(3))
-    return file.getvalue()
-
-
-@pytest.mark.parametrize('change', [lambda content: content[:-100], damaged,
-                                    lambda content: npy()])
+@pytest.mark.parametrize('change', [lambda content: content[:-100], damaged])
 def test_files_that_are_no_complete_npz(change, tmp_path):
     serializers.save_npz(tmp_path / 'cnn.npz', SmallCNN())
     (tmp_path / 'cnn.npz').write_bytes(change((tmp_path / 'cnn.npz').read_bytes()))

@@ -1,6 +1,7 @@
 """Formats of weights: files by the libraries themselves, damaged files, and files that call."""
 import argparse
 import collections
+import gzip
 import io
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import numpy
@@ -31,20 +33,23 @@ def assert_arrays(actual, expected):
 
 @pytest.mark.parametrize('path', [reference.ZIP, reference.LEGACY])
 def test_files_of_torch(path, tmp_path):
-    assert_arrays(read_weights(path), reference.expected())
+    start = 'module.' * (path == reference.LEGACY)
+    expected = {start + name: array for name, array in reference.expected().items()}
+    assert_arrays(read_weights(path), expected)
     renamed = tmp_path / 'model.npz'        # the content decides
     renamed.write_bytes(path.read_bytes())
-    assert_arrays(read_weights(renamed), reference.expected())
+    assert_arrays(read_weights(renamed), expected)
 
 
-def test_prefix_and_place_of_a_training_script():
+def test_place_in_a_file_of_a_training_script():
     """The averaged weights of a script win, whatever else it saved."""
     tensor = torch_files.Tensor(None, 0, (), ())
-    value = {'state_dict': {'module.x': 1, 'module.y': tensor}, 'epoch': 1,
-             'state_dict_ema': {'module.z': tensor, 'module.module.z': tensor, 'n': 'text'}}
-    assert list(torch_files._tensors(value)) == ['z', 'module.z']
-    del value['state_dict_ema']
+    value = {'state_dict': {'x': 1, 'y': tensor}, 'epoch': 1, 'state': {'w': tensor},
+             'state_dict_ema': {'z': tensor, 'n': 'text'}, 'best': tensor}
+    assert list(torch_files._tensors(value)) == ['z']
+    value['state_dict_ema'] = None      # as of scripts that could average, but did not
     assert list(torch_files._tensors(value)) == ['y']
+    assert list(torch_files._tensors({'model': value, 'epoch': 1})) == ['y']
 
 
 @pytest.mark.parametrize('protocol', [2, 4])
@@ -54,10 +59,13 @@ def test_what_training_scripts_keep_beside_weights_is_left_out(protocol):
             return collections.OrderedDict, ([['x', 1], ['y', 2.5]],)
 
     beside = {'best': numpy.float64(60.2), 'args': argparse.Namespace(lr=[.1]), 'epoch': 7,
-              'counts': numpy.float32(1), 'weights': OfPython2()}
+              'counts': numpy.float32(1), 'weights': OfPython2(),
+              'folder': Path('a'), 'loss': numpy.zeros(3), 'names': {'a'},
+              'times': collections.defaultdict(int, train=3)}
     read = torch_files._load(io.BytesIO(pickle.dumps(beside, protocol)))
     assert read == {'best': None, 'args': None, 'epoch': 7, 'counts': None,
-                    'weights': {'x': 1, 'y': 2.5}}
+                    'weights': {'x': 1, 'y': 2.5}, 'folder': None, 'loss': None, 'names': None,
+                    'times': {'train': 3}}
 
 
 def arrays():
@@ -219,7 +227,7 @@ IMPOSSIBLE = {
     'appending to nothing': raw(b'NNa'), 'an item of a text': raw(b'X\x01\x00\x00\x00xNNs'),
     'an instance': raw(b'(ios\nsystem\n'), 'an extension': raw(b'\x82\x01'),
     'a new object of a class': raw(b'ctorch\nFloatStorage\n)\x81'),
-    'a tuple as key': raw(b'})Ns'), 'a list': raw(b'].'), 'no end': b'\x80\x02}',
+    'a tuple as key': raw(b'})Ns'), 'no end': b'\x80\x02}',
     'long text': b'\x80\x02X\xff\xff\xff\x7fx', 'no pickle': b'\x80abc',
     'billions of numbers': b'\x80\x02\x8b\xff\xff\xff\x7fx',
     # tuples of tuples, 2 ** 60 elements in 60 opcodes, as key
@@ -276,6 +284,27 @@ def object_array():
     return outer.getvalue()
 
 
+def of_zip(*names):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, 'w') as archive:
+        for name in names:
+            archive.writestr(name, 'x')
+    return file.getvalue()
+
+
+def tarred():
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode='w') as archive:
+        archive.addfile(tarfile.TarInfo('x.ckpt'))
+    return file.getvalue()
+
+
+def npy():
+    file = io.BytesIO()
+    numpy.save(file, numpy.zeros(3))
+    return file.getvalue()
+
+
 @pytest.mark.parametrize('make, problem', [
     (big_endian, 'another byte order'), (big_endian_legacy, 'another byte order'),
     (compressed, 'it is compressed'), (bomb, 'bytes become 8000'),
@@ -298,6 +327,30 @@ def test_small_files_with_large_arrays_are_not_read(tmp_path, capsys):
     (tmp_path / 'x').write_bytes(bomb(is_zipped=False))
     error = fails(capsys, 'convert', tmp_path / 'x', tmp_path / 'out.npz')
     assert 'x: contains 80000128 bytes, more than weights in a file of its size' in error
+
+
+@pytest.mark.parametrize('content, problem', [
+    (b'\n <!DOCTYPE html><title>Virus scan warning</title>', 'is a web page, not weights; '),
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n', 'run git lfs pull'),
+    (gzip.compress(b'x'), 'is compressed by gzip; unpack it'), (npy(), 'is a single array'),
+    (tarred(), 'is a tar file; unpack it'), (zipped(b''), 'is not a complete file of torch.save'),
+    (zipped(raw(b']')), 'has no tensors with names; save the state_dict'),
+    (zipped(raw(b'}'), **{'constants.pkl': b'', 'code/x.py': b'x'}), 'is a program of TorchScript'),
+    (pickle.dumps([1]), 'is a pickle, but not of torch.save'),
+    (of_zip('a/x.pth', 'a/b.txt'), 'is a zip file without arrays; unpack it'),
+    (of_zip('config.json', 'model.weights.h5'), "save the model by model.save('model.h5')")])
+def test_what_people_have_in_place_of_weights(content, problem, tmp_path, capsys):
+    (tmp_path / 'x').write_bytes(content)
+    error = fails(capsys, 'convert', tmp_path / 'x', tmp_path / 'out.npz')
+    assert f'{tmp_path}/x: ' in error and problem in error
+
+
+def test_types_of_numbers_that_numpy_lacks(tmp_path, capsys):
+    pytest.importorskip('safetensors')
+    header = b'{"x": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}'
+    (tmp_path / 'x').write_bytes(struct.pack('<Q', len(header)) + header + bytes(2))
+    error = fails(capsys, 'convert', tmp_path / 'x', tmp_path / 'out.npz')
+    assert 'x: has numbers of type F8_E4M3, which are not read; save them as float32.' in error
 
 
 @pytest.mark.parametrize('content', [b'', b'weights', bytes(range(256)), b'{"x": 1}'])

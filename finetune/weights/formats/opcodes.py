@@ -12,7 +12,8 @@ from typing import Any, IO, NamedTuple
 ARGUMENTS = {'BININT', 'BININT1', 'BININT2', 'INT', 'LONG', 'LONG1', 'LONG4', 'BINFLOAT', 'FLOAT',
              'BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8', 'UNICODE', 'BINSTRING',
              'SHORT_BINSTRING', 'STRING', 'BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8'}
-CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': ()}
+CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': (),
+             'EMPTY_SET': None}         # sets are left out
 IGNORED = {'PROTO', 'FRAME'}
 TUPLES = {'TUPLE1': 1, 'TUPLE2': 2, 'TUPLE3': 3}
 
@@ -40,7 +41,7 @@ def load(file: IO[bytes], functions: dict[str, Callable], classes: set[str],
 
     Returns:
         object: Of numbers, texts, ``None``, lists, tuples, dicts, :class:`Name` and results of
-        functions. Attributes of objects are left out.
+        functions. Sets and attributes of objects are left out.
 
     Raises:
         ForeignName: If the pickle names anything else.
@@ -113,6 +114,9 @@ class _Machine:
         if not isinstance(self.stack[-1], list):
             raise TypeError('no list to append to')
         self.stack[-1].extend(items)
+
+    def _additems(self, _):
+        self._since_mark()
 
     def _setitem(self, _):
         pair = self._last(2)

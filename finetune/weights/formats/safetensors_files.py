@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy
 
 from finetune.errors import InputError
+from finetune.weights.formats import OtherContent
 from finetune.weights.formats.numbers import from_bfloat16
 
 TYPES = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': '<u2', 'I64': '<i8', 'I32': '<i4',
@@ -22,6 +23,7 @@ def read(path: str | Path) -> dict[str, numpy.ndarray]:
 
 def _array(entry):
     if entry['dtype'] not in TYPES:
-        raise ValueError(f'it has numbers of type {entry["dtype"]}')
+        raise OtherContent(f'has numbers of type {entry["dtype"]}, which are not read; save them '
+                           'as float32')
     array = numpy.frombuffer(entry['data'], TYPES[entry['dtype']]).reshape(entry['shape'])
     return from_bfloat16(array) if entry['dtype'] == 'BF16' else array

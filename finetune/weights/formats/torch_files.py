@@ -8,7 +8,7 @@ import zipfile
 
 import numpy
 
-from finetune.weights.formats import opcodes
+from finetune.weights.formats import opcodes, OtherContent
 from finetune.weights.formats.numbers import from_bfloat16
 
 MAGIC = 0x1950a86a20f9469cfc6c      # first pickle of the older format
@@ -17,9 +17,10 @@ LEGACY = b'\x80'                    # opcode of the pickle's version, with which
 TYPES = {'Float': '<f4', 'Double': '<f8', 'Half': '<f2', 'BFloat16': '<u2', 'Long': '<i8',
          'Int': '<i4', 'Short': '<i2', 'Char': 'i1', 'Byte': 'u1', 'Bool': '?'}
 CLASSES = {f'torch.{device}{name}Storage' for device in ('', 'cuda.') for name in TYPES}
+CLASSES |= {'torch.float32', 'torch.float16', 'torch.bfloat16'}      # settings of scripts
 # Where a training script keeps the weights among other things, averaged ones first.
-NESTED = 'state_dict_ema', 'model_ema', 'state_dict', 'model_state_dict', 'model'
-PREFIX = 'module.'                  # of a network that several GPUs trained
+NESTED = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model_state_dict', 'model_state',
+          'model', 'net', 'network', 'weights', 'params')
 
 
 class Storage(NamedTuple):
@@ -48,11 +49,13 @@ def read_zip(path: str | Path) -> dict[str, numpy.ndarray]:
     """Reads the tensors of a state_dict by name from the format of torch 1.6 and later."""
     with zipfile.ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
+        listing = listing_of(sizes)
+        folder = listing[:-len('data.pkl')]
+        if f'{folder}constants.pkl' in sizes:
+            raise OtherContent('is a program of TorchScript; save the state_dict of the network')
         # torch never compresses, so that a small file cannot grow.
         if sum(sizes.values()) > Path(path).stat().st_size:
             raise ValueError('it is compressed')
-        listing = listing_of(sizes)
-        folder = listing[:-len('data.pkl')]
         if sizes.get(f'{folder}byteorder') and archive.read(f'{folder}byteorder') != b'little':
             raise ValueError('it comes from a machine of another byte order')
         tensors = _tensors(_load(io.BytesIO(archive.read(listing))))
@@ -70,9 +73,10 @@ def read_legacy(path: str | Path) -> dict[str, numpy.ndarray]:
     content = Path(path).read_bytes()
     file = io.BytesIO(content)
     found: list[Storage] = []
-    magic, _, system, value, keys = (_load(file, found) for _ in range(5))
-    if magic != MAGIC:
-        raise ValueError('it is a pickle, but not of torch')
+    if _load(file) != MAGIC:
+        raise OtherContent('is a pickle, but not of torch.save; get weights in a format of '
+                           'docs/data.md')
+    _, system, value, keys = (_load(file, found) for _ in range(4))
     if not system['little_endian']:
         raise ValueError('it comes from a machine of another byte order')
     by_key = {storage.key: storage for storage in found}
@@ -124,25 +128,36 @@ def _ordered_dict(items=()):
 
 
 # What training scripts keep beside the weights, which is left out.
-BESIDE = ('numpy.dtype', 'numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar',
-          '_codecs.encode', 'argparse.Namespace', 'torch.Size', 'torch.device')
+BESIDE = ('numpy.dtype', 'numpy.ndarray', '_codecs.encode', 'argparse.Namespace', 'torch.Size',
+          'torch.device', 'datetime.timedelta',
+          *(f'{module}.{name}' for module in ('builtins', '__builtin__')
+            for name in ('set', 'list', 'dict', 'int', 'long', 'float')),
+          *(f'{module}.multiarray.{name}' for module in ('numpy.core', 'numpy._core')
+            for name in ('scalar', '_reconstruct')),
+          *(f'{module}.{system}Path' for module in ('pathlib', 'pathlib._local')
+            for system in ('Posix', 'Windows')))
+DICTS = ('collections.defaultdict', 'lightning_fabric.utilities.data.AttributeDict',
+         'lightning.fabric.utilities.data.AttributeDict',
+         'pytorch_lightning.utilities.parsing.AttributeDict')
 FUNCTIONS: dict[str, Callable] = {
     'collections.OrderedDict': _ordered_dict,
     'torch._utils._rebuild_tensor': _tensor, 'torch._utils._rebuild_tensor_v2': _tensor,
-    'torch._utils._rebuild_parameter': _parameter, **dict.fromkeys(BESIDE, lambda *_: None)}
+    'torch._utils._rebuild_parameter': _parameter, **dict.fromkeys(BESIDE, lambda *_: None),
+    **dict.fromkeys(DICTS, lambda *_: {})}
 
 
 def _tensors(value):
     """The tensors of a state_dict by name, wherever a training script keeps it."""
-    for name in NESTED:
-        if isinstance(value, dict) and isinstance(value.get(name), dict):
-            value = value[name]
-            break
-    if not isinstance(value, dict):
-        raise ValueError('it has no tensors with names')
-    return {name[len(PREFIX):] if name.startswith(PREFIX) else name: tensor
-            for name, tensor in value.items()
-            if isinstance(name, str) and isinstance(tensor, Tensor)}
+    for _ in range(2):      # such as the state_dict of the model
+        if isinstance(value, dict):
+            value = next((value[name] for name in NESTED if isinstance(value.get(name), dict)),
+                         value)
+    found = {name: tensor for name, tensor in value.items()
+             if isinstance(name, str) and isinstance(tensor, Tensor)} if isinstance(
+                 value, dict) else {}
+    if not found:
+        raise OtherContent('has no tensors with names; save the state_dict of the network')
+    return found
 
 
 def _numbers(storage, content, position=0):
