@@ -259,12 +259,13 @@ def test_second_derivatives_are_refused():
 
 
 def test_threads_of_python_take_turns():
-    """Threads share operations, which share memory for their sums."""
+    """Threads share operations, which share memory for intermediate results."""
     x, weight = images(8, 64, 28, 28), images(64, 64, 3, 3)
     operation = onednn_convolution.convolution(x.shape, weight.shape, Geometry(pad=((1, 1),) * 2))
-    gradients = [operation.filter_gradient(factor * x, x) for factor in range(4)]
+    gradients = [operation.data_gradient(weight, factor * x) for factor in range(4)]
     with ThreadPoolExecutor(4) as threads:
         for _ in range(8):
-            results = threads.map(lambda factor: operation.filter_gradient(factor * x, x), range(4))
+            results = threads.map(
+                lambda factor: operation.data_gradient(weight, factor * x), range(4))
             for got, expected in zip(results, gradients):
                 assert numpy.array_equal(got, expected)
