@@ -10,6 +10,7 @@ from finetune.compute.geometry import Geometry
 
 PLAIN = Geometry()      # without strides, padding and groups
 
+
 class Convolution2D(L.Convolution2D):
 
     """:class:`chainer.links.Convolution2D` without bias and dilation, faster.

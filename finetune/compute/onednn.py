@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import functools
 import importlib.metadata
+import threading
 import weakref
 
 import chainer
@@ -20,6 +21,7 @@ from finetune.compute.threads import N_THREADS
 
 PACKAGES = 'onednn-cpu-gomp', 'onednn-cpu-iomp'
 N_SHAPES = 1024     # cached shapes per operation
+_lock = threading.Lock()    # operations share the stream and memory for intermediate results
 
 # Values of dnnl_types.h.
 CPU = IN_ORDER = ANY = 1
@@ -62,13 +64,15 @@ def usable(*arrays):
 
 @contextlib.contextmanager
 def _threads():
-    """Context with all threads of OpenMP; outside, BLAS and scikit-learn use one."""
-    before = library().omp_get_max_threads()
-    library().omp_set_num_threads(N_THREADS)
-    try:
-        yield
-    finally:
-        library().omp_set_num_threads(before)
+    """Context with all threads of OpenMP, for one thread of Python at a time; outside, BLAS and
+    scikit-learn use one."""
+    with _lock:
+        before = library().omp_get_max_threads()
+        library().omp_set_num_threads(N_THREADS)
+        try:
+            yield
+        finally:
+            library().omp_set_num_threads(before)
 
 
 def _call(name, *arguments):

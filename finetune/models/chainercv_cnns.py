@@ -51,7 +51,8 @@ class ChainerCVNetwork(chainer.Chain):
         network.pick = last
         network.remove_unused()
         with chainer.using_config('train', False), chainer.no_backprop_mode():
-            network(numpy.zeros((1, 3, 32, 32), 'f'))   # after which all arrays have their shapes
+            # After this, all arrays have their shapes.
+            network(numpy.zeros((1, 3, 32, 32), chainer.get_dtype(map_mixed16=numpy.float32)))
         self.layer_names = tuple(network.layer_names)
         with self.init_scope():
             for layer in self.layer_names:

@@ -185,6 +185,14 @@ def test_run_is_checked_trained_and_exported(name, write_config, capsys):
     assert 'equal to Chainer' in capsys.readouterr().out
 
 
+def test_network_is_made_in_float64():
+    with chainer.using_config('dtype', numpy.float64):
+        network = build('se_resnet50')
+    x = numpy.zeros((1, 3, 32, 32))
+    with chainer.using_config('train', False):
+        assert network(x).dtype == numpy.float64
+
+
 def test_without_chainercv_one_sentence_says_what_to_install(write_config, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, 'chainercv.links', None)
     monkeypatch.setitem(sys.modules, 'chainercv', None)

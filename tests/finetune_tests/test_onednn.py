@@ -1,11 +1,14 @@
 """oneDNN's functions beside Chainer's, in the networks and alone."""
+from concurrent.futures import ThreadPoolExecutor
+
 import chainer
 import chainer.functions as F
 import numpy
 import pytest
 
-from finetune.compute import onednn
+from finetune.compute import onednn, onednn_convolution
 from finetune.compute.convolution import Convolution2D
+from finetune.compute.geometry import Geometry
 from finetune.compute.layers import average_pool, ConvBN, max_pool
 from finetune.models.efficientnet_lite import EfficientNetLite0
 from finetune.models.inception_v3 import InceptionV3
@@ -253,3 +256,16 @@ def test_second_derivatives_are_refused():
     gx, = chainer.grad([y], [x], enable_double_backprop=True)
     with pytest.raises(NotImplementedError, match='no second derivative'):
         chainer.grad([F.sum(gx * gx)], [x])
+
+
+def test_threads_of_python_take_turns():
+    """Threads share operations, which share memory for intermediate results."""
+    x, weight = images(8, 64, 28, 28), images(64, 64, 3, 3)
+    operation = onednn_convolution.convolution(x.shape, weight.shape, Geometry(pad=((1, 1),) * 2))
+    gradients = [operation.data_gradient(weight, factor * x) for factor in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(8):
+            results = threads.map(
+                lambda factor: operation.data_gradient(weight, factor * x), range(4))
+            for got, expected in zip(results, gradients):
+                assert numpy.array_equal(got, expected)
