@@ -253,7 +253,8 @@ class Training:
                                    between=(0, 1000), needs=JOINT)
     freeze_batch_norm: bool = setting(False, 'whether batch normalisation keeps and uses its '
                                       'pre-trained statistics while the CNNs learn, which small '
-                                      'batches need', needs=LEARNED_CNNS)
+                                      'batches need; it takes a lower learning rate',
+                                      needs=LEARNED_CNNS)
     update_size: int = setting(64, 'number of images per weight update', between=(1, 100000),
                                needs=JOINT)
     batch_size: int = setting(8, 'number of images per forward pass; gradients are accumulated up '
