@@ -52,7 +52,7 @@ def _environment():
     yield 'ok', f'Python {platform.python_version()} on {platform.platform()}'
     yield from _packages()
     if onednn.library() is not None:
-        yield 'ok', f'{onednn.library().package} computes CNNs on the CPU'
+        yield 'ok', f'{onednn.library().package} computes all CNNs but small_cnn on the CPU'
     yield from gpu.check()
 
 
