@@ -27,6 +27,9 @@ CNNS = {
     'se_resnext50': (links.SEResNeXt50, {}), 'se_resnext101': (links.SEResNeXt101, {}),
     'vgg16': (links.VGG16, {})}
 KINDS = 'resnet50', 'resnet50_he', 'resnet50_torch', 'se_resnet50', 'se_resnext50', 'vgg16'
+# One of each way to compute; the others take as long and are alike.
+SOME = [pytest.param(name, marks=() if name in ('resnet50', 'se_resnext50', 'vgg16')
+                     else pytest.mark.slow) for name in KINDS]
 SIZE = 70, 97       # of images
 DRAWN = {'dataset': 'minibirds', 'drawing': {'n_species': 3, 'n_train': 4, 'n_test': 2, 'size': 48}}
 
@@ -112,7 +115,7 @@ def test_gradients_and_batch_statistics_are_those_of_chainercv(name):
 
 
 @pytest.mark.parametrize('dtype', 'fe')
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', SOME)
 def test_training_reaches_every_array(name, dtype):
     cnn = build(name)
     cnn.cleargrads()
@@ -125,7 +128,7 @@ def test_training_reaches_every_array(name, dtype):
         assert param.grad.any(), key
 
 
-@pytest.mark.parametrize('name', [name for name in KINDS if ARCHITECTURES[name].bytes_recomputing])
+@pytest.mark.parametrize('name', SOME[:-1])      # recomputing VGG16 saves nothing
 def test_recomputation_gives_the_same_bits_with_less_memory(name):
     results, kept = [], []
     for recompute in False, True:
@@ -145,14 +148,14 @@ def test_recomputation_gives_the_same_bits_with_less_memory(name):
     assert kept[1] < .5 * kept[0]
 
 
-@pytest.mark.parametrize('name', KINDS)
+@pytest.mark.parametrize('name', SOME)
 def test_smallest_input(name):
     size = ARCHITECTURES[name].smallest_input
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         assert build(name)(numpy.zeros((1, 3, size, size), 'f')).shape[2:] == (1, 1)
 
 
-@pytest.mark.parametrize('name', ['resnet50', 'resnet50_he', 'se_resnet50'])
+@pytest.mark.parametrize('name', SOME[:2] + SOME[3:4])
 def test_file_of_chainercv_is_loaded_without_its_class_layer(name, tmp_path):
     theirs = theirs_of(name)
     path = tmp_path / f'{name}_imagenet.npz'
@@ -165,9 +168,7 @@ def test_file_of_chainercv_is_loaded_without_its_class_layer(name, tmp_path):
     assert all((array == arrays[key]).all() for key, array in arrays_of(ours).items())
 
 
-@pytest.mark.parametrize('name', [
-    pytest.param(name, marks=() if name in ('se_resnext50', 'vgg16') else pytest.mark.slow)
-    for name in KINDS])
+@pytest.mark.parametrize('name', SOME[-2:])
 def test_run_is_checked_trained_and_exported(name, write_config, capsys):
     """Through the command line; the exported classifier is compared with Chainer's scores."""
     pytest.importorskip('onnxruntime')
