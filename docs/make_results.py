@@ -20,9 +20,8 @@ DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / 'README.md', *(DOCS / f'{name}.md' for name in
                                       ('claims', 'explanations', 'appendix'))]
 FIRST, ABLATIONS, COMPONENTS, EPOCHS, PRETRAINED = REPORTS = [
-    DOCS / name / 'runs.csv'
-    for name in ('report', 'report_ablations', 'report_components', 'report_epochs',
-                 'report_pretrained')]
+    DOCS / f'report{name}' / 'runs.csv'
+    for name in ('', '_ablations', '_components', '_epochs', '_pretrained')]
 NUMBERS = published.read()
 
 # What the reports compare, in words.

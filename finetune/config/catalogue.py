@@ -196,15 +196,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     'inception_v3_original': Architecture(
         'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
         bytes_per_pixel=1310, bytes_recomputing=625),
-    'efficientnet_lite0': Architecture(
-        'finetune.models.efficientnet_lite:EfficientNetLite0', 1280, 32,
-        bytes_per_pixel=1420, bytes_recomputing=660),
-    'efficientnet_lite1': Architecture(
-        'finetune.models.efficientnet_lite:EfficientNetLite1', 1280, 32,
-        bytes_per_pixel=1760, bytes_recomputing=670),
-    'efficientnet_lite2': Architecture(
-        'finetune.models.efficientnet_lite:EfficientNetLite2', 1280, 32,
-        bytes_per_pixel=1870, bytes_recomputing=680),
+    **{f'efficientnet_lite{i}': Architecture(
+        f'finetune.models.efficientnet_lite:EfficientNetLite{i}', 1280, 32, *memory)
+       for i, memory in enumerate(((1420, 660), (1760, 670), (1870, 680)))},
     # ChainerCV's ResNets with the stride in the 3 x 3 convolutions, in the first (He et al.), and
     # torchvision's.
     **{name: Architecture(f'finetune.models.chainercv_cnns:{name}', 2048, 32, *memory)

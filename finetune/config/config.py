@@ -7,9 +7,10 @@ import json
 import yaml
 
 from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS
+from finetune.config.conditions import DETECTED, GRID
 from finetune.config.project import HERE
 from finetune.config.schema import check, dotted_names, fill, fill_override, read_yaml
-from finetune.config.settings import Config, DETECTED, GRID, NO_EFFECT_ON_RESULTS
+from finetune.config.settings import Config, NO_EFFECT_ON_RESULTS
 from finetune.errors import InputError, shortened
 
 MAX_TILES = 16      # in a row or column of a grid

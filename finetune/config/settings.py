@@ -3,70 +3,16 @@ from dataclasses import dataclass, field
 
 from finetune.config.catalogue import (
     ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS)
+from finetune.config.conditions import (
+    ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, GRID, JOINT,
+    LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT, SQUARE, STEP, STEPS,
+    of_layer)
 from finetune.config.project import HERE
-from finetune.config.schema import Needs, setting
+from finetune.config.schema import setting
 
 # Settings that change how long a run takes or what else it writes, never its results.
 NO_EFFECT_ON_RESULTS = ('training.gpu', 'training.workers', 'training.recompute',
                         'training.evaluate_every', 'training.keep_best', 'training.tensorboard')
-
-DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
-CROPS = Needs('data.parts other than ' + ' or '.join(
-    name for name, kind in PARTS.items() if not kind.has_crops),
-    lambda config: config.data.has_parts)
-SPLIT = Needs('data.dataset folder',
-              lambda config: 'test_share' in DATA_SETS[config.data.dataset].settings)
-
-
-def of_parts(name):
-    """Needs of a setting in the section ``data`` that only some kinds of parts read."""
-    kinds = [key for key, kind in PARTS.items() if name in kind.settings]
-    return Needs('data.parts ' + ' or '.join(kinds),
-                 lambda config: config.data.parts in kinds)
-
-
-GRID, BOXES, AROUND_POINTS = (of_parts(name) for name in ('grid', 'boxes', 'part_ratio'))
-POINTS = Needs(f'boxes around points ({AROUND_POINTS.text}, or data.missing centre)',
-               lambda config: AROUND_POINTS.holds(config)
-               or config.data.has_parts and config.data.missing == 'centre')
-SQUARE = Needs(f'{BOXES.text} and a data.box_frame',
-               lambda config: BOXES.holds(config) and config.data.box_frame > 0)
-ADAPTIVE = Needs('training.method joint and training.optimizer rmsprop or adam', lambda config:
-                 config.training.is_joint and config.training.optimizer != 'sgd')
-RMSPROP = Needs('training.method joint and training.optimizer rmsprop', lambda config:
-                config.training.is_joint and config.training.optimizer == 'rmsprop')
-JOINT = Needs('training.method joint', lambda config: config.training.is_joint)
-STEPS = Needs('training.method joint and training.lr_schedule steps', lambda config:
-              config.training.is_joint and config.training.lr_schedule == 'steps')
-LEARNED_CNNS = JOINT & Needs('a training.cnn_lr_factor above 0',
-                             lambda config: config.training.cnn_lr_factor > 0)
-BATCH_STATISTICS = JOINT & Needs('training.freeze_batch_norm false',
-                                 lambda config: not config.training.freeze_batch_norm)
-NEW = Needs('an empty model.checkpoint', lambda config: not config.model.checkpoint)
-RECOMPUTING = Needs(
-    'training.method joint and an architecture that supports it', lambda config: JOINT.holds(config)
-    and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
-DETECTED = Needs(f'{BOXES.text} and a detector.cnn',
-                 lambda config: BOXES.holds(config) and config.detector.cnn)
-SOFT = JOINT & Needs('another model.ablation than hard_assignment',
-                     lambda config: config.model.ablation != 'hard_assignment')
-SEPARATE = Needs('training.method conventional', lambda config: not config.training.is_joint)
-
-
-def of_encodings(holds):
-    """Needs of a setting that is read with the encodings whose rows satisfy ``holds``."""
-    names = [name for name, encoding in ENCODINGS.items() if holds(encoding)]
-    return Needs('model.encoding ' + ' or '.join(names),
-                 lambda config: holds(ENCODINGS[config.model.encoding]))
-
-
-def of_layer(setting):
-    """Needs of a setting that only the layers of some encodings take."""
-    return of_encodings(lambda encoding: setting in encoding.settings)
-
-
-STEP = of_encodings(lambda encoding: encoding.has_steps) & JOINT
-AUXILIARY = STEP & Needs('model.aux_lambda above 0', lambda config: config.model.aux_lambda > 0)
 
 
 @dataclass
