@@ -8,6 +8,7 @@ CROPS = Needs('data.parts other than ' + ' or '.join(
     lambda config: config.data.has_parts)
 SPLIT = Needs('data.dataset folder',
               lambda config: 'test_share' in DATA_SETS[config.data.dataset].settings)
+VALIDATION = Needs('data.split validation', lambda config: config.data.split == 'validation')
 
 
 def of_parts(name):

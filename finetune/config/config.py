@@ -15,8 +15,8 @@ from finetune.errors import InputError, shortened
 
 MAX_TILES = 16      # in a row or column of a grid
 # Settings that determine the images, and the parts in them.
-IMAGES = ('data.dataset', 'data.root', 'data.split', 'data.drawing', 'data.test_share',
-          'data.split_seed', 'data.train_per_class')
+IMAGES = ('data.dataset', 'data.root', 'data.split', 'data.fold', 'data.drawing',
+          'data.test_share', 'data.split_seed', 'data.train_per_class')
 IMAGES_AND_PARTS = (*IMAGES, 'data.parts', 'data.boxes', 'data.grid', 'data.n_parts',
                     'detector.cnn')
 EXPECTED = 'expect', 'expect_of_seeds', 'expect_elsewhere'

@@ -17,8 +17,9 @@ class Project:
     relative to the working directory.
     """
 
-    def __init__(self, root='.'):
+    def __init__(self, root='.', results='results'):
         self.root = Path(root)
+        self.results = self.path(results)   # folder of the runs, and of what they share
 
     def path(self, path):
         """A path in the project, relative to the working directory; ``~`` is the home folder."""

@@ -6,7 +6,7 @@ from finetune.config.catalogue import (
 from finetune.config.conditions import (
     ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, GRID, JOINT,
     LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT, SQUARE, STEP, STEPS,
-    of_layer)
+    VALIDATION, of_layer)
 from finetune.config.project import HERE
 from finetune.config.schema import setting
 
@@ -25,6 +25,8 @@ class Data:
                          'validation: a fifth of the training images is held out and replaces the '
                          'test images; pretraining: other classes, which minibirds and animals '
                          'have for pre-training', choices=('', 'validation', 'pretraining'))
+    fold: int = setting(0, 'which of the five fifths is held out', between=(0, 4),
+                        needs=VALIDATION)
     root: str = setting('', 'folder of the data set, or CSV file of your own pictures; empty: the '
                         'folder in data/ that has the name of the data set')
     test_share: float = setting(.3, 'share of the pictures held out for testing if the data come '

@@ -40,9 +40,10 @@ def load(config: Config) -> DataSet:
 def _held_out(train, settings):
     """Chooses the training images of the validation split: a mask (N,)."""
     if 'split_seed' not in DATA_SETS[settings.dataset].settings:
-        return splits.every_fifth(train)
+        return splits.every_fifth(train, settings.fold)
     return splits.in_test(train.image_ids, train.labels, identify(train.paths),
-                          1 / splits.VALIDATION_STEP, f'validation {settings.split_seed}')
+                          1 / splits.N_FOLDS, f'validation {settings.split_seed}',
+                          start=settings.fold / splits.N_FOLDS)
 
 
 def describe(config: Config, data_set: DataSet) -> Iterator[str]:

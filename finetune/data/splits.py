@@ -8,11 +8,11 @@ import numpy
 from finetune.data.records import DataSet, Records
 from finetune.errors import InputError
 
-VALIDATION_STEP = 5     # a validation split has every fifth training image of a class
+N_FOLDS = 5     # validation splits, each of about a fifth of the training images
 
 
 def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str], share: float,
-            key: str) -> numpy.ndarray:
+            key: str, start: float = 0.) -> numpy.ndarray:
     """Chooses test images by a keyed hash of each image's id.
 
     Adding, removing or renaming other images does not move an image, so that the shares of the
@@ -27,6 +27,7 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
         contents (sequence of str): N identities of contents; empty: unknown.
         share (float): Probability that an image is a test image.
         key (str): Key of the hash; another key gives an independent split.
+        start (float): Smallest hash, in [0, 1), that makes a test image; the hashes are cyclic.
 
     Returns:
         numpy.ndarray: (N,) bool.
@@ -35,7 +36,7 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
     decides = {}        # index of the image that decides, by contents
     for i in sorted(range(len(image_ids)), key=lambda i: (len(image_ids[i]), image_ids[i])):
         decides.setdefault(contents[i] or i, i)
-    hashes = numpy.array([_hash(image_ids[decides[same or i]], key)
+    hashes = numpy.array([(_hash(image_ids[decides[same or i]], key) - start) % 1
                           for i, same in enumerate(contents)])
     chosen = hashes < share
     of_class = {}
@@ -66,9 +67,9 @@ def hold_out(data_set: DataSet, is_held_out: numpy.ndarray) -> DataSet:
     return replace(data_set, train=data_set.train[~is_held_out], test=data_set.train[is_held_out])
 
 
-def every_fifth(records: Records) -> numpy.ndarray:
-    """Chooses every fifth image of a class: a mask (N,)."""
-    return (_numbers_in_class(records) + 1) % VALIDATION_STEP == 0
+def every_fifth(records: Records, fold: int) -> numpy.ndarray:
+    """Chooses every fifth image of a class, of five folds: a mask (N,)."""
+    return (_numbers_in_class(records) + 1 + fold) % N_FOLDS == 0
 
 
 def first_of_classes(data_set: DataSet, n: int) -> DataSet:

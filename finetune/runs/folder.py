@@ -86,7 +86,7 @@ class RunFolder:
         """Folder of an experiment with a seed."""
         path, configs = project.path(config_path).resolve(), project.path('configs').resolve()
         name = path.relative_to(configs) if configs in path.parents else Path(path.name)
-        return cls(project.path('results') / name.with_suffix('') / f'seed{seed}', project)
+        return cls(project.results / name.with_suffix('') / f'seed{seed}', project)
 
     @classmethod
     def all_of(cls, experiment: Path, project: Project = HERE) -> list[RunFolder]:

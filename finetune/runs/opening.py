@@ -23,9 +23,9 @@ from finetune.weights.pretrained import load_trained
 
 
 # Settings that an evaluation of a finished run may change.
-OF_EVALUATION = ('data.dataset', 'data.root', 'data.split', 'data.drawing', 'data.test_share',
-                 'data.split_seed', 'data.boxes', 'data.box_frame', 'data.box_frame_fit',
-                 'training.batch_size', 'training.workers')
+OF_EVALUATION = ('data.dataset', 'data.root', 'data.split', 'data.fold', 'data.drawing',
+                 'data.test_share', 'data.split_seed', 'data.boxes', 'data.box_frame',
+                 'data.box_frame_fit', 'training.batch_size', 'training.workers')
 
 
 class FinishedRun(NamedTuple):

@@ -320,6 +320,13 @@ def test_a_validation_split_of_own_pictures_does_not_move(tmp_path):
     assert {name: after[name] for name in before} == before
 
 
+def test_the_folds_of_own_pictures_hold_out_every_training_image_once(tmp_path):
+    root = classes(tmp_path / 'photos', 20)
+    held_out = [name for fold in range(5)
+                for name in ids(load(root, split='validation', fold=fold).test)]
+    assert sorted(held_out) == sorted(ids(load(root).train))
+
+
 LEVELS = {
     'Train/a Train/b Test/a Test/b': 'the folders Train and Test look like a split; rename',
     'training/a testing/a': 'the folders training and testing look like a split',

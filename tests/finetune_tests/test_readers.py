@@ -321,6 +321,15 @@ def test_validation_split_looks_at_no_test_image(tmp_path):
     assert [record.label for record in validation.test] == [0, 0, 1, 1, 2, 2]
 
 
+def test_the_folds_hold_out_every_training_image_once(tmp_path):
+    drawing.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
+    settings = Data(dataset='cub200', root=str(tmp_path / 'birds'))
+    folds = [load(dataclasses.replace(settings, split='validation', fold=i)) for i in range(5)]
+    held_out = [name for fold in folds for name in fold.test.image_ids]
+    assert sorted(held_out) == sorted(load(settings).train.image_ids)
+    assert all(len(fold.train) + len(fold.test) == 33 for fold in folds)
+
+
 @pytest.mark.parametrize('split, n_all', [('', 11), ('validation', 9)])
 def test_first_training_images_of_each_class(split, n_all, tmp_path):
     drawing.prepare(tmp_path / 'birds', n_species=3, n_train=11, n_test=4, size=48)
