@@ -11,7 +11,7 @@ from finetune.config.config import dump
 from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.files import atomic, require_new
-from finetune.runs.folder import RunFolder
+from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_model, read_settings
 
 TOLERANCE = 1e-4        # relative to the largest value
@@ -35,7 +35,7 @@ def export(run, out, layer_only=False, project=HERE):
     from finetune.export.classifier import classifier_graph, layer_graph
     out = Path(out)
     require_new(out, '.onnx')
-    folder = RunFolder(project.path(run), project)
+    folder = find_run(run, project)
     config = read_settings(folder)
     if config.model.ablation:
         raise InputError(f'{folder}: model.ablation {config.model.ablation} cannot be exported; '

@@ -8,7 +8,7 @@ from finetune.config.project import HERE
 from finetune.data import pictures
 from finetune.drawing import own_settings
 from finetune.progress import progress_bar
-from finetune.runs.folder import RunFolder
+from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict
 from finetune.visualize import sheet
@@ -36,7 +36,7 @@ def make(out, gpu=-1, project=HERE):
         project (finetune.config.project.Project): What paths are relative to.
 
     """
-    folder = RunFolder(project.path(out), project)
+    folder = find_run(out, project)
     model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
     with iterate_test_images(config, data_set) as iterator:
         n_batches = math.ceil(len(data_set.test) / iterator.batch_size)
