@@ -75,7 +75,9 @@ def find(model, data_set, settings, features):
     svm = selection.fit_svm(pooled[0], labels[0], settings.svm_c)
     right = [((x @ svm[0].T + svm[1]).argmax(axis=1) == label).mean()
              for x, label in zip(pooled, labels)]
-    detector = Detector(replace(settings, features=features), '', model, *svm, DEVICE)
+    choice = (selection.AllFeatures() if features == 'all'
+              else selection.SparseSVMs([svm], features))
+    detector = Detector(replace(settings, features=features), '', model, choice, DEVICE)
     return [parts for i in range(0, len(test), BATCH_SIZE)
             for parts in detector.look(test[i:i + BATCH_SIZE])], right
 

@@ -24,6 +24,7 @@ from finetune.data.records import DataSet
 from finetune.models.inception_v3 import InceptionV3
 from finetune.models.part_classifier import build_classifier
 from finetune.parts.cs_parts.detector import BATCH_SIZE, Detector
+from finetune.parts.cs_parts.selection import SparseSVMs
 from finetune.parts.pictures import Source
 from finetune.prediction.predictor import Predictor
 from finetune.runs.opening import FinishedRun
@@ -43,8 +44,8 @@ def make_predictor(size):
     random = numpy.random.RandomState(0)
     model.encoder.mean[...] = random.normal(size=model.encoder.mean.shape)
     coefficients = random.normal(size=(N_CLASSES, N_FEATURES)).astype('f')
-    found_by = Detector(Settings(input_size=size), 'inception_v3', InceptionV3(), coefficients,
-                        numpy.zeros(N_CLASSES, 'f'), device)
+    svms = SparseSVMs([(coefficients, numpy.zeros(N_CLASSES, 'f'))], 'selected')
+    found_by = Detector(Settings(input_size=size), 'inception_v3', InceptionV3(), svms, device)
     source = Source(lambda pictures: found_by.find([picture.image for picture in pictures]), names)
     return Predictor(FinishedRun(model, config, data_set, device), source)
 

@@ -17,6 +17,7 @@ from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.names import shown
 from finetune.parts import kind
+from finetune.parts.cs_parts import detector
 from finetune.runs.opening import open_device
 from finetune.training import memory
 from finetune.weights import packaged, pretrained
@@ -92,7 +93,7 @@ def _experiment(config_path, overrides, project):
 def _data(config, data_set):
     settings, layout, parts = config.data, find_layout(config), data_set.parts
     if parts.to_be_found:
-        read_config(config.detector.cnn, project=config.project)
+        _cnn_of_parts(config)
         yield 'ok', (f'{parts.folder}: does not exist; training starts by finding parts with the '
                      f'CNN of {config.detector.cnn}')
     yield from _counts(config, data_set)
@@ -106,6 +107,15 @@ def _data(config, data_set):
         share = records.visible.mean()
         yield 'ok', (f'{len(data_set.part_names)} parts, {100 * share:.0f} % of them visible; '
                      f'{hidden} images without visible parts')
+
+
+def _cnn_of_parts(config):
+    """Raises an error if the CNN that finds parts cannot be made or read."""
+    if is_config(config.detector.cnn):
+        read_config(config.detector.cnn, project=config.project)
+        return
+    path = packaged.path_of(config.detector.cnn, config.project, 'detector.cnn')
+    detector.load_cnn(detector.architecture_of(config), path)
 
 
 def _sources(settings):

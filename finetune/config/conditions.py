@@ -2,6 +2,8 @@
 from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS, PARTS
 from finetune.config.schema import Needs
 
+CLASS_FREE = 'all',     # values of detector.features that need no labels
+
 DRAWN = Needs('a data set that is drawn', lambda config: DATA_SETS[config.data.dataset].prepare)
 CROPS = Needs('data.parts other than ' + ' or '.join(
     name for name, kind in PARTS.items() if not kind.has_crops),
@@ -41,6 +43,8 @@ RECOMPUTING = Needs(
     and ARCHITECTURES[config.model.architecture].bytes_recomputing is not None)
 DETECTED = Needs(f'{BOXES.text} and a detector.cnn',
                  lambda config: BOXES.holds(config) and config.detector.cnn)
+WITH_CLASSES = DETECTED & Needs('another detector.features than all',
+                                lambda config: config.detector.features not in CLASS_FREE)
 SOFT = JOINT & Needs('another model.ablation than hard_assignment',
                      lambda config: config.model.ablation != 'hard_assignment')
 SEPARATE = Needs('training.method conventional', lambda config: not config.training.is_joint)

@@ -127,11 +127,13 @@ def _check_combinations(config, path):
                                    <= MAX_TILES):
         raise InputError(f'{path}: data.grid is {data.grid}, but must be two numbers between 1 and '
                          f'{MAX_TILES}, rows and columns.')
-    if DETECTED.holds(config) and (data.box_frame, data.box_frame_fit) != (
-            config.detector.input_size, 'crop'):
-        raise InputError(f'{path}: the detector finds boxes in images that are cropped to '
-                         f'detector.input_size, {config.detector.input_size}; set data.box_frame '
-                         f'to {config.detector.input_size}, and data.box_frame_fit to crop.')
+    if DETECTED.holds(config) and data.box_frame != config.detector.input_size:
+        raise InputError(f'{path}: the detector finds boxes in images of detector.input_size, '
+                         f'{config.detector.input_size}; set data.box_frame to '
+                         f'{config.detector.input_size}.')
+    if config.detector.folds == 1:
+        raise InputError(f'{path}: detector.folds is 1, but an SVM needs the images of '
+                         'other folds; set it to 5, or to 0 for no folds.')
     smallest = ARCHITECTURES[model.architecture].smallest_input
     for name in active_names(config):
         if name in ('data.input_size', 'data.part_input_size') and get(config, name) < smallest:

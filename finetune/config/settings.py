@@ -6,7 +6,7 @@ from finetune.config.catalogue import (
 from finetune.config.conditions import (
     ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, GRID, JOINT,
     LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT, SQUARE, STEP, STEPS,
-    VALIDATION, of_layer)
+    VALIDATION, WITH_CLASSES, of_layer)
 from finetune.config.project import HERE
 from finetune.config.schema import setting
 
@@ -44,7 +44,8 @@ class Data:
                            between=(0, 1000), needs=CROPS)
     part_ratio: float = setting(.31, 'width and height of the crop around a point, as a share of '
                                 "the image's", between=(.01, 1), needs=POINTS)
-    boxes: str = setting('CS_parts', 'folder of the part boxes, in the folder of the data set',
+    boxes: str = setting('CS_parts', 'folder of the part boxes, in the folder of the data set; '
+                         'boxes found in your own pictures are in results/parts/, instead',
                          needs=BOXES)
     box_frame: int = setting(427, 'side in pixels of the square whose coordinates the boxes are '
                              'in; 0: boxes are in pixels of the image', between=(0, 100000),
@@ -84,18 +85,21 @@ class Data:
 class Detector:
     """How parts are found if the folder data.boxes does not exist (CS-Parts)."""
 
-    cnn: str = setting('', 'YAML of the run whose whole-image CNN finds the parts; empty: the '
-                       'boxes are read from files', needs=BOXES)
+    cnn: str = setting('', 'YAML of the run whose whole-image CNN finds the parts, or weights as '
+                       'for model.pretrained; empty: the boxes are read from files', needs=BOXES)
     n_parts: int = setting(4, 'number of parts per image', between=(1, 64), needs=DETECTED)
     input_size: int = setting(427, 'side of the square images in which parts are found, in pixels',
                               between=(16, 4096), needs=DETECTED)
     svm_c: float = setting(.1, 'C of the sparse SVM that selects features', between=(1e-9, 1e9),
-                           needs=DETECTED)
+                           needs=WITH_CLASSES)
+    folds: int = setting(0, 'number of folds of the training images; the parts of a fold are '
+                         'found by an SVM that has not seen it; 0: by one that has seen all',
+                         between=(0, 20), needs=WITH_CLASSES)
     features: str = setting('selected', 'features whose gradient is the saliency; selected: those '
                             'with a nonzero SVM coefficient for the predicted class; positive: '
-                            'those with a positive one; all: all features; score: the SVM score '
-                            'of the class instead of features',
-                            choices=('selected', 'positive', 'all', 'score'), needs=DETECTED)
+                            'those with a positive one; score: the SVM score of the class instead '
+                            'of features; all: all features, without classes and SVM',
+                            choices=('selected', 'positive', 'score', 'all'), needs=DETECTED)
     sigma: float = setting(5., 'blur of the saliency (standard deviation), in pixels',
                            between=(0, 1000), needs=DETECTED)
     gamma: float = setting(.7, 'exponent that compresses the saliency', between=(.01, 100),

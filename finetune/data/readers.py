@@ -3,13 +3,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from pkgutil import resolve_name
 
+import numpy
+
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS, PARTS
 from finetune.config.settings import Config, Data
 from finetune.data import splits
 from finetune.data.annotation_files import LOCATIONS, read_authors, read_parts
 from finetune.data.contents import identify
 from finetune.data.layout import find_layout, Layout, OF_ALL_KINDS, ORIGIN
-from finetune.data.records import DataSet
+from finetune.data.records import DataSet, Records
 from finetune.errors import InputError
 
 
@@ -33,17 +35,27 @@ def load(config: Config) -> DataSet:
                          f'data.root to {needs}')
     data_set = read(layout, settings)
     if settings.split == 'validation':
-        data_set = splits.hold_out(data_set, _held_out(data_set.train, settings))
+        data_set = splits.hold_out(data_set, _held_out(data_set.train, settings, settings.fold))
     return splits.first_of_classes(data_set, settings.train_per_class)
 
 
-def _held_out(train, settings):
-    """Chooses the training images of the validation split: a mask (N,)."""
+def folds_of(train: Records, settings: Data, n_folds: int) -> numpy.ndarray:
+    """Numbers the folds (N,) in which training images are held out, as for validation.
+
+    An image that is in no fold has -1: the only image of its class need not be in one.
+    """
+    folds = numpy.full(len(train), -1)
+    for fold in reversed(range(n_folds)):
+        folds[_held_out(train, settings, fold, n_folds)] = fold
+    return folds
+
+
+def _held_out(train, settings, fold, n_folds=splits.N_FOLDS):
+    """Chooses the training images of a fold: a mask (N,)."""
     if 'split_seed' not in DATA_SETS[settings.dataset].settings:
-        return splits.every_fifth(train, settings.fold)
-    return splits.in_test(train.image_ids, train.labels, identify(train.paths),
-                          1 / splits.N_FOLDS, f'validation {settings.split_seed}',
-                          start=settings.fold / splits.N_FOLDS)
+        return splits.every_nth(train, fold, n_folds)
+    return splits.in_test(train.image_ids, train.labels, identify(train.paths), 1 / n_folds,
+                          f'validation {settings.split_seed}', start=fold / n_folds)
 
 
 def describe(config: Config, data_set: DataSet) -> Iterator[str]:

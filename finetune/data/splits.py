@@ -67,9 +67,9 @@ def hold_out(data_set: DataSet, is_held_out: numpy.ndarray) -> DataSet:
     return replace(data_set, train=data_set.train[~is_held_out], test=data_set.train[is_held_out])
 
 
-def every_fifth(records: Records, fold: int) -> numpy.ndarray:
-    """Chooses every fifth image of a class, of five folds: a mask (N,)."""
-    return (_numbers_in_class(records) + 1 + fold) % N_FOLDS == 0
+def every_nth(records: Records, fold: int, n_folds: int = N_FOLDS) -> numpy.ndarray:
+    """Chooses every fifth image of a class, or every n-th of n folds: a mask (N,)."""
+    return (_numbers_in_class(records) + 1 + fold) % n_folds == 0
 
 
 def first_of_classes(data_set: DataSet, n: int) -> DataSet:

@@ -68,6 +68,11 @@ def test_transform(image: numpy.ndarray, size: int, interpolation: str = 'biline
     return _scaled_crop(image, size, place, size, interpolation).clip(0, 255) / 127.5 - 1
 
 
+def squash(image: numpy.ndarray, size: int, interpolation: str = 'bilinear') -> numpy.ndarray:
+    """Scales both sides to ``size``, and values to [-1, 1]."""
+    return _resized(image, (size, size), interpolation).clip(0, 255) / 127.5 - 1
+
+
 def enlarged(image: numpy.ndarray, size: int, interpolation: str = 'bilinear') -> numpy.ndarray:
     """Scales the shorter side to floor(size / 0.875), float32, the same in every epoch.
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import numpy
 
 from finetune.compute.threads import one_thread
-from finetune.config.config import fingerprint, forget_expected, IMAGES_AND_PARTS, read_config
+from finetune.config.config import (
+    fingerprint, forget_expected, IMAGES_AND_PARTS, is_config, read_config)
 from finetune.config.project import HERE, Project
 from finetune.config.settings import Config
 from finetune.config.streams import BESIDE
@@ -176,13 +177,19 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
         folder.check_data(data_set)     # before parts are found for hours
     if parts.to_be_found:
         is_own = folder.state != NEW and folder.detector.is_dir()
-        source = folder if is_own else _finished(
-            prerequisites.finder(config), config, may_train, data_set)
+        source = folder if is_own else _find_cnn(config, may_train, data_set)
         parts.find(data_set, source, device)
     data_set = parts.add_to(data_set)
     if is_same:
         folder.check_data(data_set)
     return data_set
+
+
+def _find_cnn(config: Config, may_train: bool, data_set: DataSet) -> RunFolder | Path | None:
+    """Finds the CNN that finds parts: the folder of a finished run, or a file of weights."""
+    if is_config(config.detector.cnn):
+        return _finished(prerequisites.finder(config), config, may_train, data_set)
+    return packaged.path_of(config.detector.cnn, config.project, 'detector.cnn')
 
 
 def _find_start(config: Config, may_train: bool, data_set: DataSet) -> RunFolder | Path | None:

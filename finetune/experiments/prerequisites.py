@@ -46,8 +46,9 @@ def finder(config: Config) -> Required:
 
 def of(config: Config) -> list[Required]:
     """All prerequisites of a run."""
+    finds = is_config(config.detector.cnn) and parts_of(config).to_be_found
     return [required for required in (
-        start(config), finder(config) if parts_of(config).to_be_found else None) if required]
+        start(config), finder(config) if finds else None) if required]
 
 
 def _required(config: Config, source: str, overrides: Iterable[str], stage: str) -> Required:

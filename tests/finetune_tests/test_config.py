@@ -213,7 +213,9 @@ NOT_READ = [      # settings without effect, and what they would need
     *((f'data: {{parts: CS_PARTS}}\ndetector: {{{name}: {value}}}', f'detector.{name}',
        'a detector.cnn') for name, value in {
            'n_parts': 3, 'input_size': 427, 'svm_c': 1, 'features': 'all',
-           'sigma': 1, 'gamma': 1, 'columns': 'position', 'smallest_box': 9}.items()),
+           'sigma': 1, 'gamma': 1, 'columns': 'position', 'smallest_box': 9, 'folds': 5}.items()),
+    *((f'data: {{parts: CS_PARTS}}\ndetector: {{cnn: cnn.yml, features: all, {name}: 5}}',
+       f'detector.{name}', 'another detector.features than all') for name in ('svm_c', 'folds')),
     ('data: {parts: CS_PARTS, box_frame: 0, box_frame_fit: squash}', 'data.box_frame_fit',
      'a data.box_frame'),
     ('data: {parts: CS_PARTS, part_ratio: 0.2}', 'data.part_ratio', 'boxes around points'),

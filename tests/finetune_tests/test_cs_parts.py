@@ -22,6 +22,11 @@ COLOURS = {'red': (1, -1, -1), 'green': (-1, 1, -1), 'blue': (-1, -1, 1),
 N_CLASSES, MARK, GRID = 3, 18, 3    # marks of red, green or blue say the class
 
 
+def chosen(svm, features='selected'):
+    return (selection.AllFeatures() if features == 'all'
+            else selection.SparseSVMs([svm], features))
+
+
 def random_map(random, size=(40, 50)):
     return gaussian_filter(random.uniform(size=size), 2) ** 2
 
@@ -210,7 +215,7 @@ def located(planted, features, columns):
     cnn, svm, test = planted
     settings = Settings(sigma=1.5, smallest_box=MARK + 1, features=features, columns=columns,
                         input_size=128)
-    planted_detector = Detector(settings, '', cnn, *svm, CPU)
+    planted_detector = Detector(settings, '', cnn, chosen(svm, features), CPU)
     return [parts.boxes for i in range(0, len(test), detector.BATCH_SIZE) for parts in
             planted_detector.look([img for _, img, _ in test[i:i + detector.BATCH_SIZE]])]
 
@@ -243,7 +248,7 @@ def test_svm_keeps_the_colour_of_the_class_and_drops_neutral_ones(planted):
 
 def test_an_image_without_anything_has_hidden_parts(planted):
     cnn, svm, _ = planted
-    parts, = Detector(Settings(), '', cnn, *svm, CPU).look([numpy.zeros((3, 64, 64), 'f')])
+    parts, = Detector(Settings(), '', cnn, chosen(svm), CPU).look([numpy.zeros((3, 64, 64), 'f')])
     assert not parts.visible.any() and (parts.groups == -1).all()
 
 
@@ -257,7 +262,7 @@ def test_boxes_lie_where_the_saliency_is_whatever_the_size(planted, size):
     y, x = (extent // 2 - edge // 4 for extent in size)     # a red square in the middle
     mark = max(edge // 4, 1)
     img[:, y:y + mark, x:x + mark] = numpy.reshape([255, 0, 0], (3, 1, 1))
-    found, visible = Detector(settings, '', cnn, *svm, CPU).find([img])
+    found, visible = Detector(settings, '', cnn, chosen(svm), CPU).find([img])
     assert found.shape == (1, 4, 4) and found.dtype == numpy.float32
     assert visible.all() == (edge > 1)      # one colour has no edges
     if edge >= 40:
@@ -268,7 +273,7 @@ def test_boxes_lie_where_the_saliency_is_whatever_the_size(planted, size):
 def test_other_images_of_a_batch_do_not_matter(planted):
     cnn, svm, test = planted
     settings = Settings(sigma=1.5, smallest_box=19, input_size=128)
-    planted_detector = Detector(settings, '', cnn, *svm, CPU)
+    planted_detector = Detector(settings, '', cnn, chosen(svm), CPU)
     inputs = [img for _, img, _ in test[:5]]
     together = planted_detector.look(inputs)
     for parts, img in zip(together, inputs):
@@ -280,7 +285,8 @@ def small_detector(n_classes=3):
     from finetune.models.small_cnn import SmallCNN
     random = numpy.random.RandomState(0)
     svm = random.normal(size=(n_classes, 96)).astype('f'), numpy.zeros(n_classes, 'f')
-    return Detector(Settings(input_size=32, smallest_box=8), 'small_cnn', SmallCNN(), *svm, CPU)
+    return Detector(Settings(input_size=32, smallest_box=8), 'small_cnn', SmallCNN(), chosen(svm),
+                    CPU)
 
 
 def test_a_saved_detector_finds_the_same(tmp_path):

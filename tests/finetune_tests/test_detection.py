@@ -266,7 +266,7 @@ def test_a_search_does_not_end_with_a_cnn_of_other_classes(found, capsys):
 
 def test_the_detectors_square_is_that_of_the_boxes(here, capsys):
     message = refused(['train', write(input_size=48)], capsys)
-    assert 'finds boxes in images that are cropped to detector.input_size, 48' in message
+    assert 'finds boxes in images of detector.input_size, 48; set data.box_frame' in message
 
 
 def test_no_boxes_and_no_detector(here, capsys):
