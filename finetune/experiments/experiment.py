@@ -10,7 +10,7 @@ import numpy
 
 from finetune.compute.threads import one_thread
 from finetune.config.config import fingerprint, forget_expected, IMAGES_AND_PARTS, read_config
-from finetune.config.project import HERE, Project
+from finetune.config.project import HERE, NEEDS, Project
 from finetune.config.settings import Config
 from finetune.config.streams import BESIDE
 from finetune.data import readers
@@ -57,7 +57,8 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     Args:
         config_path (str or pathlib.Path): YAML file of the experiment, relative to the project.
         overrides (iterable of str): ``section.name=value``, settings that override the file.
-        out (str, pathlib.Path or None): Folder for the results; ``None``: the default folder.
+        out (str, pathlib.Path or None): Folder of the run; ``None``: the default folder. What the
+            run needs is in its folder, too, unless that lies in the folder of results of its data.
         project (Project): Project to which paths, also in settings, are relative.
 
     Returns:
@@ -66,8 +67,12 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     """
     config = read_config(config_path, overrides, project)
     prerequisites.check_circle(config_path, config)
-    folder = (RunFolder.of(config_path, config.training.seed, project) if out is None
-              else RunFolder(out, project))
+    if out is None:
+        folder = RunFolder.of(config_path, config.training.seed, config.project)
+    else:
+        config.project = project.of_run(out, config.data, is_new=True)
+        folder = RunFolder(out, config.project)
+    readers.require(config)
     folder.check(config)
     with _alone(folder):
         _run(config, folder)
@@ -115,6 +120,8 @@ def _evaluate_apart(folder, gpu, overrides, output):
     if output is not None:
         require_empty(output, '--output')
     config = read_settings(folder, gpu, overrides)
+    if output is not None and config.project.results != folder.read_config().project.results:
+        config.project = config.project.with_results(Path(output, NEEDS))
     is_same = not any(override.lstrip().startswith('data') for override in overrides)
     data_set = _load(config, folder, open_device(gpu), may_train=False, is_same=is_same)
     model, _, _, device = open_run(folder, config, data_set)
@@ -173,7 +180,7 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
     if may_train and not folder.is_finished:
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
     if is_same:
-        folder.check_data(data_set)     # before parts are found for hours
+        folder.check_data(data_set, config)     # before parts are found for hours
     if parts.to_be_found:
         is_own = folder.state != NEW and folder.detector.is_dir()
         source = folder if is_own else _finished(
@@ -205,7 +212,8 @@ def _finished(required: prerequisites.Required, config: Config, may_train: bool,
     elif config.training.is_joint or not folder.is_finished:
         folder.check(required.config)
     if folder.is_finished:
-        _check_data(folder, required.config, config, data_set)
+        of_required = required.config if may_train else folder.read_config()
+        _check_data(folder, of_required, config, data_set)
     if may_train and folder.state != REPORTED:
         print(f'{required.stage}: {required.path}', flush=True)
         _run(required.config, folder)
