@@ -226,7 +226,7 @@ def _check_data(folder, config, of_run, data_set):
     if fingerprint(config, names=IMAGES_AND_PARTS) != fingerprint(of_run, names=IMAGES_AND_PARTS):
         data_set = prerequisites.data_of(config)
     if data_set is not None:
-        folder.check_data(data_set)
+        folder.check_data(data_set, of_run)
 
 
 def _print_accuracies(folder, accuracies, config):

@@ -191,13 +191,13 @@ class RunFolder:
         if not changes:
             return
         root, now = self.read_config().data.root, config and config.data.root
-        how = (f'the run is one on {root}, and {now} has other images'
-               if root and now and root != now else
-               'the data set has changed since this run was trained')
+        how, to_do = (
+            (f'the run is one on {root}, and {now} has other images', '')
+            if root and now and root != now else
+            ('the data set has changed since this run was trained', 'restore it, or '))
         raise InputError(
-            f'{self}: {how}: {changes}; restore it, or train with another --output; to evaluate '
-            f'the run on other data, python -m finetune evaluate {self} --set data.root=DIR '
-            '--output NEW.')
+            f'{self}: {how}: {changes}; {to_do}train with another --output; to evaluate the run on '
+            f'other data, python -m finetune evaluate {self} --set data.root=DIR --output NEW.')
 
     def n_trained_on(self, data_set: DataSet) -> int | None:
         """Number of test images that are training images of the run; ``None``: unknown."""
@@ -212,7 +212,7 @@ class RunFolder:
         with locked(self.lock, lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
             self.check(config)
-            self.check_data(data_set)
+            self.check_data(data_set, config)
             for left_over in self.path.glob('tmpsnapshot_*'):       # of a run that was killed
                 shutil.rmtree(left_over)
             yield

@@ -7,14 +7,17 @@ import sys
 import numpy
 from PIL import Image
 import pytest
+from scipy import stats
 import yaml
 
 from conftest import fails, run
 from finetune.config.config import get, read_config
 from finetune.config.project import HERE, MARK, Project
-from finetune.config.settings import Data
+from finetune.config.settings import Config, Data
 from finetune.experiments import prerequisites
 from finetune.experiments.plan import plan_jobs
+from finetune.report import own_pictures
+from finetune.report.results import Result
 from finetune.runs.folder import RunFolder
 
 CONFIGS = {
@@ -313,3 +316,62 @@ def test_boxes_in_another_frame(command, place, capsys):
     printed = capsys.readouterr()
     assert code == 2
     assert 'parts were found with a different detector.input_size' in printed.out + printed.err
+
+
+def test_report_compares_the_runs_of_a_collection(place, capsys):
+    Path('configs/tiny/no_parts.yml').write_text('base: configs/tiny/cnn.yml\n'
+                                                 'data: {test_share: .5}\n')
+    Path('configs/tiny/tiled.yml').write_text('base: configs/tiny/no_parts.yml\n'
+                                              'data: {parts: GRID, part_input_size: 16}\n')
+    Path('configs/tiny/others.yml').write_text('base: configs/tiny/no_parts.yml\n'
+                                               'data: {split_seed: 3}\n')
+    assert train('no_parts', 'cats') == 0
+    for seed in '0', '1', '2':
+        for name in 'no_parts', 'tiled':
+            given = ['--set', 'training.epochs=2'] * (seed == '2')
+            assert train(name, 'birds', '--seed', seed, *given) == 0
+    assert train('others', 'birds') == 0
+    right = {(name, seed): numpy.equal(*(RunFolder(
+        f'results/birds/tiny/{name}/seed{seed}').read_predictions()[column]
+        for column in ('both', 'label'))) for name in ('no_parts', 'tiled') for seed in range(3)}
+    for folder in 'results', 'results/birds':
+        capsys.readouterr()
+        assert run('report', '--results', folder) == 0
+        assert 'skipped' not in capsys.readouterr().out
+        lines = Path(folder, 'report/report.md').read_text().splitlines()
+        assert ('### cats' in lines) == (folder == 'results') and '### birds' in lines
+        rows = {}
+        for line in lines:
+            cells = [cell.strip() for cell in line.split('|')[1:-1]]
+            if line.startswith('| tiny/'):
+                rows.setdefault(cells[0], cells[1:])
+        assert rows['tiny/no_parts'][4:] == rows['tiny/others'][4:] == ['', '', '']
+        for name, seeds in ('tiny/tiled', [0, 1]), ('tiny/tiled (training.epochs=2)', [2]):
+            by_image = 100 * (sum(right['tiled', seed].astype(float) - right['no_parts', seed]
+                                  for seed in seeds)) / len(seeds)
+            half = 1.96 * numpy.std(by_image, ddof=1) / len(by_image) ** .5
+            mean = by_image.mean()
+            assert rows[name][4:] == [f'{mean:+.1f}', f'{mean - half:+.1f} ... {mean + half:+.1f}',
+                                      f'{len(by_image)} test images']
+
+
+def test_interval_over_seeds():
+    labels, random = numpy.array(list('abcd') * 5), numpy.random.RandomState(0)
+
+    def results(shares, order=slice(None)):
+        for seed, share in enumerate(shares):
+            both = numpy.where(random.rand(20) < share, labels, 'x')
+            columns = {'image': numpy.arange(20).astype(str), 'label': labels, 'both': both}
+            yield Result(None, seed, Config(), {}, {
+                name: column[order] for name, column in columns.items()}, [])
+
+    first, second = list(results([.9, .8, .7, .9])), list(results([.5] * 4, slice(None, None, -1)))
+    accuracies = [[100 * numpy.mean(one.predictions['both'] == one.predictions['label'])
+                   for one in of] for of in (first, second)]
+    test = stats.ttest_rel(*accuracies)
+    low, high = test.confidence_interval()
+    mean = numpy.mean(accuracies[0]) - numpy.mean(accuracies[1])
+    assert own_pictures.difference(first, second) == [
+        f'{mean:+.1f}', f'{low:+.1f} ... {high:+.1f}', '4 seeds']
+    second[0].predictions['image'][0] = 'another'
+    assert own_pictures.difference(first, second) == ['', '', '']
