@@ -41,8 +41,8 @@ def add_arguments(parser):
         'of results of its data, of everything that it needs (DIR/needs/); of several runs, the '
         'folder that takes the place of results/')
     add('--dry-run', action='store_true',
-        help='print settings, size of the data set, shapes and number of parameters, check weights and '
-        'the runs that are needed, then stop')
+        help='print settings, size of the data set, shapes and number of parameters, check weights '
+        'and the runs that are needed, then stop')
 
 
 def seeds(text):

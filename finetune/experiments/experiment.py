@@ -16,10 +16,11 @@ from finetune.config.streams import BESIDE
 from finetune.data import readers
 from finetune.data.records import DataSet
 from finetune.errors import InputError
-from finetune.experiments import prerequisites
+from finetune.experiments import estimate, prerequisites
 from finetune.files import require_empty
 from finetune.names import shown
 from finetune.parts.kind import parts_of
+from finetune.ranks import processes
 from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, predict, Predictions
@@ -75,7 +76,7 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     readers.require(config)
     folder.check(config)
     with _alone(folder):
-        _run(config, folder)
+        _run(config, folder, is_told=True)
     return folder
 
 
@@ -142,10 +143,10 @@ def _evaluate_apart(folder, gpu, overrides, output):
     _print_accuracies(folder, predictions.accuracies, config)
 
 
-def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
-    """Trains or loads the model, and evaluates it."""
+def _run(config: Config, folder: RunFolder, may_train: bool = True, is_told: bool = False) -> None:
+    """Trains or loads the model, and evaluates it; ``is_told``: says before how long it takes."""
     device = open_device(config.training.gpu)
-    data_set = _load(config, folder, device, may_train)
+    data_set = _load(config, folder, device, may_train, is_told=is_told)
     method = _method(config)
     start = _find_start(config, may_train, data_set) if method.needs_start(folder) else None
     with one_thread():
@@ -170,8 +171,8 @@ def _method(config: Config) -> type[Method]:
     return ConventionalPipeline     # imports scikit-learn, which takes a second
 
 
-def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_same: bool = True
-          ) -> DataSet:
+def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_same: bool = True,
+          is_told: bool = False) -> DataSet:
     """Reads the data set with its parts; finds the parts first if the config names a detector.
 
     If ``is_same``, it must be what the run in the folder was trained on.
@@ -181,6 +182,8 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
     if is_same:
         folder.check_data(data_set, config)     # before parts are found for hours
+    if is_told and folder.state == NEW and processes.size() == 1:
+        estimate.tell(config, data_set, device)
     if parts.to_be_found:
         is_own = folder.state != NEW and folder.detector.is_dir()
         source = folder if is_own else _finished(

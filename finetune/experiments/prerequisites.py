@@ -62,7 +62,8 @@ def of(config: Config) -> list[Required]:
 def _required(config: Config, source: str, overrides: Iterable[str], stage: str) -> Required:
     """A prerequisite, with the settings that it inherits (:func:`_inherited`)."""
     own = read_config(source, project=config.project)
-    overrides = [*overrides, f'training.gpu={config.training.gpu}', *_inherited(config, own, source)]
+    overrides = [*overrides, f'training.gpu={config.training.gpu}',
+                 *_inherited(config, own, source)]
     required = read_config(source, overrides, project=config.project)
     folder = RunFolder.of(source, required.training.seed, required.project)
     if folder.is_run and folder.state != NEW:   # what only has to fit into memory stays as it was

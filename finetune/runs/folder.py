@@ -60,7 +60,7 @@ class RunFolder:
         ``predictions.csv``, predicted classes of all test images
         ``evaluation.yml``, accuracies by stream and other numbers
         ``*.png``, plots and pictures
-        ``needs/``, "runs that it needs and what they share, if it has a folder outside of ``results/``"
+        ``needs/``, "runs that it needs, and what they share, of a folder outside of ``results/``"
 
     The folder need not exist. Paths in its settings are relative to ``project``.
     """

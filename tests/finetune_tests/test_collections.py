@@ -74,7 +74,7 @@ def runs_below(folder):
 
 
 @pytest.mark.parametrize('root, place', [
-    ('photos', 'results/photos'), ('photos/', 'results/photos'), ('/a/photos.v2', 'results/photos.v2'),
+    ('photos', 'results/photos'), ('photos/', 'results/photos'), ('/a/some.v2', 'results/some.v2'),
     ('lists/mine.csv', 'results/mine'), ('', 'results/folder'), ('/', 'results/folder'),
     ('a/../b', 'results/b')])
 def test_place_of_a_collection(root, place):
