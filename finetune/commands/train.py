@@ -9,7 +9,8 @@ from finetune.errors import InputError
 MAX_SEEDS = 10000
 HELP = 'train and evaluate experiments'
 DESCRIPTION = """\
-Trains and evaluates one experiment and writes results/<config>/seed<k>/.
+Trains and evaluates one experiment and writes results/<config>/seed<k>/,
+for pictures of your own results/<name of data.root>/<config>/seed<k>/.
 Repeat the command to resume an interrupted run. With several configs or
 --seeds, each run has its own process, finished runs are skipped, and a
 failed run does not stop the others (exit code 1)."""
@@ -36,9 +37,12 @@ def add_arguments(parser):
         help='GPUs per machine, with a process each; requires --gpu 0 (default: 0)')
     add('--cpus', type=number('--cpus', int, 1, 256), help='cores per process (default: 2)')
     add('--partition', help='Slurm partition')
-    add('--output', metavar='DIR', help='folder for the results of a single run')
+    add('--output', metavar='DIR', help='folder of a single run, and, unless DIR is in the folder '
+        'of results of its data, of everything that it needs (DIR/needs/); of several runs, the '
+        'folder that takes the place of results/')
     add('--dry-run', action='store_true',
-        help='print settings, size of the data set, shapes and number of parameters, then stop')
+        help='print settings, size of the data set, shapes and number of parameters, check weights '
+        'and the runs that are needed, then stop')
 
 
 def seeds(text):
@@ -62,16 +66,15 @@ def run(options):
     output = options.output or original_variables.output(os.environ)
     if options.dry_run or original_variables.is_dry_run(os.environ):
         for config, overrides in experiments:
-            dry_run.describe(config, overrides, options.project)
+            dry_run.describe(config, overrides, options.project, output)
     elif options.seeds is None and len(experiments) == 1 and options.cluster == 'local':
         experiment.run(*experiments[0], output, options.project)
-    elif output:
-        raise InputError('--output is for a single run on this machine; leave it out.')
     elif options.seeds and options.seed is not None:
         raise InputError('--seed and --seeds exclude each other; give one of them.')
     else:
+        project = options.project.with_results(output) if output else options.project
         return suite.run_all(experiments, options.seeds or [options.seed or 0], options.jobs or 1,
-                             resources, options.project)
+                             resources, project)
 
 
 def _resources(options):

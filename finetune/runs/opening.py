@@ -72,7 +72,10 @@ def read_settings(folder: RunFolder, gpu: int = -1, overrides: Iterable[str] = (
     if not config.training.is_joint:
         raise InputError(f'{folder}: holds a conventional pipeline, which has no network of its '
                          f'own; give the run of its CNN, {config.model.pretrained}.')
+    data = config.data.dataset, config.data.root
     change(config, overrides, OF_EVALUATION)
+    if (config.data.dataset, config.data.root) != data:     # what is found in them is not the run's
+        config.project = folder.project.of(config.data)
     config.training.gpu = gpu
     return config
 

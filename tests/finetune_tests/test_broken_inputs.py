@@ -236,7 +236,6 @@ CASES = {
     'GPU that is not there': lambda w: w.train('--gpu', '60'),
     "boxes in another square than the detector's": lambda w: w.train(
         data={'parts': 'CS_PARTS'}, detector={'cnn': 'cnn.yml', 'input_size': 32}),
-    'many runs into one folder': lambda w: w.train('--seeds', '5', '--output', 'mine'),
     'a folder without configs': empty_folder,
     'setting without effect': lambda w: w.train(model={'encoding': 'gap', 'ema_decay': .9},
                                                 data={'missing': 'zero'}),
