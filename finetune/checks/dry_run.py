@@ -2,6 +2,7 @@
 
 Weights, and the runs that it needs, are checked.
 """
+import math
 from pathlib import Path
 import tempfile
 
@@ -16,6 +17,8 @@ from finetune.experiments import prerequisites
 from finetune.models.part_classifier import build_classifier
 from finetune.names import shown
 from finetune.parts import kind
+from finetune.training.conv_maps import DTYPE, size_of
+from finetune.training.inputs import n_stored
 
 
 def describe(config_path, overrides=(), project=HERE, output=None):
@@ -50,8 +53,15 @@ def _describe(config):
                           seed=config.training.seed)
     batch = collate([dataset[i] for i in range(min(2, len(dataset)))])
     with chainer.using_config('train', False), chainer.no_backprop_mode():
-        for name, shape in _shapes(model, *batch, config):
-            print(f'{name:20s} {" x ".join(map(str, shape))}')
+        shapes = dict(_shapes(model, *batch, config))
+    for name, shape in shapes.items():
+        print(f'{name:20s} {" x ".join(map(str, shape))}')
+    if config.training.keeps_conv_maps:
+        numbers = n_stored(config, data_set)
+        n_bytes = DTYPE.itemsize * sum(
+            n * math.prod(shapes.get(name, ())[1:])
+            for n, name in zip(numbers, ('ConvMaps', 'ConvMaps of parts')))
+        print(f'ConvMaps on disk     {sum(numbers)} in {DTYPE}, {size_of(n_bytes)}')
     print(f'parameters           {model.count_params():,}', flush=True)
     for _, text in [*needs.weights(config, data_set), *needs.runs(config)]:
         print(shown(text), flush=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from finetune.config.catalogue import (
     ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS)
 from finetune.config.conditions import (
-    ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, GRID, JOINT,
+    ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, FROZEN, GRID, JOINT,
     LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT, SQUARE, STEP, STEPS,
     VALIDATION, WITH_CLASSES, of_layer)
 from finetune.config.project import HERE
@@ -69,6 +69,8 @@ class Data:
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
     colour_jitter: float = setting(.3, 'largest random change of brightness, contrast and '
                                    'saturation in training', between=(0, 1), needs=JOINT)
+    test_flip: bool = setting(False, 'whether scores of test images, and of pictures to predict, '
+                              'are means over the image and its mirror image', needs=JOINT)
 
     @property
     def has_parts(self):
@@ -203,6 +205,10 @@ class Training:
     cnn_lr_factor: float = setting(1., 'factor on the learning rate of the CNNs; 0: the CNNs are '
                                    'frozen, including the statistics of batch normalisation',
                                    between=(0, 1000), needs=JOINT)
+    views: int = setting(0, 'number of views of each training image whose ConvMaps are computed '
+                         'once and kept on disk: the image as in a test, then its mirror image if '
+                         'data.flip, then random views; 0: the CNNs compute ConvMaps in every step',
+                         between=(0, 1000), needs=FROZEN)
     freeze_batch_norm: bool = setting(False, 'whether batch normalisation keeps and uses its '
                                       'pre-trained statistics while the CNNs learn, which small '
                                       'batches need; it takes a lower learning rate',
@@ -238,6 +244,11 @@ class Training:
     def is_joint(self) -> bool:
         """Whether CNN and mixture are trained together."""
         return self.method == 'joint'
+
+    @property
+    def keeps_conv_maps(self) -> bool:
+        """Whether the CNNs are frozen and their ConvMaps are kept on disk."""
+        return self.is_joint and self.cnn_lr_factor == 0 and self.views > 0
 
 
 @dataclass

@@ -26,6 +26,7 @@ from finetune.errors import InputError
 from finetune.experiments import prerequisites
 from finetune.models.part_classifier import build_classifier
 from finetune.parts.cs_parts.detector import BATCH_SIZE, Detector, pooled_features
+from finetune.parts.cs_parts.selection import AllFeatures
 from finetune.parts.kind import parts_of
 from finetune.parts.whole import WholeImage
 from finetune.training.joint import HIDE
@@ -188,10 +189,8 @@ def _search(config, data_set, device):
     settings = config.detector
     architecture = (prerequisites.finder(config).config if is_config(settings.cnn) else
                     config).model.architecture
-    row = ARCHITECTURES[architecture]
-    coefficients = numpy.ones((len(data_set.class_names), row.n_features), numpy.float32)
-    found_by = Detector(settings, architecture, resolve_name(row.cnn)(), coefficients,
-                        numpy.zeros(len(coefficients), numpy.float32), device)
+    cnn = resolve_name(ARCHITECTURES[architecture].cnn)()
+    found_by = Detector(settings, architecture, cnn, AllFeatures(), device)
     of_whole = _copy(config, data=replace(config.data, input_size=settings.input_size))
     images = WholeImage(of_whole).add_to(data_set)
     dataset = PartDataset(images.train, images.parts, of_whole.data, train=False, seed=0)

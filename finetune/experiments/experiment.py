@@ -24,7 +24,8 @@ from finetune.parts.kind import parts_of
 from finetune.ranks import processes
 from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
-from finetune.runs.predictions import iterate_test_images, predict, Predictions
+from finetune.runs.predictions import iterate_test_images, n_test_views, predict, Predictions
+from finetune.training.inputs import Inputs, inputs_of
 from finetune.training.joint import JointLearning
 from finetune.weights import packaged
 
@@ -124,7 +125,8 @@ def _evaluate_apart(folder, gpu, overrides, output):
     config = read_settings(folder, gpu, overrides)
     if output is not None and config.project.results != folder.read_config().project.results:
         config.project = config.project.with_results(Path(output, NEEDS))
-    is_same = not any(override.lstrip().startswith('data') for override in overrides)
+    is_same = not any(override.lstrip().startswith('data') for override in overrides
+                      if not override.lstrip().startswith('data.test_flip'))
     data_set = _load(config, folder, open_device(gpu), may_train=False, is_same=is_same)
     model, _, _, device = open_run(folder, config, data_set)
     n_trained_on = folder.n_trained_on(data_set)
@@ -133,8 +135,11 @@ def _evaluate_apart(folder, gpu, overrides, output):
                 f'{n_trained_on} of these {len(data_set.test)} test images, so the accuracy is too '
                 'high')
         print(f'{folder}: was trained on {told}', file=sys.stderr)
-    with one_thread(), iterate_test_images(config, data_set) as iterator:
-        predictions = predict(model, iterator, device, folder)
+    inputs = inputs_of(config, data_set) if is_same else Inputs()
+    model.given_conv_maps = inputs.are_conv_maps
+    with one_thread(), iterate_test_images(config, data_set, make=inputs) as iterator:
+        inputs.prepare(model, with_training=False)
+        predictions = predict(model, iterator, device, folder, n_test_views(config))
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         RunFolder(output).write_results(

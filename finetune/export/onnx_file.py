@@ -56,6 +56,10 @@ def export(run, out, layer_only=False, project=HERE):
     with atomic(out) as unfinished:
         unfinished.write_bytes(content)
     print(f'{out}: {len(content) / 1e6:.1f} MB, {outcome}', flush=True)
+    if config.data.test_flip and not layer_only:
+        print(f'{out}: scores images alone; for data.test_flip, take the mean of the scores of '
+              'images and crops and of those mirrored (images[..., ::-1], parts[..., ::-1])',
+              flush=True)
 
 
 def _checked(run, content, compute, inputs):
@@ -119,6 +123,9 @@ def _description(config, layer_only):
             'RGB, float32, divided by 127.5, minus 1; the shorter side is scaled to '
             f'{config.data.input_size} pixels, {config.data.interpolation} with antialiasing, and '
             'the centre is cropped.')
+    if config.data.test_flip:
+        text += (' The scores to use are the means of those of images and crops and of those '
+                 'mirrored horizontally.')
     if config.data.has_parts:
         text += (' A part is the crop of its box, prepared in the same way at '
                  f'{config.data.part_input_size} pixels; crops of hidden parts have no effect.')

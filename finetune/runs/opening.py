@@ -25,7 +25,7 @@ from finetune.weights.pretrained import load_trained
 # Settings that an evaluation of a finished run may change.
 OF_EVALUATION = ('data.dataset', 'data.root', 'data.split', 'data.fold', 'data.drawing',
                  'data.test_share', 'data.split_seed', 'data.boxes', 'data.box_frame',
-                 'data.box_frame_fit', 'training.batch_size', 'training.workers')
+                 'data.box_frame_fit', 'data.test_flip', 'training.batch_size', 'training.workers')
 
 
 class FinishedRun(NamedTuple):
