@@ -20,8 +20,9 @@ def add_arguments(parser):
     add, number = parser.add_argument, shared.number
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = original_variables.HELP
-    add('configs', nargs='*', metavar='CONFIG', help='YAML of an experiment, or a folder of them '
-        f'(default: {shared.DEFAULT_CONFIG})')
+    add('configs', nargs='*', metavar='CONFIG|PHOTOS', help='YAML of an experiment, or a folder of '
+        f'them (default: {shared.DEFAULT_CONFIG}); or a folder of photographs, or a CSV file of '
+        'them, for which the classifiers of configs/photos are compared and one is chosen')
     shared.add_overrides(parser)
     shared.add_gpu(parser)
     add('--seeds', type=seeds, metavar='N',
@@ -54,6 +55,8 @@ def seeds(text):
 
 
 def run(options):
+    if any(_are_photographs(path, options.project) for path in options.configs):
+        return _compare(options)
     from finetune.checks import dry_run
     from finetune.experiments import experiment, plan, suite
     resources = _resources(options)
@@ -75,6 +78,29 @@ def run(options):
         project = options.project.with_results(output) if output else options.project
         return suite.run_all(experiments, options.seeds or [options.seed or 0], options.jobs or 1,
                              resources, project)
+
+
+def _are_photographs(path, project):
+    folder = project.find(path)
+    return folder.suffix == '.csv' or folder.is_dir() and not any(folder.glob('*.yml'))
+
+
+def _compare(options):
+    from finetune.experiments import comparison
+    if len(options.configs) > 1:
+        raise InputError(f'{" ".join(options.configs)}: photographs are compared alone; give one '
+                         'folder or CSV file.')
+    of_suites = [name for name in ('seeds', 'jobs') if getattr(options, name) is not None]
+    if of_suites or options.cluster != 'local':
+        raise InputError(f'--{(*of_suites, "cluster")[0]} is for configs; leave it out, or give '
+                         'configs of configs/photos with --set data.root=PHOTOS.')
+    photographs, = options.configs
+    options.config = comparison.path_of(comparison.BASELINE)
+    _, overrides = shared.settings(options)
+    output = options.output or original_variables.output(os.environ)
+    project = options.project.with_results(output) if output else options.project
+    compare = comparison.describe if options.dry_run else comparison.run
+    compare(photographs, overrides, project)
 
 
 def _resources(options):

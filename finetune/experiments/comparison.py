@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy
 
+from finetune.checks import dry_run
 from finetune.config.config import read_config
 from finetune.config.project import Project
 from finetune.data import readers
@@ -68,13 +69,19 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
           f'Classify pictures: python -m finetune predict {results} PICTURES', flush=True)
 
 
+def describe(photographs: str, overrides: Iterable[str], project: Project) -> None:
+    """Prints settings, counts and shapes of all candidates; see :mod:`finetune.checks.dry_run`."""
+    for name in CANDIDATES:
+        dry_run.describe(path_of(name), [f'data.root={photographs}', *overrides], project)
+
+
 class _Comparison:
 
     """The runs of a comparison."""
 
     def __init__(self, overrides, project):
         self.overrides, self.project = overrides, project
-        config = read_config(_path(BASELINE), overrides, project)
+        config = read_config(path_of(BASELINE), overrides, project)
         self.results = config.project.results
         data_set = readers.load(config)
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
@@ -111,7 +118,7 @@ class _Comparison:
     def _run(self, title, name, place, overrides):
         """Runs a config, unless it is finished; returns its folder, below the results."""
         overrides = [*self.overrides, *overrides]
-        config = read_config(_path(name), overrides, self.project)
+        config = read_config(path_of(name), overrides, self.project)
         folder = RunFolder(self.results / place, config.project)
         if folder.state == REPORTED and not folder.differences(config):
             folder.check_data(kind.load(config))
@@ -120,12 +127,12 @@ class _Comparison:
         folder.printed.parent.mkdir(parents=True, exist_ok=True)
         with open(folder.printed, 'a', encoding='utf-8') as file, \
                 contextlib.redirect_stdout(file):
-            return experiment.run(_path(name), overrides, folder.path, self.project)
+            return experiment.run(path_of(name), overrides, folder.path, self.project)
 
     def _tested(self, run):
         """Evaluates a run without test images of its own on those of the data set."""
         folder = RunFolder(run.path / 'test', run.project)
-        if not folder.is_evaluated:
+        if not (folder.path / 'predictions.csv').exists():
             with contextlib.redirect_stdout(io.StringIO()):
                 experiment.evaluate(self._in_project(run.path), overrides=['data.split='],
                                     output=folder.path, project=self.project)
@@ -135,7 +142,8 @@ class _Comparison:
         return os.path.relpath(path, self.project.root)
 
 
-def _path(name):
+def path_of(name: str) -> str:
+    """Path of a candidate's config."""
     return f'configs/photos/{name}.yml'
 
 

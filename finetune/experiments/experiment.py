@@ -96,7 +96,7 @@ def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
         project (Project): Project to which paths, also in settings, are relative.
 
     """
-    folder = RunFolder(project.path(out), project)
+    folder = find_run(out, project)
     folder.require_finished()
     if overrides or output is not None:
         _evaluate_apart(folder, gpu, overrides, output)

@@ -159,7 +159,7 @@ class Examined(PartDataset):
 
 def load(run, gpu=-1, part_file=None, detector=None, project=HERE, flip=None):
     """Loads the model of a finished run: see :func:`finetune.load`."""
-    folder = RunFolder(project.path(run), project)
+    folder = find_run(run, project)
     opened = open_model(folder, read_settings(folder, gpu))
     return Predictor(opened, _parts(folder, opened, part_file, detector), flip)
 
@@ -178,7 +178,7 @@ def _parts(folder, run, table, detector_run):
     if table:
         return listed(table, config, part_names)
     if detector_run:
-        found_by = RunFolder(config.project.path(detector_run)).detector
+        found_by = find_run(detector_run, config.project).detector
         if not found_by.is_dir():
             raise InputError(f'{detector_run}: has no detector; give the folder of a run with '
                              'data.parts CS_PARTS and detector.cnn.')
