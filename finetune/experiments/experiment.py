@@ -22,6 +22,7 @@ from finetune.files import require_empty
 from finetune.names import shown
 from finetune.parts.kind import parts_of
 from finetune.ranks import processes
+from finetune.runs.chosen import find_run
 from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict, Predictions

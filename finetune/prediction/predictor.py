@@ -17,7 +17,7 @@ from finetune.errors import InputError
 from finetune.parts.kind import parts_of
 from finetune.parts.pictures import detected, listed, Picture, unknown
 from finetune.prediction import evidence
-from finetune.runs.folder import RunFolder
+from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_model, read_settings
 
 

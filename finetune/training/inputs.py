@@ -220,8 +220,9 @@ class StoredDataset(PartDataset):
         img, places = self.inputs.conv_map(record.image_id, WHOLE, view), places_of(record)
         parts = [self.inputs.conv_map(record.image_id, places[part], view)
                  for part in order[visible]]
-        return (img, numpy.stack(parts) if parts else numpy.empty((0, *img.shape), img.dtype),
-                visible, numpy.int32(record.label))
+        if not parts:
+            parts = numpy.empty((0, *self.inputs.shape_of_parts), img.dtype)
+        return img, numpy.stack(parts) if len(parts) else parts, visible, numpy.int32(record.label)
 
     def _training_view(self, image_id, epoch):
         views = self.inputs.training_views
