@@ -12,7 +12,7 @@ from finetune.errors import InputError
 from fve_layer.arrays import Array
 
 # Keep the random streams of one seed apart.
-AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING, VIEW_ORDER = range(5)
+AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
 
 # Largest memory for the images of a data set, and again for their resized crops.
 KEPT_BYTES = 2 ** 28

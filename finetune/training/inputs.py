@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import math
 from typing import Any
-import zlib
 
 import chainer
 from chainer.backends import cuda
@@ -14,7 +13,7 @@ import numpy
 from finetune.config.config import active_names, get
 from finetune.config.settings import Config
 from finetune.data.contents import identify
-from finetune.data.dataset import Example, PartDataset, VIEW_ORDER
+from finetune.data.dataset import Example, PartDataset
 from finetune.data.iterators import iterate
 from finetune.data.records import DataSet
 from finetune.data.views import (
@@ -227,6 +226,7 @@ class StoredDataset(PartDataset):
     def _training_view(self, image_id, epoch):
         views = self.inputs.training_views
         number, place = divmod(epoch + len(views) - 1, len(views))     # epochs count from 1
-        random = numpy.random.RandomState(
-            [self.seed, VIEW_ORDER, number, zlib.crc32(image_id.encode())])
-        return views[random.permutation(len(views))[place]]
+        # A generator for each example would take longer than the example.
+        order = sorted(views, key=lambda view: hashlib.blake2b(
+            f'{self.seed} {number} {view} {image_id}'.encode(), digest_size=8).digest())
+        return order[place]

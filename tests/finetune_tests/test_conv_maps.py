@@ -99,6 +99,11 @@ def test_conv_maps_are_those_of_single_crops(data, write_config, small_shards):
                 for one, other in zip(parts, naive_maps(model.part_cnn, crops, flip=view == 1)):
                     assert one.dtype == numpy.float16 and (one == other).all()
         assert len(views) == (2 if train else 1) * len(records)     # each view once
+    n_visible = [data_set.test.visible.sum(), data_set.train.visible.sum()]
+    if 'missing' in data:
+        n_visible = [data_set.test.visible.size, data_set.train.visible.size]
+    assert len(kept()) == len(data_set.test) + n_visible[0] + 2 * (
+        len(data_set.train) + n_visible[1])
 
 
 def test_order_of_views_depends_on_image_and_seed_only(write_config):
@@ -137,9 +142,12 @@ def test_random_views_differ_between_views_and_crops_but_not_between_data_sets(w
     config.data.split, config.data.fold = 'validation', 2
     _, held_out, of_fold = prepared(config)
     assert len(kept()) == n
-    image_id = held_out.train[0].image_id
-    assert (of_fold.conv_map(image_id, 'whole', of_fold.training_views[3]) == of_run.conv_map(
-        image_id, 'whole', of_run.training_views[3])).all()
+    shutil.rmtree('results/features')
+    _, held_out, of_fold = prepared(config)
+    for image_id in held_out.train.image_ids:
+        for view in of_run.training_views:
+            assert (of_fold.conv_map(image_id, 'whole', view)
+                    == of_run.conv_map(image_id, 'whole', view)).all()
 
 
 def test_runs_share_what_they_can(write_config, monkeypatch):
@@ -277,7 +285,7 @@ def test_conv_maps_beyond_float16(tmp_path):
 def test_test_flip_averages_scores_of_image_and_mirror_image(sections, write_config):
     """Of images and of kept ConvMaps; batches hold any number of images."""
     config = read_config(write_config(**{**sections, 'training': FROZEN}))
-    config.data.test_flip, config.training.batch_size = True, 3
+    config.data.test_flip, config.training.batch_size = True, 7      # 3 images per batch
     model, data_set, of_run = prepared(config, with_training=False)
     plain = PartDataset(data_set.test, data_set.parts, config.data, train=False, seed=0)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
