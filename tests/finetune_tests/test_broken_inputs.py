@@ -245,7 +245,7 @@ CASES = {
     'conventional pipeline on a CNN of other data': lambda w: separate(
         w, data={'part_ratio': .5}),
     'more components than features': lambda w: after_conventional(
-        w, 'train', 'separate.yml', '--set', 'model.n_components=4000', '--output', 'many'),
+        w, 'train', 'separate.yml', '--set', 'model.n_components=4000', '--output', 'results/many'),
     # annotation files
     'no data set': lambda w: w.train(data={'root': 'nowhere'}),
     'missing list': lambda w: w.image(lambda path: (w.birds / 'images.txt').unlink()),

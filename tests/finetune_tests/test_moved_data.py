@@ -12,7 +12,7 @@ from conftest import fails, run
 from finetune.data.fingerprint import Fingerprint
 from finetune.training.extensions import Evaluator
 
-RUN = Path('results/own/seed0')
+RUN = Path('results/photos/own/seed0')
 CLASSES = 'ant', 'bee', 'cat'
 DATA = {'dataset': 'folder', 'root': 'photos', 'parts': 'GLOBAL', 'input_size': 32,
         'test_share': .5}
@@ -176,7 +176,7 @@ def test_parts_found_before_are_refused(change, project, capsys):
 
 @of_changes
 def test_the_cnn_that_finds_parts_is_of_the_same_data(change, project, capsys):
-    shutil.rmtree('results/found')
+    shutil.rmtree('results/photos/found')
     shutil.rmtree('photos/CS_parts')
     change()
     error = fails(capsys, 'train', 'configs/found.yml')
@@ -189,14 +189,14 @@ def test_no_parts_are_found_in_other_data(project, capsys):
     shutil.rmtree('photos/CS_parts')
     replace_picture()
     error = fails(capsys, 'train', 'configs/found.yml')
-    assert error.startswith('finetune: results/found/seed0: the data set has changed')
+    assert error.startswith('finetune: results/photos/found/seed0: the data set has changed')
     assert not Path('photos/CS_parts').exists()
 
 
 def test_the_detector_of_a_run_that_has_not_begun_is_not_used(project, capsys):
     for name in 'model.npz', 'evaluation.yml':
-        Path('results/found/seed0', name).unlink()
-    for path in Path('results/found/seed0').glob('snapshot*'):
+        Path('results/photos/found/seed0', name).unlink()
+    for path in Path('results/photos/found/seed0').glob('snapshot*'):
         path.unlink()
     for folder in 'photos/CS_parts', RUN:
         shutil.rmtree(folder)
@@ -218,7 +218,7 @@ def test_a_moved_folder_is_the_same_data_set(project, capsys):
 
 
 def test_a_search_for_parts_that_was_interrupted_leaves_no_class(project):
-    shutil.rmtree('results/found')
+    shutil.rmtree('results/photos/found')
     for path in Path('photos/CS_parts').iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     Path('photos/CS_parts/.work').mkdir()
@@ -238,7 +238,7 @@ def test_a_suite_neither_skips_nor_mixes(project, capfd):
     replace_picture()
     assert run('train', 'configs/own.yml', '--seeds', '2') == 1
     assert CHANGES[replace_picture] in capfd.readouterr().err
-    assert Path('results/own/seed1/evaluation.yml').exists()
+    assert Path('results/photos/own/seed1/evaluation.yml').exists()
 
 
 def test_pictures_that_change_during_training(project, capsys, monkeypatch):
@@ -314,5 +314,5 @@ def test_reports_leave_out_runs_on_other_data(project, capsys):
     assert run('report') == 0
     printed = capsys.readouterr().out
     assert printed.startswith('2 runs of 1 experiments')
-    assert ('skipped: results/own/own/seed2: has other training images or test images than 2 runs '
-            'with the same settings' in printed)
+    assert ('skipped: results/photos/own/own/seed2: has other training images or test images than '
+            '2 runs with the same settings' in printed)
