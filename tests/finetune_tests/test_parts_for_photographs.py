@@ -217,10 +217,21 @@ def test_pictures_that_change_are_told(here, capsys):
     assert 'parts were found before the data set changed: 1 image (jay/2.png) has' in message
 
 
-@pytest.mark.parametrize('fit', ['squash', 'crop'])
-def test_boxes_of_the_file_are_those_of_new_pictures(fit, here):
+@pytest.mark.parametrize('interpolation, pillow', [('bilinear', 2), ('bicubic', 3)])
+def test_inputs_are_whole_pictures_or_their_centre(interpolation, pillow):
+    image = numpy.random.RandomState(0).randint(256, size=(30, 50, 3)).astype(numpy.uint8)
+    whole, centre = (detector.Transform(fit, interpolation).apply(image.transpose(2, 0, 1), 20)
+                     for fit in ('squash', 'crop'))
+    for actual, size, left in ((whole, (20, 20), 0), (centre, (33, 20), 6)):
+        expected = numpy.stack([numpy.asarray(Image.fromarray(image[..., i].astype('f')).resize(
+            size, pillow))[:, left:left + 20] for i in range(3)])
+        numpy.testing.assert_allclose(actual, expected.clip(0, 255) / 127.5 - 1, atol=1e-5)
+
+
+@pytest.mark.parametrize('fit, chosen', [('squash', FOLDS), ('crop', ALL)])
+def test_boxes_of_the_file_are_those_of_new_pictures(fit, chosen, here):
     """Of wide pictures in another interpolation than the default."""
-    config = config_of(FOLDS, box_frame_fit=fit)
+    config = config_of(chosen, box_frame_fit=fit)
     folder = find(config).folder
     data_set = load(config)
     images = [pictures.read_image(path) for path in data_set.test.paths]
