@@ -127,7 +127,8 @@ class _Comparison:
         folder.printed.parent.mkdir(parents=True, exist_ok=True)
         with open(folder.printed, 'a', encoding='utf-8') as file, \
                 contextlib.redirect_stdout(file):
-            return experiment.run(path_of(name), overrides, folder.path, self.project)
+            return experiment.run(path_of(name), overrides, folder.path, self.project,
+                                  is_told=False)
 
     def _tested(self, run):
         """Evaluates a run without test images of its own on those of the data set."""

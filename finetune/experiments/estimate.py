@@ -127,13 +127,16 @@ def _learning(config, data_set, device):
     model.to_device(device)
     loading, examples = _load(PartDataset(data_set.train, data_set.parts, config.data,
                                           train=True, seed=0))
-    if settings.is_joint:       # before the evaluation: it seeds the mixture
+    if settings.is_joint and not settings.keeps_conv_maps:  # first: it seeds the mixture
         step, update = _time_training(config, data_set, model, examples, device)
     looking = _overlapped(config, loading, _per_image(
         lambda n: _look(model, examples, n, device), settings.batch_size, device))
     if not settings.is_joint:
         return [Stage(f'features of {n_train + n_test} images, mixture and SVM',
                       (n_train + n_test) * looking)]
+    if settings.keeps_conv_maps:    # heads learn from them in seconds
+        n_views = settings.views * n_train + (1 + config.data.test_flip) * n_test
+        return [Stage(f'ConvMaps of {n_train + n_test} images', n_views * looking)]
     n_updates = math.ceil(n_train / settings.update_size)
     learning = n_train * _overlapped(config, loading, step) + n_updates * update
     n_evaluations = math.ceil(settings.epochs / settings.evaluate_every)

@@ -52,7 +52,8 @@ class Method(Protocol):
 
 
 def run(config_path: str | Path, overrides: Iterable[str] = (),
-        out: str | Path | None = None, project: Project = HERE) -> RunFolder:
+        out: str | Path | None = None, project: Project = HERE, is_told: bool = True
+        ) -> RunFolder:
     """Runs an experiment, or resumes it if it was interrupted.
 
     Unfinished runs that ``model.pretrained``, ``model.checkpoint`` or ``detector.cnn`` names run
@@ -64,6 +65,7 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
         out (str, pathlib.Path or None): Folder of the run; ``None``: the default folder. What the
             run needs is in its folder, too, unless that lies in the folder of results of its data.
         project (Project): Project to which paths, also in settings, are relative.
+        is_told (bool): Whether to say before how long it takes.
 
     Returns:
         RunFolder: Folder of the results.
@@ -79,7 +81,7 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     readers.require(config)
     folder.check(config)
     with _alone(folder):
-        _run(config, folder, is_told=True)
+        _run(config, folder, is_told=is_told)
     return folder
 
 
