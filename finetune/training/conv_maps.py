@@ -57,6 +57,11 @@ class Store:
         shard, row = self._rows[key]
         return self._shards[shard][row]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (C, h, w) of the ConvMaps; zeros if there are none."""
+        return self._shards[0].shape[1:] if self._shards else (0, 0, 0)
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
         """Context of one process at a time, which may add ConvMaps; reads what others added."""

@@ -108,6 +108,11 @@ class StoredInputs(Inputs):
         """A ConvMap (C, h, w), float16, of a whole image or a part."""
         return self._stores[place != WHOLE][Key(self._contents[image_id], place, view)]
 
+    @property
+    def shape_of_parts(self) -> tuple[int, ...]:
+        """Shape (C, h, w) of the ConvMaps of parts; zeros if no image has a part."""
+        return self._stores[True].shape
+
     def _missing(self, store, records, views, of_parts):
         """A list of :class:`Wanted`: what a store lacks of the views of each image."""
         missing, known = [], set()
