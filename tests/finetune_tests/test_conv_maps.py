@@ -357,8 +357,12 @@ def test_kills_change_no_byte(write_config, small_shards):
 
 def test_second_run_computes_nothing(write_config, monkeypatch, capsys):
     config = write_config(training=FROZEN)
+    assert run('train', config, '--dry-run') == 0
+    foretold = capsys.readouterr().out
     assert run('train', config) == 0
     told = capsys.readouterr().err
+    size = sum(path.stat().st_size - 128 for path in Path('results').rglob('*.npy'))  # headers
+    assert f'ConvMaps on disk     {len(kept())} in float16, {size / 1e6:.1f} MB\n' in foretold
     assert told.count('ConvMaps are computed once: 18 images, 2 views, in all ') == 2
     before = outcome()
 
