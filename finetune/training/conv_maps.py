@@ -10,6 +10,7 @@ from pathlib import Path
 import shutil
 import sys
 from typing import Any
+import zlib
 
 import numpy
 import yaml
@@ -19,6 +20,7 @@ from finetune.errors import InputError
 from finetune.files import atomic, locked, named, read_csv, write_csv, write_text
 
 DTYPE = numpy.dtype(numpy.float16)
+COLUMNS = (*Key._fields, 'crc32')
 SPARE = 1.02        # disk space that must be free, as a multiple of what is written
 
 
@@ -31,7 +33,7 @@ class Store:
 
         ``origin.yml``, what determines all ConvMaps: the CNN and how its inputs are made
         ``<i>.npy``, "some ConvMaps, (n, C, h, w)"
-        ``<i>.csv``, the keys of their inputs; it is written after the ConvMaps
+        ``<i>.csv``, "the keys of their inputs and their CRC-32; it is written after the ConvMaps"
 
     The folder's name is a hash of the origin. Images are identified by their contents, so that
     different data sets, splits and folds share a folder, and a changed image is another one. The
@@ -82,14 +84,15 @@ class Store:
         try:
             header, *rows = read_csv(self._path('.csv'))
             shard = numpy.load(path, mmap_mode='r', allow_pickle=False)
-            if (tuple(header) != Key._fields or {len(row) for row in rows} != {len(header)}
-                    or shard.dtype != DTYPE or shard.ndim != 4 or len(shard) != len(rows)
-                    or self._shards and shard.shape[1:] != self._shards[0].shape[1:]):
+            shape = (self._shards or [shard])[0].shape[1:]
+            if (tuple(header) != COLUMNS or {len(row) for row in rows} != {len(header)}
+                    or shard.dtype != DTYPE or shard.shape != (len(rows), *shape)
+                    or [row[-1] for row in rows] != list(map(_crc, shard))):
                 raise ValueError('it does not fit its list')
         except (OSError, ValueError, EOFError, csv.Error) as error:
             raise InputError(f'{path}: is not a complete file of ConvMaps ({error}); remove the '
                              f'folder {self.folder} to compute them again.')
-        return shard, [Key(*map(sys.intern, row)) for row in rows]
+        return shard, [Key(*map(sys.intern, row[:-1])) for row in rows]
 
     def _append(self, shard, keys):
         n = len(self._shards)
@@ -104,7 +107,8 @@ class Store:
         with atomic(self._path('.npy')) as unfinished:
             numpy.save(unfinished, conv_map)
         with atomic(self._path('.csv')) as unfinished:
-            write_csv(unfinished, [Key._fields, *keys])
+            write_csv(unfinished, [COLUMNS, *((*key, _crc(one)) for key, one in
+                                              zip(keys, conv_map))])
         self._append(numpy.load(self._path('.npy'), mmap_mode='r'), keys)
 
     def require_space(self, n_bytes: int) -> None:
@@ -115,6 +119,10 @@ class Store:
             raise InputError(f'{self.folder}: ConvMaps need {size_of(n_bytes)}, but only '
                              f'{size_of(free)} are free; make room, give another folder for the '
                              'results, or set training.views to 0.')
+
+
+def _crc(conv_map):
+    return f'{zlib.crc32(numpy.ascontiguousarray(conv_map)):08x}'
 
 
 def size_of(n_bytes: float) -> str:

@@ -240,6 +240,7 @@ CASES = {
     'setting without effect': lambda w: w.train(model={'encoding': 'gap', 'ema_decay': .9},
                                                 data={'missing': 'zero'}),
     'override without effect': lambda w: w.train('--set', 'data.drawing.seed=1'),
+    'kept ConvMaps of CNNs that learn': lambda w: w.train(training={'views': 2}),
     'setting twice': lambda w: yaml_file(w, 'data: {parts: GT}\nmodel: {}\ndata: {parts: GT2}'),
     'conventional pipeline without a CNN': lambda w: w.train(training={'method': 'conventional'}),
     'conventional pipeline on a CNN of other data': lambda w: separate(

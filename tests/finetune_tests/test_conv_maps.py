@@ -62,7 +62,7 @@ def kept(view=None):
     """Keys of all kept ConvMaps."""
     keys = []
     for path in Path('results/features').glob('*/*.csv'):
-        keys += [Key(*row) for row in [*csv.reader(path.open())][1:]]
+        keys += [Key(*row[:-1]) for row in [*csv.reader(path.open())][1:]]
     return [key for key in keys if view in (None, key.view)]
 
 
@@ -243,6 +243,12 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 4
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize('damage', [
     lambda folder: truncate(folder / '00000.npy'),
     lambda folder: (folder / '00000.npy').write_bytes(b''),
@@ -250,7 +256,9 @@ def truncate(path):
     lambda folder: numpy.save(folder / '00000.npy', MAPS[:2]),
     lambda folder: numpy.save(folder / '00000.npy', MAPS.astype(float)),
     lambda folder: numpy.save(folder / '00000.npy', numpy.array([{}] * 3), allow_pickle=True),
-    lambda folder: (folder / '00000.csv').write_text('contents,place,view\n1,whole\n'),
+    lambda folder: numpy.save(folder / '00000.npy', MAPS[:, 0]),
+    lambda folder: flip_a_bit(folder / '00000.npy'),
+    lambda folder: (folder / '00000.csv').write_text('contents,place,view,crc32\n1,whole\n'),
     lambda folder: truncate(folder / '00000.csv')])
 def test_damaged_store(damage, tmp_path):
     store = Store(tmp_path, {})
@@ -349,8 +357,12 @@ def test_kills_change_no_byte(write_config, small_shards):
 
 def test_second_run_computes_nothing(write_config, monkeypatch, capsys):
     config = write_config(training=FROZEN)
+    assert run('train', config, '--dry-run') == 0
+    foretold = capsys.readouterr().out
     assert run('train', config) == 0
     told = capsys.readouterr().err
+    size = sum(path.stat().st_size - 128 for path in Path('results').rglob('*.npy'))  # headers
+    assert f'ConvMaps on disk     {len(kept())} in float16, {size / 1e6:.1f} MB\n' in foretold
     assert told.count('ConvMaps are computed once: 18 images, 2 views, in all ') == 2
     before = outcome()
 
