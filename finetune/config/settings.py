@@ -237,6 +237,10 @@ class Training:
                                   needs=JOINT)
     keep_best: bool = setting(False, 'whether the weights with the best test accuracy are also '
                               'kept, as best.npz', needs=JOINT)
+    patience: int = setting(0, 'early stopping: number of epochs without a higher accuracy on the '
+                            'held-out images after which training stops; the weights are those '
+                            'of the best epoch; 0: off', between=(0, 100000),
+                            needs=JOINT & VALIDATION)
     tensorboard: bool = setting(False, 'whether the log is also written for TensorBoard (needs '
                                 'the package tensorboardX)', needs=JOINT)
 

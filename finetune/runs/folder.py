@@ -50,7 +50,7 @@ class RunFolder:
         ``log``, "JSON, one entry per epoch; joint learning only"
         ``snapshot_iter_<n>``, "the newest state to resume from"
         ``model.npz``, final weights
-        ``best.npz``, weights with the highest test accuracy (``training.keep_best``)
+        ``best.npz``, weights with the highest test accuracy (``training.keep_best``, ``patience``)
         ``tensorboard/``, the log for TensorBoard (``training.tensorboard``)
         ``detector/``, "the part detector, if this program found the parts"
         ``images.csv``, "the images that the run was trained and tested on: their split, class, and

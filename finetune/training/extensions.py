@@ -3,7 +3,7 @@ import resource
 import sys
 
 import chainer
-from chainer.training import extension, extensions
+from chainer.training import extension, extensions, triggers
 import numpy
 
 from finetune.errors import InputError
@@ -111,6 +111,30 @@ def keep_best(folder):
         if now > max(before, default=-1):
             folder.save_model(trainer.updater.get_optimizer('main').target, folder.best)
     return save_if_best
+
+
+class StopWhenStale(triggers.IntervalTrigger):
+
+    """Trigger that stops training after some epochs, or if the accuracy no longer rises.
+
+    The log is its only state, so that a resumed run stops after the same epoch.
+
+    Args:
+        n_epochs (int): Largest number of epochs.
+        patience (int): Number of evaluations without a higher accuracy than before.
+
+    """
+
+    def __init__(self, n_epochs, patience):
+        super().__init__(n_epochs, 'epoch')
+        self.patience = patience
+
+    def __call__(self, trainer):
+        accuracies = [entry[TEST_ACCURACY] for entry in trainer.get_extension('LogReport').log
+                      if TEST_ACCURACY in entry]
+        is_stale = accuracies and (
+            len(accuracies) - 1 - int(numpy.argmax(accuracies)) >= self.patience)
+        return super().__call__(trainer) or bool(is_stale)
 
 
 def tensorboard(folder):

@@ -58,6 +58,9 @@ def check_ranks(config, data_set):
     if n > 1 and config.training.keeps_conv_maps:
         raise InputError(f'training.views is {config.training.views}, which needs a single rank; '
                          'leave out mpiexec, or set it to 0.')
+    if n > 1 and config.training.patience:
+        raise InputError(f'training.patience is {config.training.patience}, which needs a single '
+                         'rank; leave out mpiexec, or set it to 0.')
     n_test = len(data_set.test)
     if n_test < n:
         raise InputError(f'there are {n_test} test images for {n} ranks; use fewer ranks.')
@@ -133,6 +136,8 @@ class JointLearning:
             raise InputError(f'{folder}: out of memory in a step of '
                              f'{self.config.training.batch_size} images; '
                              f'{memory.advice(self.config)}.')
+        if self.config.training.patience:
+            pretrained.load_classifier(self.model, folder.best)
 
     def load(self, folder):
         """Loads the weights of a finished run."""

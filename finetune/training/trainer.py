@@ -9,7 +9,8 @@ from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
 from finetune.runs.predictions import iterate_test_images, n_test_views
 from finetune.training.extensions import average_batch_norm, drop_non_numbers, Evaluator, keep_best
-from finetune.training.extensions import peak_memory, show_progress, stop_on_non_number, tensorboard
+from finetune.training.extensions import peak_memory, show_progress, stop_on_non_number
+from finetune.training.extensions import StopWhenStale, tensorboard
 from finetune.training.plots import plot_log
 from finetune.training.schedules import cosine, Schedule, steps, warmed_up
 from finetune.training.updater import AccumulatingUpdater, WeightDecay
@@ -55,7 +56,10 @@ def build_trainer(model, config, data_set, device, folder, comm=None, make=PartD
     """
     settings = config.training
     updater = build_updater(model, config, data_set, device, comm, make)
-    trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
+    stop = triggers.IntervalTrigger(settings.epochs, 'epoch')
+    if settings.patience:
+        stop = StopWhenStale(settings.epochs, settings.patience)
+    trainer = chainer.training.Trainer(updater, stop, str(folder))
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
     rate = _learning_rate(settings, len(data_set.train))
     trainer.extend(Schedule([updater.get_optimizer('main')], attribute, rate), name='lr_schedule')
@@ -86,7 +90,7 @@ def _extend_with_output(trainer, settings, attribute, folder):
     show_progress(trainer)
     trainer.extend(stop_on_non_number)
     trainer.extend(plot_log(folder, settings.epochs))
-    if settings.keep_best:
+    if settings.keep_best or settings.patience:
         trainer.extend(keep_best(folder), trigger=_evaluation(settings))
     if settings.tensorboard:
         trainer.extend(tensorboard(folder), name='tensorboard')
@@ -97,7 +101,8 @@ def _extend_with_output(trainer, settings, attribute, folder):
 
 def _evaluation(settings):
     """Trigger of evaluations on the test images."""
-    every = range(settings.evaluate_every, settings.epochs, settings.evaluate_every)
+    step = 1 if settings.patience else settings.evaluate_every
+    every = range(step, settings.epochs, step)
     return triggers.ManualScheduleTrigger([*every, settings.epochs], 'epoch')
 
 

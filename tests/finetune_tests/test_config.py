@@ -257,6 +257,7 @@ NOT_READ = [      # settings without effect, and what they would need
                           'keep_best': 'true', 'sync_batch_norm': 'true',
                           'tensorboard': 'true'}.items()),
     ('data: {fold: 1}', 'data.fold', 'data.split validation'),
+    ('training: {patience: 1}', 'training.patience', 'data.split validation'),
     ('training: {cnn_lr_factor: 0, freeze_batch_norm: true}', 'training.freeze_batch_norm',
      'a training.cnn_lr_factor above 0'),
     ('training: {freeze_batch_norm: true, sync_batch_norm: true}', 'training.sync_batch_norm',

@@ -97,6 +97,29 @@ def test_fewer_evaluations(write_config, monkeypatch, capsys):
         assert all((model[name] == expected[name]).all() for name in model.files)
 
 
+@pytest.mark.parametrize('stop_at', [None, 2, 4])
+def test_early_stopping(stop_at, write_config, monkeypatch):
+    """The second of made-up accuracies is the best; two later training stops, also if resumed."""
+    accuracies, evaluated = [.2, .5, .4, .5, .9], []
+
+    def evaluate(self):
+        evaluated.append(self)
+        if len(evaluated) == stop_at:
+            raise KeyboardInterrupt
+        n = len(evaluated) - (stop_at is not None and len(evaluated) > stop_at)
+        return {'validation/main/accuracy/both': accuracies[n - 1], 'validation/main/loss': 1.}
+
+    monkeypatch.setattr(Evaluator, 'evaluate', evaluate)
+    config = write_config(data={'split': 'validation', 'fold': 1}, training={
+        'epochs': 5, 'patience': 2, 'evaluate_every': 5})
+    if stop_at is not None:
+        assert run('train', config, '--output', 'out') == 130
+    assert run('train', config, '--output', 'out') == 0
+    assert len(json.loads(Path('out/log').read_text())) == 4
+    with numpy.load('out/best.npz') as best, numpy.load('out/model.npz') as model:
+        assert all((best[name] == model[name]).all() for name in model.files)
+
+
 def test_log_for_tensorboard(write_config, monkeypatch, capsys):
     written = []
 
