@@ -32,6 +32,7 @@ CANDIDATES = {
 BASELINE = next(iter(CANDIDATES))
 MANY_IMAGES = 2000      # of which one fifth, held out once, is enough
 N_EPOCHS, N_UPDATES = 12, 360       # of the training of a head, at least
+PATIENCE = 2            # epochs without a gain after which fine-tuning stops
 
 
 class Held(NamedTuple):
@@ -105,7 +106,8 @@ class _Comparison:
         head = self._run(CANDIDATES[name], name, name, self.of_heads)
         before = held.folders[0]
         tuned = self._run('fine-tuning', f'{name}_finetuned', f'{name}_finetuned', [
-            'data.split=validation', f'model.checkpoint={self._in_project(before.model)}'])
+            'data.split=validation', f'training.patience={PATIENCE}',
+            f'model.checkpoint={self._in_project(before.model)}'])
         accuracies = [100 * _correct(folder).mean() for folder in (tuned, before)]
         is_better = accuracies[0] > accuracies[1]
         print(f'Fine-tuning of the CNNs, {"kept" if is_better else "not kept"}: '
