@@ -1,4 +1,6 @@
 """A table of all runs below a folder: state, progress and test accuracy."""
+import os
+from pathlib import Path
 import sys
 import time
 
@@ -50,7 +52,9 @@ def _table(results, project):
 
 def _of_runs(results, project, queued):
     folders = RunFolder.all_below(results, project)
-    waiting = set(queued) - set(map(str, folders))
+    there = Path(os.path.abspath(results))
+    waiting = {folder for folder in queued if there in Path(os.path.abspath(folder)).parents}
+    waiting -= set(map(str, folders))
     if not folders and not waiting:
         return f'{results}: contains no runs.'
     rows = [HEADER, *(_row(folder, queued) for folder in folders),

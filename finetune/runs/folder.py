@@ -157,9 +157,8 @@ class RunFolder:
 
         A run without a snapshot may be restarted with other settings.
         """
-        if not self.path.exists() or all(
-                path.name.startswith('.') or path.name in (self.detector.name, NEEDS)
-                for path in self.path.iterdir()):
+        if not self.path.exists() or all(path.name.startswith('.') or path.name in (
+                self.detector.name, NEEDS) for path in self.path.iterdir()):
             return
         if not self.is_run:
             raise InputError(f'{self}: holds something other than a run of this program; give '
@@ -183,18 +182,14 @@ class RunFolder:
         return ''
 
     def check_data(self, data_set: DataSet, config: Config | None = None) -> None:
-        """Raises an error if the run was trained or tested on other images, classes or parts.
-
-        ``config``, if given, has the folder that the data set is in now.
-        """
+        """Raises an error if the run was trained or tested on other images, classes or parts."""
         changes = '' if self.state == NEW else self.changes(Fingerprint.of(data_set))
         if not changes:
             return
         root, now = self.read_config().data.root, config and config.data.root
-        how, to_do = (
-            (f'the run is one on {root}, and {now} has other images', '')
-            if root and now and root != now else
-            ('the data set has changed since this run was trained', 'restore it, or '))
+        how, to_do = 'the data set has changed since this run was trained', 'restore it, or '
+        if root and now and root != now:
+            how, to_do = f'the run is one on {root}, and {now} has other images', ''
         raise InputError(
             f'{self}: {how}: {changes}; {to_do}train with another --output; to evaluate the run on '
             f'other data, python -m finetune evaluate {self} --set data.root=DIR --output NEW.')

@@ -209,6 +209,16 @@ def test_overrides_reach_the_runs_that_are_needed(name, overrides, expected, pla
     assert required.folder.path.parts[:2] == ('results', 'birds')
 
 
+def test_overrides_do_not_reach_what_differed_before(place):
+    Path('configs/tiny/larger.yml').write_text(
+        'base: configs/tiny/cnn.yml\ndata: {input_size: 48}\ntraining: {batch_size: 2}')
+    Path('configs/tiny/from_larger.yml').write_text(
+        'base: configs/tiny/tiles.yml\nmodel: {pretrained: configs/tiny/larger.yml}')
+    required = prerequisites.start(read_config('configs/tiny/from_larger.yml', [
+        'data.root=birds', 'data.input_size=40', 'training.batch_size=3'])).config
+    assert (required.data.input_size, required.training.batch_size) == (48, 2)
+
+
 def test_weights_reach_the_run_at_the_start_of_a_chain(place):
     overrides = ['data.root=birds', 'model.pretrained=models/x.npz']
     config = read_config('configs/tiny/tiles.yml', overrides)
@@ -256,6 +266,11 @@ def test_another_data_set_from_the_command_line_to_the_end(place, capsys):
                                            for name in ('cnn', 'tiles', 'further')}
     assert run('evaluate', 'results/birds/tiny/further/seed0') == 0
     assert run(*command) == 0
+    Path('configs/tiny/separate.yml').write_text(
+        'base: configs/tiny/tiles.yml\ntraining: {method: conventional}\n'
+        'model: {encoding: fve, pretrained: configs/tiny/tiles.yml, pca_size: 8}')
+    assert run('train', 'configs/tiny/separate.yml', *overrides) == 0
+    assert run('evaluate', 'results/birds/tiny/separate/seed0') == 0    # needs its CNN
 
 
 @pytest.mark.parametrize('command', ['doctor', 'dry run'])
@@ -365,7 +380,7 @@ def test_interval_over_seeds():
             yield Result(None, seed, Config(), {}, {
                 name: column[order] for name, column in columns.items()}, [])
 
-    first, second = list(results([.9, .8, .7, .9])), list(results([.5] * 4, slice(None, None, -1)))
+    first, second = list(results([.6, .8, .7, .9])), list(results([.5] * 4, slice(None, None, -1)))
     accuracies = [[100 * numpy.mean(one.predictions['both'] == one.predictions['label'])
                    for one in of] for of in (first, second)]
     test = stats.ttest_rel(*accuracies)
@@ -373,5 +388,11 @@ def test_interval_over_seeds():
     mean = numpy.mean(accuracies[0]) - numpy.mean(accuracies[1])
     assert own_pictures.difference(first, second) == [
         f'{mean:+.1f}', f'{low:+.1f} ... {high:+.1f}', '4 seeds']
+    right = [(one.predictions['both'] == one.predictions['label'])[step] for one, step in
+             ((first[0], slice(None)), (second[0], slice(None, None, -1)))]
+    by_image = 100. * right[0] - 100. * right[1]
+    mean, half = by_image.mean(), 1.96 * by_image.std(ddof=1) / 20 ** .5
+    assert own_pictures.difference(first[:1], second[:1]) == [
+        f'{mean:+.1f}', f'{mean - half:+.1f} ... {mean + half:+.1f}', '20 test images']
     second[0].predictions['image'][0] = 'another'
     assert own_pictures.difference(first, second) == ['', '', '']

@@ -209,8 +209,8 @@ def test_the_detector_of_a_run_that_has_not_begun_is_not_used(project, capsys):
 def test_a_moved_folder_is_the_same_data_set(project, capsys):
     before = (RUN / 'predictions.csv').read_bytes()
     Path('photos').rename('moved')
-    assert run('train', 'configs/own.yml', '--set', 'data.root=moved') == 0
-    assert (RUN / 'predictions.csv').read_bytes() == before
+    assert run('train', 'configs/own.yml', '--set', 'data.root=moved', '--output', RUN) == 0
+    assert not Path('results/moved').exists() and (RUN / 'predictions.csv').read_bytes() == before
     shutil.copytree('moved', 'photos')
     replace_picture()
     assert CHANGES[replace_picture] in fails(capsys, 'train', 'configs/own.yml', '--set',

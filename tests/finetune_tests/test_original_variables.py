@@ -150,9 +150,9 @@ def test_several_configs_get_what_each_needs(monkeypatch, capsys):
     monkeypatch.setenv('VACUUM', '1')
     assert cli.main(['train', '--dry-run', 'configs/digits/gt_fve.yml', CS_PARTS,
                      '--seed', '3']) == 0
-    assert described == [('configs/digits/gt_fve.yml', ['training.seed=3'], HERE),
+    assert described == [('configs/digits/gt_fve.yml', ['training.seed=3'], HERE, None),
                          (CS_PARTS, ['training.optimizer=adam', 'training.seed=3'],
-                          HERE)]
+                          HERE, None)]
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 and printed[0].startswith('VACUUM: has no setting here')
 
