@@ -113,6 +113,14 @@ def test_settings_of_detectors_have_folders_of_their_own(here):
     assert absolute.folder == found['all']
 
 
+def test_a_project_that_moves_keeps_its_boxes(here, monkeypatch):
+    folder = find(config_of(ALL)).folder
+    moved = Path.cwd().with_name('moved')
+    shutil.copytree('.', moved)
+    monkeypatch.chdir(moved)
+    assert parts_of(config_of(ALL)).folder == folder and not parts_of(config_of(ALL)).to_be_found
+
+
 def test_boxes_of_others_beside_the_pictures_are_used(here):
     config = config_of(ALL)
     found = find(config).folder
