@@ -5,7 +5,7 @@ with contextlib.suppress(Exception):        # __main__ says what is missing, or 
     import fve_layer  # noqa: F401  (first: makes Chainer importable on current Python and NumPy)
 
 
-def load(run, gpu=-1, part_file=None, detector=None, project='.'):
+def load(run, gpu=-1, part_file=None, detector=None, project='.', flip=None):
     """Loads the model of a finished run to classify pictures; the data set is not needed.
 
     Args:
@@ -15,6 +15,8 @@ def load(run, gpu=-1, part_file=None, detector=None, project='.'):
             with annotated parts: see :class:`finetune.parts.pictures.Table`.
         detector (str or None): Folder of another run whose detector finds the parts.
         project (str or pathlib.Path): Folder that the paths of runs are relative to.
+        flip (bool or None): Whether scores are means over a picture and its mirror image, which
+            takes twice the time; ``None``: as the run's setting ``data.test_flip``.
 
     Returns:
         finetune.prediction.predictor.Predictor: The model.
@@ -25,11 +27,11 @@ def load(run, gpu=-1, part_file=None, detector=None, project='.'):
 
     .. admonition:: Example
 
-        >>> model = finetune.load('results/folder/cs_parts_fve/seed0')
+        >>> model = finetune.load('results/photos/folder/cs_parts_fve/seed0')
         >>> prediction = model.predict(['bird.jpg', 'another.jpg'])
         >>> [model.class_names[i] for i in prediction.classes]
 
     """
     from finetune.config.project import Project
     from finetune.prediction import predictor   # imports Chainer
-    return predictor.load(run, gpu, part_file, detector, Project(project))
+    return predictor.load(run, gpu, part_file, detector, Project(project), flip)

@@ -1,26 +1,22 @@
 """Checks the prerequisites of an experiment: environment, data set, weights."""
-import hashlib
 import importlib.metadata
 import platform
 
 import numpy
 from packaging.requirements import Requirement
 
-from finetune.checks import gpu, picture_files
+from finetune.checks import gpu, needs, picture_files
 from finetune.compute import onednn
 from finetune.config.catalogue import ANNOTATIONS, DATA_SETS
-from finetune.config.config import is_config, read_config
+from finetune.config.config import read_config
 from finetune.config.project import HERE
 from finetune.data import cropping, pictures, readers
 from finetune.data.layout import find_layout, folder_of_kind
 from finetune.errors import InputError
-from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.names import shown
 from finetune.parts import kind
-from finetune.parts.cs_parts import detector
+from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_device
-from finetune.training import memory
-from finetune.weights import packaged, pretrained
 
 DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
@@ -83,9 +79,11 @@ def _experiment(config_path, overrides, project):
         yield from _sources(config.data)
         data_set = kind.load(config, provisional=True)
         yield from _data(config, data_set)
-        yield from _classifier(config, data_set) if config.model.checkpoint else _weights(config)
-        if config.training.is_joint:
-            yield from _memory(config, data_set, device)
+        yield from needs.weights(config, data_set)
+        yield from needs.step_memory(config, data_set, device)
+        yield from needs.places(config, RunFolder.of(config_path, config.training.seed,
+                                                     config.project))
+        yield from needs.runs(config, device)
     except InputError as error:
         yield 'error', str(error)
 
@@ -93,7 +91,6 @@ def _experiment(config_path, overrides, project):
 def _data(config, data_set):
     settings, layout, parts = config.data, find_layout(config), data_set.parts
     if parts.to_be_found:
-        _cnn_of_parts(config)
         yield 'ok', (f'{parts.folder}: does not exist; training starts by finding parts with the '
                      f'CNN of {config.detector.cnn}')
     yield from _counts(config, data_set)
@@ -107,15 +104,6 @@ def _data(config, data_set):
         share = records.visible.mean()
         yield 'ok', (f'{len(data_set.part_names)} parts, {100 * share:.0f} % of them visible; '
                      f'{hidden} images without visible parts')
-
-
-def _cnn_of_parts(config):
-    """Raises an error if the CNN that finds parts cannot be made or read."""
-    if is_config(config.detector.cnn):
-        read_config(config.detector.cnn, project=config.project)
-        return
-    path = packaged.path_of(config.detector.cnn, config.project, 'detector.cnn')
-    detector.load_cnn(detector.architecture_of(config), path)
 
 
 def _sources(settings):
@@ -217,49 +205,3 @@ def _summary(rotated, protruding, outside, oversized):
     if oversized:
         yield 'error', (f'{len(oversized)} images have parts whose crops are far larger than the '
                         f'image, the first is image {oversized[0]}; correct parts/part_locs.txt')
-
-
-def _classifier(config, data_set):
-    source = config.model.checkpoint
-    if is_config(source):
-        read_config(source, project=config.project)
-        yield 'ok', f'{source} trains the initial classifier when it is needed'
-    else:
-        pretrained.load_classifier(build_classifier(config, data_set),
-                                   config.project.path(source))
-        yield 'ok', f'{source}: is a classifier that fits these settings'
-
-
-def _weights(config):
-    source = config.model.pretrained
-    model = PartClassifier(config.model, n_classes=2, n_parts=0)    # packages that it needs
-    if not source:
-        yield 'warning', 'model.pretrained is empty: the networks start from random weights'
-    elif is_config(source):
-        read_config(source, project=config.project)
-        yield 'ok', f'{source} trains the initial weights when they are needed'
-    else:
-        path = packaged.path_of(source, config.project)
-        pretrained.load_backbones(model, path)
-        yield 'ok', (f'{path}: weights fit {config.model.architecture}, SHA-256 '
-                     f'{hashlib.sha256(path.read_bytes()).hexdigest()}')
-
-
-def _memory(config, data_set, device):
-    """Whether a training step fits into memory, assuming the image with the most parts."""
-    free, visible = memory.free(device), data_set.train.visible
-    n_parts = (visible.shape[1] if config.data.missing == 'centre'
-               else int(visible.sum(axis=1).max()))
-    per_image = memory.of_image(config, n_parts)
-    if free is None or per_image is None:
-        return
-    weights = memory.of_weights(config, build_classifier(config, data_set).count_params())
-    n_images = config.training.batch_size
-    needed = n_images * per_image + weights
-    text = (f'a training step of {n_images} images needs up to {needed / 1e9:.1f} GB, '
-            f'{free / 1e9:.1f} GB are free')
-    if needed <= free:
-        yield 'ok', text
-    else:
-        fits = max(int((free - weights) / per_image), 0)
-        yield 'warning', f'{text}, enough for a batch of {fits}; {memory.advice(config)}'

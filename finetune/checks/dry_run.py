@@ -1,28 +1,40 @@
-"""Prints settings, counts and shapes of an experiment without training or writing files."""
+"""Prints settings, counts and shapes of an experiment without training or writing files.
+
+Weights, and the runs that it needs, are checked.
+"""
+import math
 from pathlib import Path
 import tempfile
 
 import chainer
 
+from finetune.checks import needs
 from finetune.config.config import dump, read_config
 from finetune.config.project import HERE
 from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
+from finetune.experiments import prerequisites
 from finetune.models.part_classifier import build_classifier
 from finetune.names import shown
 from finetune.parts import kind
+from finetune.training.conv_maps import DTYPE, size_of
+from finetune.training.inputs import n_stored
 
 
-def describe(config_path, overrides=(), project=HERE):
+def describe(config_path, overrides=(), project=HERE, output=None):
     """Prints the merged settings, the size of the data set and the shapes in the network.
 
     Args:
         config_path (str): YAML file of the experiment.
         overrides (list of str): ``section.name=value`` settings that win over the file.
         project (finetune.config.project.Project): What paths are relative to.
+        output (str or None): Folder of the run; ``None``: the default folder.
 
     """
     config = read_config(config_path, overrides, project)
+    prerequisites.check_circle(config_path, config)
+    if output:
+        config.project = project.of_run(output, config.data, is_new=True)
     print(f'# {config_path}\n{dump(config)}')
     with tempfile.TemporaryDirectory() as folder:
         if readers.is_to_be_drawn(config):       # in a temporary folder
@@ -41,9 +53,18 @@ def _describe(config):
                           seed=config.training.seed)
     batch = collate([dataset[i] for i in range(min(2, len(dataset)))])
     with chainer.using_config('train', False), chainer.no_backprop_mode():
-        for name, shape in _shapes(model, *batch, config):
-            print(f'{name:20s} {" x ".join(map(str, shape))}')
-    print(f'parameters           {model.count_params():,}')
+        shapes = dict(_shapes(model, *batch, config))
+    for name, shape in shapes.items():
+        print(f'{name:20s} {" x ".join(map(str, shape))}')
+    if config.training.keeps_conv_maps:
+        numbers = n_stored(config, data_set)
+        n_bytes = DTYPE.itemsize * sum(
+            n * math.prod(shapes.get(name, ())[1:])
+            for n, name in zip(numbers, ('ConvMaps', 'ConvMaps of parts')))
+        print(f'ConvMaps on disk     {sum(numbers)} in {DTYPE}, {size_of(n_bytes)}')
+    print(f'parameters           {model.count_params():,}', flush=True)
+    for _, text in [*needs.weights(config, data_set), *needs.runs(config)]:
+        print(shown(text), flush=True)
 
 
 def _shapes(model, img, parts, visible, label, config):

@@ -1,4 +1,5 @@
 """Options that several commands share."""
+import argparse
 import os
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def add_results(command):
     command.add_argument('--gpu', type=number('--gpu', int, -1, 64), default=-1,
                          help='device id of the GPU; -1: CPU (default)')
     add_project(command)
+
+
+def add_flip(command):
+    command.add_argument('--flip', action=argparse.BooleanOptionalAction,
+                         help='take the mean scores of each image and its mirror image, in twice '
+                              'the time (default: data.test_flip of the run)')
 
 
 def add_images(command):

@@ -34,6 +34,7 @@ def add_arguments(parser):
     add('--detector', metavar='RUN', help='folder of a run whose detector finds the parts')
     add('--batch', type=number('--batch', int, 1, 10000), metavar='N',
         help='pictures per batch (default: as in training)')
+    shared.add_flip(parser)
 
 
 def run(options):
@@ -41,7 +42,7 @@ def run(options):
     _check_outputs(options.output, options.pictures)
     paths = _find(options.images)
     predictor = load(options.results, options.gpu, options.parts, options.detector,
-                     options.project)
+                     options.project, options.flip)
     if predictor.stream == 'global':
         print(f'{options.results}: the model was trained with parts (data.parts '
               f'{predictor.config.data.parts}), but the parts of these pictures are unknown; only '

@@ -9,7 +9,8 @@ from finetune.errors import InputError
 MAX_SEEDS = 10000
 HELP = 'train and evaluate experiments'
 DESCRIPTION = """\
-Trains and evaluates one experiment and writes results/<config>/seed<k>/.
+Trains and evaluates one experiment and writes results/<config>/seed<k>/,
+for pictures of your own results/<name of data.root>/<config>/seed<k>/.
 Repeat the command to resume an interrupted run. With several configs or
 --seeds, each run has its own process, finished runs are skipped, and a
 failed run does not stop the others (exit code 1)."""
@@ -19,8 +20,9 @@ def add_arguments(parser):
     add, number = parser.add_argument, shared.number
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = original_variables.HELP
-    add('configs', nargs='*', metavar='CONFIG', help='YAML of an experiment, or a folder of them '
-        f'(default: {shared.DEFAULT_CONFIG})')
+    add('configs', nargs='*', metavar='CONFIG|PHOTOS', help='YAML of an experiment, or a folder of '
+        f'them (default: {shared.DEFAULT_CONFIG}); or a folder of photographs, or a CSV file of '
+        'them, for which the classifiers of configs/photos are compared and one is chosen')
     shared.add_overrides(parser)
     shared.add_gpu(parser)
     add('--seeds', type=seeds, metavar='N',
@@ -36,9 +38,12 @@ def add_arguments(parser):
         help='GPUs per machine, with a process each; requires --gpu 0 (default: 0)')
     add('--cpus', type=number('--cpus', int, 1, 256), help='cores per process (default: 2)')
     add('--partition', help='Slurm partition')
-    add('--output', metavar='DIR', help='folder for the results of a single run')
+    add('--output', metavar='DIR', help='folder of a single run, and, unless DIR is in the folder '
+        'of results of its data, of everything that it needs (DIR/needs/); of several runs, the '
+        'folder that takes the place of results/')
     add('--dry-run', action='store_true',
-        help='print settings, size of the data set, shapes and number of parameters, then stop')
+        help='print settings, size of the data set, shapes and number of parameters, check weights '
+        'and the runs that are needed, then stop')
 
 
 def seeds(text):
@@ -50,6 +55,8 @@ def seeds(text):
 
 
 def run(options):
+    if any(_are_photographs(path, options.project) for path in options.configs):
+        return _compare(options)
     from finetune.checks import dry_run
     from finetune.experiments import experiment, plan, suite
     resources = _resources(options)
@@ -62,16 +69,38 @@ def run(options):
     output = options.output or original_variables.output(os.environ)
     if options.dry_run or original_variables.is_dry_run(os.environ):
         for config, overrides in experiments:
-            dry_run.describe(config, overrides, options.project)
+            dry_run.describe(config, overrides, options.project, output)
     elif options.seeds is None and len(experiments) == 1 and options.cluster == 'local':
         experiment.run(*experiments[0], output, options.project)
-    elif output:
-        raise InputError('--output is for a single run on this machine; leave it out.')
     elif options.seeds and options.seed is not None:
         raise InputError('--seed and --seeds exclude each other; give one of them.')
     else:
+        project = options.project.with_results(output) if output else options.project
         return suite.run_all(experiments, options.seeds or [options.seed or 0], options.jobs or 1,
-                             resources, options.project)
+                             resources, project)
+
+
+def _are_photographs(path, project):
+    folder = project.find(path)
+    return folder.suffix == '.csv' or folder.is_dir() and not any(folder.glob('*.yml'))
+
+
+def _compare(options):
+    from finetune.experiments import comparison
+    if len(options.configs) > 1:
+        raise InputError(f'{" ".join(options.configs)}: photographs are compared alone; give one '
+                         'folder or CSV file.')
+    of_suites = [name for name in ('seeds', 'jobs') if getattr(options, name) is not None]
+    if of_suites or options.cluster != 'local':
+        raise InputError(f'--{(*of_suites, "cluster")[0]} is for configs; leave it out, or give '
+                         'configs of configs/photos with --set data.root=PHOTOS.')
+    photographs, = options.configs
+    options.config = comparison.path_of(comparison.BASELINE)
+    _, overrides = shared.settings(options)
+    output = options.output or original_variables.output(os.environ)
+    project = options.project.with_results(output) if output else options.project
+    compare = comparison.describe if options.dry_run else comparison.run
+    compare(photographs, overrides, project)
 
 
 def _resources(options):

@@ -35,6 +35,8 @@ STEPS = Needs('training.method joint and training.lr_schedule steps', lambda con
               config.training.is_joint and config.training.lr_schedule == 'steps')
 LEARNED_CNNS = JOINT & Needs('a training.cnn_lr_factor above 0',
                              lambda config: config.training.cnn_lr_factor > 0)
+FROZEN = JOINT & Needs('training.cnn_lr_factor 0',
+                       lambda config: config.training.cnn_lr_factor == 0)
 BATCH_STATISTICS = JOINT & Needs('training.freeze_batch_norm false',
                                  lambda config: not config.training.freeze_batch_norm)
 NEW = Needs('an empty model.checkpoint', lambda config: not config.model.checkpoint)

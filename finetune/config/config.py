@@ -1,4 +1,5 @@
 """Configs: read from YAML, checked, compared and written."""
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -19,6 +20,8 @@ IMAGES = ('data.dataset', 'data.root', 'data.split', 'data.fold', 'data.drawing'
           'data.test_share', 'data.split_seed', 'data.train_per_class')
 IMAGES_AND_PARTS = (*IMAGES, 'data.parts', 'data.boxes', 'data.grid', 'data.n_parts',
                     'detector.cnn')
+# Settings that a run from a classifier hands on to the run of the classifier, which reads them.
+OF_CLASSIFIER = 'model.pretrained', 'training.views'
 EXPECTED = 'expect', 'expect_of_seeds', 'expect_elsewhere'
 
 
@@ -41,16 +44,20 @@ def read_config(path, overrides=(), project=HERE):
     in_file = _fill(config, str(path))
     check(config, str(path))
     _check_active(config, in_file, str(path))
-    overridden = []
+    before, overridden = copy.deepcopy(config), []
     for override in overrides:
         names = fill_override(config, override)
         overridden.append((names, f'{path}, --set {shortened(override)}'))
         if set(names) - {'training.seed', *NO_EFFECT_ON_RESULTS}:
             forget_expected(config)         # it holds for the settings of the file only
     check(config, str(path))
+    handed_on = OF_CLASSIFIER if is_config(config.model.checkpoint) else ()
     for names, where in overridden:
-        _check_active(config, names, where)
+        _check_active(config, set(names) - set(handed_on), where)
     _check_combinations(config, str(path))
+    config.replaced = {name: get(before, name) for names, _ in overridden for name in names
+                       if name not in EXPECTED}
+    config.project = project.of(config.data)
     return config
 
 
@@ -75,6 +82,7 @@ def restore_config(path, project=HERE):
         raise InputError(f'{path}: has no settings; copy the folder of the run again, or move it '
                          'away to repeat the run.')
     check(config, str(path))
+    config.project = project.of(config.data)
     return config
 
 
@@ -190,8 +198,10 @@ def dump(config):
     for name in active_names(config):
         section, key = name.split('.')
         tree.setdefault(section, {})[key] = get(config, name)
-    expected = {name: getattr(config, name) for name in EXPECTED}
-    return yaml.safe_dump({**tree, **expected}, sort_keys=False, default_flow_style=None)
+    others = {name: getattr(config, name) for name in EXPECTED}
+    if 'data.dataset' in config.replaced:       # without it, the runs needed would be others
+        others['replaced'] = {'data.dataset': config.replaced['data.dataset']}
+    return yaml.safe_dump({**tree, **others}, sort_keys=False, default_flow_style=None)
 
 
 def forget_expected(config):

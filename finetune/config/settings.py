@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from finetune.config.catalogue import (
     ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS)
 from finetune.config.conditions import (
-    ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, GRID, JOINT,
+    ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, FROZEN, GRID, JOINT,
     LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT, SQUARE, STEP, STEPS,
     VALIDATION, WITH_CLASSES, of_layer)
 from finetune.config.project import HERE
@@ -45,7 +45,7 @@ class Data:
     part_ratio: float = setting(.31, 'width and height of the crop around a point, as a share of '
                                 "the image's", between=(.01, 1), needs=POINTS)
     boxes: str = setting('CS_parts', 'folder of the part boxes, in the folder of the data set; '
-                         'boxes found in your own pictures are in results/parts/, instead',
+                         'boxes found in your own pictures are in parts/, beside their runs',
                          needs=BOXES)
     box_frame: int = setting(427, 'side in pixels of the square whose coordinates the boxes are '
                              'in; 0: boxes are in pixels of the image', between=(0, 100000),
@@ -69,6 +69,8 @@ class Data:
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
     colour_jitter: float = setting(.3, 'largest random change of brightness, contrast and '
                                    'saturation in training', between=(0, 1), needs=JOINT)
+    test_flip: bool = setting(False, 'whether scores of test images, and of pictures to predict, '
+                              'are means over the image and its mirror image', needs=JOINT)
 
     @property
     def has_parts(self):
@@ -203,6 +205,10 @@ class Training:
     cnn_lr_factor: float = setting(1., 'factor on the learning rate of the CNNs; 0: the CNNs are '
                                    'frozen, including the statistics of batch normalisation',
                                    between=(0, 1000), needs=JOINT)
+    views: int = setting(0, 'number of views of each training image whose ConvMaps are computed '
+                         'once and kept on disk: the image as in a test, then its mirror image if '
+                         'data.flip, then random views; 0: the CNNs compute ConvMaps in every step',
+                         between=(0, 1000), needs=FROZEN)
     freeze_batch_norm: bool = setting(False, 'whether batch normalisation keeps and uses its '
                                       'pre-trained statistics while the CNNs learn, which small '
                                       'batches need; it takes a lower learning rate',
@@ -239,6 +245,11 @@ class Training:
         """Whether CNN and mixture are trained together."""
         return self.method == 'joint'
 
+    @property
+    def keeps_conv_maps(self) -> bool:
+        """Whether the CNNs are frozen and their ConvMaps are kept on disk."""
+        return self.is_joint and self.cnn_lr_factor == 0 and self.views > 0
+
 
 @dataclass
 class Config:
@@ -251,6 +262,7 @@ class Config:
     expect: str = ''                # expected result, printed beside the run's own
     expect_of_seeds: dict = field(default_factory=dict)     # per cent, by seed
     expect_elsewhere: dict = field(default_factory=dict)    # with other CPUs and pre-trainings
+    replaced: dict = field(default_factory=dict)    # what the file has for settings given by --set
     project = HERE      # paths are relative to it; without annotation it is no setting
 
     @property

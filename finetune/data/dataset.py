@@ -7,7 +7,7 @@ import numpy
 
 from finetune.config.settings import Data
 from finetune.data import cropping, pictures, transforms
-from finetune.data.records import Records
+from finetune.data.records import Record, Records
 from finetune.errors import InputError
 from fve_layer.arrays import Array
 
@@ -45,36 +45,42 @@ class PartDataset(chainer.dataset.DatasetMixin):
         seed (int): Seed of augmentation, part order and hiding.
         hide (float): Probability that a visible part is hidden; parts hidden with one probability
             are also hidden with every higher one.
+        with_mirrored (bool): Whether each image is followed by its mirror image, whose crops are
+            mirrored one by one; not in training.
 
     """
 
+    is_slow = True      # whether threads should load examples
+
     def __init__(self, records: Records, parts: Any, settings: Data, train: bool,
-                 seed: int, hide: float = 0.):
+                 seed: int, hide: float = 0., with_mirrored: bool = False):
         self.records = records
         self.parts = parts
         self.settings = settings
         self.train = train
         self.seed = seed
         self.hide = hide
+        self.n_views = 2 if with_mirrored else 1
         self._images, self._examples, self._enlarged = {}, {}, {}
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.records) * self.n_views
 
     # Python's default would never stop: an index beyond the data set means the next epoch.
     def __iter__(self) -> Iterator[Example]:
         return (self[i] for i in range(len(self)))
 
     def get_example(self, index: int) -> Example:
-        if self.train:      # an image looks different in every epoch
-            return self._example(index)
-        if index in self._examples:
-            return self._examples[index]
-        example = self._example(index)
-        return self._keep(self._examples, index, example, sum(array.nbytes for array in example))
+        index, view = divmod(int(index), self.n_views)
+        example = self._examples.get(index)
+        if example is None:
+            example = self._example(*divmod(index, len(self.records)))
+            if not self.train:      # in training an image looks different in every epoch
+                self._keep(self._examples, index, example,
+                           sum(array.nbytes for array in example))
+        return mirrored(example) if view else example
 
-    def _example(self, index):
-        epoch, i = divmod(int(index), len(self))
+    def _example(self, epoch, i):
         record = self.records[i]
         random = numpy.random.RandomState([self.seed, AUGMENTATION, self.train, epoch, i])
         image = self.read_image(i)
@@ -116,21 +122,26 @@ class PartDataset(chainer.dataset.DatasetMixin):
             pixels, and whether each part is cropped (P,), bool.
 
         """
-        record, order, visible = self.records[i], self._part_order(i, epoch), self._visible(i)
-        boxes = self.parts.boxes(record.locations, visible, image_size)
+        boxes = self.parts.boxes(self.records[i].locations, self._visible(i), image_size)
+        order, visible = self.cropped_parts(i, epoch)
+        return order, boxes[order], visible
+
+    def cropped_parts(self, i: int, epoch: int = 0) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Order and visibility of the parts of image i, see :meth:`part_boxes`."""
+        order, visible = self._part_order(i, epoch), self._visible(i)
         if self.settings.missing == 'centre':       # where the boxes of hidden parts are
             visible = numpy.ones_like(visible)
-        return order, boxes[order], visible[order]
+        return order, visible[order]
 
     def _transform(self, i, image, size, random, part=None, bbox=None):
         """Transforms image i, or its part in a box, into an input of the network."""
         interpolation = self.settings.interpolation
         if not self.train:
-            return transforms.test_transform(_cut(image, bbox, self.records[i]), size,
+            return transforms.test_transform(cut(image, bbox, self.records[i]), size,
                                              interpolation)
         enlarged = self._enlarged.get((i, part))
         if enlarged is None:
-            enlarged = transforms.enlarged(_cut(image, bbox, self.records[i]), size,
+            enlarged = transforms.enlarged(cut(image, bbox, self.records[i]), size,
                                            interpolation)
             n_alike = 1 if part is None else len(self.records[i].visible)
             self._keep(self._enlarged, (i, part), enlarged, n_alike * enlarged.nbytes)
@@ -154,13 +165,20 @@ class PartDataset(chainer.dataset.DatasetMixin):
         return random.permutation(n_parts)
 
 
-def _cut(image, bbox, record):
+def cut(image: numpy.ndarray, bbox: numpy.ndarray | None, record: Record) -> numpy.ndarray:
+    """Crops a box from an image; ``None``: the whole image. A message names the image's file."""
     if bbox is None:
         return image
     try:
         return cropping.crop(image, bbox)
     except InputError as error:
         raise InputError(f'{record.path}: {error}')
+
+
+def mirrored(example: Example) -> Example:
+    """The example of the mirror image."""
+    img, parts, visible, label = example
+    return img[..., ::-1], parts[..., ::-1], visible, label
 
 
 def collate(batch: list[Example], device: chainer.backend.Device | None = None

@@ -5,16 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 import chainer
 from chainer.iterators import _statemachine
 
-from finetune.data.dataset import PartDataset
 
-
-def iterate(dataset: PartDataset, batch_size: int, n_threads: int,
+def iterate(dataset: chainer.dataset.DatasetMixin, batch_size: int, n_threads: int,
             order_sampler: Callable | None = None, share: tuple[int, int] = (0, 1)
             ) -> chainer.dataset.Iterator:
     """Returns a Chainer iterator, whose batches do not depend on the number of threads.
 
     Args:
-        dataset (finetune.data.dataset.PartDataset): Data set to load.
+        dataset (chainer.dataset.DatasetMixin): Data set to load.
         batch_size (int): Images per batch.
         n_threads (int): Number of threads that load the next batch while the current one is used;
             0: the calling thread loads images when they are needed.

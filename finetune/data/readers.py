@@ -27,16 +27,21 @@ def load(config: Config) -> DataSet:
         archive = [config.project.path(known.archive)] if known.archive else []
         resolve_name(known.prepare)(find_layout(config).root, *archive, **settings.drawing,
                                     **options)
-    layout = find_layout(config)
-    if not layout.lists.exists():
+    require(config)
+    data_set = read(find_layout(config), settings)
+    if settings.split == 'validation':
+        data_set = splits.hold_out(data_set, _held_out(data_set.train, settings, settings.fold))
+    return splits.first_of_classes(data_set, settings.train_per_class)
+
+
+def require(config: Config) -> None:
+    """Raises an error if the data set has no folder; those that are drawn need none."""
+    layout, known = find_layout(config), DATA_SETS[config.data.dataset]
+    if not known.prepare and not layout.lists.exists():
         needs = ('the folder that has one folder of pictures per class.' if known.upright else
                  'the folder that contains images.txt.')
         raise InputError(f'{layout.lists}: there is no such folder; {_get(layout.lists, known)}set '
                          f'data.root to {needs}')
-    data_set = read(layout, settings)
-    if settings.split == 'validation':
-        data_set = splits.hold_out(data_set, _held_out(data_set.train, settings, settings.fold))
-    return splits.first_of_classes(data_set, settings.train_per_class)
 
 
 def folds_of(train: Records, settings: Data, n_folds: int) -> numpy.ndarray:

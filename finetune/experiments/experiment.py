@@ -11,19 +11,22 @@ import numpy
 from finetune.compute.threads import one_thread
 from finetune.config.config import (
     fingerprint, forget_expected, IMAGES_AND_PARTS, is_config, read_config)
-from finetune.config.project import HERE, Project
+from finetune.config.project import HERE, NEEDS, Project
 from finetune.config.settings import Config
 from finetune.config.streams import BESIDE
 from finetune.data import readers
 from finetune.data.records import DataSet
 from finetune.errors import InputError
-from finetune.experiments import prerequisites
+from finetune.experiments import estimate, prerequisites
 from finetune.files import require_empty
 from finetune.names import shown
 from finetune.parts.kind import parts_of
+from finetune.ranks import processes
+from finetune.runs.chosen import find_run
 from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
-from finetune.runs.predictions import iterate_test_images, predict, Predictions
+from finetune.runs.predictions import iterate_test_images, n_test_views, predict, Predictions
+from finetune.training.inputs import Inputs, inputs_of
 from finetune.training.joint import JointLearning
 from finetune.weights import packaged
 
@@ -49,7 +52,8 @@ class Method(Protocol):
 
 
 def run(config_path: str | Path, overrides: Iterable[str] = (),
-        out: str | Path | None = None, project: Project = HERE) -> RunFolder:
+        out: str | Path | None = None, project: Project = HERE, is_told: bool = True
+        ) -> RunFolder:
     """Runs an experiment, or resumes it if it was interrupted.
 
     Unfinished runs that ``model.pretrained``, ``model.checkpoint`` or ``detector.cnn`` names run
@@ -58,8 +62,10 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     Args:
         config_path (str or pathlib.Path): YAML file of the experiment, relative to the project.
         overrides (iterable of str): ``section.name=value``, settings that override the file.
-        out (str, pathlib.Path or None): Folder for the results; ``None``: the default folder.
+        out (str, pathlib.Path or None): Folder of the run; ``None``: the default folder. What the
+            run needs is in its folder, too, unless that lies in the folder of results of its data.
         project (Project): Project to which paths, also in settings, are relative.
+        is_told (bool): Whether to say before how long it takes.
 
     Returns:
         RunFolder: Folder of the results.
@@ -67,11 +73,15 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     """
     config = read_config(config_path, overrides, project)
     prerequisites.check_circle(config_path, config)
-    folder = (RunFolder.of(config_path, config.training.seed, project) if out is None
-              else RunFolder(out, project))
+    if out is None:
+        folder = RunFolder.of(config_path, config.training.seed, config.project)
+    else:
+        config.project = project.of_run(out, config.data, is_new=True)
+        folder = RunFolder(out, config.project)
+    readers.require(config)
     folder.check(config)
     with _alone(folder):
-        _run(config, folder)
+        _run(config, folder, is_told=is_told)
     return folder
 
 
@@ -89,7 +99,7 @@ def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
         project (Project): Project to which paths, also in settings, are relative.
 
     """
-    folder = RunFolder(project.path(out), project)
+    folder = find_run(out, project)
     folder.require_finished()
     if overrides or output is not None:
         _evaluate_apart(folder, gpu, overrides, output)
@@ -116,7 +126,10 @@ def _evaluate_apart(folder, gpu, overrides, output):
     if output is not None:
         require_empty(output, '--output')
     config = read_settings(folder, gpu, overrides)
-    is_same = not any(override.lstrip().startswith('data') for override in overrides)
+    if output is not None and config.project.results != folder.read_config().project.results:
+        config.project = config.project.with_results(Path(output, NEEDS))
+    is_same = not any(override.lstrip().startswith('data') for override in overrides
+                      if not override.lstrip().startswith('data.test_flip'))
     data_set = _load(config, folder, open_device(gpu), may_train=False, is_same=is_same)
     model, _, _, device = open_run(folder, config, data_set)
     n_trained_on = folder.n_trained_on(data_set)
@@ -125,8 +138,11 @@ def _evaluate_apart(folder, gpu, overrides, output):
                 f'{n_trained_on} of these {len(data_set.test)} test images, so the accuracy is too '
                 'high')
         print(f'{folder}: was trained on {told}', file=sys.stderr)
-    with one_thread(), iterate_test_images(config, data_set) as iterator:
-        predictions = predict(model, iterator, device, folder)
+    inputs = inputs_of(config, data_set) if is_same else Inputs()
+    model.given_conv_maps = inputs.are_conv_maps
+    with one_thread(), iterate_test_images(config, data_set, make=inputs) as iterator:
+        inputs.prepare(model, with_training=False)
+        predictions = predict(model, iterator, device, folder, n_test_views(config))
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
         RunFolder(output).write_results(
@@ -136,10 +152,10 @@ def _evaluate_apart(folder, gpu, overrides, output):
     _print_accuracies(folder, predictions.accuracies, config)
 
 
-def _run(config: Config, folder: RunFolder, may_train: bool = True) -> None:
-    """Trains or loads the model, and evaluates it."""
+def _run(config: Config, folder: RunFolder, may_train: bool = True, is_told: bool = False) -> None:
+    """Trains or loads the model, and evaluates it; ``is_told``: says before how long it takes."""
     device = open_device(config.training.gpu)
-    data_set = _load(config, folder, device, may_train)
+    data_set = _load(config, folder, device, may_train, is_told=is_told)
     method = _method(config)
     start = _find_start(config, may_train, data_set) if method.needs_start(folder) else None
     with one_thread():
@@ -164,8 +180,8 @@ def _method(config: Config) -> type[Method]:
     return ConventionalPipeline     # imports scikit-learn, which takes a second
 
 
-def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_same: bool = True
-          ) -> DataSet:
+def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_same: bool = True,
+          is_told: bool = False) -> DataSet:
     """Reads the data set with its parts; finds the parts first if the config names a detector.
 
     If ``is_same``, it must be what the run in the folder was trained on.
@@ -174,7 +190,9 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
     if may_train and not folder.is_finished:
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
     if is_same:
-        folder.check_data(data_set)     # before parts are found for hours
+        folder.check_data(data_set, config)     # before parts are found for hours
+    if is_told and folder.state == NEW and processes.size() == 1:
+        estimate.tell(config, data_set, device)
     if parts.to_be_found:
         is_own = folder.state != NEW and folder.detector.is_dir()
         source = folder if is_own else _find_cnn(config, may_train, data_set)
@@ -212,7 +230,8 @@ def _finished(required: prerequisites.Required, config: Config, may_train: bool,
     elif config.training.is_joint or not folder.is_finished:
         folder.check(required.config)
     if folder.is_finished:
-        _check_data(folder, required.config, config, data_set)
+        of_required = required.config if may_train else folder.read_config()
+        _check_data(folder, of_required, config, data_set)
     if may_train and folder.state != REPORTED:
         print(f'{required.stage}: {required.path}', flush=True)
         _run(required.config, folder)
@@ -225,7 +244,7 @@ def _check_data(folder, config, of_run, data_set):
     if fingerprint(config, names=IMAGES_AND_PARTS) != fingerprint(of_run, names=IMAGES_AND_PARTS):
         data_set = prerequisites.data_of(config)
     if data_set is not None:
-        folder.check_data(data_set)
+        folder.check_data(data_set, of_run)
 
 
 def _print_accuracies(folder, accuracies, config):

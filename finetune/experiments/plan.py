@@ -1,4 +1,5 @@
 """Plans a suite: which runs are left, and in which order."""
+import os
 from pathlib import Path
 import sys
 from typing import NamedTuple
@@ -24,16 +25,17 @@ class Job(NamedTuple):
 
     @property
     def name(self):
-        """Path of its folder below results/, without the seed."""
-        folder = self.folder
-        return str(folder.path.parent.relative_to(folder.project.path('results')))
+        """Path of its folder below the folder of results, without the seed."""
+        return os.path.relpath(self.folder.path.parent, self.folder.project.all_results)
 
     @property
     def command(self):
         """Command line of the run."""
+        project = self.folder.project
         settings = [word for override in self.overrides for word in ('--set', override)]
+        output = ['--output', str(self.folder)] if project.is_chosen else []
         return [sys.executable, '-m', 'finetune', 'train', self.config,
-                *self.folder.project.option, *settings]
+                *project.option, *output, *settings]
 
     def __str__(self):
         return f'{self.name} {self.folder.path.name.replace("seed", "seed ")}'
@@ -54,10 +56,10 @@ def plan_jobs(experiments, seeds, project=HERE):
             overrides = *overrides, f'training.seed={seed}'
             config = read_config(path, overrides, project)
             prerequisites.check_circle(path, config)
-            asked[str(RunFolder.of(path, seed, project))] = path, overrides, config
+            asked[str(RunFolder.of(path, seed, config.project))] = path, overrides, config
     jobs, done, read = {}, [], {}
     for path, overrides, config in asked.values():
-        folder = RunFolder.of(path, config.training.seed, project)
+        folder = RunFolder.of(path, config.training.seed, config.project)
         # Results of other settings or data are not skipped: the run itself reports the error.
         if (folder.state == REPORTED and not folder.differences(config)
                 and not _has_other_data(folder, config, read)):

@@ -3,19 +3,28 @@
 They are the run that pre-trains its weights, trains its CNN or classifier, or trains the CNN that
 finds its parts.
 """
+import copy
 from pathlib import Path
 from typing import NamedTuple
 from collections.abc import Iterable
 
-from finetune.config.config import get, IMAGES, is_config, read_config
-from finetune.config.schema import override_of
+from finetune.config.config import (
+    active_names, get, IMAGES, is_config, OF_CLASSIFIER, read_config)
+from finetune.config.schema import fill_override, override_of
 from finetune.config.settings import Config
 from finetune.data import readers
 from finetune.data.layout import find_layout
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.parts.kind import parts_of
-from finetune.runs.folder import RunFolder
+from finetune.runs.folder import NEW, RunFolder
+
+# Settings that a run and those that it needs have in common: how images are given to the CNN, the
+# CNN, and how fast and in how much memory they compute.
+OF_IMAGES = 'data.input_size', 'data.interpolation'
+CNN = 'model.architecture', 'model.pretrained'
+PACE = 'training.workers', 'training.recompute'
+MEMORY = 'training.batch_size', 'training.dtype'
 
 
 class Required(NamedTuple):
@@ -52,20 +61,51 @@ def of(config: Config) -> list[Required]:
 
 
 def _required(config: Config, source: str, overrides: Iterable[str], stage: str) -> Required:
-    """A prerequisite.
+    """A prerequisite, with the settings that it inherits (:func:`_inherited`)."""
+    own = read_config(source, project=config.project)
+    overrides = [*overrides, f'training.gpu={config.training.gpu}',
+                 *_inherited(config, own, source)]
+    required = read_config(source, overrides, project=config.project)
+    folder = RunFolder.of(source, required.training.seed, required.project)
+    if folder.is_run and folder.state != NEW:   # what only has to fit into memory stays as it was
+        there = folder.read_config()
+        overrides += [override_of(name, get(there, name)) for name in MEMORY
+                      if name in config.replaced and name in active_names(there)]
+        required = read_config(source, overrides, project=config.project)
+    return Required(stage, source, tuple(overrides), required, folder)
 
-    If it uses the run's data set, other than for pre-training, it inherits the settings that
-    determine the images.
+
+def _inherited(config, own, source):
+    """Overrides that hand on settings of a run to a run that it needs, whose file has ``own``.
+
+    On the same data set, other than for pre-training, they are the settings that determine the
+    images. Beyond these, a setting given by ``--set`` also holds for the needed run if this run
+    reads it, both files had the same value, and it is about the images, the CNN, or how fast and
+    in how much memory both compute; if the needed run trains the classifier, all settings of
+    images, parts and network.
     """
-    overrides = [*overrides, f'training.gpu={config.training.gpu}']
-    project = config.project
-    data = read_config(source, project=project).data
-    if data.dataset == config.data.dataset and data.split != 'pretraining':
-        overrides += [override_of(name, get(config, name))
-                      for name in IMAGES if get(config, name) != getattr(data, name[5:])]
-    required = read_config(source, overrides, project)
-    return Required(stage, source, tuple(overrides), required,
-                    RunFolder.of(source, required.training.seed, project))
+    is_classifier = source == config.model.checkpoint
+    is_same_data = (own.data.split != 'pretraining' and own.data.dataset
+                    == config.replaced.get('data.dataset', config.data.dataset))
+    changed = copy.deepcopy(own)
+    values = {name: get(config, name) for name in IMAGES
+              if is_same_data and get(config, name) != get(own, name)}
+    for name, before in config.replaced.items():
+        section, value = name.partition('.')[0], get(config, name)
+        is_common = get(own, name) == before or is_classifier and name in OF_CLASSIFIER
+        if name == 'model.pretrained':
+            is_common = not is_config(value) and (is_common or before == source)
+        is_about = name in (*CNN, *PACE, *MEMORY) or is_same_data and name in OF_IMAGES
+        if is_classifier:
+            is_about |= (section in ('data', 'detector', 'model') and name not in IMAGES
+                         and name != 'model.checkpoint' or name in OF_CLASSIFIER)
+        if is_common and is_about:
+            values[name] = value
+    overrides = [override_of(name, value) for name, value in values.items()]
+    for override in overrides:
+        fill_override(changed, override)
+    active = active_names(changed)
+    return [override for name, override in zip(values, overrides) if name in active]
 
 
 def data_of(config: Config) -> DataSet | None:

@@ -32,7 +32,9 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
     n_needed = len(jobs) + len(done) - n_asked
     print(f'{n_asked} runs, {len(done)} of them already finished'
           f'{f", and {n_needed} more as prerequisites" if n_needed else ""}; their output is '
-          f'written to results/<config>/seed<k>.txt{project.named}', flush=True)
+          f'written to {_place(project, [*jobs, *done])}', flush=True)
+    project.results.mkdir(parents=True, exist_ok=True)
+    project.mark()      # the processes of the runs know the place by it
     if resources is not None:
         return _submit(jobs, resources, project)
     queue = Queue(jobs, done, n_jobs)
@@ -43,6 +45,16 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
     for job, reason in queue.failures:
         print(f'Failed: {job}: {reason}; see {job.folder.printed}', file=sys.stderr)
     return 1 if queue.failures else 0
+
+
+def _place(project, jobs):
+    """Where the output of runs is, in words."""
+    if project.is_chosen:
+        return f'{project.results}/<config>/seed<k>.txt'
+    collections = {job.folder.project.results for job in jobs} - {project.results}
+    name = collections.pop().name if len(collections) == 1 else '<data set>'
+    between = f'{name}/' if collections else ''
+    return f'results/{between}<config>/seed<k>.txt{project.named}'
 
 
 def _submit(jobs, resources, project):

@@ -11,7 +11,7 @@ from finetune.config.config import dump
 from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.files import atomic, require_new
-from finetune.runs.folder import RunFolder
+from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_model, read_settings
 
 TOLERANCE = 1e-4        # relative to the largest value
@@ -35,7 +35,7 @@ def export(run, out, layer_only=False, project=HERE):
     from finetune.export.classifier import classifier_graph, layer_graph
     out = Path(out)
     require_new(out, '.onnx')
-    folder = RunFolder(project.path(run), project)
+    folder = find_run(run, project)
     config = read_settings(folder)
     if config.model.ablation:
         raise InputError(f'{folder}: model.ablation {config.model.ablation} cannot be exported; '
@@ -56,6 +56,10 @@ def export(run, out, layer_only=False, project=HERE):
     with atomic(out) as unfinished:
         unfinished.write_bytes(content)
     print(f'{out}: {len(content) / 1e6:.1f} MB, {outcome}', flush=True)
+    if config.data.test_flip and not layer_only:
+        print(f'{out}: scores images alone; for data.test_flip, take the mean of the scores of '
+              'images and crops and of those mirrored (images[..., ::-1], parts[..., ::-1])',
+              flush=True)
 
 
 def _checked(run, content, compute, inputs):
@@ -119,6 +123,9 @@ def _description(config, layer_only):
             'RGB, float32, divided by 127.5, minus 1; the shorter side is scaled to '
             f'{config.data.input_size} pixels, {config.data.interpolation} with antialiasing, and '
             'the centre is cropped.')
+    if config.data.test_flip:
+        text += (' The scores to use are the means of those of images and crops and of those '
+                 'mirrored horizontally.')
     if config.data.has_parts:
         text += (' A part is the crop of its box, prepared in the same way at '
                  f'{config.data.part_input_size} pixels; crops of hidden parts have no effect.')

@@ -57,6 +57,7 @@ class PartClassifier(chainer.Chain):
         self.aux_lambda = settings.aux_lambda       # decays during training
         self.mixed, self.frozen = mixed, frozen
         self.freeze_batch_norm = freeze_batch_norm
+        self.given_conv_maps = False    # whether inputs are ConvMaps in place of images and crops
         self.synchronized = False       # whether batch statistics are computed over all ranks
         architecture = ARCHITECTURES[settings.architecture]
         cnn, n_features = resolve_name(architecture.cnn), architecture.n_features
@@ -163,10 +164,16 @@ class PartClassifier(chainer.Chain):
         return self._encoder_input(conv_map, visible, self.missing)
 
     def conv_maps(self, cnn: chainer.Link, images: Array) -> chainer.Variable:
+        """ConvMaps (N, C, h, w), float32: of images (N, 3, H, W), or given in their place."""
+        if self.given_conv_maps:
+            return chainer.as_variable(images.astype(numpy.float32))
+        return self.computed_conv_maps(cnn, images)
+
+    def computed_conv_maps(self, cnn: chainer.Link, images: Array) -> chainer.Variable:
         """ConvMaps (N, C, h, w), float32, that a CNN computes from images (N, 3, H, W)."""
         if self.frozen and chainer.config.train:
             with chainer.using_config('train', False), chainer.no_backprop_mode():
-                return self.conv_maps(cnn, images)
+                return self.computed_conv_maps(cnn, images)
         # Batch normalisation is the only function of the CNNs that differs in training.
         with chainer.using_config('train', chainer.config.train and not self.freeze_batch_norm):
             if not self.mixed:

@@ -11,13 +11,13 @@ import numpy
 from finetune.compute.threads import one_thread
 from finetune.config.project import HERE
 from finetune.data import pictures
-from finetune.data.dataset import collate, PartDataset
+from finetune.data.dataset import collate, mirrored, PartDataset
 from finetune.data.records import Record
 from finetune.errors import InputError
 from finetune.parts.kind import parts_of
 from finetune.parts.pictures import detected, listed, Picture, unknown
 from finetune.prediction import evidence
-from finetune.runs.folder import RunFolder
+from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_model, read_settings
 
 
@@ -53,13 +53,15 @@ class Predictor:
         stream (str): ``'both'``, or ``'global'`` if the parts of pictures are unknown, so that
             only the whole image is classified.
         upright (bool): Whether pictures are rotated by their EXIF orientation.
+        flip (bool): Whether scores are means over a picture and its mirror image.
 
     """
 
-    def __init__(self, run, parts):
+    def __init__(self, run, parts, flip=None):
         self.model, self.config, data_set, self.device = run
         self.batch_size = self.config.training.batch_size
         self.class_names = data_set.class_names
+        self.flip = self.config.data.test_flip if flip is None else flip
         self.stream = 'global' if parts is None else 'both'
         self._settings = replace(self.config.data, order='ordered')
         if parts is None:
@@ -107,9 +109,11 @@ class Predictor:
         """The :class:`Prediction` for a batch."""
         with one_thread(), chainer.using_config('train', False), chainer.no_backprop_mode(), \
                 numpy.errstate(over='ignore', invalid='ignore'):
-            img, crops, visible, _ = collate(list(examined), self.device)
-            scores = self.model.scores(img, crops, visible)
-        scores = cuda.to_cpu(scores[self.stream].array)
+            examples = list(examined)
+            scores, visible = self._scores(examples)
+            if self.flip:
+                scores = (scores + self._scores(map(mirrored, examples))[0]) / 2
+        scores = cuda.to_cpu(scores)
         is_finite = numpy.isfinite(scores).all(axis=1)
         if not is_finite.all():
             raise InputError(f'{examined.records[int(is_finite.argmin())].path}: a score of this '
@@ -119,8 +123,15 @@ class Predictor:
                  for i in range(len(examined))]
         return Prediction(scores, numpy.int32(boxes), cuda.to_cpu(visible))
 
+    def _scores(self, examples):
+        img, crops, visible, _ = collate(list(examples), self.device)
+        return self.model.scores(img, crops, visible)[self.stream].array, visible
+
     def explain(self, example, label):
-        """Evidence for a class: see :func:`finetune.prediction.evidence.explain`."""
+        """Evidence for a class: see :func:`finetune.prediction.evidence.explain`.
+
+        It is that of the picture alone, without its mirror image.
+        """
         with one_thread():
             return evidence.explain(self.model, example, label, self.stream)
 
@@ -146,11 +157,11 @@ class Examined(PartDataset):
         return self._pictures[i].image
 
 
-def load(run, gpu=-1, part_file=None, detector=None, project=HERE):
+def load(run, gpu=-1, part_file=None, detector=None, project=HERE, flip=None):
     """Loads the model of a finished run: see :func:`finetune.load`."""
-    folder = RunFolder(project.path(run), project)
+    folder = find_run(run, project)
     opened = open_model(folder, read_settings(folder, gpu))
-    return Predictor(opened, _parts(folder, opened, part_file, detector))
+    return Predictor(opened, _parts(folder, opened, part_file, detector), flip)
 
 
 def _parts(folder, run, table, detector_run):
@@ -167,7 +178,7 @@ def _parts(folder, run, table, detector_run):
     if table:
         return listed(table, config, part_names)
     if detector_run:
-        found_by = RunFolder(config.project.path(detector_run)).detector
+        found_by = find_run(detector_run, config.project).detector
         if not found_by.is_dir():
             raise InputError(f'{detector_run}: has no detector; give the folder of a run with '
                              'data.parts CS_PARTS and detector.cnn.')

@@ -6,8 +6,7 @@ from finetune.config.project import HERE, TRAIN
 from finetune.drawing import own_settings
 from finetune.errors import InputError
 from finetune.files import atomic, write_csv, write_text
-from finetune.report import figures, tables
-from finetune.report import published
+from finetune.report import figures, own_pictures, published, tables
 from finetune.report.claims import CLAIMS, compare, MARGIN, SIGNIFICANT
 from finetune.report.document import bullets, commands, picture, to_html
 from finetune.report.results import Results
@@ -37,6 +36,7 @@ def make(folder, output=None, project=HERE):
         blocks += _data_set(results, numbers, dataset, output)
     if results.others:
         blocks += ['## Other experiments', tables.others(results)]
+    blocks += own_pictures.sections(results)
     blocks += [f'## {numbers.run_time["title"]} ({numbers.run_time["source"]})',
                *tables.run_time(numbers.run_time),
                *_runs(results, output),
@@ -45,7 +45,8 @@ def make(folder, output=None, project=HERE):
     text = '\n\n'.join(blocks) + '\n'
     write_text(output / 'report.md', text)
     write_text(output / 'report.html', to_html(text, output))
-    experiments = [*results.by_experiment.values(), *results.others.values()]
+    experiments = [*results.by_experiment.values(), *results.others.values(),
+                   *results.collections.values()]
     print(f'{sum(map(len, experiments))} runs of {len(experiments)} experiments: '
           f'{output / "report.html"}, {output / "report.md"}', flush=True)
     for reason in results.left_out:

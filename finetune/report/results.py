@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy
 
 from finetune.config.config import (
-    differences, fingerprint, IMAGES, IMAGES_AND_PARTS, read_config)
-from finetune.config.project import HERE, TRAIN
-from finetune.config.schema import read_yaml
+    differences, fingerprint, get, IMAGES, IMAGES_AND_PARTS, read_config)
+from finetune.config.project import HERE, OWN, TRAIN
+from finetune.config.schema import override_of, read_yaml
 from finetune.config.settings import NO_EFFECT_ON_RESULTS
 from finetune.config.streams import BESIDE, COMPARED
 from finetune.errors import InputError
@@ -17,6 +17,7 @@ from finetune.report import published
 from finetune.runs.folder import REPORTED, RunFolder
 
 
+OF_A_RUN = *NO_EFFECT_ON_RESULTS, 'training.seed'     # settings in which runs may differ
 ROUNDING = 1e-6         # of an accuracy
 # Data of an evaluation, as messages name them.
 NOUNS = {'train': 'training images', 'test': 'test images', 'parts': 'parts'}
@@ -57,6 +58,8 @@ class Results:
         by_experiment (dict): (folder, name): list of results, ordered by seed.
         others (dict): The same for experiments in other folders.
         bases (dict): (folder, name): (folder, name) of the ``base`` of the config.
+        collections (dict): (folder, name): the same for pictures of one's own, whose results are
+            in a folder; settings that were given by ``--set`` are part of the name.
         left_out (list of str): Runs that are skipped, and why.
 
     """
@@ -67,25 +70,31 @@ class Results:
                  for path in sorted(project.find(configs).glob('*/*.yml'))}
         self.project, folder = project, project.path(folder)
         self.experiments = {key: path for key, path in paths.items() if key[0] in known}
-        self.by_experiment, self.others, self.bases, self.left_out = {}, {}, {}, []
+        self.by_experiment, self.others, self.collections = {}, {}, {}
+        self.bases, self.left_out = {}, []
         if not folder.is_dir():
             raise InputError(f'{folder}: there is no such folder of results{project.named}; run '
                              f'{TRAIN} first.')
-        for key, path in paths.items():
-            runs = RunFolder.all_of(folder.joinpath(*key), project)
-            if runs:
-                self._add(key, path, runs, self.by_experiment if key[0] in known else self.others)
+        for there in folder, *filter(Path.is_dir, sorted(folder.iterdir())):
+            for key, path in paths.items():
+                runs = RunFolder.all_of(there.joinpath(*key), project)
+                if runs:
+                    self._add(key, path, runs, there == folder)
         for columns, names in ((('train', 'test'), IMAGES), (('parts',), IMAGES_AND_PARTS)):
             self._leave_out_other_data(columns, names)
-        if not self.by_experiment and not self.others:
+        if not any(self._places):
             left_out = ''.join(f' (skipped: {reason})' for reason in self.left_out)
             raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/'
                              f'{left_out}; run {TRAIN} first.')
 
+    @property
+    def _places(self):
+        return self.by_experiment, self.others, self.collections
+
     def _leave_out_other_data(self, columns, names):
         """Leaves out runs whose data differ from those of most runs with the same settings."""
         groups = collections.defaultdict(list)
-        for place in self.by_experiment, self.others:
+        for place in self._places:
             for result in itertools.chain(*place.values()):
                 if 'data' in result.evaluation:
                     data = tuple(result.evaluation['data'][column] for column in columns)
@@ -100,43 +109,63 @@ class Results:
                     self.left_out.append(f'{result.folder}: has other {what} than {n} '
                                          f'run{"s" * (n > 1)} with the same settings; move it away '
                                          'and train it again')
-        for place in self.by_experiment, self.others:
+        for place in self._places:
             for key, results in list(place.items()):
                 place[key] = [result for result in results if result.folder not in others]
                 if not place[key]:
                     del place[key]
 
-    def _add(self, key, path, runs, place):
-        """Adds the finished runs of a config, except those of a pre-training."""
+    def _add(self, key, path, runs, is_shared):
+        """Adds the finished runs of a config, except those of a pre-training.
+
+        Args:
+            key (tuple of str): (folder, name) of the config.
+            path (pathlib.Path): The config.
+            runs (list of RunFolder): Folders of its runs.
+            is_shared (bool): Whether they are in the folder of results of all data sets.
+
+        """
         expected = read_config(path, project=self.project)
         if expected.data.split == 'pretraining':
             return
         base = read_yaml(self.project.find(path)).get('base')
-        if base:
-            self.bases[key] = Path(base).parent.name, Path(base).stem
-        results = list(filter(None, (self._read(run, expected) for run in runs)))
-        if results:
-            place[key] = results
+        for folder in runs:
+            try:
+                config = folder.read_config()
+                if config.data.dataset == OWN:
+                    self._add_own(Path(*key), folder, config, expected)
+                elif is_shared:
+                    if base:
+                        self.bases[key] = Path(base).parent.name, Path(base).stem
+                    place = self.by_experiment if key in self.experiments else self.others
+                    self._add_known(key, folder, config, expected, place)
+            except InputError as error:
+                self.left_out.append(str(error))
 
-    def _read(self, folder, expected):
-        """The result in a folder; ``None`` if it is unfinished or belongs to another config."""
-        try:
-            return self._read_finished(folder, expected)
-        except InputError as error:
-            self.left_out.append(str(error))
-
-    def _read_finished(self, folder, expected):
-        config = folder.read_config()
-        changed = differences(config, expected, (*NO_EFFECT_ON_RESULTS, 'training.seed'))
+    def _add_known(self, key, folder, config, expected, place):
+        """Adds a run, unless it is unfinished or belongs to another config."""
+        changed = differences(config, expected, OF_A_RUN)
         if changed:
             self.left_out.append(f'{folder}: differs from its config in {", ".join(changed)}')
-        elif folder.state != REPORTED:
-            self.left_out.append(f'{folder}: is not finished')
         else:
-            result = Result(folder, config.training.seed, config, folder.read_evaluation(),
-                            folder.read_predictions(), folder.read_log())
-            result.check(folder)
-            return result
+            self._add_finished(place, key, folder, config)
+
+    def _add_own(self, name, folder, config, expected):
+        """Adds a run on pictures of one's own; other settings than its config's name it."""
+        changed = differences(config, expected, (*OF_A_RUN, 'data.dataset', 'data.root'))
+        given = ', '.join(override_of(setting, get(config, setting)) for setting in changed)
+        results = folder.path.parents[len(name.parts)]
+        key = str(results), str(name) + (f' ({given})' if given else '')
+        self._add_finished(self.collections, key, folder, config)
+
+    def _add_finished(self, place, key, folder, config):
+        if folder.state != REPORTED:
+            self.left_out.append(f'{folder}: is not finished')
+            return
+        result = Result(folder, config.training.seed, config, folder.read_evaluation(),
+                        folder.read_predictions(), folder.read_log())
+        result.check(folder)
+        place.setdefault(key, []).append(result)
 
     @property
     def data_sets(self):
@@ -146,7 +175,7 @@ class Results:
     def of(self, dataset, name):
         """List of the results of an experiment; empty if it has none."""
         key = dataset, name
-        return self.by_experiment.get(key) or self.others.get(key, [])
+        return next((place[key] for place in self._places if key in place), [])
 
     def accuracy(self, dataset, name, stream=None):
         """Accuracies of an experiment in per cent, by seed; ``None``: of the headline stream."""

@@ -163,7 +163,8 @@ def others(results):
 
 def runs(results):
     """A row of texts per run: folder, hash of the settings, and the numbers :data:`OF_RUNS`."""
-    for result in sum([*results.by_experiment.values(), *results.others.values()], []):
+    for result in sum([*results.by_experiment.values(), *results.others.values(),
+                       *results.collections.values()], []):
         accuracy, last = result.evaluation['accuracy'], (result.log or [{}])[-1]
         numbers = [100 * accuracy[stream] if stream in accuracy else None
                    for stream in STREAMS] + [last.get(key) for key in MIXTURE]

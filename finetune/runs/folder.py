@@ -17,7 +17,7 @@ import yaml
 from finetune import files
 from finetune.compute import onednn
 from finetune.config.config import differences, dump, restore_config
-from finetune.config.project import HERE, Project
+from finetune.config.project import HERE, NEEDS, Project
 from finetune.config.settings import Config, NO_EFFECT_ON_RESULTS
 from finetune.data.fingerprint import changes_of_classes, Fingerprint
 from finetune.data.records import DataSet
@@ -60,6 +60,7 @@ class RunFolder:
         ``predictions.csv``, predicted classes of all test images
         ``evaluation.yml``, accuracies by stream and other numbers
         ``*.png``, plots and pictures
+        ``needs/``, "runs that it needs, and what they share, of a folder outside of ``results/``"
 
     The folder need not exist. Paths in its settings are relative to ``project``.
     """
@@ -83,7 +84,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, config_path: str | Path, seed: int, project: Project = HERE) -> RunFolder:
-        """Folder of an experiment with a seed."""
+        """Folder of an experiment with a seed; ``project`` is that of its config."""
         path, configs = project.path(config_path).resolve(), project.path('configs').resolve()
         name = path.relative_to(configs) if configs in path.parents else Path(path.name)
         return cls(project.results / name.with_suffix('') / f'seed{seed}', project)
@@ -156,8 +157,9 @@ class RunFolder:
 
         A run without a snapshot may be restarted with other settings.
         """
-        if not self.path.exists() or all(path.name.startswith('.') or path == self.detector
-                                         for path in self.path.iterdir()):
+        if not self.path.exists() or all(
+                path.name.startswith('.') or path.name in (self.detector.name, NEEDS)
+                for path in self.path.iterdir()):
             return
         if not self.is_run:
             raise InputError(f'{self}: holds something other than a run of this program; give '
@@ -180,14 +182,22 @@ class RunFolder:
             return changes_of_classes(self.read_names().class_names, now.class_names)
         return ''
 
-    def check_data(self, data_set: DataSet) -> None:
-        """Raises an error if the run was trained or tested on other images, classes or parts."""
+    def check_data(self, data_set: DataSet, config: Config | None = None) -> None:
+        """Raises an error if the run was trained or tested on other images, classes or parts.
+
+        ``config``, if given, has the folder that the data set is in now.
+        """
         changes = '' if self.state == NEW else self.changes(Fingerprint.of(data_set))
-        if changes:
-            raise InputError(
-                f'{self}: the data set has changed since this run was trained: {changes}; restore '
-                'it, or train with another --output; to evaluate the run on other data, python -m '
-                f'finetune evaluate {self} --set data.root=DIR --output NEW.')
+        if not changes:
+            return
+        root, now = self.read_config().data.root, config and config.data.root
+        how, to_do = (
+            (f'the run is one on {root}, and {now} has other images', '')
+            if root and now and root != now else
+            ('the data set has changed since this run was trained', 'restore it, or '))
+        raise InputError(
+            f'{self}: {how}: {changes}; {to_do}train with another --output; to evaluate the run on '
+            f'other data, python -m finetune evaluate {self} --set data.root=DIR --output NEW.')
 
     def n_trained_on(self, data_set: DataSet) -> int | None:
         """Number of test images that are training images of the run; ``None``: unknown."""
@@ -202,10 +212,11 @@ class RunFolder:
         with locked(self.lock, lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
             self.check(config)
-            self.check_data(data_set)
+            self.check_data(data_set, config)
             for left_over in self.path.glob('tmpsnapshot_*'):       # of a run that was killed
                 shutil.rmtree(left_over)
             yield
+            config.project.mark()
 
     def require_finished(self) -> None:
         """Raises an error unless the folder holds a finished run."""
@@ -218,7 +229,9 @@ class RunFolder:
 
     def read_config(self) -> Config:
         """Reads the settings of the run."""
-        return restore_config(self._settings, self.project)
+        config = restore_config(self._settings, self.project)
+        config.project = self.project.of_run(self.path, config.data)
+        return config
 
     def write_settings(self, config: Config, data_set: DataSet) -> None:
         """Saves the merged settings, the list of images, and the versions of packages."""

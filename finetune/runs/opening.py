@@ -25,7 +25,7 @@ from finetune.weights.pretrained import load_trained
 # Settings that an evaluation of a finished run may change.
 OF_EVALUATION = ('data.dataset', 'data.root', 'data.split', 'data.fold', 'data.drawing',
                  'data.test_share', 'data.split_seed', 'data.boxes', 'data.box_frame',
-                 'data.box_frame_fit', 'training.batch_size', 'training.workers')
+                 'data.box_frame_fit', 'data.test_flip', 'training.batch_size', 'training.workers')
 
 
 class FinishedRun(NamedTuple):
@@ -72,7 +72,10 @@ def read_settings(folder: RunFolder, gpu: int = -1, overrides: Iterable[str] = (
     if not config.training.is_joint:
         raise InputError(f'{folder}: holds a conventional pipeline, which has no network of its '
                          f'own; give the run of its CNN, {config.model.pretrained}.')
+    data = config.data.dataset, config.data.root
     change(config, overrides, OF_EVALUATION)
+    if (config.data.dataset, config.data.root) != data:     # what is found in them is not the run's
+        config.project = folder.project.of(config.data)
     config.training.gpu = gpu
     return config
 

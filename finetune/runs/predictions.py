@@ -1,6 +1,6 @@
 """Predictions of a classifier for the test images."""
 import collections
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 import csv
 from pathlib import Path
 from typing import NamedTuple
@@ -38,8 +38,12 @@ class Predictions(NamedTuple):
 
 
 def predict(model: PartClassifier, batches: Iterable[list[Example]],
-            device: chainer.backend.Device, run: object = 'the model') -> Predictions:
+            device: chainer.backend.Device, run: object = 'the model', n_views: int = 1
+            ) -> Predictions:
     """Classifies images in test mode; returns arrays on the CPU.
+
+    Scores are means over ``n_views`` consecutive examples, which show the same image (2 with
+    ``data.test_flip``).
 
     Raises:
         InputError: If a score or the loss is not finite; the message begins with ``run``.
@@ -50,7 +54,9 @@ def predict(model: PartClassifier, batches: Iterable[list[Example]],
             numpy.errstate(over='ignore', invalid='ignore'):
         for batch in batches:
             img, parts, visible, label = collate(batch, device)
-            scores = model.scores(img, parts, visible)
+            scores = {stream: _mean(score, n_views) for stream, score in
+                      model.scores(img, parts, visible).items()}
+            visible, label = visible[::n_views], label[::n_views]
             loss += F.softmax_cross_entropy(scores['both'], label).array * len(label)
             arrays['label'].append(label)
             arrays['n_visible'].append(visible.sum(axis=1))
@@ -66,24 +72,40 @@ def predict(model: PartClassifier, batches: Iterable[list[Example]],
     return Predictions(label, n_visible, whole, float(loss) / len(label))
 
 
+def _mean(score, n_views):
+    """Mean scores (N, n_classes) over the views of each image."""
+    if n_views == 1:
+        return score
+    return F.mean(F.reshape(score, (-1, n_views, score.shape[1])), axis=1)
+
+
+def n_test_views(config: Config) -> int:
+    """Number of consecutive examples of :func:`iterate_test_images` that show the same image."""
+    return 2 if config.data.test_flip else 1
+
+
 def iterate_test_images(config: Config, data_set: DataSet, hide: float = 0.,
-                        share: tuple[int, int] = (0, 1)) -> chainer.dataset.Iterator:
-    """Iterates once over the test images.
+                        share: tuple[int, int] = (0, 1),
+                        make: Callable[..., PartDataset] = PartDataset
+                        ) -> chainer.dataset.Iterator:
+    """Iterates once over the test images, each followed by its mirror image if ``test_flip``.
 
     Args:
         config (finetune.config.settings.Config): Settings of the run.
         data_set (finetune.data.records.DataSet): The data set.
         hide (float): See :class:`~finetune.data.dataset.PartDataset`.
         share (tuple of int): Rank and number of ranks; each rank iterates over its share.
+        make (callable): Makes the dataset (:func:`finetune.training.inputs.inputs_of`).
 
     Returns:
         chainer.dataset.Iterator: Use it in a ``with`` statement, or finalize it.
 
     """
-    rank, n_ranks = share
-    dataset = PartDataset(data_set.test[rank::n_ranks], data_set.parts, config.data, train=False,
-                          seed=config.training.seed, hide=hide)
-    return iterate(dataset, config.training.batch_size, config.training.workers)
+    (rank, n_ranks), n_views = share, n_test_views(config)
+    dataset = make(data_set.test[rank::n_ranks], data_set.parts, config.data, train=False,
+                   seed=config.training.seed, hide=hide, with_mirrored=n_views > 1)
+    batch_size = max(config.training.batch_size // n_views, 1) * n_views
+    return iterate(dataset, batch_size, config.training.workers if dataset.is_slow else 0)
 
 
 def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[str],

@@ -28,12 +28,13 @@ class Evaluator(extensions.Evaluator):
         model (finetune.models.part_classifier.PartClassifier): Classifier to evaluate.
         device: Device that computes.
         comm: ChainerMN's communicator if each rank has a share of the images, or ``None``.
+        n_views (int): Number of consecutive examples that show the same image.
 
     """
 
-    def __init__(self, iterator, model, device, comm=None):
+    def __init__(self, iterator, model, device, comm=None, n_views=1):
         super().__init__(iterator, model, device=device)
-        self.comm = comm
+        self.comm, self.n_views = comm, n_views
         self._place = 'the model'
 
     def __call__(self, trainer=None):
@@ -45,7 +46,7 @@ class Evaluator(extensions.Evaluator):
     def evaluate(self):
         model, iterator = self.get_target('main'), self.get_iterator('main')
         iterator.reset()
-        predictions = predict(model, iterator, self.device, self._place)
+        predictions = predict(model, iterator, self.device, self._place, self.n_views)
         means = {'loss': predictions.loss, **{f'accuracy/{stream}': accuracy for stream, accuracy
                                               in predictions.accuracies.items()}}
         if self.comm is not None:

@@ -13,21 +13,22 @@ from finetune.ranks import processes
 from finetune.runs import thumbnails
 from finetune.runs.folder import arrays_of, NEW, RunFolder
 from finetune.runs.opening import open_device, seed_generators
-from finetune.runs.predictions import iterate_test_images, predict
+from finetune.runs.predictions import iterate_test_images, n_test_views, predict
 from finetune.training import memory
+from finetune.training.inputs import inputs_of
 from finetune.training.trainer import build_trainer
 from finetune.weights import pretrained
 
 HIDE = .25, .5, .75, 1.     # shares of the visible parts that the evaluation hides
 
 
-def _trainer(model, config, data_set, device, folder):
+def _trainer(model, config, data_set, device, folder, make=PartDataset):
     """Builds the trainer of this rank and resumes from the newest snapshot, if one exists."""
     comm = None
     if processes.size() > 1:
         comm = processes.communicator(config.training.gpu >= 0)
         batch_statistics.connect(model, comm, config.training.sync_batch_norm)
-    trainer = build_trainer(model, config, data_set, device, folder, comm)
+    trainer = build_trainer(model, config, data_set, device, folder, comm, make)
     # The extension's autoload would come too late, after the other extensions' initialisation.
     folder.load_newest_snapshot(trainer)
     if comm is not None:        # no rank may write a snapshot before all ranks have read theirs
@@ -54,6 +55,9 @@ def check_ranks(config, data_set):
     if config.training.update_size % n:
         raise InputError(f'training.update_size is {config.training.update_size}, which {n} ranks '
                          f'cannot share evenly; set it to a multiple of {n}.')
+    if n > 1 and config.training.keeps_conv_maps:
+        raise InputError(f'training.views is {config.training.views}, which needs a single rank; '
+                         'leave out mpiexec, or set it to 0.')
     n_test = len(data_set.test)
     if n_test < n:
         raise InputError(f'there are {n_test} test images for {n} ranks; use fewer ranks.')
@@ -78,6 +82,8 @@ class JointLearning:
         self.config, self.data_set, self.device = config, data_set, device
         seed_generators(config.training.seed, device)
         self.model = build_classifier(config, data_set)
+        self.inputs = inputs_of(config, data_set)
+        self.model.given_conv_maps = self.inputs.are_conv_maps
         self.folder = None
         if start is None:
             return
@@ -116,8 +122,10 @@ class JointLearning:
         if processes.size() > 1:
             processes.share(_train_on_helper, self.config, self.data_set, folder.path,
                             arrays_of(self.model))
-        trainer = _trainer(self.model, self.config, self.data_set, self.device, folder)
+        trainer = _trainer(self.model, self.config, self.data_set, self.device, folder,
+                           self.inputs)
         folder.write_settings(self.config, self.data_set)
+        self.inputs.prepare(self.model, with_training=True)
         try:
             with named(folder):
                 trainer.run(show_loop_exception_msg=False)
@@ -134,6 +142,7 @@ class JointLearning:
 
     def predict(self):
         """Returns predictions for the test images and further numbers for the evaluation."""
+        self.inputs.prepare(self.model, with_training=False)
         predictions = self._predict(self.config)
         numbers = {'loss': predictions.loss, 'n_parameters': int(self.model.count_params())}
         if self.config.data.has_parts:
@@ -141,8 +150,8 @@ class JointLearning:
         return predictions, numbers
 
     def _predict(self, config, hide=0.):
-        with iterate_test_images(config, self.data_set, hide) as iterator:
-            return predict(self.model, iterator, self.device, self.folder)
+        with iterate_test_images(config, self.data_set, hide, make=self.inputs) as iterator:
+            return predict(self.model, iterator, self.device, self.folder, n_test_views(config))
 
     def _robustness(self):
         """Measures accuracy with some visible parts hidden, and with parts in random order."""

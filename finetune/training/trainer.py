@@ -1,15 +1,18 @@
 """Chainer's updater and trainer for an experiment."""
+import functools
+
 import chainer
+from chainer.serializers import save_npz
 from chainer.training import extensions, triggers
 
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
-from finetune.runs.predictions import iterate_test_images
+from finetune.runs.predictions import iterate_test_images, n_test_views
 from finetune.training.extensions import average_batch_norm, drop_non_numbers, Evaluator, keep_best
 from finetune.training.extensions import peak_memory, show_progress, stop_on_non_number, tensorboard
 from finetune.training.plots import plot_log
 from finetune.training.schedules import cosine, Schedule, steps, warmed_up
-from finetune.training.updater import AccumulatingUpdater
+from finetune.training.updater import AccumulatingUpdater, WeightDecay
 
 # Functions of the section ``training`` that create optimizers.
 OPTIMIZERS = {
@@ -19,18 +22,20 @@ OPTIMIZERS = {
     'sgd': lambda settings: chainer.optimizers.MomentumSGD(settings.learning_rate, momentum=.9)}
 
 
-def build_updater(model, config, data_set, device, comm=None):
-    """Builds the optimiser, and its updater with the training images or this rank's share."""
+def build_updater(model, config, data_set, device, comm=None, make=PartDataset):
+    """Builds the optimiser, and its updater with the training images or this rank's share.
+
+    ``make`` makes the dataset of the images (:func:`finetune.training.inputs.inputs_of`).
+    """
     settings = config.training
     optimizer = OPTIMIZERS[settings.optimizer](settings).setup(model)
     for param in model.cnn_params() if model.frozen else ():
         param.update_rule.enabled = False
-    optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(settings.weight_decay))
+    optimizer.add_hook(WeightDecay(settings.weight_decay))
     if settings.dtype == 'mixed16':
         optimizer.loss_scaling()
-    dataset = PartDataset(data_set.train, data_set.parts, config.data, train=True,
-                          seed=settings.seed)
-    iterator = iterate(dataset, settings.update_size, settings.workers,
+    dataset = make(data_set.train, data_set.parts, config.data, train=True, seed=settings.seed)
+    iterator = iterate(dataset, settings.update_size, settings.workers if dataset.is_slow else 0,
                        EpochOrder(len(dataset), settings.seed), _share(comm))
 
     def loss(*arrays):
@@ -43,10 +48,13 @@ def _share(comm):
     return (0, 1) if comm is None else (comm.rank, comm.size)
 
 
-def build_trainer(model, config, data_set, device, folder, comm=None):
-    """Builds the trainer with all extensions; only rank 0 writes files."""
+def build_trainer(model, config, data_set, device, folder, comm=None, make=PartDataset):
+    """Builds the trainer with all extensions; only rank 0 writes files.
+
+    ``make`` makes datasets, see :func:`build_updater`.
+    """
     settings = config.training
-    updater = build_updater(model, config, data_set, device, comm)
+    updater = build_updater(model, config, data_set, device, comm, make)
     trainer = chainer.training.Trainer(updater, (settings.epochs, 'epoch'), str(folder))
     attribute = 'alpha' if settings.optimizer == 'adam' else 'lr'
     rate = _learning_rate(settings, len(data_set.train))
@@ -61,8 +69,9 @@ def build_trainer(model, config, data_set, device, folder, comm=None):
             config.model.aux_lambda, config.model.aux_rate, every)), name='aux_schedule')
     if comm is not None and not settings.sync_batch_norm:
         trainer.extend(average_batch_norm(comm))
-    test_images = iterate_test_images(config, data_set, share=_share(comm))
-    trainer.extend(Evaluator(test_images, model, device, comm), trigger=_evaluation(settings))
+    test_images = iterate_test_images(config, data_set, share=_share(comm), make=make)
+    trainer.extend(Evaluator(test_images, model, device, comm, n_test_views(config)),
+                   trigger=_evaluation(settings))
     if comm is None or comm.rank == 0:
         _extend_with_output(trainer, settings, attribute, folder)
     return trainer
@@ -81,7 +90,9 @@ def _extend_with_output(trainer, settings, attribute, folder):
         trainer.extend(keep_best(folder), trigger=_evaluation(settings))
     if settings.tensorboard:
         trainer.extend(tensorboard(folder), name='tensorboard')
-    trainer.extend(extensions.snapshot(filename=folder.SNAPSHOT, n_retains=1))
+    # Compression would take longer than an epoch on kept ConvMaps, and save a few per cent.
+    trainer.extend(extensions.snapshot(functools.partial(save_npz, compression=False),
+                                       folder.SNAPSHOT, n_retains=1))
 
 
 def _evaluation(settings):

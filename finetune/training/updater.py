@@ -11,6 +11,15 @@ from fve_layer.communication import total
 from finetune.data.dataset import collate
 
 
+class WeightDecay(chainer.optimizer_hooks.WeightDecay):
+
+    """Chainer's weight decay without the weights that do not learn, which saves time."""
+
+    def __call__(self, rule, param):
+        if rule.enabled:
+            super().__call__(rule, param)
+
+
 class AccumulatingUpdater(updaters.StandardUpdater):
 
     """Updates the weights with the mean gradient over a batch that is processed piece by piece.
@@ -46,7 +55,9 @@ class AccumulatingUpdater(updaters.StandardUpdater):
     def update_core(self):
         batch = self.get_iterator('main').next()
         optimizer = self.get_optimizer('main')
-        optimizer.target.cleargrads()
+        for param in optimizer.target.params():
+            if param.update_rule.enabled:       # Chainer would allocate other gradients again
+                param.cleargrad()
         reported = collections.defaultdict(float)
         for start in range(0, len(batch), self.images_per_pass):
             piece = batch[start:start + self.images_per_pass]

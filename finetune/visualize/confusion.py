@@ -8,9 +8,9 @@ from finetune.config.project import HERE
 from finetune.data import pictures
 from finetune.drawing import own_settings
 from finetune.progress import progress_bar
-from finetune.runs.folder import RunFolder
+from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_run, read_settings
-from finetune.runs.predictions import iterate_test_images, predict
+from finetune.runs.predictions import iterate_test_images, n_test_views, predict
 from finetune.visualize import sheet
 
 N_PAIRS = 6
@@ -36,12 +36,12 @@ def make(out, gpu=-1, project=HERE):
         project (finetune.config.project.Project): What paths are relative to.
 
     """
-    folder = RunFolder(project.path(out), project)
+    folder = find_run(out, project)
     model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
     with iterate_test_images(config, data_set) as iterator:
-        n_batches = math.ceil(len(data_set.test) / iterator.batch_size)
+        n_batches = math.ceil(len(iterator.dataset) / iterator.batch_size)
         batches = progress_bar(iterator, n_batches, 'Classifying the test images')
-        predictions = predict(model, batches, device, folder)
+        predictions = predict(model, batches, device, folder, n_test_views(config))
     label, predicted = predictions.label, predictions.classes['both']
     pairs = most_confused(label, predicted)
     n_wrong = (label != predicted).sum()

@@ -13,7 +13,7 @@ from finetune.config.project import HERE
 from finetune.data.dataset import collate, PartDataset
 from finetune.errors import InputError
 from finetune.progress import progress_bar
-from finetune.runs.folder import RunFolder
+from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_run, read_settings
 from finetune.visualize import mixture_pictures, sheet
 from fve_layer import gmm, masking
@@ -61,7 +61,7 @@ def make(out, n_images, gpu=-1, project=HERE):
         project (finetune.config.project.Project): What paths are relative to.
 
     """
-    folder = RunFolder(project.path(out), project)
+    folder = find_run(out, project)
     model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
     if not config.data.has_parts or not ENCODINGS[config.model.encoding].has_mixture:
         encodings = ' or '.join(name for name, row in ENCODINGS.items() if row.has_mixture)

@@ -30,7 +30,7 @@ def make(config_path, overrides, split, n_images, out=None, project=HERE):
 
     """
     config = read_config(config_path, overrides, project)
-    seed = config.training.seed
+    seed, project = config.training.seed, config.project
     folder = RunFolder.of(config_path, seed, project).path.parent if out is None else Path(out)
     data_set = kind.load(config)
     dataset = PartDataset(getattr(data_set, split), data_set.parts, config.data,

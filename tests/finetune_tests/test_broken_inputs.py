@@ -236,17 +236,17 @@ CASES = {
     'GPU that is not there': lambda w: w.train('--gpu', '60'),
     "boxes in another square than the detector's": lambda w: w.train(
         data={'parts': 'CS_PARTS'}, detector={'cnn': 'cnn.yml', 'input_size': 32}),
-    'many runs into one folder': lambda w: w.train('--seeds', '5', '--output', 'mine'),
     'a folder without configs': empty_folder,
     'setting without effect': lambda w: w.train(model={'encoding': 'gap', 'ema_decay': .9},
                                                 data={'missing': 'zero'}),
     'override without effect': lambda w: w.train('--set', 'data.drawing.seed=1'),
+    'kept ConvMaps of CNNs that learn': lambda w: w.train(training={'views': 2}),
     'setting twice': lambda w: yaml_file(w, 'data: {parts: GT}\nmodel: {}\ndata: {parts: GT2}'),
     'conventional pipeline without a CNN': lambda w: w.train(training={'method': 'conventional'}),
     'conventional pipeline on a CNN of other data': lambda w: separate(
         w, data={'part_ratio': .5}),
     'more components than features': lambda w: after_conventional(
-        w, 'train', 'separate.yml', '--set', 'model.n_components=4000', '--output', 'many'),
+        w, 'train', 'separate.yml', '--set', 'model.n_components=4000', '--output', 'results/many'),
     # annotation files
     'no data set': lambda w: w.train(data={'root': 'nowhere'}),
     'missing list': lambda w: w.image(lambda path: (w.birds / 'images.txt').unlink()),

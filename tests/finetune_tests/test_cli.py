@@ -402,15 +402,16 @@ def test_scores_that_are_no_numbers_are_no_results(
     assert files('.') == before
 
 
-def test_no_space_left(write_config, capsys, monkeypatch):
+@pytest.mark.parametrize('epochs, path', [(0, 'examples.npz'), (1, '')])
+def test_no_space_left(epochs, path, write_config, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, 'No space left on device')
 
-    config = write_config(training={'epochs': 1})
+    config = write_config(training={'epochs': epochs})
     with monkeypatch.context() as patch:
         patch.setattr('numpy.savez', full)
         error = fails(capsys, 'train', config)
-    assert 'results/config/seed0/examples.npz: No space left on device; ' in error
+    assert f'{Path("results/config/seed0", path)}: No space left on device; ' in error
     assert run('train', config) == 0
 
 

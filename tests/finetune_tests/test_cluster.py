@@ -183,7 +183,6 @@ def test_bad_clusters(slurm, write_config, capsys, monkeypatch):
         assert 'results/jobs.yml: ' in fails(capsys, *command)
         assert cluster.JOBS.read_text() == text
     cluster.JOBS.unlink()
-    assert 'leave it out' in fails(capsys, *command, '--output', 'x')
     assert '--hours is 0' in fails(capsys, *command, '--hours', 0)
     (slurm / 'squeue').unlink()
     monkeypatch.setenv('PATH', str(slurm))

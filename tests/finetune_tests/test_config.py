@@ -202,6 +202,7 @@ NOT_READ = [      # settings without effect, and what they would need
     ('model: {pca_whiten: false}', 'model.pca_whiten', 'training.method conventional'),
     ('training: {method: conventional, recompute: true}', 'training.recompute',
      'training.method joint'),
+    ('training: {views: 2}', 'training.views', 'training.cnn_lr_factor 0'),
     ('training: {svm_c: 2}', 'training.svm_c', 'training.method conventional'),
     ('data: {drawing: {seed: 1}}', 'data.drawing', 'a data set that is drawn'),
     ('data: {test_share: 0.5}', 'data.test_share', 'data.dataset folder'),
@@ -233,7 +234,7 @@ NOT_READ = [      # settings without effect, and what they would need
                           'label_smoothing': 0, 'weight_decay': 0}.items()),
     *((f'{section}: {{{name}: {value}}}\ntraining: {{method: conventional}}', f'{section}.{name}',
        'training.method joint') for section, name, value in (
-           ('data', 'flip', 'false'), ('data', 'colour_jitter', 0),
+           ('data', 'flip', 'false'), ('data', 'colour_jitter', 0), ('data', 'test_flip', 'true'),
            ('model', 'checkpoint', 'clf.npz'), ('model', 'ema_decay', .5),
            ('model', 'init', 'random'), ('model', 'resp_gradient', 'false'),
            ('model', 'ablation', 'frozen'),

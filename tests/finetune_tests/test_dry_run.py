@@ -14,6 +14,7 @@ from chainer.testing import attr
 
 from conftest import load
 from finetune import cli
+from finetune.checks import needs
 from finetune.config import config
 from finetune.config.settings import Data
 from finetune.data import annotation_files
@@ -54,6 +55,7 @@ def check(path, roots, capsys, monkeypatch):
     data, model = settings.data, settings.model
     root = roots[data.dataset, 'boxes' if data.parts == 'CS_PARTS' else 'points']
     capsys.readouterr()
+    monkeypatch.setattr(needs, '_cnn', lambda config: ())       # the weights are not there
     assert cli.main(['train', path, '--dry-run', '--set', f'data.root={root}']) == 0
     shapes = dict(re.split(r'  +', line) for line in capsys.readouterr().out.splitlines()
                   if re.search(r'\d x \d', line))

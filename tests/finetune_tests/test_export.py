@@ -267,6 +267,16 @@ def test_exported_run_predicts_what_its_evaluation_does(copy_of, finished_run, c
     assert predicted == list(RunFolder(folder).read_predictions()['both'])
 
 
+def test_mirror_images_are_left_to_the_user(copy_of, finished_gap, capsys):
+    folder = copy_of(finished_gap)
+    settings = folder / 'config.yml'
+    settings.write_text(settings.read_text().replace('test_flip: false', 'test_flip: true'))
+    assert run('export', folder, 'model.onnx') == 0
+    assert ('model.onnx: scores images alone; for data.test_flip, take the mean of the scores of '
+            in capsys.readouterr().out)
+    assert 'those mirrored horizontally' in onnx.load('model.onnx').doc_string
+
+
 def test_example_of_the_documentation(copy_of, finished_run):
     """It needs neither Chainer nor this program."""
     run_folder = copy_of(finished_run)

@@ -12,7 +12,7 @@ from conftest import fails, run
 from finetune.data.fingerprint import Fingerprint
 from finetune.training.extensions import Evaluator
 
-RUN = Path('results/own/seed0')
+RUN = Path('results/photos/own/seed0')
 CLASSES = 'ant', 'bee', 'cat'
 DATA = {'dataset': 'folder', 'root': 'photos', 'parts': 'GLOBAL', 'input_size': 32,
         'test_share': .5}
@@ -59,7 +59,7 @@ def project(finished, tmp_path, monkeypatch):
 
 def boxes():
     """Folder of the parts that were found."""
-    folder, = Path('results/parts/CS_parts').iterdir()
+    folder, = Path('results/photos/parts/CS_parts').iterdir()
     return folder
 
 
@@ -172,7 +172,7 @@ def test_an_interrupted_run_refuses_other_data(change, project, capsys, monkeypa
 
 @of_some_changes
 def test_parts_found_before_are_refused(change, project, capsys):
-    shutil.rmtree('results/found')
+    shutil.rmtree('results/photos/found')
     before = content(boxes())
     change()
     error = fails(capsys, 'train', 'configs/found.yml')
@@ -182,27 +182,27 @@ def test_parts_found_before_are_refused(change, project, capsys):
 
 @of_changes
 def test_the_cnn_that_finds_parts_is_of_the_same_data(change, project, capsys):
-    shutil.rmtree('results/found')
+    shutil.rmtree('results/photos/found')
     shutil.rmtree(boxes())
     change()
     error = fails(capsys, 'train', 'configs/found.yml')
     assert error.startswith(f'finetune: {RUN}: the data set has changed') and CHANGES[
         change] in error
-    assert not list(Path('results/parts').rglob('part_locs.txt'))
+    assert not list(Path('results').rglob('part_locs.txt'))
 
 
 def test_no_parts_are_found_in_other_data(project, capsys):
     shutil.rmtree(boxes())
     replace_picture()
     error = fails(capsys, 'train', 'configs/found.yml')
-    assert error.startswith('finetune: results/found/seed0: the data set has changed')
-    assert not list(Path('results/parts').rglob('part_locs.txt'))
+    assert error.startswith('finetune: results/photos/found/seed0: the data set has changed')
+    assert not list(Path('results').rglob('part_locs.txt'))
 
 
 def test_the_detector_of_a_run_that_has_not_begun_is_not_used(project, capsys):
     for name in 'model.npz', 'evaluation.yml':
-        Path('results/found/seed0', name).unlink()
-    for path in Path('results/found/seed0').glob('snapshot*'):
+        Path('results/photos/found/seed0', name).unlink()
+    for path in Path('results/photos/found/seed0').glob('snapshot*'):
         path.unlink()
     for folder in boxes(), RUN:
         shutil.rmtree(folder)
@@ -224,7 +224,7 @@ def test_a_moved_folder_is_the_same_data_set(project, capsys):
 
 
 def test_a_search_for_parts_that_was_interrupted_leaves_no_class(project):
-    shutil.rmtree('results/found')
+    shutil.rmtree('results/photos/found')
     folder = boxes()
     shutil.rmtree(folder)
     (folder / '.work').mkdir(parents=True)
@@ -244,7 +244,7 @@ def test_a_suite_neither_skips_nor_mixes(project, capfd):
     replace_picture()
     assert run('train', 'configs/own.yml', '--seeds', '2') == 1
     assert CHANGES[replace_picture] in capfd.readouterr().err
-    assert Path('results/own/seed1/evaluation.yml').exists()
+    assert Path('results/photos/own/seed1/evaluation.yml').exists()
 
 
 def test_pictures_that_change_during_training(project, capsys, monkeypatch):
@@ -319,5 +319,5 @@ def test_reports_leave_out_runs_on_other_data(project, capsys):
     assert run('report') == 0
     printed = capsys.readouterr().out
     assert printed.startswith('2 runs of 1 experiments')
-    assert ('skipped: results/own/own/seed2: has other training images or test images than 2 runs '
-            'with the same settings' in printed)
+    assert ('skipped: results/photos/own/own/seed2: has other training images or test images than '
+            '2 runs with the same settings' in printed)

@@ -245,7 +245,6 @@ def test_folder_stands_for_its_configs_but_the_pretraining():
 
 
 @pytest.mark.parametrize('arguments, problem', [
-    (['{configs}', '--seeds', '2', '--output', 'there'], '--output is for a single run on this'),
     (['{configs}', '--seeds', '2', '--seed', '1'], 'give one of them'),
     (['{configs}', '--jobs', '0'], '--jobs is 0'),
     (['empty', '--seeds', '2'], 'empty: this folder contains no config'),

@@ -26,13 +26,13 @@ from inputs import annotations, settings
 from layer import layer
 from naming import names
 from picture_files import pictures
-from processes import kills, loaders, signals
+from processes import features, kills, loaders, signals
 from surroundings import environment, rc_files
 from weights import weights
 
 ROWS = {function.__name__: function for function in (
-    kills, loaders, signals, disk, archives, weights, texts, pickles, settings, annotations,
-    pictures, names, histories, environment, rc_files, layer)}
+    kills, features, loaders, signals, disk, archives, weights, texts, pickles, settings,
+    annotations, pictures, names, histories, environment, rc_files, layer)}
 
 
 def main():

@@ -1,12 +1,13 @@
 """Processes that are killed, interrupted or die."""
 import os
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
-from common import arrays, CONFIG, PROJECT, RUN
+from common import arrays, command, CONFIG, PROJECT, RUN
 
 TEMPORARY = Path('temporary')
 
@@ -27,6 +28,28 @@ def kills(random):
         error = running.communicate()[1]
         yield (None if running.returncode == 0 and arrays(out) == expected
                else f'not the same after kills: {error[-80:]}')
+
+
+def features(random):
+    """Runs on kept ConvMaps killed at random times, five times each, and started again."""
+    settings = [argument for setting in (
+        'training.cnn_lr_factor=0', 'training.views=4', 'data.test_flip=true', 'training.workers=1')
+        for argument in ('--set', setting)]
+    code, error = command('train', CONFIG, *settings, '--output', 'on_features')
+    assert code == 0, error
+    expected, predictions = arrays('on_features'), Path('on_features/predictions.csv').read_bytes()
+    for i in range(5):
+        out = f'on_features{i}'
+        shutil.rmtree('results/features')
+        for _ in range(5):
+            running = _process('train', CONFIG, *settings, '--output', out)
+            time.sleep(random.uniform(1, 4))
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
+        code, error = command('train', CONFIG, *settings, '--output', out)
+        is_same = code == 0 and arrays(out) == expected and (
+            Path(out, 'predictions.csv').read_bytes() == predictions)
+        yield None if is_same else f'not the same after kills: {error[-80:]}'
 
 
 def loaders(random):

@@ -1,0 +1,59 @@
+"""Chooses a classifier by its predictions for images that it was not trained on."""
+import math
+from typing import NamedTuple
+
+import numpy
+from scipy import stats
+
+CLEARLY = 2.        # standard errors by which a candidate has to be better than the baseline
+CONFIDENCE = .95
+
+
+class Difference(NamedTuple):
+    """Difference of two accuracies on the same images."""
+
+    mean: float
+    error: float        # standard error of the mean
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the first classifier is clearly better."""
+        return self.mean > CLEARLY * self.error
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval, by the normal approximation."""
+        half = stats.norm.ppf((1 + CONFIDENCE) / 2) * self.error
+        return self.mean - half, self.mean + half
+
+
+def difference(correct: numpy.ndarray, of_baseline: numpy.ndarray) -> Difference:
+    """The :class:`Difference` of two classifiers, paired by image.
+
+    Args:
+        correct (numpy.ndarray): (n,), bool: images that the first classifier classifies correctly.
+        of_baseline (numpy.ndarray): The same for the second one.
+
+    """
+    gains = correct.astype(float) - of_baseline
+    return Difference(gains.mean(), gains.std() / math.sqrt(len(gains)))
+
+
+def choose(correct: dict[str, numpy.ndarray], baseline: str) -> str:
+    """Names the candidate with the most correct images among those clearly above the baseline.
+
+    If none is, it is the baseline: a choice of the best one of several equal candidates would
+    favour those with luck, and cost time for nothing.
+
+    Args:
+        correct (dict of numpy.ndarray): (n,), bool, by candidate: correctly classified images.
+        baseline (str): One of the candidates.
+
+    """
+    better = [name for name, own in correct.items() if difference(own, correct[baseline]).is_clear]
+    return max(better, key=lambda name: correct[name].sum(), default=baseline)
+
+
+def interval(n_correct: int, n: int) -> tuple[float, float]:
+    """95 % confidence interval of an accuracy (Wilson's)."""
+    return stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, 'wilson')

@@ -1,0 +1,183 @@
+"""Compares classifiers of one's own photographs with a plain CNN, and fine-tunes the best one."""
+from collections.abc import Iterable
+import contextlib
+import io
+import math
+import os
+from typing import NamedTuple
+
+import numpy
+
+from finetune.checks import dry_run
+from finetune.config.config import read_config
+from finetune.config.project import Project
+from finetune.data import readers
+from finetune.data.splits import N_FOLDS
+from finetune.experiments import experiment
+from finetune.experiments.choice import choose, difference, interval
+from finetune.names import shown
+from finetune.parts import kind
+from finetune.progress import say
+from finetune.runs import chosen
+from finetune.runs.folder import REPORTED, RunFolder
+
+# Configs in configs/photos/, and what they are; the first one is the baseline.
+CANDIDATES = {
+    'no_parts': 'plain CNN',
+    'global_fve': 'FVE of the whole image',
+    'grid_fve': 'FVE of four tiles',
+    'cs_parts_gap': 'GAP of found parts',
+    'cs_parts_fve': 'FVE of found parts',
+}
+BASELINE = next(iter(CANDIDATES))
+MANY_IMAGES = 2000      # of which one fifth, held out once, is enough
+N_EPOCHS, N_UPDATES = 12, 360       # of the training of a head, at least
+
+
+class Held(NamedTuple):
+    """Predictions of a candidate for training images that it was not trained on."""
+
+    folders: list[RunFolder]
+    correct: numpy.ndarray      # (n,), bool, in the same order for all candidates
+
+
+def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
+    """Trains a plain CNN and the other candidates, chooses one, and evaluates it.
+
+    Every candidate is trained on frozen CNNs several times, each time without another fifth of the
+    training images, which it then classifies. The choice depends on these images only
+    (:func:`finetune.experiments.choice.choose`). Then the CNNs of the chosen candidate learn, too;
+    this is kept if it classifies more of the held-out images correctly. An interrupted comparison
+    is resumed.
+
+    Args:
+        photographs (str): Folder or table of the photographs (``data.root``).
+        overrides (iterable of str): ``section.name=value``, settings of all candidates.
+        project (finetune.config.project.Project): Project of the results.
+
+    """
+    comparison = _Comparison([f'data.root={photographs}', *overrides], project)
+    held = {name: comparison.hold_out(name) for name in CANDIDATES}
+    correct = {name: of_one.correct for name, of_one in held.items()}
+    name = choose(correct, BASELINE)
+    _print_table(correct)
+    print(_reason(name, correct), flush=True)
+    plain, tested = comparison.finish(name, held[name])
+    results = comparison.results
+    print(f'{results}: test accuracy {_accuracy(_correct(tested))}; plain CNN without fine-tuning: '
+          f'{_accuracy(_correct(plain))}\n'
+          f'Classify pictures: python -m finetune predict {results} PICTURES', flush=True)
+
+
+def describe(photographs: str, overrides: Iterable[str], project: Project) -> None:
+    """Prints settings, counts and shapes of all candidates; see :mod:`finetune.checks.dry_run`."""
+    for name in CANDIDATES:
+        dry_run.describe(path_of(name), [f'data.root={photographs}', *overrides], project)
+
+
+class _Comparison:
+
+    """The runs of a comparison."""
+
+    def __init__(self, overrides, project):
+        self.overrides, self.project = overrides, project
+        config = read_config(path_of(BASELINE), overrides, project)
+        self.results = config.project.results
+        data_set = readers.load(config)
+        print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
+        n = len(data_set.train)
+        n_steps = math.ceil(n * (N_FOLDS - 1) / N_FOLDS / config.training.update_size)
+        n_epochs = max(N_EPOCHS, math.ceil(N_UPDATES / n_steps))
+        self.of_heads = [f'training.epochs={n_epochs}', f'training.evaluate_every={n_epochs}']
+        self.folds = range(N_FOLDS if n <= MANY_IMAGES else 1)
+
+    def hold_out(self, name):
+        """Trains a candidate without each of the folds; returns :class:`Held`."""
+        folders = [self._run(f'{CANDIDATES[name]}, part {fold + 1} of {len(self.folds)}', name,
+                             f'validation/{name}/fold{fold}',
+                             ['data.split=validation', f'data.fold={fold}', *self.of_heads])
+                   for fold in self.folds]
+        return Held(folders, numpy.concatenate([_correct(folder) for folder in folders]))
+
+    def finish(self, name, held):
+        """Trains the chosen candidate on all training images, fine-tunes it, and evaluates both."""
+        plain = self._run(CANDIDATES[BASELINE], BASELINE, BASELINE, self.of_heads)
+        head = self._run(CANDIDATES[name], name, name, self.of_heads)
+        before = held.folders[0]
+        tuned = self._run('fine-tuning', f'{name}_finetuned', f'{name}_finetuned', [
+            'data.split=validation', f'model.checkpoint={self._in_project(before.model)}'])
+        accuracies = [100 * _correct(folder).mean() for folder in (tuned, before)]
+        is_better = accuracies[0] > accuracies[1]
+        print(f'Fine-tuning of the CNNs, {"kept" if is_better else "not kept"}: '
+              '{:.1f} % of {} held-out images, {:.1f} % before.'.format(
+                  accuracies[0], len(_correct(tuned)), accuracies[1]), flush=True)
+        tested = self._tested(tuned) if is_better else head
+        chosen.write(self.results, tuned if is_better else head, {'candidate': name})
+        return plain, tested
+
+    def _run(self, title, name, place, overrides):
+        """Runs a config, unless it is finished; returns its folder, below the results."""
+        overrides = [*self.overrides, *overrides]
+        config = read_config(path_of(name), overrides, self.project)
+        folder = RunFolder(self.results / place, config.project)
+        if folder.state == REPORTED and not folder.differences(config):
+            folder.check_data(kind.load(config))
+            return folder
+        say(f'{title} ...')
+        folder.printed.parent.mkdir(parents=True, exist_ok=True)
+        with open(folder.printed, 'a', encoding='utf-8') as file, \
+                contextlib.redirect_stdout(file):
+            return experiment.run(path_of(name), overrides, folder.path, self.project,
+                                  is_told=False)
+
+    def _tested(self, run):
+        """Evaluates a run without test images of its own on those of the data set."""
+        folder = RunFolder(run.path / 'test', run.project)
+        if not (folder.path / 'predictions.csv').exists():
+            with contextlib.redirect_stdout(io.StringIO()):
+                experiment.evaluate(self._in_project(run.path), overrides=['data.split='],
+                                    output=folder.path, project=self.project)
+        return folder
+
+    def _in_project(self, path):
+        return os.path.relpath(path, self.project.root)
+
+
+def path_of(name: str) -> str:
+    """Path of a candidate's config."""
+    return f'configs/photos/{name}.yml'
+
+
+def _correct(folder):
+    """Which test images of a run are classified correctly, (n,)."""
+    columns = folder.read_predictions()
+    return columns['both'] == columns['label']
+
+
+def _accuracy(correct):
+    """An accuracy in per cent and its interval, as text."""
+    low, high = interval(int(correct.sum()), len(correct))
+    return f'{100 * correct.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f})'
+
+
+def _points(gain):
+    """A difference in percentage points and its interval, as text."""
+    return '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * x for x in (gain.mean, *gain.interval)))
+
+
+def _print_table(correct):
+    rows = [('trained without the images it classifies', 'correct', 'more than the plain CNN')]
+    rows += [(CANDIDATES[name], _accuracy(own), '' if name == BASELINE else
+              _points(difference(own, correct[BASELINE]))) for name, own in correct.items()]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    print(*('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows), sep='\n', flush=True)
+
+
+def _reason(name, correct):
+    """Says what was chosen, and whether parts or Fisher vectors helped."""
+    if name == BASELINE:
+        return ('Chosen: the plain CNN. Neither parts nor Fisher vectors are clearly better on '
+                'these photographs.')
+    gain = difference(correct[name], correct[BASELINE])
+    return (f'Chosen: {CANDIDATES[name]}. It classifies {100 * gain.mean:.1f} % more of the '
+            'held-out images correctly than the plain CNN.')

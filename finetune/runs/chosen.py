@@ -1,0 +1,32 @@
+"""The run that a comparison chose, named by a file in the folder of its results."""
+from pathlib import Path
+
+import yaml
+
+from finetune.config.project import HERE, Project
+from finetune.errors import InputError
+from finetune.files import read_text, write_text
+from finetune.runs.folder import RunFolder
+
+FILE = 'chosen.yml'
+
+
+def write(results: Path, run: RunFolder, summary: dict) -> None:
+    """Writes which run was chosen, and why, into the folder of the results."""
+    path = run.path.relative_to(results).as_posix()
+    write_text(results / FILE, yaml.safe_dump({'run': path, **summary}, sort_keys=False))
+
+
+def find_run(path: str | Path, project: Project = HERE) -> RunFolder:
+    """The folder of a run, or of the run that a comparison chose, relative to the project."""
+    folder = project.path(path)
+    if not (folder / FILE).exists():
+        return RunFolder(folder, project)
+    try:
+        run = yaml.safe_load(read_text(folder / FILE))['run']
+        if Path(run).is_absolute() or '..' in Path(run).parts:
+            raise ValueError
+    except (yaml.YAMLError, TypeError, KeyError, ValueError):
+        raise InputError(f'{folder / FILE}: does not name a run in this folder; repeat the '
+                         'comparison, or give the folder of a run.')
+    return RunFolder(folder / run, project)
