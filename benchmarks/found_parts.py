@@ -34,8 +34,8 @@ from finetune.weights import packaged
 SIZE, NEAR, PART = 448, .08, .2
 DRAWING = {'n_species': 10, 'n_train': 12, 'n_test': 6, 'size': SIZE}
 CNN = 'efficientnet_lite0'
-DETECTOR = Detector(cnn=CNN, input_size=224, svm_c=1, sigma=9, gamma=2, columns='position',
-                    smallest_box=34)
+DETECTOR = Detector(cnn=CNN, input_size=320, svm_c=1, sigma=13, gamma=2, columns='position',
+                    smallest_box=48)
 FOLDS = {'all': (0,)}       # of the choices of features without classes
 MEASURES = 'pointing', 'covered', 'area', 'IoU'
 OUTPUT = Path('results/benchmarks/found_parts.md')

@@ -39,13 +39,16 @@ class Found(Boxes):
 
     @property
     def _digest(self):
-        config = self._of_all_folds
-        root = str(self.config.project.path(config.data.root).resolve())
+        config, project = self._of_all_folds, self.config.project
+        root, base = project.path(config.data.root).resolve(), project.root.resolve()
+        if root.is_relative_to(base):       # the same after the whole project has moved
+            root = root.relative_to(base)
         names = [*IMAGES, 'data.box_frame_fit', 'data.interpolation',
                  *(f'detector.{field.name}' for field in fields(config.detector))]
         if not is_config(config.detector.cnn):
             names.append('model.architecture')
-        return fingerprint(replace(config, data=replace(config.data, root=root)), names=names)
+        return fingerprint(replace(config, data=replace(config.data, root=str(root))),
+                           names=names)
 
     @property
     def _of_all_folds(self):

@@ -57,6 +57,12 @@ def project(finished, tmp_path, monkeypatch):
     return tmp_path
 
 
+def boxes():
+    """Folder of the parts that were found."""
+    folder, = Path('results/photos/parts/CS_parts').iterdir()
+    return folder
+
+
 def content(folder='results'):
     return {path: path.read_bytes() for path in Path(folder).rglob('*') if path.is_file()
             and path.name != '.lock'}
@@ -166,31 +172,31 @@ def test_an_interrupted_run_refuses_other_data(change, project, capsys, monkeypa
 
 @of_some_changes
 def test_parts_found_before_are_refused(change, project, capsys):
-    shutil.rmtree('results')
-    boxes = content('photos/CS_parts')
+    shutil.rmtree('results/photos/found')
+    before = content(boxes())
     change()
     error = fails(capsys, 'train', 'configs/found.yml')
     assert f'parts were found before the data set changed: {CHANGES[change]}' in error
-    assert content('photos/CS_parts') == boxes
+    assert content(boxes()) == before
 
 
 @of_changes
 def test_the_cnn_that_finds_parts_is_of_the_same_data(change, project, capsys):
     shutil.rmtree('results/photos/found')
-    shutil.rmtree('photos/CS_parts')
+    shutil.rmtree(boxes())
     change()
     error = fails(capsys, 'train', 'configs/found.yml')
     assert error.startswith(f'finetune: {RUN}: the data set has changed') and CHANGES[
         change] in error
-    assert not Path('photos/CS_parts/parts').exists()
+    assert not list(Path('results').rglob('part_locs.txt'))
 
 
 def test_no_parts_are_found_in_other_data(project, capsys):
-    shutil.rmtree('photos/CS_parts')
+    shutil.rmtree(boxes())
     replace_picture()
     error = fails(capsys, 'train', 'configs/found.yml')
     assert error.startswith('finetune: results/photos/found/seed0: the data set has changed')
-    assert not Path('photos/CS_parts').exists()
+    assert not list(Path('results').rglob('part_locs.txt'))
 
 
 def test_the_detector_of_a_run_that_has_not_begun_is_not_used(project, capsys):
@@ -198,7 +204,7 @@ def test_the_detector_of_a_run_that_has_not_begun_is_not_used(project, capsys):
         Path('results/photos/found/seed0', name).unlink()
     for path in Path('results/photos/found/seed0').glob('snapshot*'):
         path.unlink()
-    for folder in 'photos/CS_parts', RUN:
+    for folder in boxes(), RUN:
         shutil.rmtree(folder)
     add_class()
     capsys.readouterr()
@@ -219,9 +225,9 @@ def test_a_moved_folder_is_the_same_data_set(project, capsys):
 
 def test_a_search_for_parts_that_was_interrupted_leaves_no_class(project):
     shutil.rmtree('results/photos/found')
-    for path in Path('photos/CS_parts').iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    Path('photos/CS_parts/.work').mkdir()
+    folder = boxes()
+    shutil.rmtree(folder)
+    (folder / '.work').mkdir(parents=True)
     assert run('train', 'configs/found.yml') == 0
 
 
@@ -305,7 +311,6 @@ def test_reports_leave_out_runs_on_other_data(project, capsys):
     Path('configs/own').mkdir()
     shutil.move('configs/own.yml', 'configs/own/own.yml')
     shutil.rmtree('results')
-    shutil.rmtree('photos/CS_parts')
     for seed in 0, 1:
         assert run('train', 'configs/own/own.yml', '--seed', seed) == 0
     replace_picture()

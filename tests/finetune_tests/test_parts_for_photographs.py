@@ -92,11 +92,11 @@ def test_folder_of_the_pictures_stays_as_it_is(here, capsys):
     assert run('train', config) == 0
     assert run('doctor', config) == 0
     assert run('visualize', 'parts', config, '--split', 'train') == 0
-    assert run('predict', 'results/cs/seed0', 'photos/jay/1.png') == 0
-    shutil.rmtree('results/parts')      # the run has its detector, with the SVMs of all folds
-    assert run('evaluate', 'results/cs/seed0') == 0
+    assert run('predict', 'results/photos/cs/seed0', 'photos/jay/1.png') == 0
+    shutil.rmtree('results/photos/parts')      # the run has its detector, with the SVMs of all folds
+    assert run('evaluate', 'results/photos/cs/seed0') == 0
     assert content('photos') == before and sorted(Path('photos').rglob('*')) == names
-    assert len(list(Path('results/parts/CS_parts').iterdir())) == 1
+    assert len(list(Path('results/photos/parts/CS_parts').iterdir())) == 1
 
 
 def test_settings_of_detectors_have_folders_of_their_own(here):
@@ -105,12 +105,20 @@ def test_settings_of_detectors_have_folders_of_their_own(here):
         ('crop', ALL, {'box_frame_fit': 'crop'}), ('bilinear', ALL, {'interpolation': 'bilinear'}),
         ('other split', FOLDS, {'split_seed': 1}), ('named', ALL, {'boxes': 'mine'}))}
     assert len(set(found.values())) == len(found)
-    assert found['named'].parent == Path('results/parts/mine')
+    assert found['named'].parent == Path('results/photos/parts/mine')
     assert parts_of(config_of(ALL)).to_be_found
     assert find(config_of(ALL)).folder == found['all']
     assert not parts_of(config_of(ALL)).to_be_found
     absolute = parts_of(config_of(ALL, root=str(Path('photos').resolve())))
     assert absolute.folder == found['all']
+
+
+def test_a_project_that_moves_keeps_its_boxes(here, monkeypatch):
+    folder = find(config_of(ALL)).folder
+    moved = Path.cwd().with_name('moved')
+    shutil.copytree('.', moved)
+    monkeypatch.chdir(moved)
+    assert parts_of(config_of(ALL)).folder == folder and not parts_of(config_of(ALL)).to_be_found
 
 
 def test_boxes_of_others_beside_the_pictures_are_used(here):
