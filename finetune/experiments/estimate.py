@@ -17,6 +17,7 @@ import numpy
 
 from finetune.compute.threads import one_thread
 from finetune.config.catalogue import ARCHITECTURES
+from finetune.config.conditions import CLASS_FREE
 from finetune.config.config import fingerprint, IMAGES, is_config
 from finetune.config.settings import Config
 from finetune.data import readers
@@ -25,10 +26,12 @@ from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.experiments import prerequisites
 from finetune.models.part_classifier import build_classifier
-from finetune.parts.cs_parts.detector import BATCH_SIZE, Detector, pooled_features
+from finetune.parts.cs_parts import detector
 from finetune.parts.cs_parts.selection import AllFeatures
 from finetune.parts.kind import parts_of
 from finetune.parts.whole import WholeImage
+from finetune.runs.predictions import n_test_views
+from finetune.training.inputs import n_stored
 from finetune.training.joint import HIDE
 from finetune.training.trainer import build_updater
 
@@ -127,21 +130,24 @@ def _learning(config, data_set, device):
     model.to_device(device)
     loading, examples = _load(PartDataset(data_set.train, data_set.parts, config.data,
                                           train=True, seed=0))
-    if settings.is_joint and not settings.keeps_conv_maps:  # first: it seeds the mixture
-        step, update = _time_training(config, data_set, model, examples, device)
-    looking = _overlapped(config, loading, _per_image(
-        lambda n: _look(model, examples, n, device), settings.batch_size, device))
+    looking = _time_looking(config, model, loading, examples, device)
     if not settings.is_joint:
         return [Stage(f'features of {n_train + n_test} images, mixture and SVM',
                       (n_train + n_test) * looking)]
-    if settings.keeps_conv_maps:    # heads learn from them in seconds
-        n_views = settings.views * n_train + (1 + config.data.test_flip) * n_test
-        return [Stage(f'ConvMaps of {n_train + n_test} images', n_views * looking)]
+    stages = []
+    if settings.keeps_conv_maps:
+        n_views, _ = n_stored(config, data_set)
+        stages.append(Stage(f'ConvMaps of {n_views} views of images', n_views * looking))
+        loading, examples = 0, _conv_maps(model, examples, device)
+        looking = _time_looking(config, model, loading, examples, device)
+    step, update = _time_training(config, data_set, model, examples, device)
     n_updates = math.ceil(n_train / settings.update_size)
     learning = n_train * _overlapped(config, loading, step) + n_updates * update
     n_evaluations = math.ceil(settings.epochs / settings.evaluate_every)
     n_last = 1 + (len(HIDE) + 1 if config.data.has_parts else 0)
-    return [Stage(f'training, {settings.epochs} epochs of {n_train} images',
+    looking *= n_test_views(config)
+    return [*stages,
+            Stage(f'training, {settings.epochs} epochs of {n_train} images',
                   settings.epochs * learning + n_evaluations * n_test * looking),
             Stage(f'evaluation on {n_test} images', n_last * n_test * looking)]
 
@@ -163,6 +169,25 @@ def _overlapped(config, loading, computing):
     """Seconds per image: threads load images beside the computation."""
     n = config.training.workers
     return max(loading / n, computing) if n else loading + computing
+
+
+def _conv_maps(model, examples, device):
+    """Examples with ConvMaps in place of images and crops, which the model takes from now on."""
+    def compute(cnn, images):
+        with chainer.no_backprop_mode(), chainer.using_config('train', False):
+            return cuda.to_cpu(model.computed_conv_maps(cnn, device.send(images)).array)
+
+    model.given_conv_maps = True
+    usable = [example for example in examples if len(example[1])] or examples
+    return [(compute(model.global_cnn, image[None])[0],
+             compute(model.part_cnn, crops) if len(crops) else crops, visible, label)
+            for image, crops, visible, label in usable]
+
+
+def _time_looking(config, model, loading, examples, device):
+    """Seconds to load and classify an image in test mode."""
+    return _overlapped(config, loading, _per_image(
+        lambda n: _look(model, examples, n, device), config.training.batch_size, device))
 
 
 def _time_training(config, data_set, model, examples, device):
@@ -190,26 +215,27 @@ def _look(model, examples, n, device):
 def _search(config, data_set, device):
     """The stage in which parts are found."""
     settings = config.detector
-    architecture = (prerequisites.finder(config).config if is_config(settings.cnn) else
-                    config).model.architecture
+    architecture = (prerequisites.finder(config).config.model.architecture
+                    if is_config(settings.cnn) else detector.architecture_of(config))
     cnn = resolve_name(ARCHITECTURES[architecture].cnn)()
-    found_by = Detector(settings, architecture, cnn, AllFeatures(), device)
+    found_by = detector.Detector(settings, architecture, cnn, AllFeatures(), device)
     of_whole = _copy(config, data=replace(config.data, input_size=settings.input_size))
     images = WholeImage(of_whole).add_to(data_set)
     dataset = PartDataset(images.train, images.parts, of_whole.data, train=False, seed=0)
     loading, examples = _load(dataset)
-    img = collate(_repeated(examples, BATCH_SIZE))[0]
+    img = collate(_repeated(examples, detector.BATCH_SIZE))[0]
 
     def features(n):
         with chainer.no_backprop_mode():
-            pooled_features(found_by.cnn, img, device)
+            detector.pooled_features(cnn, img, device)
 
-    of_features = _timed(features, BATCH_SIZE, device)
+    of_features = _timed(features, detector.BATCH_SIZE, device)
     of_looks = (BACKWARD * of_features if of_features > 2 * QUICK_SECONDS else
-                _timed(lambda n: found_by.look(img), BATCH_SIZE, device))
-    n_train, n = len(data_set.train), len(data_set.train) + len(data_set.test)
+                _timed(lambda n: found_by.look(img), detector.BATCH_SIZE, device))
+    n = len(data_set.train) + len(data_set.test)
+    n_train = 0 if settings.features in CLASS_FREE else len(data_set.train)
     return Stage(f'finding parts in {n} images', sum(
-        n_images * _overlapped(config, loading, seconds / BATCH_SIZE)
+        n_images * _overlapped(config, loading, seconds / detector.BATCH_SIZE)
         for n_images, seconds in ((n_train, of_features), (n, of_looks))))
 
 

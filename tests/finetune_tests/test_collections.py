@@ -318,19 +318,33 @@ def test_doctor_says_where_nothing_can_be_written(place, monkeypatch, capsys):
     assert run('doctor', 'configs/tiny/cnn.yml', '--set', 'data.root=birds') == 2
 
 
-@pytest.mark.parametrize('command', ['doctor', 'dry run', 'visualize'])
-def test_boxes_in_another_frame(command, place, capsys):
+def test_boxes_in_another_frame_are_never_used(place, capsys):
     assert train('found', 'birds') == 0
-    words = {'doctor': ['doctor', 'configs/tiny/found.yml'],
-             'dry run': ['train', 'configs/tiny/found.yml', '--dry-run'],
-             'visualize': ['visualize', 'parts', 'configs/tiny/found.yml']}[command]
-    words += ['--set', 'data.root=birds']
-    assert run(*words) == 0
+    command = 'configs/tiny/found.yml', '--set', 'data.root=birds'
+    other = *command, '--set', 'detector.input_size=48', '--set', 'data.box_frame=48'
     capsys.readouterr()
-    code = run(*words, '--set', 'detector.input_size=48', '--set', 'data.box_frame=48')
-    printed = capsys.readouterr()
-    assert code == 2
-    assert 'parts were found with a different detector.input_size' in printed.out + printed.err
+    assert run('doctor', *command) == 0 and 'finding parts' not in capsys.readouterr().out
+    assert run('doctor', *other) == 0
+    assert 'does not exist; training starts by finding parts' in capsys.readouterr().out
+    assert run('visualize', 'parts', *command) == 0
+    assert 'there is no such file' in fails(capsys, 'visualize', 'parts', *other)
+
+
+def test_two_collections_with_found_parts(place):
+    roots = [place / 'birds', place / 'cats']
+    before = [snapshot(root) for root in roots]
+    for root in roots:
+        assert train('found', root) == 0
+        assert runs_below(f'results/{root.name}') == {'tiny/found/seed0', 'tiny/cnn/seed0'}
+        assert len(list(Path(f'results/{root.name}/parts').rglob('part_locs.txt'))) == 1
+    assert train('found', 'birds', '--output', 'mine') == 0
+    assert len(list(Path('mine/needs/parts').rglob('part_locs.txt'))) == 1
+    for name in 'model.npz', 'predictions.csv':
+        assert Path('mine', name).read_bytes() == Path(
+            'results/birds/tiny/found/seed0', name).read_bytes()
+    assert run('evaluate', 'mine') == 0
+    assert len(list(Path().rglob('part_locs.txt'))) == 3
+    assert [snapshot(root) for root in roots] == before
 
 
 def test_report_compares_the_runs_of_a_collection(place, capsys):

@@ -112,3 +112,13 @@ def test_few_long_measurements_and_several_short_ones(monkeypatch):
     calls.clear()
     estimate._per_image(calls.append, 16, device)
     assert calls == [2] * estimate.MAX_REPETITIONS + [16] * estimate.MAX_REPETITIONS
+
+
+def test_stored_conv_maps_are_a_stage(told, write_config):
+    write_config(training={'views': 2, 'cnn_lr_factor': 0})
+    config = read_config('config.yml')
+    stages = estimate.seconds(config, readers.load(config), open_device(-1))
+    assert [stage.name for stage in stages] == [
+        'ConvMaps of 30 views of images', 'training, 2 epochs of 12 images',
+        'evaluation on 6 images']
+    assert all(stage.seconds > 0 for stage in stages)
