@@ -111,7 +111,7 @@ class StoredInputs(Inputs):
     @property
     def shape_of_parts(self) -> tuple[int, ...]:
         """Shape (C, h, w) of the ConvMaps of parts; zeros if no image has a part."""
-        return self._stores[True].shape
+        return self._stores[True].shape if True in self._stores else (0, 0, 0)
 
     def _missing(self, store, records, views, of_parts):
         """A list of :class:`Wanted`: what a store lacks of the views of each image."""
