@@ -106,6 +106,17 @@ def test_conv_maps_are_those_of_single_crops(data, write_config, small_shards):
         len(data_set.train) + n_visible[1])
 
 
+def test_images_without_visible_parts(write_config):
+    """ConvMaps of crops that are not there have the size of those of crops, not of images."""
+    config = read_config(write_config(data={'n_parts': 2, 'part_input_size': 48}, training=FROZEN))
+    _, data_set, of_run = prepared(config)
+    shown, hidden = (of_run(data_set.test, data_set.parts, config.data, train=False, seed=0,
+                            hide=hide)[0] for hide in (0., 1.))
+    assert len(shown[1]) == 2 and hidden[1].shape == (0, *shown[1].shape[1:])
+    assert shown[1].shape[1:] != shown[0].shape
+    collate([shown, hidden])
+
+
 def test_order_of_views_depends_on_image_and_seed_only(write_config):
     config = read_config(write_config(training={**FROZEN, 'views': 3}))
     of_run = inputs_of(config, data_set := load(config.data))
@@ -370,9 +381,10 @@ def test_second_run_computes_nothing(write_config, monkeypatch, capsys):
         raise AssertionError
     with monkeypatch.context() as patch:
         patch.setattr(inputs, '_conv_maps', never)
-        assert run('train', config, '--output', 'same') == 0
-        assert outcome(Path('same')) == before
-        assert run('train', config, '--set', 'model.n_components=3', '--output', 'other') == 0
+        assert run('train', config, '--output', 'results/same') == 0
+        assert outcome(Path('results/same')) == before
+        assert run('train', config, '--set', 'model.n_components=3', '--output',
+                   'results/other') == 0
         assert run('evaluate', OUT) == 0
     assert 'ConvMaps' not in capsys.readouterr().err
     shutil.rmtree('results/features')
