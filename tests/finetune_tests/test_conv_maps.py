@@ -110,9 +110,10 @@ def test_images_without_visible_parts(write_config):
     """ConvMaps of crops that are not there have the size of those of crops, not of images."""
     config = read_config(write_config(data={'n_parts': 2, 'part_input_size': 48}, training=FROZEN))
     _, data_set, of_run = prepared(config)
+    i = int(data_set.test.visible.any(axis=1).argmax())
     shown, hidden = (of_run(data_set.test, data_set.parts, config.data, train=False, seed=0,
-                            hide=hide)[0] for hide in (0., 1.))
-    assert len(shown[1]) == 2 and hidden[1].shape == (0, *shown[1].shape[1:])
+                            hide=hide)[i] for hide in (0., 1.))
+    assert len(shown[1]) > 0 and hidden[1].shape == (0, *shown[1].shape[1:])
     assert shown[1].shape[1:] != shown[0].shape
     collate([shown, hidden])
 
