@@ -93,7 +93,7 @@ def test_folder_of_the_pictures_stays_as_it_is(here, capsys):
     assert run('doctor', config) == 0
     assert run('visualize', 'parts', config, '--split', 'train') == 0
     assert run('predict', 'results/photos/cs/seed0', 'photos/jay/1.png') == 0
-    shutil.rmtree('results/photos/parts')  # the run has its detector, with the SVMs of all folds
+    shutil.rmtree('results/photos/parts')     # the run has the SVMs of all folds
     assert run('evaluate', 'results/photos/cs/seed0') == 0
     assert content('photos') == before and sorted(Path('photos').rglob('*')) == names
     assert len(list(Path('results/photos/parts/CS_parts').iterdir())) == 1
