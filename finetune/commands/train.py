@@ -81,11 +81,13 @@ def run(options):
 
 
 def _are_photographs(path, project):
-    folder = project.find(path)
-    return folder.suffix == '.csv' or folder.is_dir() and not any(folder.glob('*.yml'))
+    there = project.find(path)
+    return there.suffix == '.csv' or (
+        there.is_dir() and any(there.iterdir()) and not any(there.glob('*.yml')))
 
 
 def _compare(options):
+    from finetune.checks import dry_run
     from finetune.experiments import comparison
     if len(options.configs) > 1:
         raise InputError(f'{" ".join(options.configs)}: photographs are compared alone; give one '
@@ -99,8 +101,12 @@ def _compare(options):
     _, overrides = shared.settings(options)
     output = options.output or original_variables.output(os.environ)
     project = options.project.with_results(output) if output else options.project
-    compare = comparison.describe if options.dry_run else comparison.run
-    compare(photographs, overrides, project)
+    if not options.dry_run:
+        comparison.run(photographs, overrides, project)
+        return
+    for name in comparison.CANDIDATES:
+        dry_run.describe(comparison.path_of(name), [f'data.root={photographs}', *overrides],
+                         project)
 
 
 def _resources(options):

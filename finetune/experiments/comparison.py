@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy
 
-from finetune.checks import dry_run
 from finetune.config.config import read_config
 from finetune.config.project import Project
 from finetune.data import readers
@@ -68,12 +67,6 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
     print(f'{results}: test accuracy {_accuracy(_correct(tested))}; plain CNN without fine-tuning: '
           f'{_accuracy(_correct(plain))}\n'
           f'Classify pictures: python -m finetune predict {results} PICTURES', flush=True)
-
-
-def describe(photographs: str, overrides: Iterable[str], project: Project) -> None:
-    """Prints settings, counts and shapes of all candidates; see :mod:`finetune.checks.dry_run`."""
-    for name in CANDIDATES:
-        dry_run.describe(path_of(name), [f'data.root={photographs}', *overrides], project)
 
 
 class _Comparison:
