@@ -46,11 +46,13 @@ def choose(correct: dict[str, numpy.ndarray], baseline: str) -> str:
     favour those with luck, and cost time for nothing.
 
     Args:
-        correct (dict of numpy.ndarray): (n,), bool, by candidate: correctly classified images.
+        correct (dict of numpy.ndarray): (n,), bool, by candidate: correctly classified images;
+            fewer of a candidate that dropped out.
         baseline (str): One of the candidates.
 
     """
-    better = [name for name, own in correct.items() if difference(own, correct[baseline]).is_clear]
+    better = [name for name, own in correct.items() if len(own) == len(correct[baseline])
+              and difference(own, correct[baseline]).is_clear]
     return max(better, key=lambda name: correct[name].sum(), default=baseline)
 
 

@@ -4,7 +4,6 @@ import contextlib
 import io
 import math
 import os
-from typing import NamedTuple
 
 import numpy
 
@@ -12,13 +11,14 @@ from finetune.config.config import read_config
 from finetune.config.project import Project
 from finetune.data import readers
 from finetune.data.splits import N_FOLDS
-from finetune.experiments import experiment
+from finetune.experiments import estimate, experiment
 from finetune.experiments.choice import choose, difference, interval
 from finetune.names import shown
 from finetune.parts import kind
 from finetune.progress import say
 from finetune.runs import chosen
 from finetune.runs.folder import REPORTED, RunFolder
+from finetune.runs.opening import open_device
 
 # Configs in configs/photos/, and what they are; the first one is the baseline.
 CANDIDATES = {
@@ -29,16 +29,12 @@ CANDIDATES = {
     'cs_parts_fve': 'FVE of found parts',
 }
 BASELINE = next(iter(CANDIDATES))
+WITH_PARTS = 'grid_fve', 'cs_parts_gap'     # which have other crops
+MEASURED = BASELINE, 'global_fve', *WITH_PARTS
 MANY_IMAGES = 2000      # of which one fifth, held out once, is enough
 N_EPOCHS, N_UPDATES = 12, 360       # of the training of a head, at least
+FOLDS_OF_ALL = 2        # after which candidates that are not above the baseline drop out
 PATIENCE = 2            # epochs without a gain after which fine-tuning stops
-
-
-class Held(NamedTuple):
-    """Predictions of a candidate for training images that it was not trained on."""
-
-    folders: list[RunFolder]
-    correct: numpy.ndarray      # (n,), bool, in the same order for all candidates
 
 
 def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
@@ -57,12 +53,11 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
 
     """
     comparison = _Comparison([f'data.root={photographs}', *overrides], project)
-    held = {name: comparison.hold_out(name) for name in CANDIDATES}
-    correct = {name: of_one.correct for name, of_one in held.items()}
-    name = choose(correct, BASELINE)
-    _print_table(correct)
-    print(_reason(name, correct), flush=True)
-    plain, tested = comparison.finish(name, held[name])
+    comparison.hold_out_all()
+    name = choose(comparison.correct, BASELINE)
+    _print_table(comparison.correct)
+    print(_reason(name, comparison.correct), flush=True)
+    plain, tested = comparison.finish(name)
     results = comparison.results
     print(f'{results}: test accuracy {_accuracy(_correct(tested))}; plain CNN without fine-tuning: '
           f'{_accuracy(_correct(plain))}\n'
@@ -84,20 +79,58 @@ class _Comparison:
         n_epochs = max(N_EPOCHS, math.ceil(N_UPDATES / n_steps))
         self.of_heads = [f'training.epochs={n_epochs}', f'training.evaluate_every={n_epochs}']
         self.folds = range(N_FOLDS if n <= MANY_IMAGES else 1)
+        estimate.print_stages(self._stages(data_set, config))
+        self.correct = {}       # which held-out images a candidate classifies correctly, (n,) bool
 
-    def hold_out(self, name):
-        """Trains a candidate without each of the folds; returns :class:`Held`."""
-        folders = [self._run(f'{CANDIDATES[name]}, part {fold + 1} of {len(self.folds)}', name,
-                             f'validation/{name}/fold{fold}',
-                             ['data.split=validation', f'data.fold={fold}', *self.of_heads])
-                   for fold in self.folds]
-        return Held(folders, numpy.concatenate([_correct(folder) for folder in folders]))
+    def _stages(self, data_set, config):
+        """What is to be done, and about how long it takes here, unless it has been done."""
+        if (self.results / chosen.FILE).exists():
+            return []
+        device = open_device(config.training.gpu)
+        finding, maps, heads = {}, {}, {}
+        for name in MEASURED:
+            *before, conv_maps, training, _ = estimate.seconds(read_config(
+                path_of(name), [*self.overrides, *self.of_heads], self.project), data_set, device)
+            finding[name] = sum(stage.seconds for stage in before)
+            maps[name], heads[name] = conv_maps.seconds, training.seconds
+        learning = estimate.seconds(read_config(
+            path_of(f'{BASELINE}_finetuned'), self.overrides, self.project), data_set, device)
+        n, whole = len(data_set.train) + len(data_set.test), maps[BASELINE]
+        of_parts = sum(seconds - whole for name, seconds in maps.items() if name in WITH_PARTS)
+        n_trainings = len(self.folds) * len(CANDIDATES)
+        return [estimate.Stage(f'finding parts in {n} images', sum(finding.values())),
+                estimate.Stage(f'ConvMaps of {n} images, tiles and parts', whole + of_parts),
+                estimate.Stage(f'up to {n_trainings} trainings of classifiers on them',
+                               n_trainings * max(heads.values())),
+                estimate.Stage('fine-tuning of the CNNs of the chosen one',
+                               sum(stage.seconds for stage in learning))]
 
-    def finish(self, name, held):
+    def hold_out_all(self):
+        """Trains every candidate without each of the folds, which it then classifies.
+
+        After two folds, candidates that are not above the baseline drop out.
+        """
+        for name in CANDIDATES:
+            folders = []
+            for fold in self.folds:
+                folders.append(self._run(
+                    f'{CANDIDATES[name]}, part {fold + 1} of {len(self.folds)}', name,
+                    self._held_out(name, fold),
+                    ['data.split=validation', f'data.fold={fold}', *self.of_heads]))
+                own = self.correct[name] = numpy.concatenate(list(map(_correct, folders)))
+                if (name != BASELINE and len(folders) >= FOLDS_OF_ALL
+                        and difference(own, self.correct[BASELINE][:len(own)]).mean <= 0):
+                    break
+
+    @staticmethod
+    def _held_out(name, fold):
+        return f'validation/{name}/fold{fold}'
+
+    def finish(self, name):
         """Trains the chosen candidate on all training images, fine-tunes it, and evaluates both."""
         plain = self._run(CANDIDATES[BASELINE], BASELINE, BASELINE, self.of_heads)
         head = self._run(CANDIDATES[name], name, name, self.of_heads)
-        before = held.folders[0]
+        before = RunFolder(self.results / self._held_out(name, 0), head.project)
         tuned = self._run('fine-tuning', f'{name}_finetuned', f'{name}_finetuned', [
             'data.split=validation', f'training.patience={PATIENCE}',
             f'model.checkpoint={self._in_project(before.model)}'])
@@ -161,9 +194,10 @@ def _points(gain):
 
 
 def _print_table(correct):
-    rows = [('trained without the images it classifies', 'correct', 'more than the plain CNN')]
+    rows = [('', 'correct', 'more than the plain CNN', 'held-out images')]
     rows += [(CANDIDATES[name], _accuracy(own), '' if name == BASELINE else
-              _points(difference(own, correct[BASELINE]))) for name, own in correct.items()]
+              _points(difference(own, correct[BASELINE][:len(own)])), str(len(own)))
+             for name, own in correct.items()]
     widths = [max(map(len, column)) for column in zip(*rows)]
     print(*('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows), sep='\n', flush=True)
 
@@ -173,6 +207,6 @@ def _reason(name, correct):
     if name == BASELINE:
         return ('Chosen: the plain CNN. Neither parts nor Fisher vectors are clearly better on '
                 'these photographs.')
-    gain = difference(correct[name], correct[BASELINE])
+    gain = difference(correct[name], correct[BASELINE])     # it was not dropped
     return (f'Chosen: {CANDIDATES[name]}. It classifies {100 * gain.mean:.1f} % more of the '
             'held-out images correctly than the plain CNN.')

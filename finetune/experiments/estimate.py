@@ -64,6 +64,11 @@ def tell(config: Config, data_set: DataSet, device: chainer.backend.Device) -> N
         stages = list(of_needed(config, data_set, device)) + seconds(config, data_set, device)
     except (InputError, MemoryError, OSError, ValueError):      # which the run itself reports
         return
+    print_stages(stages)
+
+
+def print_stages(stages: list[Stage]) -> None:
+    """Prints stages and about how long they take, unless that is a matter of seconds."""
     total = sum(stage.seconds for stage in stages)
     if total < SILENT_SECONDS:
         return

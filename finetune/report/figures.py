@@ -56,7 +56,10 @@ def robustness(results, dataset, colours, path):
     """Test accuracy over the share of visible parts that are hidden."""
     figure, axes = _axes('share of visible parts hidden at test time, %', 'test accuracy in %')
     for name, colour in colours.items():
-        runs = results.of(dataset, name)
+        runs = [result for result in results.of(dataset, name)
+                if 'robustness' in result.evaluation]       # none of validation splits has it
+        if not runs:
+            continue
         shares = list(runs[0].evaluation['robustness']['hidden'])
         values = 100 * numpy.array([
             [result.evaluation['accuracy']['both'],

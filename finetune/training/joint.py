@@ -150,7 +150,7 @@ class JointLearning:
         self.inputs.prepare(self.model, with_training=False)
         predictions = self._predict(self.config)
         numbers = {'loss': predictions.loss, 'n_parameters': int(self.model.count_params())}
-        if self.config.data.has_parts:
+        if self.config.data.has_parts and self.config.data.split != 'validation':
             numbers['robustness'] = self._robustness()
         return predictions, numbers
 
