@@ -27,7 +27,7 @@ def load(run, gpu=-1, part_file=None, detector=None, project='.', flip=None):
 
     .. admonition:: Example
 
-        >>> model = finetune.load('results/photos/folder/cs_parts_fve/seed0')
+        >>> model = finetune.load('results/photos')
         >>> prediction = model.predict(['bird.jpg', 'another.jpg'])
         >>> [model.class_names[i] for i in prediction.classes]
 

@@ -104,9 +104,10 @@ def _compare(options):
     if not options.dry_run:
         comparison.run(photographs, overrides, project)
         return
+    overrides = [f'data.root={photographs}', *overrides]
     for name in comparison.CANDIDATES:
-        dry_run.describe(comparison.path_of(name), [f'data.root={photographs}', *overrides],
-                         project)
+        dry_run.describe(comparison.path_of(name),
+                         comparison.of_candidate(name, overrides, project), project)
 
 
 def _resources(options):

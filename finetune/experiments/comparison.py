@@ -7,8 +7,10 @@ import os
 
 import numpy
 
-from finetune.config.config import read_config
+from finetune.config.config import active_names, read_config
 from finetune.config.project import Project
+from finetune.config.schema import fill_override
+from finetune.config.settings import Config
 from finetune.data import readers
 from finetune.data.splits import N_FOLDS
 from finetune.experiments import estimate, experiment
@@ -70,7 +72,7 @@ class _Comparison:
 
     def __init__(self, overrides, project):
         self.overrides, self.project = overrides, project
-        config = read_config(path_of(BASELINE), overrides, project)
+        config, _ = self._read(BASELINE)
         self.results = config.project.results
         data_set = readers.load(config)
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
@@ -82,6 +84,11 @@ class _Comparison:
         estimate.print_stages(self._stages(data_set, config))
         self.correct = {}       # which held-out images a candidate classifies correctly, (n,) bool
 
+    def _read(self, name, overrides=()):
+        """A candidate's config and its overrides."""
+        overrides = [*of_candidate(name, self.overrides, self.project), *overrides]
+        return read_config(path_of(name), overrides, self.project), overrides
+
     def _stages(self, data_set, config):
         """What is to be done, and about how long it takes here, unless it has been done."""
         if (self.results / chosen.FILE).exists():
@@ -89,12 +96,12 @@ class _Comparison:
         device = open_device(config.training.gpu)
         finding, maps, heads = {}, {}, {}
         for name in MEASURED:
-            *before, conv_maps, training, _ = estimate.seconds(read_config(
-                path_of(name), [*self.overrides, *self.of_heads], self.project), data_set, device)
+            of_name, _ = self._read(name, self.of_heads)
+            *before, conv_maps, training, _ = estimate.seconds(of_name, data_set, device)
             finding[name] = sum(stage.seconds for stage in before)
             maps[name], heads[name] = conv_maps.seconds, training.seconds
-        learning = estimate.seconds(read_config(
-            path_of(f'{BASELINE}_finetuned'), self.overrides, self.project), data_set, device)
+        tuned, _ = self._read(f'{BASELINE}_finetuned')
+        learning = estimate.seconds(tuned, data_set, device)
         n, whole = len(data_set.train) + len(data_set.test), maps[BASELINE]
         of_parts = sum(seconds - whole for name, seconds in maps.items() if name in WITH_PARTS)
         n_trainings = len(self.folds) * len(CANDIDATES)
@@ -145,8 +152,7 @@ class _Comparison:
 
     def _run(self, title, name, place, overrides):
         """Runs a config, unless it is finished; returns its folder, below the results."""
-        overrides = [*self.overrides, *overrides]
-        config = read_config(path_of(name), overrides, self.project)
+        config, overrides = self._read(name, overrides)
         folder = RunFolder(self.results / place, config.project)
         if folder.state == REPORTED and not folder.differences(config):
             folder.check_data(kind.load(config))
@@ -176,6 +182,20 @@ def path_of(name: str) -> str:
     return f'configs/photos/{name}.yml'
 
 
+def of_candidate(name: str, overrides: Iterable[str], project: Project) -> list[str]:
+    """The overrides that have an effect on a candidate, and those that have none on any."""
+    configs = {}
+    for candidate in {name, *CANDIDATES}:
+        configs[candidate] = read_config(path_of(candidate), project=project)
+        for override in overrides:
+            fill_override(configs[candidate], override)
+    active = {candidate: active_names(config) for candidate, config in configs.items()}
+    active['any'] = {name for names in active.values() for name in names}
+    return [override for override in overrides
+            if any(key in active[name] or key not in active['any']
+                   for key in fill_override(Config(), override))]
+
+
 def _correct(folder):
     """Which test images of a run are classified correctly, (n,)."""
     columns = folder.read_predictions()
@@ -194,12 +214,14 @@ def _points(gain):
 
 
 def _print_table(correct):
-    rows = [('', 'correct', 'more than the plain CNN', 'held-out images')]
-    rows += [(CANDIDATES[name], _accuracy(own), '' if name == BASELINE else
-              _points(difference(own, correct[BASELINE][:len(own)])), str(len(own)))
-             for name, own in correct.items()]
+    rows = [('', 'correct', 'points above the plain CNN', 'held-out images')]
+    for name, own in correct.items():
+        gain = difference(own, correct[BASELINE][:len(own)])
+        rows.append((CANDIDATES[name], _accuracy(own), '' if name == BASELINE else _points(gain),
+                     str(len(own))))
     widths = [max(map(len, column)) for column in zip(*rows)]
-    print(*('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows), sep='\n', flush=True)
+    print(*('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows),
+          'in brackets: 95 % intervals', sep='\n', flush=True)
 
 
 def _reason(name, correct):
@@ -207,6 +229,6 @@ def _reason(name, correct):
     if name == BASELINE:
         return ('Chosen: the plain CNN. Neither parts nor Fisher vectors are clearly better on '
                 'these photographs.')
-    gain = difference(correct[name], correct[BASELINE])     # it was not dropped
-    return (f'Chosen: {CANDIDATES[name]}. It classifies {100 * gain.mean:.1f} % more of the '
-            'held-out images correctly than the plain CNN.')
+    gain = difference(correct[name], correct[BASELINE])
+    return (f'Chosen: {CANDIDATES[name]}, which helps on these photographs: {_points(gain)} points '
+            'above the plain CNN.')
