@@ -25,7 +25,7 @@ SECONDS = 20    # between plots: drawing them takes longer than a short epoch
 
 
 def plot_log(folder, n_epochs):
-    """Extension that plots the log after an epoch if the last plots are older than SECONDS.
+    """Extension that plots the log after an epoch if the start or the last plots are older than SECONDS.
 
     It replaces Chainer's ``PlotReport``, which averages over fewer updates after a run is resumed.
 
@@ -34,7 +34,7 @@ def plot_log(folder, n_epochs):
         n_epochs (int): Number of epochs; plots are always drawn after the last one.
 
     """
-    drawn = -SECONDS
+    drawn = time.monotonic()
 
     @extension.make_extension(trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
     def draw_plots(trainer):
