@@ -25,7 +25,7 @@ SECONDS = 20    # between plots: drawing them takes longer than a short epoch
 
 
 def plot_log(folder, n_epochs):
-    """Extension that plots the log after an epoch if the start or the last plots are older than SECONDS.
+    """Extension that plots the log if the last plots, or the start, are older than SECONDS.
 
     It replaces Chainer's ``PlotReport``, which averages over fewer updates after a run is resumed.
 
