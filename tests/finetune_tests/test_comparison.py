@@ -9,6 +9,7 @@ import yaml
 from conftest import fails, run
 from finetune.experiments import comparison
 from finetune.runs import chosen
+from finetune.runs.folder import RunFolder
 
 SMALL = [word for override in (
     'data.input_size=32', 'data.part_input_size=32', 'data.box_frame=32', 'detector.input_size=32',
@@ -38,25 +39,23 @@ def contents(folder):
             for path in [folder, *folder.rglob('*')]}
 
 
-def test_comparison(photos, capsys):
+def test_comparison(photos, monkeypatch, capsys):
+    """One fold; a candidate with parts is chosen and fine-tuned; then nothing is left to do."""
+    monkeypatch.setattr(comparison, 'MANY_IMAGES', 0)
+    monkeypatch.setattr(comparison, 'choose', lambda correct, baseline: 'cs_parts_fve')
     before = contents(photos)
     assert run('train', 'photos', *SMALL) == 0
     printed = capsys.readouterr().out
     table = printed[printed.index('points above the plain CNN'):]
     for words in comparison.CANDIDATES.values():
         assert f'\n{words}  ' in table
-    assert 'Chosen: ' in table and 'Fine-tuning of the CNNs, ' in table
-    assert 'results/photos: test accuracy ' in table
-    run_folder = chosen.find_run('results/photos')
-    assert run_folder.is_finished and run_folder.path.parent == Path('results/photos')
-    folds = {name: sorted(path.name for path in Path('results/photos/validation', name).iterdir()
-                          if path.is_dir()) for name in comparison.CANDIDATES}
-    assert folds['no_parts'] == [f'fold{i}' for i in range(5)]
-    assert all(len(found) in (2, 5) or found == folds['no_parts'] for found in folds.values())
-    assert run('predict', 'results/photos', 'photos/kind 1/0.png') == 0
+    assert 'Chosen: FVE of found parts, which helps on these photographs: ' in table
+    assert 'Fine-tuning of the CNNs, ' in table and 'results/photos: test accuracy ' in table
+    assert chosen.find_run('results/photos').is_finished
+    assert run('predict', 'results/photos', 'photos/kind 1/0.png', '--pictures', 'answers') == 0
     assert run('evaluate', 'results/photos') == 0
     assert run('export', 'results/photos', 'photos.onnx') == 0
-    assert contents(photos) == before and not Path('results/photos/parts/photos').exists()
+    assert contents(photos) == before
 
     files = {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')}
     capsys.readouterr()
@@ -65,27 +64,44 @@ def test_comparison(photos, capsys):
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')} == files
 
 
-@pytest.mark.parametrize('is_better', [True, False])
-def test_chosen_run(is_better, photos, monkeypatch, capsys):
-    """A chosen candidate with parts is fine-tuned, which is kept only if it is better."""
-    monkeypatch.setattr(comparison, 'MANY_IMAGES', 0)       # one fold
-    monkeypatch.setattr(comparison, 'choose', lambda correct, baseline: 'cs_parts_fve')
-    correct = comparison._correct
+class MadeUp:
 
-    def made_up(folder):
-        columns = correct(folder)
-        is_tuned = folder.path.name == 'cs_parts_fve_finetuned'
-        return numpy.full(len(columns), is_tuned == is_better)
+    """Runs of a comparison without training: shares of correct images are made up."""
 
-    monkeypatch.setattr(comparison, '_correct', made_up)
-    assert run('train', 'photos', *SMALL, '--output', 'all') == 0
-    named = yaml.safe_load(Path('all/chosen.yml').read_text())
-    assert named == {'run': 'cs_parts_fve' + '_finetuned' * is_better, 'candidate': 'cs_parts_fve'}
+    def __init__(self, monkeypatch, shares):
+        self.shares, self.runs = shares, []
+        monkeypatch.setattr(comparison._Comparison, '_stages', lambda self, *arguments: [])
+        monkeypatch.setattr(comparison._Comparison, '_tested', lambda self, run: run)
+        monkeypatch.setattr(comparison._Comparison, '_run', self.run)
+        monkeypatch.setattr(comparison, '_correct', self.correct)
+
+    def run(self, title, name, place, overrides):
+        self.runs.append(place)
+        return RunFolder(Path('results/photos', place))
+
+    def correct(self, folder):
+        name = folder.path.parent.name if folder.path.name.startswith('fold') else folder.path.name
+        return numpy.arange(100) < self.shares.get(name, 50)
+
+
+@pytest.mark.parametrize('shares, runs, name', [
+    ({}, 5 + 4 * 2 + 3, 'no_parts'),                                        # all others drop out
+    ({'grid_fve': 51}, 5 + 2 + 5 + 2 * 2 + 3, 'grid_fve'),                  # the same five more
+    ({'grid_fve': 60, 'cs_parts_gap': 70}, 5 + 2 + 5 + 5 + 2 + 3, 'cs_parts_gap'),
+    ({'no_parts_finetuned': 51}, 5 + 4 * 2 + 3, 'no_parts_finetuned'),
+    ({'grid_fve': 60, 'grid_fve_finetuned': 59}, 5 + 2 + 5 + 2 * 2 + 3, 'grid_fve'),
+])
+def test_choice_and_drop_outs(shares, runs, name, photos, monkeypatch, capsys):
+    made_up = MadeUp(monkeypatch, shares)
+    Path('results/photos').mkdir(parents=True)
+    assert run('train', 'photos') == 0
+    assert len(made_up.runs) == runs
+    named = yaml.safe_load(Path('results/photos/chosen.yml').read_text())
+    assert named == {'run': name, 'candidate': name.removesuffix('_finetuned')}
     printed = capsys.readouterr().out
-    assert 'Chosen: FVE of found parts, which helps on these photographs: ' in printed
-    assert f'Fine-tuning of the CNNs, {"kept" if is_better else "not kept"}: ' in printed
-    assert not Path('results').exists()
-    assert run('predict', 'all', 'photos/kind 1/0.png', '--pictures', 'answers') == 0
+    assert ('Chosen: the plain CNN. ' in printed) == name.startswith('no_parts')
+    assert ('CNNs, kept: ' in printed) == name.endswith('_finetuned')
+    assert '\nFVE of the whole image  50.0 % (' in printed and '  200\n' in printed
 
 
 def test_override_of_some_candidates(photos, capsys):

@@ -211,7 +211,7 @@ def test_whitened_features_have_unit_covariance(separate):
     """In a folder of their own."""
     plain = bytes_of(folder_of_features())
     assert run('train', separate, '--set', 'model.pca_whiten=true', '--set', 'model.pca_size=512',
-               '--output', 'white') == 0
+               '--output', 'results/white') == 0
     assert bytes_of(folder_of_features()) == plain
     folder = CNN / 'features_mask_512_whitened'
     x, counts = (numpy.concatenate([numpy.load(path)[name] for path in sorted(
@@ -298,13 +298,14 @@ def no_extraction(monkeypatch):
 
 
 def test_features_are_shared_by_all_numbers_of_components(separate, no_extraction, capsys):
-    train = 'train', separate, '--set', 'model.n_components=2', '--output', 'two'
+    train = 'train', separate, '--set', 'model.n_components=2', '--output', 'results/two'
     assert run(*train) == 0
     assert 'two: test accuracy' in capsys.readouterr().out
-    assert numpy.load('two/model.npz')['mean'].shape == (2, SIZE)
-    before, weights = bytes_of('two'), Path('two/model.npz').stat().st_mtime_ns
+    assert numpy.load('results/two/model.npz')['mean'].shape == (2, SIZE)
+    two = Path('results/two')
+    before, weights = bytes_of(two), (two / 'model.npz').stat().st_mtime_ns
     assert run(*train) == 0
-    assert bytes_of('two') == before and Path('two/model.npz').stat().st_mtime_ns == weights
+    assert bytes_of(two) == before and (two / 'model.npz').stat().st_mtime_ns == weights
 
 
 def test_finished_pipeline_is_evaluated_again(separate, no_extraction, monkeypatch):
@@ -422,10 +423,11 @@ def test_cnn_of_other_data(name, value, separate, capsys):
 
 
 def test_more_components_than_features(separate, capsys):
-    assert run('train', separate, '--set', 'model.n_components=4000', '--output', 'many') == 2
+    assert run('train', separate, '--set', 'model.n_components=4000',
+               '--output', 'results/many') == 2
     error = capsys.readouterr().err
     assert 'model.n_components is 4000, but' in error and error.count('\n') == 1
-    assert not Path('many/model.npz').exists()
+    assert not Path('results/many/model.npz').exists()
 
 
 @pytest.mark.parametrize('what', ['mixture', 'confusion'])

@@ -61,7 +61,7 @@ def odd_run(tmp_path, monkeypatch):
                     training={'epochs': 1})
     Path('config.yml').write_text(yaml.safe_dump(tree))
     assert run('train', 'config.yml') == 0
-    return Path('results/config/seed0')
+    return Path('results/photos/config/seed0')
 
 
 @pytest.mark.filterwarnings('ignore:Glyph')         # no font has all characters

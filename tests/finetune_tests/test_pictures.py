@@ -545,7 +545,7 @@ def test_commands_say_which_picture_cannot_be_read(case, photos, capfd):
     code, _, error = outcome(capfd, 'train', 'config.yml', '--output', 'new')
     assert code == 2 and re.fullmatch(f'finetune: {path}: {REFUSED[case][1]}.*\n', error)
     code, printed, error = outcome(
-        capfd, 'predict', 'results/config/seed0', 'photos', '--output', 'new/answers.json')
+        capfd, 'predict', 'results/photos/config/seed0', 'photos', '--output', 'new/answers.json')
     assert code == 1 and f'finetune: {path}: ' in error
     answers = json.loads(Path('new/answers.json').read_text())
     assert len(answers['images']) == 6 and answers['unreadable'] == [str(path)]
@@ -566,7 +566,7 @@ def test_commands_read_odd_pictures_and_ignore_other_files(photos, capfd):
     code, printed, _ = outcome(capfd, 'doctor', 'config.yml')
     assert code == 0 and all(f'files of another kind ({ending}): 1' in printed for ending in OTHERS)
     assert outcome(capfd, 'train', 'config.yml', '--output', 'new')[0] == 0
-    code, printed, error = outcome(capfd, 'predict', 'results/config/seed0', 'photos')
+    code, printed, error = outcome(capfd, 'predict', 'results/photos/config/seed0', 'photos')
     assert code == 0 and printed.count('photos/') == 6 + n
     assert error.startswith('photos: ') and error.count('\n') == 1 + len(OTHERS)
 
