@@ -121,7 +121,7 @@ class _Comparison:
             folders = []
             for fold in self.folds:
                 folders.append(self._run(
-                    f'{CANDIDATES[name]}, part {fold + 1} of {len(self.folds)}', name,
+                    f'{CANDIDATES[name]}, fold {fold + 1} of {len(self.folds)}', name,
                     self._held_out(name, fold),
                     ['data.split=validation', f'data.fold={fold}', *self.of_heads]))
                 own = self.correct[name] = numpy.concatenate(list(map(_correct, folders)))
@@ -135,10 +135,11 @@ class _Comparison:
 
     def finish(self, name):
         """Trains the chosen candidate on all training images, fine-tunes it, and evaluates both."""
-        plain = self._run(CANDIDATES[BASELINE], BASELINE, BASELINE, self.of_heads)
-        head = self._run(CANDIDATES[name], name, name, self.of_heads)
+        plain = self._run(f'{CANDIDATES[BASELINE]}, all training images', BASELINE, BASELINE,
+                          self.of_heads)
+        head = self._run(f'{CANDIDATES[name]}, all training images', name, name, self.of_heads)
         before = RunFolder(self.results / self._held_out(name, 0), head.project)
-        tuned = self._run('fine-tuning', f'{name}_finetuned', f'{name}_finetuned', [
+        tuned = self._run('fine-tuning of the CNNs', f'{name}_finetuned', f'{name}_finetuned', [
             'data.split=validation', f'training.patience={PATIENCE}',
             f'model.checkpoint={self._in_project(before.model)}'])
         accuracies = [100 * _correct(folder).mean() for folder in (tuned, before)]
@@ -157,7 +158,7 @@ class _Comparison:
         if folder.state == REPORTED and not folder.differences(config):
             folder.check_data(kind.load(config))
             return folder
-        say(f'{title} ...')
+        say(f'{title}: {folder.printed}')
         folder.printed.parent.mkdir(parents=True, exist_ok=True)
         with open(folder.printed, 'a', encoding='utf-8') as file, \
                 contextlib.redirect_stdout(file):
