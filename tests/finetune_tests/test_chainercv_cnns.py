@@ -173,15 +173,15 @@ def test_run_is_checked_trained_and_exported(name, write_config, capsys):
     """Through the command line; the exported classifier is compared with Chainer's scores."""
     pytest.importorskip('onnxruntime')
     chainer.serializers.save_npz('weights.npz', theirs_of(name.removesuffix('_torch')))
-    config = write_config(data=DRAWN, model={'architecture': name, 'pretrained': 'weights.npz'},
-                          training={'epochs': 0})
+    config = write_config(data={**DRAWN, 'parts': 'GLOBAL'}, training={'epochs': 0}, model={
+        'architecture': name, 'pretrained': 'weights.npz'})
     assert run('train', config, '--dry-run') == 0
     assert run('doctor', config) == 0
     assert f'weights fit {name}' in capsys.readouterr().out
     assert run('train', config) == 0
     keys = files.read_arrays('results/config/seed0/model.npz').keys()
     first = 'conv1_1/conv/W' if name == 'vgg16' else 'res2/a/conv1/conv/W'
-    assert f'part_cnn/{first}' in keys and not any('/fc' in key for key in keys)
+    assert f'global_cnn/{first}' in keys and not any('/fc' in key for key in keys)
     assert run('export', 'results/config/seed0', 'model.onnx') == 0
     assert 'equal to Chainer' in capsys.readouterr().out
 
