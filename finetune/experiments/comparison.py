@@ -13,10 +13,9 @@ from finetune.config.schema import fill_override
 from finetune.config.settings import Config
 from finetune.data import readers
 from finetune.data.splits import N_FOLDS
-from finetune.experiments import estimate, experiment
+from finetune.experiments import estimate, experiment, prerequisites
 from finetune.experiments.choice import choose, difference, interval
 from finetune.names import shown
-from finetune.parts import kind
 from finetune.progress import say
 from finetune.runs import chosen
 from finetune.runs.folder import REPORTED, RunFolder
@@ -156,7 +155,7 @@ class _Comparison:
         config, overrides = self._read(name, overrides)
         folder = RunFolder(self.results / place, config.project)
         if folder.state == REPORTED and not folder.differences(config):
-            folder.check_data(kind.load(config))
+            folder.check_data(prerequisites.data_of(config))
             return folder
         say(f'{title}: {folder.printed}')
         folder.printed.parent.mkdir(parents=True, exist_ok=True)

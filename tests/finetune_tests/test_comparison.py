@@ -59,7 +59,9 @@ def test_comparison(photos, monkeypatch, capsys):
 
     files = {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')}
     capsys.readouterr()
-    assert run('train', 'photos', *SMALL) == 0
+    Path('elsewhere').mkdir()
+    photos.rename('elsewhere/photos')       # where its boxes are not known
+    assert run('train', 'elsewhere/photos', *SMALL) == 0
     assert capsys.readouterr().out.endswith(table)
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')} == files
 
