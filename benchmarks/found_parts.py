@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import chainer
+from chainercv.utils import bbox_iou
 import numpy
 
 from finetune.config.settings import Config, Data, Detector
@@ -87,16 +88,7 @@ def measure(boxes, points, visible, is_telling):
     annotated = point_boxes(points, visible, (SIZE, SIZE), PART)[is_telling]
     return [(distances.min(axis=1) < NEAR * SIZE).mean(),
             inside.all(axis=2).any(axis=0)[is_telling].mean(), covered.mean(),
-            overlap(annotated, boxes).max(axis=1).mean()]
-
-
-def overlap(boxes, others):
-    """Intersection over union (n, m) of boxes (n, 4) and (m, 4)."""
-    low = numpy.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = numpy.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    intersection = (high - low).clip(0).prod(axis=2)
-    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (boxes, others)]
-    return intersection / (areas[0][:, None] + areas[1][None] - intersection)
+            bbox_iou(annotated, boxes).max(axis=1).mean()]
 
 
 def elsewhere(boxes, random):

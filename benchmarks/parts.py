@@ -18,6 +18,7 @@ from pathlib import Path
 import warnings
 
 import chainer
+from chainercv.utils import bbox_iou
 import numpy
 from scipy.ndimage import binary_dilation
 from scipy.stats import ttest_ind
@@ -89,17 +90,8 @@ def measure(points, boxes, mask, annotated):
     inside = numpy.zeros(mask.shape, bool)
     for y_min, x_min, y_max, x_max in boxes:
         inside[y_min:y_max, x_min:x_max] = True
-    best = numpy.max(overlap(boxes, annotated), axis=1).mean()
+    best = numpy.max(bbox_iou(boxes, annotated), axis=1).mean()
     return near[y, x], (inside & mask).sum() / mask.sum(), inside.mean(), best
-
-
-def overlap(boxes, others):
-    """Intersection over union (n, m) of boxes (n, 4) and (m, 4)."""
-    low = numpy.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = numpy.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    intersection = (high - low).clip(0).prod(axis=2)
-    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (boxes, others)]
-    return intersection / (areas[0][:, None] + areas[1][None] - intersection)
 
 
 def elsewhere(boxes, size, random):
