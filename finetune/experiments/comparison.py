@@ -123,6 +123,7 @@ class _Comparison:
                     f'{CANDIDATES[name]}, fold {fold + 1} of {len(self.folds)}', name,
                     self._held_out(name, fold),
                     ['data.split=validation', f'data.fold={fold}', *self.of_heads]))
+                folders[-1].drop_snapshots()
                 own = self.correct[name] = numpy.concatenate(list(map(_correct, folders)))
                 if (name != BASELINE and len(folders) >= FOLDS_OF_ALL
                         and difference(own, self.correct[BASELINE][:len(own)]).mean <= 0):

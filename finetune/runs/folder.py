@@ -6,7 +6,6 @@ import contextlib
 import os
 from pathlib import Path
 import platform
-import re
 import shutil
 
 import chainer
@@ -66,7 +65,6 @@ class RunFolder:
     """
 
     LOG = 'log'
-    SNAPSHOT = 'snapshot_iter_{.updater.iteration}'
 
     def __init__(self, path: str | Path, project: Project = HERE):
         self.path = Path(path)
@@ -130,7 +128,7 @@ class RunFolder:
         """``'new'``: nothing to resume from; ``'begun'``: a snapshot exists; ``'finished'``: final
         weights exist; ``'reported'``: final weights and results exist."""
         if not self.model.exists():
-            return BEGUN if self._snapshots() else NEW
+            return BEGUN if snapshot.paths(self.path) else NEW
         is_reported = self._evaluation.exists() and self._predictions.exists()
         return REPORTED if is_reported else FINISHED
 
@@ -241,17 +239,16 @@ class RunFolder:
             versions['onednn'] = onednn.library().package
         write_text(self.path / 'environment.yml', yaml.safe_dump(versions))
 
-    def _snapshots(self) -> dict[int, Path]:
-        """Paths of snapshots by iteration."""
-        matches = [re.fullmatch(r'snapshot_iter_(\d+)', path.name)
-                   for path in self.path.glob('snapshot_*')]
-        return {int(match[1]): self.path / match[0] for match in matches if match}
-
     def load_newest_snapshot(self, trainer: chainer.training.Trainer) -> None:
         """Loads the newest snapshot, if one exists, into the trainer."""
-        snapshots = self._snapshots()
+        snapshots = snapshot.paths(self.path)
         if snapshots:
             snapshot.load(snapshots[max(snapshots)], trainer)
+
+    def drop_snapshots(self) -> None:
+        """Removes the snapshots of a finished run that nobody trains longer."""
+        for path in snapshot.paths(self.path).values():
+            path.unlink()
 
     def read_log(self) -> list[dict]:
         """Reads the log, one entry per epoch; the conventional pipeline has none."""

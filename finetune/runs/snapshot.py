@@ -1,5 +1,6 @@
 """Snapshots, from which an interrupted run resumes."""
 from pathlib import Path
+import re
 
 import chainer
 from chainer import serializers
@@ -8,8 +9,16 @@ import numpy
 from finetune import files
 from finetune.errors import InputError, shortened
 
+NAME = 'snapshot_iter_{.updater.iteration}'     # formatted with a trainer
 START_AGAIN = 'move it away to restart the run'
 OF_MODEL, OF_OPTIMIZER = 'updater/model:main/', 'updater/optimizer:main/'
+
+
+def paths(folder: Path) -> dict[int, Path]:
+    """Paths of the snapshots in a run's folder, by iteration."""
+    matches = [re.fullmatch(r'snapshot_iter_(\d+)', path.name)
+               for path in folder.glob('snapshot_*')]
+    return {int(match[1]): folder / match[0] for match in matches if match}
 
 
 def load(path: Path, trainer: chainer.training.Trainer) -> None:

@@ -80,12 +80,13 @@ def drop_non_numbers(entry):
 
 
 def show_progress(trainer):
-    """Prints a table and a progress bar on a terminal, one line per epoch otherwise."""
+    """Prints a table on a terminal, one line per epoch otherwise, and a progress bar."""
     if sys.stdout.isatty():
         trainer.extend(extensions.PrintReport(list(SHOWN)))
-        trainer.extend(extensions.ProgressBar(update_interval=1))
     else:
         trainer.extend(print_epoch, trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
+    if sys.stderr.isatty():     # also where the lines go to a file
+        trainer.extend(extensions.ProgressBar(update_interval=1, out=sys.stderr))
 
 
 def print_epoch(trainer):

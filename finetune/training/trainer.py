@@ -1,5 +1,6 @@
 """Chainer's updater and trainer for an experiment."""
 import functools
+import math
 
 import chainer
 from chainer.serializers import save_npz
@@ -7,6 +8,7 @@ from chainer.training import extensions, triggers
 
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
+from finetune.runs import snapshot
 from finetune.runs.predictions import iterate_test_images, n_test_views
 from finetune.training.extensions import average_batch_norm, drop_non_numbers, Evaluator, keep_best
 from finetune.training.extensions import peak_memory, show_progress, stop_on_non_number
@@ -21,6 +23,8 @@ OPTIMIZERS = {
         settings.learning_rate, settings.rmsprop_alpha, settings.epsilon),
     'adam': lambda settings: chainer.optimizers.Adam(settings.learning_rate, eps=settings.epsilon),
     'sgd': lambda settings: chainer.optimizers.MomentumSGD(settings.learning_rate, momentum=.9)}
+
+STEPS_ON_CONV_MAPS = 200    # of a training on kept ConvMaps between two snapshots, at least
 
 
 def build_updater(model, config, data_set, device, comm=None, make=PartDataset):
@@ -77,11 +81,11 @@ def build_trainer(model, config, data_set, device, folder, comm=None, make=PartD
     trainer.extend(Evaluator(test_images, model, device, comm, n_test_views(config)),
                    trigger=_evaluation(settings))
     if comm is None or comm.rank == 0:
-        _extend_with_output(trainer, settings, attribute, folder)
+        _extend_with_output(trainer, settings, attribute, folder, len(data_set.train))
     return trainer
 
 
-def _extend_with_output(trainer, settings, attribute, folder):
+def _extend_with_output(trainer, settings, attribute, folder, n_images):
     """Adds log, plots, snapshots and printed progress."""
     trainer.extend(extensions.observe_value(
         'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), attribute)))
@@ -96,14 +100,25 @@ def _extend_with_output(trainer, settings, attribute, folder):
         trainer.extend(tensorboard(folder), name='tensorboard')
     # Compression would take longer than an epoch on kept ConvMaps, and save a few per cent.
     trainer.extend(extensions.snapshot(functools.partial(save_npz, compression=False),
-                                       folder.SNAPSHOT, n_retains=1))
+                                       snapshot.NAME, n_retains=1),
+                   trigger=_snapshots(settings, n_images))
 
 
 def _evaluation(settings):
     """Trigger of evaluations on the test images."""
-    step = 1 if settings.patience else settings.evaluate_every
-    every = range(step, settings.epochs, step)
-    return triggers.ManualScheduleTrigger([*every, settings.epochs], 'epoch')
+    return _every(1 if settings.patience else settings.evaluate_every, settings.epochs)
+
+
+def _snapshots(settings, n_images):
+    """Trigger of snapshots: after each epoch; less often where they would take longer than it."""
+    n_steps = math.ceil(n_images / settings.update_size)
+    step = math.ceil(STEPS_ON_CONV_MAPS / n_steps) if settings.keeps_conv_maps else 1
+    return _every(step, settings.epochs)
+
+
+def _every(step, n_epochs):
+    """Trigger after every ``step`` epochs, and after the last one."""
+    return triggers.ManualScheduleTrigger([*range(step, n_epochs, step), n_epochs], 'epoch')
 
 
 def _learning_rate(settings, n_images):
