@@ -34,7 +34,7 @@ class Data:
     split_seed: int = setting(0, 'random seed of the split made by data.test_share',
                               between=(0, 2 ** 31 - 1), needs=SPLIT)
     drawing: dict = setting({}, 'options for generating minibirds and digits and for selecting '
-                            'animals (tables below)', needs=DRAWN)
+                            'animals (below)', needs=DRAWN)
     train_per_class: int = setting(0, 'number of training images used per class, the first ones; '
                                    '0: all', between=(0, 10 ** 6))
     parts: str = setting('GT', 'kind of parts; ' + '; '.join(

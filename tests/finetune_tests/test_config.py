@@ -367,35 +367,32 @@ def test_encodings_read_settings_that_there_are():
     assert {step.setting for step in STEPS.values()} <= names
 
 
-def settings_table(section, prefix=''):
-    """Rows of the page of settings for a dataclass."""
+def settings_list(section, prefix=''):
+    """Items of the page of settings for a dataclass."""
     for field in dataclasses.fields(section):
-        if dataclasses.is_dataclass(field.type):
-            yield from settings_table(field.type, f'{field.name}.')
-        elif field.metadata:
-            metadata = field.metadata
-            default = (field.default_factory() if field.default is dataclasses.MISSING
-                       else field.default)
-            values = ''
-            if metadata['choices']:
-                values = ', '.join(f'`{choice}`' for choice in metadata['choices'] if choice)
-            elif metadata['between']:
-                low, high = metadata['between']
-                values = f'{low:g} to {high:g}'
-            needs = metadata['needs'].text if metadata['needs'] else ''
-            shown = str(default).lower() if isinstance(default, bool) else str(default)
-            yield (f'`{prefix}{field.name}`', shown and f'`{shown}`', values,
-                   metadata['comment'], needs)
+        metadata = field.metadata
+        default = (field.default_factory() if field.default is dataclasses.MISSING
+                   else field.default)
+        shown = str(default).lower() if isinstance(default, bool) else str(default)
+        facts = [f'Default `{shown}`' if shown else 'Empty by default']
+        if metadata['choices']:
+            facts.append('one of ' + ', '.join(f'`{name}`' for name in metadata['choices'] if name))
+        if metadata['between']:
+            facts.append('{} to {}'.format(*metadata['between']))
+        if metadata['needs']:
+            facts.append(f'only with {metadata["needs"].text}')
+        yield f'- **`{prefix}{field.name}`**: {metadata["comment"]}.\\\n  {"; ".join(facts)}.\n'
 
 
 def settings_page():
     text = PAGE.read_text(encoding='utf-8').split('<!-- settings -->')[0] + '<!-- settings -->\n'
-    for title, section in (('Experiments', Config), ('Drawing of minibirds',
-                           drawing.Drawing), ('Drawing of digits', digits.Drawing),
-                           ('Choice of animals', animals.Drawing)):
-        text += f'\n## {title}\n\n| setting | default | values | meaning | needs |\n'
-        text += '|---|---|---|---|---|\n'
-        text += ''.join('| ' + ' | '.join(row) + ' |\n' for row in settings_table(section))
+    sections = [(f'Section `{field.name}`', field.type, f'{field.name}.')
+                for field in dataclasses.fields(Config) if dataclasses.is_dataclass(field.type)]
+    sections += [(f'`data.drawing` of {name}', module.Drawing, '')
+                 for name, module in (('minibirds', drawing), ('digits', digits),
+                                      ('animals', animals))]
+    for title, section, prefix in sections:
+        text += f'\n## {title}\n\n' + ''.join(settings_list(section, prefix))
     return text
 
 
