@@ -13,7 +13,7 @@ author = 'the fve_layer authors'
 copyright = f'2026, {author}'
 version = release = fve_layer.__version__
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.mathjax',
+extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.mathjax',
               'sphinx.ext.viewcode']
 exclude_patterns = ['_build']
 
@@ -24,9 +24,13 @@ autodoc_typehints = 'none'              # docstrings have types and shapes
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True                # attributes in a list, as arguments are
 myst_heading_anchors = 3                # for links into a page, as GitHub has them
+smartquotes = False                     # commands keep their quotes and --
+nb_execution_mode = 'off'               # a test runs the notebooks; their outputs are saved
 
 html_theme = 'furo'
 html_title = f'{project} {version}'
+html_static_path = ['static']
+html_css_files = ['site.css']
 
 
 def skip_tuple_fields(app, what, name, member, skip, options):

@@ -10,7 +10,7 @@ from chainer.testing import attr
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-NEEDED = 'sphinx', 'myst_parser', 'furo'
+NEEDED = 'sphinx', 'myst_nb', 'furo'
 
 
 @attr.slow

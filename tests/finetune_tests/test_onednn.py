@@ -241,7 +241,7 @@ def test_errors_name_the_function():
 
 @pytest.mark.parametrize('error', [OSError, ValueError])
 def test_broken_package(error, monkeypatch):
-    """A library that cannot be loaded is as none, and Chainer's functions compute."""
+    """Without a library that can be loaded, Chainer's functions compute."""
     def load(*_):
         raise error
     monkeypatch.setattr(onednn.ctypes, 'CDLL', load)

@@ -244,7 +244,7 @@ def test_page_has_every_variable():
 
 @pytest.mark.parametrize('name', TRIED)
 def test_no_variable_is_ignored_silently(name, classifier_at_hand):
-    """Each of them changes a setting, chooses a config, is spoken of, or is refused."""
+    """Each of them changes a setting, chooses a config, is mentioned, or is refused."""
     outcomes = {effect(name, value) for value in TRIED[name]}
     assert outcomes - {('works', 'as the config has it')}
 
