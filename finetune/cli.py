@@ -38,7 +38,10 @@ def main(arguments=None):
 
 
 def _run(arguments):
-    given = parser().parse_args(arguments)
+    given, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        given.parser.error(f'unrecognized arguments: {" ".join(unknown)} (inputs follow the '
+                           'command without an option: train PHOTOS)')
     return given.run(given) or 0
 
 

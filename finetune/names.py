@@ -1,4 +1,5 @@
-"""Names of files, classes and parts: they may have any bytes, and any of Unicode's forms."""
+"""Names of files, classes and parts, which may have any bytes and any of Unicode's forms; numbers
+of them."""
 import unicodedata
 
 ESCAPED = {'Cc', 'Cs', 'Zl', 'Zp'}      # control characters, bytes that are not UTF-8, line ends
@@ -18,6 +19,11 @@ def shown(name: str) -> str:
     r"""The name in a line of text that any terminal and any font can show: ``caf\xe9``."""
     return ''.join(_escape(c) if unicodedata.category(c) in ESCAPED or c in BIDIRECTIONAL else c
                    for c in name)
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """A number and what there is of it: ``1 picture is dark``, ``2 pictures are dark``."""
+    return f'{n} {one if n == 1 else many}'
 
 
 def _escape(character):

@@ -28,9 +28,9 @@ def duration(seconds):
 
 
 def clear_line():
-    """Clears the progress bar of a terminal."""
+    """Clears the progress bar of a terminal, and what is below it."""
     if sys.stderr.isatty():
-        print('\r\033[K', end='', file=sys.stderr, flush=True)
+        print('\r\033[J', end='', file=sys.stderr, flush=True)
 
 
 def say(text):

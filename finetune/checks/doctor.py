@@ -13,13 +13,14 @@ from finetune.config.project import HERE
 from finetune.data import cropping, pictures, readers
 from finetune.data.layout import find_layout, folder_of_kind
 from finetune.errors import InputError
-from finetune.names import shown
+from finetune.names import counted, shown
 from finetune.parts import kind
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_device
 
 DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
 
+HAVE = 'image has', 'images have'
 SIDEWAYS = 5    # from this EXIF orientation, width and height are swapped
 
 
@@ -103,7 +104,7 @@ def _data(config, data_set):
         hidden = len(records) - int(records.visible.any(axis=1).sum())
         share = records.visible.mean()
         yield 'ok', (f'{len(data_set.part_names)} parts, {100 * share:.0f} % of them visible; '
-                     f'{hidden} images without visible parts')
+                     f'{counted(hidden, "image", "images")} without visible parts')
 
 
 def _sources(settings):
@@ -123,9 +124,9 @@ def _agreement(settings, layout, data_set):
     images, others = _classes_and_splits(data_set), _classes_and_splits(main)
     differing = [path for path in images if images[path] != others.get(path, images[path])]
     if differing:
-        yield 'warning', (f'{len(differing)} images differ in class or split between {layout.lists}'
-                          f' and {layout.main}, the first is {"/".join(differing[0])}; use the '
-                          'same lists in both')
+        yield 'warning', (f'{counted(len(differing), "image differs", "images differ")} in class '
+                          f'or split between {layout.lists} and {layout.main}, the first is '
+                          f'{"/".join(differing[0])}; use the same lists in both')
 
 
 def _classes_and_splits(data_set):
@@ -160,7 +161,8 @@ def _images(records, parts, settings):
     """Checks that images exist, that one per class can be decoded, and that boxes are inside."""
     missing = [record.path for record in records if not record.path.is_file()]
     if missing:
-        yield 'error', f'{len(missing)} images are missing, the first is {missing[0]}; copy them'
+        yield 'error', (f'{counted(len(missing), "image is", "images are")} missing, the first is '
+                        f'{missing[0]}; copy what is missing')
         return
     yield 'ok', f'all {len(records)} images exist'
     if not settings.upright:        # otherwise picture_files.check reads all images
@@ -192,16 +194,17 @@ def _images(records, parts, settings):
 
 def _summary(rotated, protruding, outside, oversized):
     if rotated:
-        yield 'warning', (f'{len(rotated)} images have an EXIF rotation, which is ignored, the '
+        yield 'warning', (f'{counted(len(rotated), *HAVE)} an EXIF rotation, which is ignored, the '
                           f'first is image {rotated[0]}; check with visualize parts that their '
                           'parts are annotated in pixels as stored')
     if protruding:
-        yield 'warning', (f'{len(protruding)} images have visible parts that extend beyond the '
+        yield 'warning', (f'{counted(len(protruding), *HAVE)} visible parts that extend beyond the '
                           f'image, the first is image {protruding[0]}; their crops are padded with '
                           'replicated edges')
     if outside:
-        yield 'error', (f'{len(outside)} images have parts whose crops are empty or entirely '
+        yield 'error', (f'{counted(len(outside), *HAVE)} parts whose crops are empty or entirely '
                         f'outside, the first is image {outside[0]}; correct parts/part_locs.txt')
     if oversized:
-        yield 'error', (f'{len(oversized)} images have parts whose crops are far larger than the '
-                        f'image, the first is image {oversized[0]}; correct parts/part_locs.txt')
+        yield 'error', (f'{counted(len(oversized), *HAVE)} parts whose crops are far larger than '
+                        f'the image, the first is image {oversized[0]}; correct '
+                        'parts/part_locs.txt')

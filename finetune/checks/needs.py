@@ -10,6 +10,7 @@ from finetune.models.part_classifier import build_classifier, PartClassifier
 from finetune.parts import kind
 from finetune.parts.cs_parts import detector
 from finetune.training import memory
+from finetune.training.conv_maps import size_of
 from finetune.weights import packaged, pretrained
 
 
@@ -67,8 +68,8 @@ def step_memory(config, data_set, device):
     of_weights = memory.of_weights(config, build_classifier(config, data_set).count_params())
     n_images = config.training.batch_size
     needed = n_images * per_image + of_weights
-    text = (f'a training step of {n_images} images needs up to {needed / 1e9:.1f} GB, '
-            f'{free / 1e9:.1f} GB are free')
+    text = (f'a training step of {n_images} images needs up to {size_of(needed)}, '
+            f'{size_of(free)} are free')
     if needed <= free:
         yield 'ok', text
     else:

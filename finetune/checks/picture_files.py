@@ -7,6 +7,7 @@ from PIL import Image
 from finetune.data import pictures
 from finetune.data.contents import identify
 from finetune.errors import InputError
+from finetune.names import counted
 from finetune.progress import progress_bar
 
 DARK = 16           # grey level of 255
@@ -30,11 +31,11 @@ def check(data_set):
         if image.max() < DARK:
             dark.append(record)
     if unreadable:
-        yield 'error', (f'{len(unreadable)} pictures cannot be read, the first is '
-                        f'{unreadable[0].path}; repair or remove them')
+        yield 'error', (f'{counted(len(unreadable), "picture", "pictures")} cannot be read, the '
+                        f'first is {unreadable[0].path}; repair or remove them')
     if dark:
-        yield 'warning', (f'{len(dark)} pictures are almost black, the first is {dark[0].path}; '
-                          'check the range of their numbers')
+        yield 'warning', (f'{counted(len(dark), "picture is", "pictures are")} almost black, '
+                          f'the first is {dark[0].path}; check the range of their numbers')
     sides = numpy.repeat([True, False], [len(data_set.train), len(data_set.test)])
     groups = collections.defaultdict(list)
     for i, contents in enumerate(identify(records.paths)):
@@ -45,8 +46,9 @@ def check(data_set):
     single = [data_set.class_names[label]
               for label in numpy.flatnonzero(numpy.bincount(records.labels) == 1)]
     if single:
-        yield 'warning', (f'{len(single)} classes have a single picture, the first is {single[0]}; '
-                          'it is used for training, and the class is not tested')
+        yield 'warning', (f'{counted(len(single), "class has", "classes have")} a single '
+                          f'picture, the first is {single[0]}; it is used for training, and the '
+                          'class is not tested')
 
 
 def _copies(groups, sides, records, almost=''):
@@ -56,8 +58,8 @@ def _copies(groups, sides, records, almost=''):
         found = [group for group in groups if (len(set(sides[group])) > 1) == are_in]
         if found:
             first, *_, last = (records[i].path for i in found[0])
-            yield 'warning', (f'{len(found)} pictures are {almost}{words}, the first is {first}, '
-                              f'{almost}the same as {last}')
+            yield 'warning', (f'{counted(len(found), "picture is", "pictures are")} {almost}'
+                              f'{words}, the first is {first}, {almost}the same as {last}')
 
 
 def _square(image):

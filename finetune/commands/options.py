@@ -17,7 +17,7 @@ def add_commands(parser, name, commands):
     for command in commands:
         subparser = subparsers.add_parser(command.__name__.rpartition('.')[2], help=command.HELP,
                                           description=command.DESCRIPTION)
-        subparser.set_defaults(run=getattr(command, 'run', None))
+        subparser.set_defaults(run=getattr(command, 'run', None), parser=subparser)
         command.add_arguments(subparser)
 
 

@@ -14,7 +14,7 @@ from finetune.data.picture_folders import class_folders, described, find_picture
 from finetune.data.records import DataSet, Records
 from finetune.data.splits import in_test
 from finetune.errors import InputError
-from finetune.names import composed
+from finetune.names import composed, counted
 
 SPLITS = {'train': True, 'test': False, 'val': False}
 NO_PARTS = numpy.zeros((0, 2), numpy.float32), numpy.zeros(0, bool)
@@ -84,8 +84,9 @@ def _check(root, folder, pictures, in_train, label_of):
                          'split of their own, raise data.test_share or change data.split_seed.')
     missing = [picture.name for picture in pictures if not os.path.exists(folder / picture.name)]
     if missing:
-        raise InputError(f'{root}: {len(missing)} listed pictures do not exist, the first is '
-                         f'{missing[0]}; copy them there, or remove their lines.')
+        n = counted(len(missing), 'listed picture does', 'listed pictures do')
+        raise InputError(f'{root}: {n} not exist, the first is {missing[0]}; copy what is missing, '
+                         'or remove the lines.')
     twice = Counter(_image_id(picture.name) for picture in pictures).most_common(1)[0]
     if twice[1] > 1:
         raise InputError(f'{root}: has two pictures whose names differ in nothing but the Unicode '

@@ -56,8 +56,8 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
 
 STDERR, LOCK = 2, threading.Lock()
 
-# What Pillow raises is reported; what it warns of and logs is not. A context would not be safe here:
-# pictures are read in several threads.
+# What Pillow raises is reported; what it warns of and logs is not. A context would not be safe
+# here: pictures are read in several threads.
 warnings.filterwarnings('ignore', module='PIL')
 logging.getLogger('PIL').addHandler(logging.NullHandler())
 

@@ -13,6 +13,7 @@ from finetune.data.contents import identify
 from finetune.data.layout import find_layout, Layout, OF_ALL_KINDS, ORIGIN
 from finetune.data.records import DataSet, Records
 from finetune.errors import InputError
+from finetune.names import counted
 
 
 def load(config: Config) -> DataSet:
@@ -66,8 +67,8 @@ def _held_out(train, settings, fold, n_folds=splits.N_FOLDS):
 def describe(config: Config, data_set: DataSet) -> Iterator[str]:
     """Says what was found: numbers of classes and images, then what was left out, and why."""
     folder, n_classes = find_layout(config).parts, len(data_set.class_names)
-    yield (f'{folder}: {n_classes} classes, {len(data_set.train)} training and '
-           f'{len(data_set.test)} test images')
+    yield (f'{folder}: {counted(n_classes, "class", "classes")}, {len(data_set.train)} training '
+           f'and {counted(len(data_set.test), "test image", "test images")}')
     for reason, n in data_set.left_out.most_common():
         yield f'{folder}: left out: {reason}: {n}'
     untested = set(range(n_classes)) - set(data_set.test.labels.tolist())

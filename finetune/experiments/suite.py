@@ -6,6 +6,7 @@ from finetune.errors import InputError
 from finetune.experiments import cluster
 from finetune.experiments.local import Queue
 from finetune.experiments.plan import plan_jobs
+from finetune.names import counted
 from finetune.ranks import processes
 
 
@@ -30,7 +31,7 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
     jobs, done = plan_jobs(experiments, seeds, project)
     n_asked = len(experiments) * len(seeds)
     n_needed = len(jobs) + len(done) - n_asked
-    print(f'{n_asked} runs, {len(done)} of them already finished'
+    print(f'{counted(n_asked, "run", "runs")}, {len(done)} of them already finished'
           f'{f", and {n_needed} more as prerequisites" if n_needed else ""}; their output is '
           f'written to {_place(project, [*jobs, *done])}', flush=True)
     project.results.mkdir(parents=True, exist_ok=True)
@@ -60,7 +61,8 @@ def _place(project, jobs):
 def _submit(jobs, resources, project):
     n_new, n_queued = cluster.submit(jobs, resources, project)
     status = ' '.join(['python -m finetune status', *project.option])
-    print(f'{n_new} runs are submitted, {n_queued} were already in the queue; {status} shows '
-          'the runs; squeue and scancel apply to their jobs. Repeat this command to submit failed '
+    print(f'{counted(n_new, "run is", "runs are")} submitted, '
+          f'{counted(n_queued, "was", "were")} already in the queue; {status} shows the '
+          'runs; squeue and scancel apply to their jobs. Repeat this command to submit failed '
           'or cancelled runs again.')
     return 0

@@ -6,6 +6,7 @@ from finetune.config.project import HERE, TRAIN
 from finetune.drawing import own_settings
 from finetune.errors import InputError
 from finetune.files import atomic, write_csv, write_text
+from finetune.names import counted
 from finetune.report import figures, own_pictures, published, tables
 from finetune.report.claims import CLAIMS, compare, MARGIN, SIGNIFICANT
 from finetune.report.document import bullets, commands, picture, to_html
@@ -47,7 +48,8 @@ def make(folder, output=None, project=HERE):
     write_text(output / 'report.html', to_html(text, output))
     experiments = [*results.by_experiment.values(), *results.others.values(),
                    *results.collections.values()]
-    print(f'{sum(map(len, experiments))} runs of {len(experiments)} experiments: '
+    print(f'{counted(sum(map(len, experiments)), "run", "runs")} of '
+          f'{counted(len(experiments), "experiment", "experiments")}: '
           f'{output / "report.html"}, {output / "report.md"}', flush=True)
     for reason in results.left_out:
         print(f'skipped: {reason}', flush=True)

@@ -7,6 +7,7 @@ from chainer.training import extension, extensions, triggers
 import numpy
 
 from finetune.errors import InputError
+from finetune.progress import clear_line
 from finetune.ranks import batch_statistics
 from finetune.runs.predictions import predict
 from finetune.runs.saved_files import TEST_ACCURACY
@@ -80,18 +81,18 @@ def drop_non_numbers(entry):
 
 
 def show_progress(trainer):
-    """Prints a table on a terminal, one line per epoch otherwise, and a progress bar."""
-    if sys.stdout.isatty():
-        trainer.extend(extensions.PrintReport(list(SHOWN)))
-    else:
-        trainer.extend(print_epoch, trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
+    """Prints a line per epoch and, on a terminal, a progress bar."""
+    trainer.extend(print_epoch, trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
     if sys.stderr.isatty():     # also where the lines go to a file
-        trainer.extend(extensions.ProgressBar(update_interval=1, out=sys.stderr))
+        # A trigger without state: a snapshot is the same with a bar and without.
+        trainer.extend(extensions.ProgressBar(update_interval=1, out=sys.stderr),
+                       trigger=lambda trainer: True)
 
 
 def print_epoch(trainer):
     """Prints the last entry of the log in a line."""
     entry = trainer.get_extension('LogReport').log[-1]
+    clear_line()
     print('   '.join(words.format(entry[name]) for name, words in SHOWN.items() if name in entry),
           flush=True)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy
 from PIL import Image
@@ -127,6 +128,38 @@ def test_plots_show_the_log_of_a_resumed_run_too(write_config, monkeypatch):
         assert drawn[title.replace('_', ' ')] == {
             label: ((1, 2, 3, 4), tuple(entry[name] for entry in log))
             for label, name in lines.items()}
+
+
+@pytest.mark.parametrize('first, then', [(True, False), (False, True)])
+def test_a_run_goes_on_in_a_pipe_or_on_a_terminal(first, then, write_config, monkeypatch):
+    """A snapshot is the same with a progress bar and without."""
+    config, evaluate, evaluated = write_config(training={'epochs': 3}), Evaluator.evaluate, []
+
+    def evaluate_twice(self):
+        evaluated.append(self)
+        if len(evaluated) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self)
+
+    monkeypatch.setattr(Evaluator, 'evaluate', evaluate_twice)
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: first)
+    assert run('train', config) == 130
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: then)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        assert run('train', config) == 0
+    assert not [str(one.message) for one in caught if 'IntervalTrigger' in str(one.message)]
+
+
+def test_unknown_option(capsys):
+    with pytest.raises(SystemExit, match='2'):
+        run('train', '--data', 'PHOTOS')
+    error = capsys.readouterr().err
+    assert error.startswith('usage: python -m finetune train ') and '[CONFIG|PHOTOS ...]' in error
+    assert 'unrecognized arguments: --data (inputs follow' in error
+    with pytest.raises(SystemExit, match='2'):
+        run('visualize', 'mixture', 'RUN', '--k', '3')
+    assert capsys.readouterr().err.startswith('usage: python -m finetune visualize mixture ')
 
 
 def files(folder):

@@ -77,7 +77,7 @@ def test_jobs_of_a_project(slurm, write_config, tmp_path, monkeypatch, capsys):
         assert run('status', *where) == 0
         assert 'results/config/seed0  job 7' in capsys.readouterr().out
         assert run('train', config, '--seeds', 1, *SLURM, *where) == 0
-        assert '0 runs are submitted, 1 were already in the queue' in capsys.readouterr().out
+        assert '0 runs are submitted, 1 was already in the queue' in capsys.readouterr().out
 
 
 def test_second_start_finds_what_is_there(slurm, write_config, copy_of, finished_run,
@@ -89,7 +89,7 @@ def test_second_start_finds_what_is_there(slurm, write_config, copy_of, finished
     assert '3 runs, 1 of them already finished' in out and '2 runs are submitted' in out
     (slurm / 'queue').write_text('7_0 RUNNING\n9_5 PENDING\n')
     assert run('train', config, '--seeds', 3, *SLURM) == 0
-    assert '1 runs are submitted, 1 were already in the queue' in capsys.readouterr().out
+    assert '1 run is submitted, 1 was already in the queue' in capsys.readouterr().out
     (slurm / 'queue').write_text('7_0 RUNNING\n7 PENDING\n')
     cluster.JOBS.write_text('{results/config/seed1: "7_0", results/config/seed2: "7"}')
     assert run('train', config, '--seeds', 3, *SLURM) == 0

@@ -92,11 +92,11 @@ def test_counts_of_the_real_data_sets(dataset, code, finding, drawn_birds, tmp_p
 @pytest.mark.parametrize('box, code, finding', [
     ((10, 10, 200, 200), 0, '1 parts, 100 % of them visible'),
     ((10, 10, 440, 200), 0,
-     '1 images have visible parts that extend beyond the image, the first is image u0'),
+     '1 image has visible parts that extend beyond the image, the first is image u0'),
     ((10, 10, 5, 5), 0, '1 parts, 100 % of them visible'),      # a pixel, not none
     ((0, 0, 10 ** 6, 10 ** 6), 2,
-     '1 images have parts whose crops are far larger than the image, the first is image u0'),
-    ((900, 10, 50, 50), 2, '1 images have parts whose crops are empty or entirely outside'),
+     '1 image has parts whose crops are far larger than the image, the first is image u0'),
+    ((900, 10, 50, 50), 2, '1 image has parts whose crops are empty or entirely outside'),
 ])
 def test_boxes(box, code, finding, drawn_birds, tmp_path, write_config, capsys):
     data_set = annotation_files.read_cub(drawn_birds)
@@ -119,7 +119,7 @@ def test_rotations_in_exif_data(write_config, birds, capsys):
     lines[:15] = [f'1 {part} 45 3 1' for part in range(1, 16)]
     (birds / 'parts/part_locs.txt').write_text('\n'.join(lines))
     result = doctor(capsys, write_config(data=DRAWN))
-    assert_finding(result, 0, '1 images have an EXIF rotation, which is ignored')
+    assert_finding(result, 0, '1 image has an EXIF rotation, which is ignored')
     assert 'reach outside' not in result[1]
 
 
@@ -134,16 +134,16 @@ def move_a_part(birds, x):
 
 
 @pytest.mark.parametrize('damage, code, finding', [
-    (lambda birds: first_image(birds).unlink(), 2, '1 images are missing, the first is '),
+    (lambda birds: first_image(birds).unlink(), 2, '1 image is missing, the first is '),
     (lambda birds: first_image(birds).write_text('no'), 2,
      'is not a picture of a known format'),
     (lambda birds: (birds / 'images.txt').unlink(), 2, 'images.txt'),
     (lambda birds: sorted((birds / 'images').rglob('*.png'))[1].write_text('no'), 2,
      'is not a picture of a known format'),
     (lambda birds: move_a_part(birds, 50), 0,
-     '1 images have visible parts that extend beyond the image'),
+     '1 image has visible parts that extend beyond the image'),
     (lambda birds: move_a_part(birds, 900), 2,
-     '1 images have parts whose crops are empty or entirely outside, the first is image 1'),
+     '1 image has parts whose crops are empty or entirely outside, the first is image 1'),
 ])
 def test_broken_data_set(damage, code, finding, write_config, birds, capsys):
     damage(birds)

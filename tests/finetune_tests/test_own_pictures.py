@@ -258,18 +258,18 @@ def test_doctor_finds_single_pictures_duplicates_and_unreadable_ones(
     picture(root / 'train' / 'Amsel' / 'a.png', seed=999)
     code, printed = doctor(write_config, capsys)
     assert code == 0
-    assert '1 classes have a single picture, the first is Amsel' in printed
+    assert '1 class has a single picture, the first is Amsel' in printed
     assert '6 pictures are in both training and test images' in printed
     smooth = Image.fromarray(numpy.random.RandomState(0).randint(256, size=(4, 5, 3)).astype('u1'))
     for size, name in (((80, 60), 'train/Blaumeise/x.png'), ((60, 45), 'test/Blaumeise/y.jpg')):
         smooth.resize(size, Image.BICUBIC).save(root / name)
-    assert ('1 pictures are almost in both training and test images, so accuracies are too high, '
+    assert ('1 picture is almost in both training and test images, so accuracies are too high, '
             'the first is photos/train/Blaumeise/x.png, almost the same as '
             'photos/test/Blaumeise/y.jpg') in doctor(write_config, capsys)[1]
     (root / 'train' / NAMES[1] / '00 käfer.png').write_bytes(b'\x89PNG')
     code, printed = doctor(write_config, capsys)
     assert code == 2
-    assert '1 pictures cannot be read, the first is photos/train/Kohlmeise/00 käfer.png' in printed
+    assert '1 picture cannot be read, the first is photos/train/Kohlmeise/00 käfer.png' in printed
 
 
 def sides(data_set):
@@ -501,10 +501,10 @@ def test_doctor_finds_pictures_that_are_almost_black(tmp_path, write_config, cap
     Image.fromarray(numpy.full((30, 30), 4095, numpy.uint16)).save(f'photos/{NAMES[0]}/a.png')
     code, printed = doctor(write_config, capsys)
     assert code == 0
-    assert '1 pictures are almost black, the first is photos/Blaumeise/a.png' in printed
+    assert '1 picture is almost black, the first is photos/Blaumeise/a.png' in printed
 
 
 def test_a_name_that_is_too_long_for_a_file(tmp_path):
     picture(tmp_path / 'a.png')
-    with pytest.raises(InputError, match='1 listed pictures do not exist'):
+    with pytest.raises(InputError, match='1 listed picture does not exist'):
         load(table(tmp_path / 'list.csv', f'path,class\na.png,x\n{"l" * 300}.png,x\n'))

@@ -541,7 +541,7 @@ def outcome(capfd, *arguments):
 def test_commands_say_which_picture_cannot_be_read(case, photos, capfd):
     path = write_refused(case, photos)
     code, printed, _ = outcome(capfd, 'doctor', 'config.yml')
-    assert code == 2 and f'1 pictures cannot be read, the first is {path}' in printed
+    assert code == 2 and f'1 picture cannot be read, the first is {path}' in printed
     code, _, error = outcome(capfd, 'train', 'config.yml', '--output', 'new')
     assert code == 2 and re.fullmatch(f'finetune: {path}: {REFUSED[case][1]}.*\n', error)
     code, printed, error = outcome(

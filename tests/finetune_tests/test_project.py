@@ -92,7 +92,7 @@ def test_configs_settings_and_runs_are_of_the_project_and_other_paths_are_not(pr
     assert cli.main(['status', *there]) == 0
     assert f'{PLACE}/{run}  finished' in capsys.readouterr().out
     assert cli.main(['report', *there]) == 0
-    assert f'1 runs of 1 experiments: {PLACE}/results/report' in capsys.readouterr().out
+    assert f'1 run of 1 experiment: {PLACE}/results/report' in capsys.readouterr().out
     assert {path.name for path in Path.cwd().iterdir()} == {
         'again', 'out', 'pictures', 'answers.csv'}
     assert {path.name for path in (project / 'results').rglob('*.png')} >= {

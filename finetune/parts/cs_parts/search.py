@@ -22,6 +22,7 @@ from finetune.data.layout import find_layout, WORK
 from finetune.data.records import DataSet, Records
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
+from finetune.names import counted
 from finetune.parts.cs_parts import detector, origin, selection
 from finetune.parts.cs_parts.detector import BATCH_SIZE, Detector, NO_FOLD
 from finetune.progress import progress_bar
@@ -99,8 +100,8 @@ class _Search:
         shutil.rmtree(self.work)
         n_empty = int((boxes == HIDDEN).all(axis=(1, 2)).sum())
         print(f'{self.folder}: {found_by.n_parts} parts in each of {len(records)} images'
-              + (f', except {n_empty} images in which none was found' if n_empty else ''),
-              flush=True)
+              + (f', except {counted(n_empty, "image", "images")} in which none was found'
+                 if n_empty else ''), flush=True)
 
     def _make_detector(self, source, device):
         """Makes a detector of a CNN."""
