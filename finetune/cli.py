@@ -15,7 +15,8 @@ from finetune.errors import InputError
 from finetune.names import shown
 from finetune.ranks import processes
 
-DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.'
+DESCRIPTION = ('Trains classifiers of images end to end with Fisher vector encodings of part '
+               'features. For photographs in one folder per class, begin with: train PHOTOS')
 COMMANDS = train, runtime, evaluate, predict, report, status, convert, export, visualize, doctor
 
 

@@ -73,6 +73,9 @@ class MixtureLayer(chainer.Link):
         if self.normalization is not None:
             yield 'normalization', self.normalization
 
+    def __repr__(self) -> str:
+        return str(self)
+
     @property
     def out_size(self) -> int:
         """Size of the last axis of the output, 2KD, or D if the layer does not encode."""

@@ -7,10 +7,15 @@ from finetune.commands import options as shared
 from finetune.errors import InputError
 
 MAX_SEEDS = 10000
-HELP = 'train and evaluate experiments'
+HELP = 'train and evaluate classifiers of photographs, or experiments'
 DESCRIPTION = """\
-Trains and evaluates one experiment and writes results/<config>/seed<k>/,
-for pictures of your own results/<name of data.root>/<config>/seed<k>/.
+For a folder of photographs, compares classifiers and chooses one; its results
+are in results/<name of the folder>/.
+
+For a config, trains and evaluates one experiment and writes
+results/<config>/seed<k>/, for pictures of your own
+results/<name of data.root>/<config>/seed<k>/.
+
 Repeat the command to resume an interrupted run. With several configs or
 --seeds, each run has its own process, finished runs are skipped, and a
 failed run does not stop the others (exit code 1)."""

@@ -14,7 +14,7 @@ import yaml
 from conftest import fails, run, settings
 from finetune import files
 from finetune.data.lines import name
-from finetune.names import composed, shown
+from finetune.names import composed, counted, shown
 from finetune.runs.folder import RunFolder
 
 LATIN = os.fsdecode(b'caf\xe9')
@@ -28,6 +28,11 @@ def test_shown_is_one_line_of_text():
     assert shown('a\u2028käfer 鸟') == 'a\\u2028käfer 鸟'
     assert shown('a\\$_%') == 'a\\$_%'
     assert shown(os.fsdecode(b'\xff\x00')) == '\\xff\\x00'
+
+
+def test_counted_is_singular_for_one():
+    assert [counted(n, 'run is', 'runs are') for n in (0, 1, 2)] == [
+        '0 runs are', '1 run is', '2 runs are']
 
 
 def test_composed_names_are_equal():

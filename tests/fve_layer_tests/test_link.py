@@ -386,12 +386,12 @@ def test_wrong_shapes(x_shape, mask_shape, message):
         FVELayer(D, K)(numpy.zeros(x_shape, 'f'), mask)
 
 
-def test_str_names_the_settings():
-    text = str(FVELayer(D, K, norm_filter=True))
+def test_representation_names_the_settings():
+    text = repr(FVELayer(D, K, norm_filter=True))
     for setting in ('in_size=6', 'n_components=4', 'ema_decay=0.9', 'norm_filter=True',
                     'init=kmeans', 'var_floor=0.001', 'normalization=sqrt'):
         assert setting in text
-    assert 'normalization' not in str(GMMLayer(D, K))
+    assert 'normalization' not in repr(GMMLayer(D, K))
 
 
 @attr.gpu

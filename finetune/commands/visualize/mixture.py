@@ -1,7 +1,7 @@
 """The command ``visualize mixture``: draws the components of a mixture."""
 from finetune.commands import options as shared
 
-HELP = 'draw what the components of a trained mixture own'
+HELP = 'draw the features that each component of a mixture describes'
 DESCRIPTION = ('Draws test images with their local features coloured by component, and the patches '
                'and parts of each component over all test images, into the folder of the run.')
 
