@@ -16,7 +16,7 @@ def add_arguments(parser):
                         help='use the variables of the last step, not the averaged ones')
     parser.add_argument('--imagenet-normalization', action='store_true',
                         help="for a network whose images were normalised by ImageNet's mean and "
-                             'standard deviation, such as gluon\'s; chainercv2 is recognised')
+                             "standard deviation, such as gluon's; chainercv2 is recognised")
 
 
 def run(options):
