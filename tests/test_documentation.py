@@ -22,8 +22,13 @@ def test_site_builds_with_formulas_and_tables(tmp_path):
          '-d', tmp_path / 'doctrees', PROJECT / 'docs', tmp_path / 'site'],
         env={**os.environ, 'PYTHONPATH': str(PROJECT)}, stderr=subprocess.PIPE, text=True)
     assert process.returncode == 0, process.stderr
-    layer = (tmp_path / 'site' / 'api' / 'fve_layer.html').read_text(encoding='utf-8')
-    program = (tmp_path / 'site' / 'api' / 'finetune.html').read_text(encoding='utf-8')
+    start, own, notebook, layer, program = (
+        (tmp_path / 'site' / f'{page}.html').read_text(encoding='utf-8') for page in (
+            'index', 'layer', 'layer_in_a_network', 'api/fve_layer', 'api/finetune'))
+    names = re.findall(r'toctree-l1"><a [^>]*>(.*?)</a>', start)
+    assert len(names) == len(set(names)) > 20
+    assert 'GradientFVELayer' in own        # README's section
+    assert 'cell_output' in notebook
     assert re.search(r'class="math notranslate nohighlight">\s*\\\[.*F_{\\mu_{k,d}}', layer,
                      re.DOTALL)
     assert re.search(r'<table.*<th.*shape.*dtype.*\(V, 3, h, w\)', program, re.DOTALL)
