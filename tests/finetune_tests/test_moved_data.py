@@ -318,6 +318,6 @@ def test_reports_leave_out_runs_on_other_data(project, capsys):
     capsys.readouterr()
     assert run('report') == 0
     printed = capsys.readouterr().out
-    assert printed.startswith('2 runs of 1 experiments')
+    assert printed.startswith('2 runs of 1 experiment')
     assert ('skipped: results/photos/own/own/seed2: has other training images or test images than '
             '2 runs with the same settings' in printed)
