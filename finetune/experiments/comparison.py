@@ -13,7 +13,7 @@ from finetune.config.schema import fill_override
 from finetune.config.settings import Config
 from finetune.data import readers
 from finetune.data.splits import N_FOLDS
-from finetune.experiments import estimate, experiment, prerequisites
+from finetune.experiments import card, estimate, experiment, prerequisites
 from finetune.experiments.choice import choose, difference, interval
 from finetune.names import shown
 from finetune.progress import say
@@ -148,7 +148,9 @@ class _Comparison:
               '{:.1f} % of {} held-out images, {:.1f} % before.'.format(
                   accuracies[0], len(_correct(tuned)), accuracies[1]), flush=True)
         tested = self._tested(tuned) if is_better else head
-        chosen.write(self.results, tuned if is_better else head, {'candidate': name})
+        run = tuned if is_better else head
+        chosen.write(self.results, run, {'candidate': name})
+        card.write(self.results, run, tested)
         return plain, tested
 
     def _run(self, title, name, place, overrides):

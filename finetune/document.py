@@ -1,4 +1,4 @@
-"""Pieces of a report in Markdown, and its conversion to HTML."""
+"""Pieces of a document in Markdown, and its conversion to HTML."""
 import base64
 import html
 from pathlib import Path
