@@ -34,6 +34,7 @@ FLOORS = [
     {'experiments'},
     {'report', 'export', 'prediction'},
     {'checks', 'visualize'},
+    {'demo'},
     {'commands'},
     {'cli'},
 ]

@@ -11,7 +11,7 @@ from finetune.config.streams import STREAMS
 from finetune.data.fingerprint import Fingerprint
 from finetune.document import bullets, commands, literal, table
 from finetune.experiments import prerequisites
-from finetune.experiments.choice import interval
+from finetune.experiments.choice import accuracy
 from finetune.files import write_text
 from finetune.runs.folder import RunFolder
 
@@ -60,17 +60,14 @@ def _use():
 
 
 def _accuracy(columns, of_what, config, is_of_training):
-    label, n = columns['label'], len(columns['label'])
+    label, streams = columns['label'], [stream for stream in STREAMS if stream in columns]
     yield '## Accuracy'
-    streams = [stream for stream in STREAMS if stream in columns]
-    yield table(['classified by', 'correct', '95 % interval'], [
-        [STREAMS[stream] if len(streams) > 1 else 'the network', f'{100 * (columns[stream] == label).mean():.1f} %',
-         '{:.1f} to {:.1f}'.format(*(100 * bound for bound in interval(
-             int((columns[stream] == label).sum()), n)))]
+    yield table(['classified by', 'correct (95 % interval)'], [
+        [STREAMS[stream] if len(streams) > 1 else 'the network', accuracy(columns[stream] == label)]
         for stream in streams])
-    most_frequent = max(Counter(label).values())
-    yield (f'Of {n} {of_what}. Always naming the most frequent class would be correct for '
-           f'{100 * most_frequent / n:.1f} % of them.')
+    share = 100 * max(Counter(label).values()) / len(label)
+    yield (f'Of {len(label)} {of_what}. Always naming the most frequent class would be correct for '
+           f'{share:.1f} % of them.')
     if is_of_training and config.training.patience:
         yield ('These images also decided when training stopped, which makes the accuracy a little '
                'too high.')

@@ -21,16 +21,19 @@ article p { font-size: .9rem; }
 .picture > * { position: absolute; width: 100%; height: 100%; object-fit: contain; }
 rect { fill: none; stroke: #fff; stroke-width: 2; vector-effect: non-scaling-stroke;
        filter: drop-shadow(0 0 1px #000); }
-ol { list-style: none; padding: 0; }
-ol li { display: flex; justify-content: space-between; gap: .6rem; padding: .1rem .4rem;
-     margin: .15rem 0; border-radius: 3px; font-variant-numeric: tabular-nums;
-     background: linear-gradient(#cfe3f5, #cfe3f5) no-repeat 0 / var(--share) 100% #f3f3f3; }
-ol li:first-child { font-weight: bold; }
-ol span:first-child { overflow-wrap: anywhere; }
-ol span:last-child { white-space: nowrap; }
 a { color: #0b57a4; }
 td img { height: 4rem; margin-right: .3rem; }
 :target { background: #fff3c4; }
+"""
+STYLE_OF_CLASSES = """
+ol.classes { list-style: none; padding: 0; }
+ol.classes li { display: flex; justify-content: space-between; gap: .6rem; padding: .1rem .4rem;
+                margin: .15rem 0; border-radius: 3px; font-variant-numeric: tabular-nums; color: #222;
+                background: linear-gradient(#cfe3f5, #cfe3f5) no-repeat 0 / var(--share) 100%
+                            #f3f3f3; }
+ol.classes li:first-child { font-weight: bold; }
+ol.classes span:first-child { overflow-wrap: anywhere; }
+ol.classes span:last-child { white-space: nowrap; }
 """
 
 
@@ -63,16 +66,13 @@ class Page:
         first = classes[0]['class']
         self._n_of[first] += 1
         marked = f', {len(parts)} part{"s" * (len(parts) > 1)} marked' if parts else ''
-        rows = ''.join(f'<li style="--share: {100 * row["probability"]:.1f}%">'
-                       f'<span>{_text(row["class"])}</span> '
-                       f'<span>{100 * row["probability"]:.1f} %</span></li>' for row in classes)
         links = [(f'#class-{self.class_names.index(first) + 1}', f'examples of {_text(first)}')]
         if drawing:
-            links.append((quote(drawing, errors='surrogateescape'), 'parts and evidence'))
+            links.append((quote(drawing, errors='surrogateescape'), 'evidence'))
         self._articles.append(
-            f'<article>\n<div class="picture"><img loading="lazy" src="{_thumbnail(image)}" '
+            f'<article>\n<div class="picture"><img loading="lazy" src="{thumbnail(image)}" '
             f'alt="{name}: {_text(first)}{marked}">{_boxes(parts, *image.shape[1:])}</div>\n'
-            f'<h2>{name}</h2>\n<ol>{rows}</ol>\n<p>' + ' · '.join(
+            f'<h2>{name}</h2>\n{listed(classes)}\n<p>' + ' · '.join(
                 f'<a href="{address}">{text}</a>' for address, text in links) + '</p>\n</article>')
 
     def to_html(self, run_folder, unreadable=()):
@@ -88,8 +88,8 @@ class Page:
         body = [f'<h1>{title}</h1>',
                 f'<p>By the model <code>{_text(run_folder)}</code>, which names one of its classes '
                 'for every picture, also for a picture of something else. The numbers are the '
-                'probabilities that it gives. Below are <a href="#classes">all predicted classes</a> '
-                'with examples.</p>']
+                'probabilities that it gives. Below are <a href="#classes">all predicted '
+                'classes</a> with examples.</p>']
         if unreadable:
             body += [f'<p>{len(unreadable)} could not be read:</p>', '<ul>',
                      *(f'<li>{_text(name)}</li>' for name in unreadable), '</ul>']
@@ -97,13 +97,13 @@ class Page:
                  '<h2 id="classes">Predicted classes</h2>', '<div class="wide"><table>',
                  '<tr><th>class</th><th>pictures</th><th>examples from training</th></tr>',
                  *map(self._row, sorted(self._n_of, key=self.class_names.index)), '</table></div>']
-        return page(title, '\n'.join(body), STYLE)
+        return page(title, '\n'.join(body), STYLE + STYLE_OF_CLASSES)
 
     def _row(self, class_name):
         label = self.class_names.index(class_name)
         pictures = self.examples.of(label) if self.examples else []
         shown_examples = ''.join(
-            f'<img src="{_thumbnail(picture.transpose(2, 0, 1))}" alt="example of '
+            f'<img src="{thumbnail(picture.transpose(2, 0, 1))}" alt="example of '
             f'{_text(class_name)}">' for picture in pictures)
         return (f'<tr id="class-{label + 1}"><td>{_text(class_name)}</td>'
                 f'<td class="number">{self._n_of[class_name]}</td><td>{shown_examples}</td></tr>')
@@ -113,8 +113,16 @@ def _text(name):
     return html.escape(shown(name))
 
 
-def _thumbnail(image):
-    """A picture (3, H, W) as a small embedded one."""
+def listed(classes):
+    """A list of classes with bars for their probabilities, for :data:`STYLE_OF_CLASSES`."""
+    rows = ''.join(f'<li style="--share: {100 * row["probability"]:.1f}%">'
+                   f'<span>{_text(row["class"])}</span> '
+                   f'<span>{100 * row["probability"]:.1f} %</span></li>' for row in classes)
+    return f'<ol class="classes">{rows}</ol>'
+
+
+def thumbnail(image):
+    """The address of a picture (3, H, W), uint8, that is embedded in a page, small."""
     picture, file = Image.fromarray(image.transpose(1, 2, 0)), io.BytesIO()
     picture.thumbnail((SIZE, SIZE))
     picture.save(file, 'JPEG', quality=85)
