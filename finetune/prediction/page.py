@@ -28,9 +28,9 @@ td img { height: 4rem; margin-right: .3rem; }
 STYLE_OF_CLASSES = """
 ol.classes { list-style: none; padding: 0; }
 ol.classes li { display: flex; justify-content: space-between; gap: .6rem; padding: .1rem .4rem;
-                margin: .15rem 0; border-radius: 3px; font-variant-numeric: tabular-nums; color: #222;
-                background: linear-gradient(#cfe3f5, #cfe3f5) no-repeat 0 / var(--share) 100%
-                            #f3f3f3; }
+                margin: .15rem 0; border-radius: 3px; font-variant-numeric: tabular-nums;
+                color: #222; background: linear-gradient(#cfe3f5, #cfe3f5) no-repeat
+                            0 / var(--share) 100% #f3f3f3; }
 ol.classes li:first-child { font-weight: bold; }
 ol.classes span:first-child { overflow-wrap: anywhere; }
 ol.classes span:last-child { white-space: nowrap; }
