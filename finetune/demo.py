@@ -50,8 +50,8 @@ def serve(run, gpu=-1, port=7860, opens_browser=True, project=HERE):
             import gradio  # noqa: F401
         except ImportError:
             raise InputError("demo needs gradio; pip install 'gradio>=6,<7'.")
-        page = _page(run, find_run(run, project), load(run, gpu, project=project))
         with contextlib.closing(_listen(port)) as listener:
+            page = _page(run, find_run(run, project), load(run, gpu, project=project))
             address = f'http://{HOST}:{port}'
             print(f'{address} shows {shown(str(run))}; Ctrl-C ends it.', flush=True)
             if opens_browser:

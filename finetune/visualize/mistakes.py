@@ -70,7 +70,8 @@ def find(folder):
         raise InputError(f'{folder}: the data set has changed since this run was evaluated: test '
                          f'image {gone[0]} is not in it; restore it, or {folder.again}.')
     return [Mistake(paths[name], label, predicted) for name, label, predicted in zip(
-        columns['image'], columns['label'], columns['both']) if label != predicted], len(paths)
+        columns['image'], columns['label'], columns[config.headline])
+        if label != predicted], len(columns['image'])
 
 
 @own_settings()

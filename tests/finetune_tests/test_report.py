@@ -14,8 +14,7 @@ import pytest
 from scipy.special import stdtr
 import yaml
 
-from finetune import cli
-from finetune import document
+from finetune import cli, document
 from finetune.config.config import dump, read_config
 from finetune.names import shown
 from finetune.report import claims, figures, tables
