@@ -3,6 +3,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy
+
 from finetune.config.catalogue import NO_LICENCE, PACKAGED_WEIGHTS, WEIGHTS
 from finetune.config.config import active_names, get, is_config
 from finetune.config.schema import override_of
@@ -13,12 +15,13 @@ from finetune.document import bullets, commands, literal, table
 from finetune.experiments import prerequisites
 from finetune.experiments.choice import accuracy
 from finetune.files import write_text
+from finetune.names import composed
 from finetune.runs.folder import RunFolder
 
 FILE = 'model_card.md'
 N_CONFUSIONS = 5
 # Settings that the card tells, as far as they have an effect; config.yml has all of them.
-SHOWN = ('data.parts', 'data.input_size', 'data.part_input_size', 'data.train_per_class',
+SHOWN = ('data.parts', 'data.input_size', 'data.part_input_size',
          'data.test_flip', 'detector.n_parts', 'model.architecture', 'model.encoding',
          'model.n_components', 'training.epochs', 'training.optimizer', 'training.learning_rate',
          'training.cnn_lr_factor', 'training.update_size', 'training.patience', 'training.seed')
@@ -35,12 +38,15 @@ def write(folder: Path, run: RunFolder, tested: RunFolder | None = None) -> None
     """
     if not run.images.exists():     # of a run of an earlier version
         return
-    config, columns = run.read_config(), (tested or run).read_predictions()
+    config = run.read_config()
+    columns = {name: numpy.array([*map(composed, column)])      # as in images.csv
+               for name, column in (tested or run).read_predictions().items()
+               if name in ('label', *STREAMS)}
     is_held_out = config.data.split == 'validation'
     of_what = 'held-out training images' if is_held_out and not tested else 'test images'
     n_used = Counter((image.split, image.class_name) for image in Fingerprint.read(run.images))
     blocks = [f'# Model card: {len(run.read_names().class_names)} classes of '
-              f'{literal(_name(_root(config)))}',
+              f'{literal(_root(config))}',
               'FOLDER below is the folder of this file.', *_use(),
               *_accuracy(columns, of_what, config, is_of_training=not tested),
               *_data(config, columns, n_used, of_what, is_held_out),
@@ -136,9 +142,11 @@ def _source(source, config):
 
 
 def _root(config):
-    """Name of the data as it was given; of an absolute path the last name only."""
+    """Name of the data as it was given, or of their folder."""
     return _name(config.data.root or config.data.dataset)
 
 
 def _name(path):
-    return Path(path).name if Path(path).is_absolute() or path.startswith('~') else str(path)
+    """A path as it was given; of one from outside of the project the last name only."""
+    is_outside = Path(path).is_absolute() or path.startswith(('~', '..'))
+    return Path(path).name if is_outside else path

@@ -139,3 +139,16 @@ def test_names_of_classes_are_shown_as_they_are(finished_run, copy_of, tmp_path,
     card.write(folder, RunFolder(folder))
     page = to_html((folder / 'model_card.md').read_text(), folder)
     assert '&lt;b&gt;*x*|' in page.replace('<wbr>', '')
+
+
+def test_a_name_of_a_class_in_two_forms_of_unicode_is_one(finished_run, copy_of, tmp_path,
+                                                          monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = copy_of(finished_run)
+    name = sorted(Counter(columns_of(folder)['label']))[0]
+    for file, form in (('predictions.csv', 'cafe\u0301'), ('images.csv', 'caf\xe9')):
+        path = folder / file
+        path.write_text(path.read_text().replace(f',{name}', f',{form}'), encoding='utf-8')
+    card.write(folder, RunFolder(folder))
+    rows = rows_of((folder / 'model_card.md').read_text(encoding='utf-8'), 'Data')
+    assert [row[:3] for row in rows if 'caf' in row[0]] == [['caf\xe9', '4', '2']]
