@@ -9,14 +9,15 @@ import signal
 import sys
 
 import fve_layer
-from finetune.commands import (convert, doctor, evaluate, export, interruption, options, predict,
-                               report, runtime, status, train, visualize)
+from finetune.commands import (convert, demo, doctor, evaluate, export, interruption, options,
+                               predict, report, runtime, status, train, visualize)
 from finetune.errors import InputError
 from finetune.names import shown
 from finetune.ranks import processes
 
 DESCRIPTION = 'End-to-end learning of Fisher vector encodings for part features.'
-COMMANDS = train, runtime, evaluate, predict, report, status, convert, export, visualize, doctor
+COMMANDS = (train, runtime, evaluate, predict, demo, report, status, convert, export, visualize,
+            doctor)
 
 
 def main(arguments=None):
