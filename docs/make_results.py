@@ -13,8 +13,9 @@ import numpy
 
 from compare_experiments import accuracies, compare
 from draw_components import WORDS
+from finetune import document
 from finetune.config.streams import STREAMS
-from finetune.report import claims, document, published
+from finetune.report import claims, published
 
 DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / 'README.md', *(DOCS / f'{name}.md' for name in

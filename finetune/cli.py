@@ -9,15 +9,16 @@ import signal
 import sys
 
 import fve_layer
-from finetune.commands import (convert, doctor, evaluate, export, interruption, options, predict,
-                               report, runtime, status, train, visualize)
+from finetune.commands import (convert, demo, doctor, evaluate, export, interruption, options,
+                               predict, report, runtime, status, train, visualize)
 from finetune.errors import InputError
 from finetune.names import shown
 from finetune.ranks import processes
 
 DESCRIPTION = ('Trains classifiers of images end to end with Fisher vector encodings of part '
                'features. For photographs in one folder per class, begin with: train PHOTOS')
-COMMANDS = train, runtime, evaluate, predict, report, status, convert, export, visualize, doctor
+COMMANDS = (train, runtime, evaluate, predict, demo, report, status, convert, export, visualize,
+            doctor)
 
 
 def main(arguments=None):

@@ -28,7 +28,7 @@ STARTS = {('./train.sh',): ['train'], ('./visualize.sh',): ['visualize', 'em'],
 NAMED = re.compile(r'`((?:\./)?(?:(?:fve_layer|finetune|tests|docs|configs)/[\w./*-]*'
                    r'|[\w.-]+\.(?:sh|yml|toml|cff|md)))`')
 IN_RESULTS = {'config.yml', 'environment.yml', 'evaluation.yml', 'report.md', 'origin.yml',
-              'names.yml'}
+              'names.yml', 'model_card.md'}
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 
 

@@ -23,7 +23,7 @@ LIBRARY = {
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
     {'drawing', 'errors', 'names', 'progress'},
-    {'files'},
+    {'files', 'document'},
     {'config'},
     {'compute', 'ranks', 'data'},
     {'models'},
@@ -34,6 +34,7 @@ FLOORS = [
     {'experiments'},
     {'report', 'export', 'prediction'},
     {'checks', 'visualize'},
+    {'demo'},
     {'commands'},
     {'cli'},
 ]

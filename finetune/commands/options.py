@@ -70,9 +70,9 @@ def add_flip(command):
                               'the time (default: data.test_flip of the run)')
 
 
-def add_images(command):
-    command.add_argument('--images', type=number('--images', int, 1, MAX_IMAGES), default=6,
-                         help='number of images, evenly spaced over the data set (default: 6)')
+def add_images(command, default=6, of='the data set'):
+    command.add_argument('--images', type=number('--images', int, 1, MAX_IMAGES), default=default,
+                         help=f'number of images, evenly spaced over {of} (default: {default})')
 
 
 def number(option, kind, low, high):

@@ -15,7 +15,8 @@ HELP = 'classify pictures with a trained model'
 DESCRIPTION = ('Prints the most probable classes of pictures without labels or annotations. Parts '
                'are found as in training. Only the folder of the run is needed. Unreadable '
                'pictures are reported and skipped; the exit code is then 1.')
-FORMATS = '.csv', '.json'
+PAGE = '.html'
+FORMATS = '.csv', '.json', PAGE
 WIDEST_NAME = 40        # characters of a class name in the terminal
 MAX_STEM = 200          # bytes of a picture's name in that of its drawing; file systems allow 255
 
@@ -26,9 +27,10 @@ def add_arguments(parser):
     add('images', nargs='+', metavar='IMAGE|FOLDER', help='pictures, or folders of pictures')
     add('--top', type=number('--top', int, 1, 10000), default=3, metavar='K',
         help='number of classes per picture (default: 3)')
-    add('--output', metavar='FILE', help='.csv or .json file to write instead of printing')
+    add('--output', metavar='FILE', help='.csv, .json or .html file (a page of all '
+        'pictures) to write instead of printing')
     add('--pictures', metavar='DIR', help='folder for a drawing per picture: parts, evidence for '
-        'the class, examples of the class')
+        'the class, examples of the class; the page of --output links to them')
     add('--parts', metavar='CSV', help='parts of the pictures, for a model with annotated parts: '
         'columns image, part, x, y and optionally width and height')
     add('--detector', metavar='RUN', help='folder of a run whose detector finds the parts')
@@ -38,7 +40,10 @@ def add_arguments(parser):
 
 
 def run(options):
+    from finetune.prediction.page import Page
     from finetune.prediction.predictor import batches, load
+    from finetune.runs.chosen import find_run
+    is_page = options.output is not None and Path(options.output).suffix == PAGE
     _check_outputs(options.output, options.pictures)
     paths = _find(options.images)
     predictor = load(options.results, options.gpu, options.parts, options.detector,
@@ -47,8 +52,11 @@ def run(options):
         print(f'{options.results}: the model was trained with parts (data.parts '
               f'{predictor.config.data.parts}), but the parts of these pictures are unknown; only '
               'the whole images are classified. Use --parts or --detector.', file=sys.stderr)
-    draw = (_drawing(options.project.path(options.results), options.pictures, predictor)
-            if options.pictures else lambda *answer: None)
+    examples = (find_run(options.results, options.project).read_examples()
+                if options.pictures or is_page else None)
+    draw = (_drawing(examples, options.pictures, predictor) if options.pictures
+            else lambda *answer: None)
+    page = Page(predictor.class_names, examples) if is_page else None
     write = _Table(paths, predictor.class_names) if options.output is None else lambda answer: None
     answers, unreadable = [], []
     named = paths if options.output is None else progress_bar(paths, len(paths), 'Predicting')
@@ -61,11 +69,17 @@ def run(options):
                 say(shown(f'{picture.name}: has no line in {options.parts}; all parts are hidden'))
             answers.append(_answer(picture.name, prediction, i, predictor, options.top))
             write(answers[-1])
-            draw(len(answers), answers[-1], examined, i, prediction.classes[i])
+            drawing = draw(len(answers), answers[-1], examined, i, prediction.classes[i])
+            if page:
+                page.add(answers[-1], picture.image, drawing and os.path.relpath(
+                    drawing, Path(options.output).parent))
     if not answers:
         raise InputError(f'none of the {len(paths)} pictures can be read; give other pictures.')
-    if options.output is not None:
+    if page:
+        write_text(options.output, page.to_html(options.results, unreadable))
+    elif options.output is not None:
         _write(Path(options.output), answers, unreadable, options.results, predictor.stream)
+    if options.output is not None:
         print(options.output, flush=True)
     if unreadable:
         print(f'{len(unreadable)} of {len(paths)} pictures were skipped', file=sys.stderr)
@@ -78,7 +92,7 @@ def _check_outputs(output, pictures):
         path = Path(output)
         if path.suffix not in FORMATS:
             raise InputError(f'--output {path}: the format is not supported; give a name that '
-                             f'ends with {" or ".join(FORMATS)}.')
+                             f'ends with {", ".join(FORMATS[:-1])} or {FORMATS[-1]}.')
         if path.exists():
             raise InputError(f'{path}: exists already and is kept; give another --output.')
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,22 +160,19 @@ class _Table:
         return name if len(name) <= self.class_width else f'{name[:self.class_width - 3]}...'
 
 
-def _drawing(run_folder, folder, predictor):
-    """Makes the function that draws the evidence for a predicted class."""
-    from finetune.runs.folder import RunFolder
+def _drawing(examples, folder, predictor):
+    """Makes the function that draws the evidence for a predicted class, and returns the path."""
     from finetune.visualize import evidence_picture, sheet
-    examples = RunFolder(run_folder).read_examples()
 
     def draw(number, answer, examined, i, label):
-        view = sheet.look_at(examined, i, predictor)._replace(caption='parts')
         scores = ', '.join(f'{shown(sheet.spaced(row["class"]))} {100 * row["probability"]:.1f} %'
                            for row in answer['classes'])
-        figure = evidence_picture.draw(
-            view, predictor.explain(examined[i], label), f'{shown(answer["image"])}\n{scores}',
-            shown(sheet.spaced(predictor.class_names[label])),
-            examples.of(label) if examples else [])
+        figure = evidence_picture.of_answer(
+            predictor, examined, i, label, f'{shown(answer["image"])}\n{scores}', examples)
         stem = os.fsdecode(os.fsencode(Path(answer['image']).stem)[:MAX_STEM])
-        sheet.save(figure, Path(folder, f'{number:05d}_{stem}.png'))
+        path = Path(folder, f'{number:05d}_{stem}.png')
+        sheet.save(figure, path)
+        return path
     return draw
 
 

@@ -59,3 +59,14 @@ def choose(correct: dict[str, numpy.ndarray], baseline: str) -> str:
 def interval(n_correct: int, n: int) -> tuple[float, float]:
     """95 % confidence interval of an accuracy (Wilson's)."""
     return stats.binomtest(n_correct, n).proportion_ci(CONFIDENCE, 'wilson')
+
+
+def accuracy(correct: numpy.ndarray) -> str:
+    """The accuracy in per cent and its interval, as text.
+
+    Args:
+        correct (numpy.ndarray): (n,), bool: which images are classified correctly.
+
+    """
+    low, high = interval(int(correct.sum()), len(correct))
+    return f'{100 * correct.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f})'

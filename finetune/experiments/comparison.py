@@ -13,8 +13,8 @@ from finetune.config.schema import fill_override
 from finetune.config.settings import Config
 from finetune.data import readers
 from finetune.data.splits import N_FOLDS
-from finetune.experiments import estimate, experiment, prerequisites
-from finetune.experiments.choice import choose, difference, interval
+from finetune.experiments import card, estimate, experiment, prerequisites
+from finetune.experiments.choice import accuracy, choose, difference
 from finetune.names import shown
 from finetune.progress import say
 from finetune.runs import chosen
@@ -60,8 +60,8 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
     print(_reason(name, comparison.correct), flush=True)
     plain, tested = comparison.finish(name)
     results = comparison.results
-    print(f'{results}: test accuracy {_accuracy(_correct(tested))}; plain CNN without fine-tuning: '
-          f'{_accuracy(_correct(plain))}\n'
+    print(f'{results}: test accuracy {accuracy(_correct(tested))}; plain CNN without fine-tuning: '
+          f'{accuracy(_correct(plain))}\n'
           f'Classify pictures: python -m finetune predict {results} PICTURES', flush=True)
 
 
@@ -148,7 +148,9 @@ class _Comparison:
               '{:.1f} % of {} held-out images, {:.1f} % before.'.format(
                   accuracies[0], len(_correct(tuned)), accuracies[1]), flush=True)
         tested = self._tested(tuned) if is_better else head
-        chosen.write(self.results, tuned if is_better else head, {'candidate': name})
+        run = tuned if is_better else head
+        chosen.write(self.results, run, {'candidate': name})
+        card.write(self.results, run, tested)
         return plain, tested
 
     def _run(self, title, name, place, overrides):
@@ -167,7 +169,7 @@ class _Comparison:
 
     def _tested(self, run):
         """Evaluates a run without test images of its own on those of the data set."""
-        folder = RunFolder(run.path / 'test', run.project)
+        folder = RunFolder(run.path / chosen.TEST, run.project)
         if not (folder.path / 'predictions.csv').exists():
             with contextlib.redirect_stdout(io.StringIO()):
                 experiment.evaluate(self._in_project(run.path), overrides=['data.split='],
@@ -203,12 +205,6 @@ def _correct(folder):
     return columns['both'] == columns['label']
 
 
-def _accuracy(correct):
-    """An accuracy in per cent and its interval, as text."""
-    low, high = interval(int(correct.sum()), len(correct))
-    return f'{100 * correct.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f})'
-
-
 def _points(gain):
     """A difference in percentage points and its interval, as text."""
     return '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * x for x in (gain.mean, *gain.interval)))
@@ -218,7 +214,7 @@ def _print_table(correct):
     rows = [('', 'correct', 'points above the plain CNN', 'held-out images')]
     for name, own in correct.items():
         gain = difference(own, correct[BASELINE][:len(own)])
-        rows.append((CANDIDATES[name], _accuracy(own), '' if name == BASELINE else _points(gain),
+        rows.append((CANDIDATES[name], accuracy(own), '' if name == BASELINE else _points(gain),
                      str(len(own))))
     widths = [max(map(len, column)) for column in zip(*rows)]
     print(*('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows),

@@ -17,7 +17,7 @@ from finetune.config.streams import BESIDE
 from finetune.data import readers
 from finetune.data.records import DataSet
 from finetune.errors import InputError
-from finetune.experiments import estimate, prerequisites
+from finetune.experiments import card, estimate, prerequisites
 from finetune.files import require_empty
 from finetune.names import shown
 from finetune.parts.kind import parts_of
@@ -170,6 +170,8 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True, is_told: boo
             folder.check_data(data_set)     # pictures may change during a long training
             folder.write_results({'accuracy': predictions.accuracies, **numbers}, predictions,
                                  data_set)
+            if config.training.is_joint:
+                card.write(folder.path, folder)
     _print_accuracies(folder, predictions.accuracies, config)
 
 

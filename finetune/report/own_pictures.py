@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy
 
+from finetune.document import literal, table
 from finetune.report.claims import Comparison
-from finetune.report.document import literal, table
 
 BASELINE = 'no_parts'
 FEW = 3             # with fewer seeds the interval is over test images

@@ -3,13 +3,13 @@ from pathlib import Path
 
 from finetune.config.catalogue import DATA_SETS
 from finetune.config.project import HERE, TRAIN
+from finetune.document import bullets, commands, picture, to_html
 from finetune.drawing import own_settings
 from finetune.errors import InputError
 from finetune.files import atomic, write_csv, write_text
 from finetune.names import counted
 from finetune.report import figures, own_pictures, published, tables
 from finetune.report.claims import CLAIMS, compare, MARGIN, SIGNIFICANT
-from finetune.report.document import bullets, commands, picture, to_html
 from finetune.report.results import Results
 
 

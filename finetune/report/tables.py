@@ -8,8 +8,8 @@ from finetune.config.config import active_names, fingerprint, get
 from finetune.config.project import TRAIN
 from finetune.config.settings import NO_EFFECT_ON_RESULTS
 from finetune.config.streams import COMPARED, STREAMS
+from finetune.document import bullets, commands, literal, table
 from finetune.report.claims import against_bases, compare
-from finetune.report.document import bullets, commands, literal, table
 from finetune.report.published import reference
 from finetune.report.results import mean_and_deviation
 from finetune.runs.scalars import MIXTURE

@@ -9,12 +9,23 @@ from finetune.files import read_text, write_text
 from finetune.runs.folder import RunFolder
 
 FILE = 'chosen.yml'
+TEST = 'test'       # in the folder of the chosen run, if it was tested apart
 
 
 def write(results: Path, run: RunFolder, summary: dict) -> None:
     """Writes which run was chosen, and why, into the folder of the results."""
     path = run.path.relative_to(results).as_posix()
     write_text(results / FILE, yaml.safe_dump({'run': path, **summary}, sort_keys=False))
+
+
+def tested(run: RunFolder) -> RunFolder:
+    """The folder of a run's results on the test images.
+
+    It is the run's own, unless the comparison trained the run without test images of its own.
+    """
+    apart = RunFolder(run.path / TEST, run.project)
+    is_held_out = run.read_config().data.split == 'validation'
+    return apart if is_held_out and apart.path.is_dir() else run
 
 
 def find_run(path: str | Path, project: Project = HERE) -> RunFolder:

@@ -58,6 +58,7 @@ class RunFolder:
         ``examples.npz``, "thumbnails of training images of each class; joint learning only"
         ``predictions.csv``, predicted classes of all test images
         ``evaluation.yml``, accuracies by stream and other numbers
+        ``model_card.md``, "data, accuracy and use of the model, to read; joint learning only"
         ``*.png``, plots and pictures
         ``needs/``, "runs that it needs, and what they share, of a folder outside of ``results/``"
 
@@ -73,7 +74,7 @@ class RunFolder:
         self.best = self.path / 'best.npz'
         self.detector = self.path / 'detector'
         self.lock = self.path / '.lock'
-        self._images = self.path / 'images.csv'
+        self.images = self.path / 'images.csv'
         self._names = self.path / 'names.yml'
         self._examples = self.path / 'examples.npz'
         self._settings = self.path / 'config.yml'
@@ -147,7 +148,7 @@ class RunFolder:
 
         A data set may have moved: its images are compared.
         """
-        moved = ['data.root'] if self._images.exists() else []
+        moved = ['data.root'] if self.images.exists() else []
         return differences(self.read_config(), config, [*NO_EFFECT_ON_RESULTS, *moved])
 
     def check(self, config: Config) -> None:
@@ -173,8 +174,8 @@ class RunFolder:
 
         Of a run that kept no list of images, only the names of the classes are compared.
         """
-        if self.state != NEW and self._images.exists():
-            return Fingerprint.read(self._images).changes(now)
+        if self.state != NEW and self.images.exists():
+            return Fingerprint.read(self.images).changes(now)
         if self.is_finished and self._names.exists():
             return changes_of_classes(self.read_names().class_names, now.class_names)
         return ''
@@ -194,9 +195,9 @@ class RunFolder:
 
     def n_trained_on(self, data_set: DataSet) -> int | None:
         """Number of test images that are training images of the run; ``None``: unknown."""
-        if not self._images.exists():
+        if not self.images.exists():
             return None
-        return Fingerprint.read(self._images).n_trained_on(Fingerprint.of(data_set))
+        return Fingerprint.read(self.images).n_trained_on(Fingerprint.of(data_set))
 
     @contextlib.contextmanager
     def opened(self, config: Config, data_set: DataSet) -> Iterator[None]:
@@ -229,7 +230,7 @@ class RunFolder:
     def write_settings(self, config: Config, data_set: DataSet) -> None:
         """Saves the merged settings, the list of images, and the versions of packages."""
         write_text(self._settings, dump(config))
-        Fingerprint.of(data_set).write(self._images)
+        Fingerprint.of(data_set).write(self.images)
         versions = {'python': platform.python_version(), 'machine': platform.platform()}
         for package in (numpy, chainer):
             versions[package.__name__] = package.__version__

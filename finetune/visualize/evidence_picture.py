@@ -2,12 +2,34 @@
 from matplotlib import colors
 import numpy
 
+from finetune.names import shown
 from finetune.visualize import mixture_pictures, sheet
 
 # Colours of evidence for and against, which colour-blind readers can distinguish.
 FOR, AGAINST = numpy.array([colors.to_rgb('#FF8C00'), colors.to_rgb('#6A3D9A')])
 OPACITY = .8
 MAX_LISTED = 8          # components whose sums the title lists
+
+
+def of_answer(predictor, examined, i, label, heading, examples):
+    """Draws the evidence for a class in a picture of a batch.
+
+    Args:
+        predictor (finetune.prediction.predictor.Predictor): The model.
+        examined (finetune.prediction.predictor.Examined): The batch.
+        i (int): Index of the picture in the batch.
+        label (int): Index of the class.
+        heading (str): First lines of the title.
+        examples (finetune.runs.thumbnails.Examples or None): Examples of all classes.
+
+    Returns:
+        matplotlib.figure.Figure: The picture.
+
+    """
+    view = sheet.look_at(examined, i, predictor)._replace(caption='parts')
+    return draw(view, predictor.explain(examined[i], label), heading,
+                shown(sheet.spaced(predictor.class_names[label])),
+                examples.of(label) if examples else [])
 
 
 def draw(view, evidence, heading, class_name, examples):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import warnings
 
 from matplotlib import patheffects
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 import numpy
@@ -162,6 +163,17 @@ def _draw_image(axis, view):
 def evenly_spaced(n, n_all):
     """Up to n indices, evenly spaced over all of them."""
     return numpy.unique(numpy.linspace(0, n_all - 1, min(n, n_all)).astype(int))
+
+
+@own_settings()
+def as_image(figure):
+    """The picture (height, width, 3), uint8, of a figure."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph')
+        canvas.draw()
+    return numpy.asarray(canvas.buffer_rgba())[..., :3]
 
 
 @own_settings()

@@ -53,6 +53,7 @@ def test_comparison(photos, monkeypatch, capsys):
     assert 'Fine-tuning of the CNNs, ' in table and 'results/photos: test accuracy ' in table
     assert chosen.find_run('results/photos').is_finished
     assert run('predict', 'results/photos', 'photos/kind 1/0.png', '--pictures', 'answers') == 0
+    check_card(capsys)
     assert run('evaluate', 'results/photos') == 0
     assert run('export', 'results/photos', 'photos.onnx') == 0
     assert contents(photos) == before
@@ -66,6 +67,18 @@ def test_comparison(photos, monkeypatch, capsys):
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')} == files
 
 
+def check_card(capsys):
+    """The card is that of the chosen run on the test images, and so are the mistakes."""
+    results, text = chosen.find_run('results/photos'), Path('results/photos/model_card.md')
+    columns = chosen.tested(results).read_predictions()
+    n, right = len(columns['label']), (columns['label'] == columns['both']).mean()
+    assert f'| both streams | {100 * right:.1f} % (' in text.read_text()
+    assert f'\n- {n} test images\n' in text.read_text()
+    capsys.readouterr()
+    assert run('visualize', 'mistakes', 'results/photos') == 0
+    assert f': {round(n * (1 - right))} of {n} test images are mis' in capsys.readouterr().out
+
+
 class MadeUp:
 
     """Runs of a comparison without training: shares of correct images are made up."""
@@ -76,6 +89,7 @@ class MadeUp:
         monkeypatch.setattr(comparison._Comparison, '_tested', lambda self, run: run)
         monkeypatch.setattr(comparison._Comparison, '_run', self.run)
         monkeypatch.setattr(comparison, '_correct', self.correct)
+        monkeypatch.setattr(comparison.card, 'write', lambda *folders: None)
 
     def run(self, title, name, place, overrides):
         self.runs.append(place)

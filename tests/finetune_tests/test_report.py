@@ -14,10 +14,10 @@ import pytest
 from scipy.special import stdtr
 import yaml
 
-from finetune import cli
+from finetune import cli, document
 from finetune.config.config import dump, read_config
 from finetune.names import shown
-from finetune.report import claims, document, figures, tables
+from finetune.report import claims, figures, tables
 from finetune.report import published
 from finetune.report.claims import Comparison
 from finetune.report.results import Results

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 import yaml
 
-from conftest import examples
+from conftest import examples, fails, load
 from finetune import cli
 from finetune.config.config import read_config
 from finetune.config.settings import Data, Model
@@ -17,6 +17,7 @@ from finetune.data.dataset import collate
 from finetune.models.part_classifier import PartClassifier
 from finetune.runs.folder import RunFolder
 from finetune.visualize import confusion, mixture, mixture_pictures, sheet
+from finetune.visualize.mistakes import draw as draw_mistakes, find as find_mistakes
 
 CPU = chainer.get_device('@numpy')
 
@@ -269,6 +270,31 @@ def test_most_confused_pairs():
         assert list(map(len, mistakes)) == [matrix[a, b], matrix[b, a]]
         assert all(label[i] == a and predicted[i] == b for i in mistakes[0])
     assert confusion.most_confused(label, label) == []
+
+
+def test_mistakes(finished_run, copy_of, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = copy_of(finished_run)
+    label, predicted = (RunFolder(folder).read_predictions()[name] for name in ('label', 'both'))
+    wrong = numpy.flatnonzero(label != predicted)
+    found, n_tested = find_mistakes(RunFolder(folder))
+    data_set = load(RunFolder(folder).read_config().data)
+    assert n_tested == len(label) and found == [
+        (data_set.test[i].path, label[i], predicted[i]) for i in wrong]
+    assert len(draw_mistakes(found, 'title').axes) == len(wrong) > 0
+    assert run('mistakes', folder, '--images', '2') == 0
+    assert f'{len(wrong)} of {len(label)} test images are misclassified' in capsys.readouterr().out
+    assert Image.open(folder / 'mistakes.png').width > 900
+
+
+def test_mistakes_on_images_that_are_gone(finished_run, copy_of, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = copy_of(finished_run)
+    table = folder / 'predictions.csv'
+    lines = table.read_text().splitlines()
+    table.write_text('\n'.join([lines[0], 'gone' + lines[1], *lines[2:]]))
+    assert 'is not in it; restore it, or evaluate it again by' in fails(
+        capsys, 'visualize', 'mistakes', folder)
 
 
 def test_picture_of_the_confusion_is_complete(data_set):

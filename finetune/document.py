@@ -1,4 +1,4 @@
-"""Pieces of a report in Markdown, and its conversion to HTML."""
+"""Pieces of a document in Markdown, and its conversion to HTML."""
 import base64
 import html
 from pathlib import Path
@@ -65,16 +65,22 @@ def to_html(text, folder):
     body = re.sub(r'(?<=<t[hd]>)[^<]+', _breakable, body)
     body = body.replace('<table>', '<div class="wide"><table>')
     body = body.replace('</table>', '</table></div>')
-    body = re.sub(r'src="([^"]+)"', lambda match: f'src="{_data(Path(folder) / match[1])}"', body)
-    title = html.escape(text.splitlines()[0].lstrip('# '))
+    body = re.sub(r'src="([^"]+)"', lambda match: 'src="{}"'.format(
+        embedded((Path(folder) / match[1]).read_bytes())), body)
+    return page(text.splitlines()[0].lstrip('# '), body)
+
+
+def page(title, body, style=''):
+    """An HTML page of a title (text) and a body (HTML); ``style`` is CSS beside STYLE."""
     return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f'<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n'
-            '</html>\n')
+            f'<title>{html.escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n'
+            f'{body}\n</body>\n</html>\n')
 
 
-def _data(path):
-    return f'data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}'
+def embedded(picture, kind='png'):
+    """The address of a picture (bytes) that is embedded in a page."""
+    return f'data:image/{kind};base64,{base64.b64encode(picture).decode()}'
 
 
 def _breakable(match):
