@@ -22,7 +22,7 @@ from finetune.data.fingerprint import changes_of_classes, Fingerprint
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
-from finetune.runs import saved_files, snapshot
+from finetune.runs import longer, saved_files, snapshot
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
 from finetune.runs.thumbnails import Examples
 
@@ -77,7 +77,7 @@ class RunFolder:
         self._names = self.path / 'names.yml'
         self._examples = self.path / 'examples.npz'
         self._settings = self.path / 'config.yml'
-        self._evaluation = self.path / 'evaluation.yml'
+        self.evaluation = self.path / 'evaluation.yml'
         self._predictions = self.path / 'predictions.csv'
 
     @classmethod
@@ -129,7 +129,7 @@ class RunFolder:
         weights exist; ``'reported'``: final weights and results exist."""
         if not self.model.exists():
             return BEGUN if snapshot.paths(self.path) else NEW
-        is_reported = self._evaluation.exists() and self._predictions.exists()
+        is_reported = self.evaluation.exists() and self._predictions.exists()
         return REPORTED if is_reported else FINISHED
 
     @property
@@ -150,10 +150,11 @@ class RunFolder:
         moved = ['data.root'] if self._images.exists() else []
         return differences(self.read_config(), config, [*NO_EFFECT_ON_RESULTS, *moved])
 
-    def check(self, config: Config) -> None:
+    def check(self, config: Config, may_grow: bool = False) -> None:
         """Raises an error if the folder holds a run with other settings, or something else.
 
-        A run without a snapshot may be restarted with other settings.
+        A run without a snapshot may be restarted with other settings. ``may_grow``: a run may be
+        trained longer where :func:`finetune.runs.longer.is_possible`.
         """
         if not self.path.exists() or all(path.name.startswith('.') or path.name in (
                 self.detector.name, NEEDS) for path in self.path.iterdir()):
@@ -164,7 +165,7 @@ class RunFolder:
         if self.state == NEW:
             return
         changed = self.differences(config)
-        if changed:
+        if changed and not (may_grow and longer.is_possible(self, config)):
             raise InputError(f'{self}: the run has a different {", ".join(changed)}; move it away, '
                              'give another --output, or use the same settings to resume.')
 
@@ -204,7 +205,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.lock, lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
-            self.check(config)
+            self.check(config, may_grow=True)
             self.check_data(data_set, config)
             for left_over in self.path.glob('tmpsnapshot_*'):       # of a run that was killed
                 shutil.rmtree(left_over)
@@ -286,11 +287,11 @@ class RunFolder:
         evaluation = {**evaluation, 'data': Fingerprint.of(data_set).digests}
         with atomic(self._predictions) as path:     # both or neither
             write_predictions(path, predictions, data_set.test.image_ids, data_set.class_names)
-            write_text(self._evaluation, yaml.safe_dump(evaluation))
+            write_text(self.evaluation, yaml.safe_dump(evaluation))
 
     def read_evaluation(self) -> dict:
         """Reads accuracies by stream and other numbers of the evaluation."""
-        return saved_files.read_evaluation(self._evaluation, self.again)
+        return saved_files.read_evaluation(self.evaluation, self.again)
 
     def read_predictions(self) -> dict[str, numpy.ndarray]:
         """Reads the columns of the table of predictions."""

@@ -106,19 +106,27 @@ def _extend_with_output(trainer, settings, attribute, folder, n_images):
 
 def _evaluation(settings):
     """Trigger of evaluations on the test images."""
-    return _every(1 if settings.patience else settings.evaluate_every, settings.epochs)
+    return Every(1 if settings.patience else settings.evaluate_every, settings.epochs)
 
 
 def _snapshots(settings, n_images):
     """Trigger of snapshots: after each epoch; less often where they would take longer than it."""
     n_steps = math.ceil(n_images / settings.update_size)
     step = math.ceil(STEPS_ON_CONV_MAPS / n_steps) if settings.keeps_conv_maps else 1
-    return _every(step, settings.epochs)
+    return Every(step, settings.epochs)
 
 
-def _every(step, n_epochs):
+class Every(triggers.ManualScheduleTrigger):
+
     """Trigger after every ``step`` epochs, and after the last one."""
-    return triggers.ManualScheduleTrigger([*range(step, n_epochs, step), n_epochs], 'epoch')
+
+    def __init__(self, step, n_epochs):
+        super().__init__([*range(step, n_epochs, step), n_epochs], 'epoch')
+
+    def serialize(self, serializer):
+        """Also forgets that the last epoch was reached: the run may be trained longer."""
+        super().serialize(serializer)
+        self.finished = False
 
 
 def _learning_rate(settings, n_images):
