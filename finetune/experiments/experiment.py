@@ -81,7 +81,7 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
         config.project = project.of_run(out, config.data, is_new=True)
         folder = RunFolder(out, config.project)
     readers.require(config)
-    folder.check(config, may_grow=True)
+    folder.check(config, longer.allowed(folder, config))
     with _alone(folder):
         _run(config, folder, is_told=is_told)
     return folder
@@ -162,7 +162,7 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True, is_told: boo
     start = _find_start(config, may_train, data_set) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, data_set, device, start)
-        with folder.opened(config, data_set):
+        with folder.opened(config, data_set, longer.allowed(folder, config)):
             if folder.is_finished and not longer.is_asked(folder, config):
                 learner.load(folder)
             else:

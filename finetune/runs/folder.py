@@ -1,7 +1,7 @@
 """The folder of a run: its path, its state, and reading and writing its files."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 import contextlib
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ from finetune.data.fingerprint import changes_of_classes, Fingerprint
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import atomic, locked, write_text
-from finetune.runs import longer, saved_files, snapshot
+from finetune.runs import saved_files, snapshot
 from finetune.runs.predictions import Predictions, read_predictions, write_predictions
 from finetune.runs.thumbnails import Examples
 
@@ -150,11 +150,11 @@ class RunFolder:
         moved = ['data.root'] if self._images.exists() else []
         return differences(self.read_config(), config, [*NO_EFFECT_ON_RESULTS, *moved])
 
-    def check(self, config: Config, may_grow: bool = False) -> None:
+    def check(self, config: Config, ignored: Collection[str] = ()) -> None:
         """Raises an error if the folder holds a run with other settings, or something else.
 
-        A run without a snapshot may be restarted with other settings. ``may_grow``: a run may be
-        trained longer where :func:`finetune.runs.longer.is_possible`.
+        A run without a snapshot may be restarted with other settings; those in ``ignored`` may
+        always differ.
         """
         if not self.path.exists() or all(path.name.startswith('.') or path.name in (
                 self.detector.name, NEEDS) for path in self.path.iterdir()):
@@ -164,8 +164,8 @@ class RunFolder:
                              'another folder with --output.')
         if self.state == NEW:
             return
-        changed = self.differences(config)
-        if changed and not (may_grow and longer.is_possible(self, config)):
+        changed = [name for name in self.differences(config) if name not in ignored]
+        if changed:
             raise InputError(f'{self}: the run has a different {", ".join(changed)}; move it away, '
                              'give another --output, or use the same settings to resume.')
 
@@ -200,12 +200,13 @@ class RunFolder:
         return Fingerprint.read(self._images).n_trained_on(Fingerprint.of(data_set))
 
     @contextlib.contextmanager
-    def opened(self, config: Config, data_set: DataSet) -> Iterator[None]:
+    def opened(self, config: Config, data_set: DataSet, ignored: Collection[str] = ()
+               ) -> Iterator[None]:
         """Creates and locks the folder, so that other processes wait, and checks it again."""
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.lock, lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
-            self.check(config, may_grow=True)
+            self.check(config, ignored)
             self.check_data(data_set, config)
             for left_over in self.path.glob('tmpsnapshot_*'):       # of a run that was killed
                 shutil.rmtree(left_over)

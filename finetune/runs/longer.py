@@ -1,8 +1,5 @@
 """Training a run for more epochs than it was begun with."""
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING
 
 import chainer
 
@@ -10,25 +7,25 @@ from finetune.config.settings import Config
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.runs import snapshot
-
-if TYPE_CHECKING:
-    from finetune.runs.folder import RunFolder
+from finetune.runs.folder import NEW, RunFolder
 
 EPOCHS = 'training.epochs'
 
 
-def is_possible(folder: RunFolder, config: Config) -> bool:
-    """Whether a begun run can go on for more epochs, with a result as if it had begun with them.
+def allowed(folder: RunFolder, config: Config) -> list[str]:
+    """Settings in which a config may differ from the run: more epochs, if nothing else differs.
 
-    The number of epochs must be all that differs.
+    The result is then as if the run had begun with them.
 
     Raises:
-        InputError: If it is, but the epochs done would have been others, or no snapshot is left.
+        InputError: If the epochs done would have been others, or no snapshot is left.
 
     """
+    if not folder.is_run or folder.state == NEW:
+        return []
     before, settings = folder.read_config().training.epochs, config.training
     if folder.differences(config) != [EPOCHS] or settings.epochs < before:
-        return False
+        return []
     to_do = (f'train with another --output, from these weights by --set model.checkpoint='
              f'{folder.model}' if folder.is_finished else 'train with another --output')
     if settings.lr_schedule == 'cosine':
@@ -38,11 +35,11 @@ def is_possible(folder: RunFolder, config: Config) -> bool:
     if not snapshot.paths(folder.path):
         raise InputError(f'{folder}: has no snapshot from which to train longer than for '
                          f'training.epochs {before}; {to_do}.')
-    return True
+    return [EPOCHS]
 
 
 def is_asked(folder: RunFolder, config: Config) -> bool:
-    """Whether a finished run, for which it is possible, is to have more epochs."""
+    """Whether a finished run, for which they are allowed, is to have more epochs."""
     return folder.is_finished and EPOCHS in folder.differences(config)
 
 
