@@ -26,6 +26,7 @@ class Found(NamedTuple):
     name: str               # path relative to the folder of the data set
     kind: str               # its class
     in_train: bool | None   # None: it has no split
+    group: str = ''         # of pictures that a split keeps together; empty: none
 
 
 def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
@@ -37,12 +38,13 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
     - one folder of pictures per class; the pictures are then split,
 
     or a CSV file with the columns ``path``, relative to the file's folder, ``class`` and
-    optionally ``split``: ``train``, ``test`` or ``val``. Without that column they are split.
+    optionally ``split``: ``train``, ``test`` or ``val``. Without that column they are split, those
+    with the same text in an optional column ``group`` together.
 
     Args:
         root (pathlib.Path): The folder or file.
         test_share (float): Share of the pictures that become test images in a split, which depends
-            on the pictures' names alone (:func:`finetune.data.splits.in_test`).
+            on the names of the pictures and groups alone (:func:`finetune.data.splits.in_test`).
         split_seed (int): Seed of the split.
 
     Returns:
@@ -57,9 +59,10 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
     folder = root.parent if root.is_file() else root
     image_ids = [_image_id(picture.name) for picture in pictures]
     kinds = [picture.kind for picture in pictures]
+    groups = [picture.group for picture in pictures]
     if any(picture.in_train is None for picture in pictures):
         contents = identify(folder / picture.name for picture in pictures)
-        in_train = ~in_test(image_ids, kinds, contents, test_share, f'test {split_seed}')
+        in_train = ~in_test(image_ids, kinds, contents, groups, test_share, f'test {split_seed}')
     else:
         in_train = numpy.array([picture.in_train for picture in pictures])
     names = sorted({kind for kind, is_there in zip(kinds, in_train) if is_there})
@@ -68,7 +71,7 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
     n = len(pictures)
     records = Records(image_ids, [picture.name for picture in pictures],
                       [label_of[kind] for kind in kinds], numpy.zeros((n, 0, 2)),
-                      numpy.zeros((n, 0)), folder)
+                      numpy.zeros((n, 0)), folder, groups)
     return DataSet(names, [], records[in_train], records[~in_train], left_out=left_out)
 
 
@@ -80,7 +83,8 @@ def _check(root, folder, pictures, in_train, label_of):
                              f'{picture.name}, but no training images; add some, or remove the '
                              'class.')
     if in_train.all():
-        raise InputError(f'{root}: has no test image; add pictures or, if the pictures have no '
+        more = 'pictures of other groups' if any(p.group for p in pictures) else 'pictures'
+        raise InputError(f'{root}: has no test image; add {more} or, if the pictures have no '
                          'split of their own, raise data.test_share or change data.split_seed.')
     missing = [picture.name for picture in pictures if not os.path.exists(folder / picture.name)]
     if missing:
@@ -128,7 +132,8 @@ def _from_classes(root, folder, in_train):
 
 def _from_table(path):
     pictures = {}
-    for line_no, row in csv_rows(path, ('path', 'class'), 'path, class and optionally split'):
+    for line_no, row in csv_rows(path, ('path', 'class'),
+                                 'path, class and optionally split and group'):
         name = _on_disk(path.parent, _relative(path.parent, row['path']))
         kind, split = row['class'], row.get('split')
         where = f'{path}, line {line_no}'
@@ -139,8 +144,9 @@ def _from_table(path):
         if split is not None and split not in SPLITS:
             raise InputError(f'{where}: {split!r} is not one of {", ".join(SPLITS)}; correct the '
                              'line.')
-        pictures[_image_id(name)] = Found(name, composed(kind),
-                                          None if split is None else SPLITS[split])
+        pictures[_image_id(name)] = Found(
+            name, composed(kind), None if split is None else SPLITS[split],
+            composed(row.get('group', '')))
     return list(pictures.values()), Counter()
 
 
