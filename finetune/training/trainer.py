@@ -8,6 +8,7 @@ from chainer.training import extensions, triggers
 
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
+from finetune.models.losses import balanced
 from finetune.runs import snapshot
 from finetune.runs.predictions import iterate_test_images, n_test_views
 from finetune.training.extensions import average_batch_norm, drop_non_numbers, Evaluator, keep_best
@@ -43,8 +44,12 @@ def build_updater(model, config, data_set, device, comm=None, make=PartDataset):
     iterator = iterate(dataset, settings.update_size, settings.workers if dataset.is_slow else 0,
                        EpochOrder(len(dataset), settings.seed), _share(comm))
 
+    class_weight = None
+    if settings.class_weight == 'balanced':
+        class_weight = device.send(balanced(data_set.train.labels, model.n_classes))
+
     def loss(*arrays):
-        return model(*arrays, label_smoothing=settings.label_smoothing)
+        return model(*arrays, label_smoothing=settings.label_smoothing, class_weight=class_weight)
 
     return AccumulatingUpdater(iterator, optimizer, settings.batch_size, loss, device, comm=comm)
 
