@@ -154,11 +154,11 @@ def _drawing(run_folder, folder, predictor):
 
     def draw(number, answer, examined, i, label):
         view = sheet.look_at(examined, i, predictor)._replace(caption='parts')
-        scores = ', '.join(f'{shown(sheet.spaced(row["class"]))} {100 * row["probability"]:.1f} %'
+        scores = ', '.join(f'{shown(row["class"])} {100 * row["probability"]:.1f} %'
                            for row in answer['classes'])
         figure = evidence_picture.draw(
             view, predictor.explain(examined[i], label), f'{shown(answer["image"])}\n{scores}',
-            shown(sheet.spaced(predictor.class_names[label])),
+            shown(predictor.class_names[label]),
             examples.of(label) if examples else [])
         stem = os.fsdecode(os.fsencode(Path(answer['image']).stem)[:MAX_STEM])
         sheet.save(figure, Path(folder, f'{number:05d}_{stem}.png'))

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 import unicodedata
-from urllib.parse import quote
 
 import numpy
 
@@ -14,7 +13,7 @@ from finetune.data.picture_folders import class_folders, described, find_picture
 from finetune.data.records import DataSet, Records
 from finetune.data.splits import in_test
 from finetune.errors import InputError
-from finetune.names import composed
+from finetune.names import composed, encoded
 
 SPLITS = {'train': True, 'test': False, 'val': False}
 NO_PARTS = numpy.zeros((0, 2), numpy.float32), numpy.zeros(0, bool)
@@ -57,7 +56,7 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
         raise InputError(f'{root}: has no subfolder with pictures; set data.root to a folder that '
                          'has one folder of pictures per class, or to a CSV file.')
     folder = root.parent if root.is_file() else root
-    image_ids = [_image_id(picture.name) for picture in pictures]
+    image_ids = [encoded(Path(picture.name)) for picture in pictures]
     kinds = [picture.kind for picture in pictures]
     groups = [picture.group for picture in pictures]
     if any(picture.in_train is None for picture in pictures):
@@ -90,7 +89,7 @@ def _check(root, folder, pictures, in_train, label_of):
     if missing:
         raise InputError(f'{root}: {len(missing)} listed pictures do not exist, the first is '
                          f'{missing[0]}; copy them there, or remove their lines.')
-    twice = Counter(_image_id(picture.name) for picture in pictures).most_common(1)[0]
+    twice = Counter(encoded(Path(picture.name)) for picture in pictures).most_common(1)[0]
     if twice[1] > 1:
         raise InputError(f'{root}: has two pictures whose names differ in nothing but the Unicode '
                          f'form, {twice[0]}; rename one of them.')
@@ -139,12 +138,12 @@ def _from_table(path):
         where = f'{path}, line {line_no}'
         if not row['path'] or not kind:
             raise InputError(f'{where}: the path or the class is empty; complete the line.')
-        if _image_id(name) in pictures:
+        if encoded(Path(name)) in pictures:
             raise InputError(f'{where}: {row["path"]} is listed twice; remove one of the lines.')
         if split is not None and split not in SPLITS:
             raise InputError(f'{where}: {split!r} is not one of {", ".join(SPLITS)}; correct the '
                              'line.')
-        pictures[_image_id(name)] = Found(
+        pictures[encoded(Path(name))] = Found(
             name, composed(kind), None if split is None else SPLITS[split],
             composed(row.get('group', '')))
     return list(pictures.values()), Counter()
@@ -161,7 +160,3 @@ def _on_disk(folder, name):
     """The name of a file in the Unicode form that the disk has."""
     forms = (name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD')))
     return next((form for form in forms if os.path.exists(folder / form)), name)
-
-
-def _image_id(name):
-    return quote(os.fsencode(composed(Path(name).as_posix())))

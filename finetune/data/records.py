@@ -12,6 +12,7 @@ import numpy
 from numpy.typing import ArrayLike
 
 from finetune.errors import InputError
+from finetune.names import encoded
 
 
 class Record(NamedTuple):
@@ -34,6 +35,12 @@ class Record(NamedTuple):
     label: int
     locations: numpy.ndarray
     visible: numpy.ndarray
+
+    @property
+    def title(self) -> str:
+        """The id for tables and captions: of one's own pictures, the path as on disk."""
+        name = Path(*Path(self.path).parts[-1 - self.image_id.count('/'):])
+        return str(name) if encoded(name) == self.image_id else self.image_id
 
 
 class Records(Sequence[Record]):
@@ -100,6 +107,11 @@ class Records(Sequence[Record]):
     def image_ids(self) -> list[str]:
         """Ids as in the annotation files."""
         return list(map(os.fsdecode, self._columns[0]))
+
+    @property
+    def titles(self) -> list[str]:
+        """See :attr:`Record.title`."""
+        return [record.title for record in self]
 
     @property
     def names(self) -> list[str]:

@@ -287,7 +287,7 @@ class RunFolder:
         """Saves the evaluation and the predicted classes of the test images."""
         evaluation = {**evaluation, 'data': Fingerprint.of(data_set).digests}
         with atomic(self._predictions) as path:     # both or neither
-            write_predictions(path, predictions, data_set.test.image_ids, data_set.class_names)
+            write_predictions(path, predictions, data_set.test.titles, data_set.class_names)
             write_text(self.evaluation, yaml.safe_dump(evaluation))
 
     def read_evaluation(self) -> dict:

@@ -97,7 +97,7 @@ def draw(pairs, data_set, title):
 def _groups(pair, data_set):
     """Titles and records of the four groups of pictures in a row."""
     names, examples, n_test = zip(*(
-        (sheet.spaced(data_set.class_names[label]),
+        (data_set.class_names[label],
          data_set.train[data_set.train.labels == label],
          (data_set.test.labels == label).sum()) for label in pair.labels))
     mistakes = [[data_set.test[i] for i in indices] for indices in pair.mistakes]
