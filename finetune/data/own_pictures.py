@@ -9,7 +9,9 @@ import numpy
 
 from finetune.data.contents import identify
 from finetune.data.lines import csv_rows
-from finetune.data.picture_folders import class_folders, described, find_pictures, has_boxes
+from finetune.data.picture_folders import (
+    class_folders, described, find_pictures, has_boxes, HEIC)
+from finetune.data.pictures import FORMATS, TO_READ_HEIC
 from finetune.data.records import DataSet, Records
 from finetune.data.splits import in_test
 from finetune.errors import InputError
@@ -52,6 +54,11 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
 
     """
     pictures, left_out = _from_table(root) if root.is_file() else _from_folders(root)
+    if not pictures and left_out[HEIC]:
+        name = min(path.name for path in root.rglob('*') if path.suffix.lower() in FORMATS['HEIF'])
+        raise InputError(f'{root}: all {left_out[HEIC]} pictures, such as {name}, are in the '
+                         f'format HEIC, which needs another package; {TO_READ_HEIC}, or convert '
+                         'them to JPEG or PNG.')
     if not pictures:
         raise InputError(f'{root}: has no subfolder with pictures; set data.root to a folder that '
                          'has one folder of pictures per class, or to a CSV file.')

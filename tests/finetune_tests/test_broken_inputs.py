@@ -450,7 +450,7 @@ def write_row(case, line):
 
 
 @pytest.mark.parametrize('case', CASES)
-def test_broken_input(case, birds, write_config, finished_run, tmp_path, capsys):
+def test_broken_input(case, birds, write_config, finished_run, tmp_path, capsys, without_heic):
     arguments = CASES[case](World(birds, write_config, finished_run))
     before = files()
     capsys.readouterr()
