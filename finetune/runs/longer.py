@@ -1,6 +1,4 @@
 """Training a run for more epochs than it was begun with."""
-import shutil
-
 import chainer
 
 from finetune.config.settings import Config
@@ -18,7 +16,8 @@ def allowed(folder: RunFolder, config: Config) -> list[str]:
     The result is then as if the run had begun with them.
 
     Raises:
-        InputError: If the epochs done would have been others, or no snapshot is left.
+        InputError: If the epochs done would have been others, no snapshot is left, or another run
+            depends on the weights.
 
     """
     if not folder.is_run or folder.state == NEW:
@@ -35,6 +34,10 @@ def allowed(folder: RunFolder, config: Config) -> list[str]:
     if not snapshot.paths(folder.path):
         raise InputError(f'{folder}: has no snapshot from which to train longer than for '
                          f'training.epochs {before}; {to_do}.')
+    if any(folder.path.glob(f'{folder.features().name}_*')):
+        raise InputError(f'{folder}: a conventional pipeline depends on the features of this CNN, '
+                         f'so that it cannot be trained longer than for training.epochs {before}; '
+                         f'{to_do}.')
     return [EPOCHS]
 
 
@@ -45,9 +48,7 @@ def is_asked(folder: RunFolder, config: Config) -> bool:
 
 def replace_weights(folder: RunFolder, model: chainer.Link, config: Config, data_set: DataSet
                     ) -> None:
-    """Replaces the weights and the settings of a finished run, and removes what depends on them."""
+    """Replaces the weights and the settings of a finished run, whose evaluation is removed."""
     folder.evaluation.unlink(missing_ok=True)
-    for path in folder.path.glob(f'{folder.features().name}*'):
-        shutil.rmtree(path)
     folder.save_model(model)
     folder.write_settings(config, data_set)

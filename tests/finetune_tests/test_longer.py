@@ -64,7 +64,6 @@ def test_kill_at_the_end_loses_nothing(method, is_replaced, config, whole, monke
                                        capsys):
     folder = Path('results/config/seed0')
     before = contents(folder)
-    (folder / 'features_mask_512').mkdir()      # of the conventional pipeline
 
     def killed(self, *arguments):
         raise KeyboardInterrupt
@@ -72,7 +71,6 @@ def test_kill_at_the_end_loses_nothing(method, is_replaced, config, whole, monke
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, method, killed)
         run('train', config)
-    assert (folder / 'features_mask_512').exists() != is_replaced
     assert (folder / 'evaluation.yml').exists() != is_replaced
     if not is_replaced:
         assert contents(folder) == before
@@ -87,6 +85,11 @@ def test_what_cannot_be_trained_longer_says_why_and_stays(config, capsys):
     before = contents(folder)
     for override in 'training.epochs=1', 'training.weight_decay=1':
         assert 'move it away' in fails(capsys, 'train', config, '--set', override)
+    features = folder / 'features_mask_512'
+    features.mkdir()
+    assert 'a conventional pipeline depends on the features of this CNN' in fails(
+        capsys, 'train', config)
+    features.rmdir()
     snapshot, = folder.glob('snapshot_*')
     snapshot.unlink()
     assert ('has no snapshot from which to train longer than for training.epochs 2; train with '
