@@ -1,6 +1,9 @@
 """Names of files, classes and parts, which may have any bytes and any of Unicode's forms; numbers
 of them."""
+import os
+from pathlib import PurePath
 import unicodedata
+from urllib.parse import quote
 
 ESCAPED = {'Cc', 'Cs', 'Zl', 'Zp'}      # control characters, bytes that are not UTF-8, line ends
 BIDIRECTIONAL = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
@@ -13,6 +16,11 @@ def composed(name: str) -> str:
     UTF-8, which Python represents by surrogates, stay as they are.
     """
     return unicodedata.normalize('NFC', name)
+
+
+def encoded(path: PurePath) -> str:
+    """A path as a text without blanks, equal for equal names: URL-encoded, with slashes."""
+    return quote(os.fsencode(composed(path.as_posix())))
 
 
 def shown(name: str) -> str:

@@ -165,7 +165,7 @@ def _drawing(examples, folder, predictor):
     from finetune.visualize import evidence_picture, sheet
 
     def draw(number, answer, examined, i, label):
-        scores = ', '.join(f'{shown(sheet.spaced(row["class"]))} {100 * row["probability"]:.1f} %'
+        scores = ', '.join(f'{shown(row["class"])} {100 * row["probability"]:.1f} %'
                            for row in answer['classes'])
         figure = evidence_picture.of_answer(
             predictor, examined, i, label, f'{shown(answer["image"])}\n{scores}', examples)

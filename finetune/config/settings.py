@@ -183,6 +183,10 @@ class Training:
                           'training of the CNN (Sect. 4.4)', choices=('joint', 'conventional'))
     svm_c: float = setting(1., 'C of the linear SVM that classifies Fisher vectors',
                            between=(1e-9, 1e9), needs=SEPARATE)
+    class_weight: str = setting('none', 'weights of classes in the training loss; balanced: n / '
+                                '(number of classes x n_c) for n training images, n_c of them in '
+                                'the class, so that rare classes weigh as much as frequent ones',
+                                choices=('none', 'balanced'))
     epochs: int = setting(60, 'number of training epochs; 0: no training', between=(0, 100000),
                           needs=JOINT)
     optimizer: str = setting('rmsprop', 'optimizer; sgd has momentum 0.9',

@@ -8,8 +8,9 @@ import re
 import stat
 
 BLOCK_BYTES, N_BLOCKS = 2 ** 14, 4
-# JPEG, PNG, GIF, WebP, AVIF, JPEG 2000
-COMPRESSED = re.compile(rb'\xff\xd8\xff|\x89PNG|GIF8|RIFF.{4}WEBP|.{4}(ftypavi|jP  )', re.DOTALL)
+# JPEG, PNG, GIF, WebP, AVIF, HEIC, JPEG 2000
+COMPRESSED = re.compile(
+    rb'\xff\xd8\xff|\x89PNG|GIF8|RIFF.{4}WEBP|.{4}(ftyp(avi|hei)|jP  )', re.DOTALL)
 N_THREADS = 8       # which wait for the disk
 
 

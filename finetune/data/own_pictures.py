@@ -4,17 +4,18 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 import unicodedata
-from urllib.parse import quote
 
 import numpy
 
 from finetune.data.contents import identify
 from finetune.data.lines import csv_rows
-from finetune.data.picture_folders import class_folders, described, find_pictures, has_boxes
+from finetune.data.picture_folders import (
+    class_folders, described, find_pictures, has_boxes, HEIC)
+from finetune.data.pictures import FORMATS, TO_READ_HEIC
 from finetune.data.records import DataSet, Records
 from finetune.data.splits import in_test
 from finetune.errors import InputError
-from finetune.names import composed, counted
+from finetune.names import composed, counted, encoded
 
 SPLITS = {'train': True, 'test': False, 'val': False}
 NO_PARTS = numpy.zeros((0, 2), numpy.float32), numpy.zeros(0, bool)
@@ -26,6 +27,7 @@ class Found(NamedTuple):
     name: str               # path relative to the folder of the data set
     kind: str               # its class
     in_train: bool | None   # None: it has no split
+    group: str = ''         # of pictures that a split keeps together; empty: none
 
 
 def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
@@ -37,12 +39,13 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
     - one folder of pictures per class; the pictures are then split,
 
     or a CSV file with the columns ``path``, relative to the file's folder, ``class`` and
-    optionally ``split``: ``train``, ``test`` or ``val``. Without that column they are split.
+    optionally ``split``: ``train``, ``test`` or ``val``. Without that column they are split, those
+    with the same text in an optional column ``group`` together.
 
     Args:
         root (pathlib.Path): The folder or file.
         test_share (float): Share of the pictures that become test images in a split, which depends
-            on the pictures' names alone (:func:`finetune.data.splits.in_test`).
+            on the names of the pictures and groups alone (:func:`finetune.data.splits.in_test`).
         split_seed (int): Seed of the split.
 
     Returns:
@@ -51,15 +54,21 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
 
     """
     pictures, left_out = _from_table(root) if root.is_file() else _from_folders(root)
+    if not pictures and left_out[HEIC]:
+        name = min(path.name for path in root.rglob('*') if path.suffix.lower() in FORMATS['HEIF'])
+        raise InputError(f'{root}: all {left_out[HEIC]} pictures, such as {name}, are in the '
+                         f'format HEIC, which needs another package; {TO_READ_HEIC}, or convert '
+                         'them to JPEG or PNG.')
     if not pictures:
         raise InputError(f'{root}: has no subfolder with pictures; set data.root to a folder that '
                          'has one folder of pictures per class, or to a CSV file.')
     folder = root.parent if root.is_file() else root
-    image_ids = [_image_id(picture.name) for picture in pictures]
+    image_ids = [encoded(Path(picture.name)) for picture in pictures]
     kinds = [picture.kind for picture in pictures]
+    groups = [picture.group for picture in pictures]
     if any(picture.in_train is None for picture in pictures):
         contents = identify(folder / picture.name for picture in pictures)
-        in_train = ~in_test(image_ids, kinds, contents, test_share, f'test {split_seed}')
+        in_train = ~in_test(image_ids, kinds, contents, groups, test_share, f'test {split_seed}')
     else:
         in_train = numpy.array([picture.in_train for picture in pictures])
     names = sorted({kind for kind, is_there in zip(kinds, in_train) if is_there})
@@ -68,7 +77,7 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
     n = len(pictures)
     records = Records(image_ids, [picture.name for picture in pictures],
                       [label_of[kind] for kind in kinds], numpy.zeros((n, 0, 2)),
-                      numpy.zeros((n, 0)), folder)
+                      numpy.zeros((n, 0)), folder, groups)
     return DataSet(names, [], records[in_train], records[~in_train], left_out=left_out)
 
 
@@ -80,14 +89,15 @@ def _check(root, folder, pictures, in_train, label_of):
                              f'{picture.name}, but no training images; add some, or remove the '
                              'class.')
     if in_train.all():
-        raise InputError(f'{root}: has no test image; add pictures or, if the pictures have no '
+        more = 'pictures of other groups' if any(p.group for p in pictures) else 'pictures'
+        raise InputError(f'{root}: has no test image; add {more} or, if the pictures have no '
                          'split of their own, raise data.test_share or change data.split_seed.')
     missing = [picture.name for picture in pictures if not os.path.exists(folder / picture.name)]
     if missing:
         n = counted(len(missing), 'listed picture does', 'listed pictures do')
         raise InputError(f'{root}: {n} not exist, the first is {missing[0]}; copy what is missing, '
                          'or remove the lines.')
-    twice = Counter(_image_id(picture.name) for picture in pictures).most_common(1)[0]
+    twice = Counter(encoded(Path(picture.name)) for picture in pictures).most_common(1)[0]
     if twice[1] > 1:
         raise InputError(f'{root}: has two pictures whose names differ in nothing but the Unicode '
                          f'form, {twice[0]}; rename one of them.')
@@ -129,19 +139,21 @@ def _from_classes(root, folder, in_train):
 
 def _from_table(path):
     pictures = {}
-    for line_no, row in csv_rows(path, ('path', 'class'), 'path, class and optionally split'):
+    for line_no, row in csv_rows(path, ('path', 'class'),
+                                 'path, class and optionally split and group'):
         name = _on_disk(path.parent, _relative(path.parent, row['path']))
         kind, split = row['class'], row.get('split')
         where = f'{path}, line {line_no}'
         if not row['path'] or not kind:
             raise InputError(f'{where}: the path or the class is empty; complete the line.')
-        if _image_id(name) in pictures:
+        if encoded(Path(name)) in pictures:
             raise InputError(f'{where}: {row["path"]} is listed twice; remove one of the lines.')
         if split is not None and split not in SPLITS:
             raise InputError(f'{where}: {split!r} is not one of {", ".join(SPLITS)}; correct the '
                              'line.')
-        pictures[_image_id(name)] = Found(name, composed(kind),
-                                          None if split is None else SPLITS[split])
+        pictures[encoded(Path(name))] = Found(
+            name, composed(kind), None if split is None else SPLITS[split],
+            composed(row.get('group', '')))
     return list(pictures.values()), Counter()
 
 
@@ -156,7 +168,3 @@ def _on_disk(folder, name):
     """The name of a file in the Unicode form that the disk has."""
     forms = (name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD')))
     return next((form for form in forms if os.path.exists(folder / form)), name)
-
-
-def _image_id(name):
-    return quote(os.fsencode(composed(Path(name).as_posix())))

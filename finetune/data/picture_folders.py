@@ -7,7 +7,7 @@ import re
 
 from finetune.data.annotation_files import LOCATIONS
 from finetune.data.layout import ORIGIN, WORK
-from finetune.data.pictures import SUFFIXES
+from finetune.data.pictures import FORMATS, SUFFIXES, TO_READ_HEIC
 from finetune.errors import InputError
 
 # Folders and files, in lower case, that other programs and systems make.
@@ -16,6 +16,7 @@ OF_OTHER_PROGRAMS = {'@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+fou
 THUMBNAILS = {'thumbnails', 'thumbs', '_thumbs', '_thumbnails'}
 FROM_OTHERS, HIDDEN = 'files and folders of other programs', 'hidden files and folders'
 LOOSE = 'pictures in no folder of a class'
+HEIC = f'HEIC pictures, which need {TO_READ_HEIC}'
 # Words in other names of folders of training and of test images.
 TRAINING = {'train', 'training', 'trainset'}
 TESTING = {'test', 'testing', 'testset', 'val', 'valid', 'validation', 'eval', 'dev'}
@@ -63,6 +64,8 @@ def _why_not_read(path):
     if path.name.lower() in OF_OTHER_PROGRAMS:
         return FROM_OTHERS
     if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() in FORMATS['HEIF']:
+            return HEIC
         return f'files of another kind ({path.suffix.lower() or "no ending"})'
     if not path.exists():
         return 'links that lead nowhere'

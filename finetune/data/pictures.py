@@ -1,6 +1,7 @@
 """Opens the user's pictures, as nothing else does, in formats that start no other program."""
 import contextlib
 import functools
+import importlib.util
 import io
 import logging
 import os
@@ -39,8 +40,12 @@ FORMATS = {
     'XBM': ('.xbm',),
     'XPM': ('.xpm',),
     'TGA': ('.tga', '.icb', '.vda', '.vst'),
+    'HEIF': ('.heic', '.heif', '.hif'),     # of a package that adds it to Pillow
 }
-SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+READS_HEIC = importlib.util.find_spec('pi_heif') is not None
+TO_READ_HEIC = 'pip install pi-heif'
+SUFFIXES = frozenset(suffix for name, suffixes in FORMATS.items() for suffix in suffixes
+                     if name != 'HEIF' or READS_HEIC)
 
 SIGNATURES = re.compile(
     rb'\xff\xd8|\x89PNG|GIF8|BM|P[1-7fF]\s|II[*+]|MM\0[*+]|RIFF.{4}WEBP|.{4}ftypavi|'
@@ -74,7 +79,7 @@ def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
     - larger and negative numbers are refused.
 
     ``upright`` rotates the image by its EXIF data: wrong if parts are annotated in pixels as
-    stored. Pillow always rotates TIFFs.
+    stored. TIFFs and HEICs are always rotated.
     """
     return _opened(path, lambda image: _pixels(path, image, upright))
 
@@ -117,6 +122,9 @@ def _decoded(path, use):
 def _formats(with_tga):
     """Allowed formats that this Pillow has; TGA, which has no signature, only by its ending."""
     Image.init()
+    if READS_HEIC:
+        import pi_heif
+        pi_heif.register_heif_opener()
     return tuple(name for name in FORMATS if name in Image.OPEN and (with_tga or name != 'TGA'))
 
 
@@ -131,9 +139,11 @@ def _what_to_do(error, start):
         reason = ('there is not enough memory' if isinstance(error, MemoryError) else
                   f'more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels')
         return f'is damaged or too large ({reason}); make the image smaller, or copy it again'
-    if HEIC.match(start):
-        return 'is in the format HEIC, which cannot be read; convert it to JPEG or PNG'
-    if isinstance(error, Image.UnidentifiedImageError) and not SIGNATURES.match(start):
+    if HEIC.match(start) and not READS_HEIC:
+        return (f'is in the format HEIC, which needs another package; {TO_READ_HEIC}, or convert '
+                'it to JPEG or PNG')
+    is_known = SIGNATURES.match(start) or HEIC.match(start)
+    if isinstance(error, Image.UnidentifiedImageError) and not is_known:
         what = 'is not a picture of a known format' if start else 'is empty'
         return f'{what}; copy it again, convert it to JPEG or PNG, or take it out of the data set'
     reason = shortened(str(error)) or type(error).__name__

@@ -60,8 +60,8 @@ def _held_out(train, settings, fold, n_folds=splits.N_FOLDS):
     """Chooses the training images of a fold: a mask (N,)."""
     if 'split_seed' not in DATA_SETS[settings.dataset].settings:
         return splits.every_nth(train, fold, n_folds)
-    return splits.in_test(train.image_ids, train.labels, identify(train.paths), 1 / n_folds,
-                          f'validation {settings.split_seed}', start=fold / n_folds)
+    return splits.in_test(train.image_ids, train.labels, identify(train.paths), train.groups,
+                          1 / n_folds, f'validation {settings.split_seed}', start=fold / n_folds)
 
 
 def describe(config: Config, data_set: DataSet) -> Iterator[str]:
@@ -71,6 +71,12 @@ def describe(config: Config, data_set: DataSet) -> Iterator[str]:
            f'and {counted(len(data_set.test), "test image", "test images")}')
     for reason, n in data_set.left_out.most_common():
         yield f'{folder}: left out: {reason}: {n}'
+    divided = sorted({*data_set.train.groups} & {*data_set.test.groups} - {''})
+    if divided:
+        what = (f'{len(divided)} groups, such as {divided[0]}, have' if len(divided) > 1 else
+                f'group {divided[0]} has')
+        yield (f'{folder}: {what} training and test images, so that the test accuracy may be too '
+               'high; give all images of a group the same split')
     untested = set(range(n_classes)) - set(data_set.test.labels.tolist())
     if untested:
         name = data_set.class_names[min(untested)]

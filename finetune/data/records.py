@@ -12,6 +12,7 @@ import numpy
 from numpy.typing import ArrayLike
 
 from finetune.errors import InputError
+from finetune.names import encoded
 
 
 class Record(NamedTuple):
@@ -35,6 +36,12 @@ class Record(NamedTuple):
     locations: numpy.ndarray
     visible: numpy.ndarray
 
+    @property
+    def title(self) -> str:
+        """The id for tables and captions: of one's own pictures, the path as on disk."""
+        name = Path(*Path(self.path).parts[-1 - self.image_id.count('/'):])
+        return str(name) if encoded(name) == self.image_id else self.image_id
+
 
 class Records(Sequence[Record]):
 
@@ -49,14 +56,19 @@ class Records(Sequence[Record]):
         locations (array-like): (N, P, 2) or (N, P, 4); see :class:`Record`.
         visible (array-like of bool): (N, P)
         folder (pathlib.Path): The folder of the images.
+        groups (sequence of str or None): N groups, such as an individual, whose images a split
+            keeps together; ``''``, or ``None`` for all: the image is in none.
 
     """
 
     def __init__(self, image_ids: Iterable[str], paths: Iterable[str | Path], labels: ArrayLike,
-                 locations: ArrayLike, visible: ArrayLike, folder: Path = Path()):
+                 locations: ArrayLike, visible: ArrayLike, folder: Path = Path(),
+                 groups: Sequence[str] | None = None):
         self.folder = folder
-        self._columns = (_bytes(image_ids), _bytes(paths), numpy.asarray(labels, numpy.int32),
-                         numpy.asarray(locations, numpy.float32), numpy.asarray(visible, bool))
+        labels = numpy.asarray(labels, numpy.int32)
+        self._columns = (_bytes(image_ids), _bytes(paths), labels,
+                         numpy.asarray(locations, numpy.float32), numpy.asarray(visible, bool),
+                         _bytes(groups or [''] * len(labels)))
 
     @classmethod
     def of(cls, records: Sequence[Record], folder: Path = Path()) -> Records:
@@ -78,7 +90,7 @@ class Records(Sequence[Record]):
         columns = [column[index] for column in self._columns]
         if numpy.ndim(columns[0]):
             return self._like(columns)
-        image_id, path, label, locations, visible = columns
+        image_id, path, label, locations, visible, _ = columns
         return Record(os.fsdecode(image_id), self.folder / os.fsdecode(path), int(label),
                       locations, visible)
 
@@ -95,6 +107,11 @@ class Records(Sequence[Record]):
     def image_ids(self) -> list[str]:
         """Ids as in the annotation files."""
         return list(map(os.fsdecode, self._columns[0]))
+
+    @property
+    def titles(self) -> list[str]:
+        """See :attr:`Record.title`."""
+        return [record.title for record in self]
 
     @property
     def names(self) -> list[str]:
@@ -121,6 +138,11 @@ class Records(Sequence[Record]):
         """(N, P) bool."""
         return self._columns[4]
 
+    @property
+    def groups(self) -> list[str]:
+        """Groups whose images a split keeps together; ``''``: none."""
+        return list(map(os.fsdecode, self._columns[5]))
+
     def with_parts(self, locations: ArrayLike, visible: ArrayLike) -> Records:
         """Replaces the parts; arrays (P, 2 or 4) and (P,) apply to every image."""
         n = len(self),
@@ -128,7 +150,7 @@ class Records(Sequence[Record]):
             *self._columns[:3],
             numpy.broadcast_to(numpy.asarray(locations, numpy.float32),
                                n + numpy.shape(locations)[-2:]),
-            numpy.broadcast_to(visible, n + numpy.shape(visible)[-1:])])
+            numpy.broadcast_to(visible, n + numpy.shape(visible)[-1:]), self._columns[5]])
 
 
 def _bytes(texts):

@@ -11,20 +11,22 @@ from finetune.errors import InputError
 N_FOLDS = 5     # validation splits, each of about a fifth of the training images
 
 
-def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str], share: float,
-            key: str, start: float = 0.) -> numpy.ndarray:
+def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
+            groups: Sequence[str], share: float, key: str, start: float = 0.) -> numpy.ndarray:
     """Chooses test images by a keyed hash of each image's id.
 
     Adding, removing or renaming other images does not move an image, so that the shares of the
     classes vary like those of independent draws. There are exceptions. Images with equal contents
-    are on one side, that of the shortest id, which a copy rarely has. A class without training
-    images gets the image with the largest hash. If there is no test image at all, the smallest hash
-    of the classes with several images makes one.
+    are on one side, that of the shortest id, which a copy rarely has. So are those of a group, by
+    the hash of its name. A class without training images gets the image, or group, with the largest
+    hash. If there is no test image at all, the smallest hash makes one that leaves training images
+    of its class.
 
     Args:
         image_ids (sequence of str): N ids.
         labels (sequence): N classes.
         contents (sequence of str): N identities of contents; empty: unknown.
+        groups (sequence of str): N names of groups; empty: none.
         share (float): Probability that an image is a test image.
         key (str): Key of the hash; another key gives an independent split.
         start (float): Smallest hash, in [0, 1), that makes a test image; the hashes are cyclic.
@@ -33,11 +35,12 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
         numpy.ndarray: (N,) bool.
 
     """
-    decides = {}        # index of the image that decides, by contents
-    for i in sorted(range(len(image_ids)), key=lambda i: (len(image_ids[i]), image_ids[i])):
-        decides.setdefault(contents[i] or i, i)
-    hashes = numpy.array([(_hash(image_ids[decides[same or i]], key) - start) % 1
-                          for i, same in enumerate(contents)])
+    texts = [group or image_id for group, image_id in zip(groups, image_ids)]
+    together = _together(contents, groups)
+    decides = {}        # index of the image that decides, by set
+    for i in sorted(range(len(texts)), key=lambda i: (not groups[i], len(texts[i]), texts[i])):
+        decides.setdefault(together[i], i)
+    hashes = numpy.array([(_hash(texts[decides[name]], key) - start) % 1 for name in together])
     chosen = hashes < share
     of_class = {}
     for i, label in enumerate(labels):
@@ -46,11 +49,30 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
         if chosen[members].all():
             chosen[hashes == hashes[members].max()] = False
     if not chosen.any():
-        several = [i for members in of_class.values() if len(set(hashes[members])) > 1
-                   for i in members]
-        if several:
-            chosen[hashes == hashes[several].min()] = True
+        whole = [hashes[members[0]] for members in of_class.values()
+                 if len(set(hashes[members])) == 1]
+        others = hashes[~numpy.isin(hashes, whole)]
+        if others.size:
+            chosen[hashes == others.min()] = True
     return chosen
+
+
+def _together(contents, groups):
+    """Names the sets of images that are on one side: of equal contents, or of a group.
+
+    A copy in another group joins both groups.
+    """
+    if not any(groups):
+        return [same or i for i, same in enumerate(contents)]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    n, number_of = len(contents), {}
+    links = [(i, number_of.setdefault((kind, name), n + len(number_of)))
+             for kind, names in enumerate((contents, groups))
+             for i, name in enumerate(names) if name]
+    size = n + len(number_of)
+    graph = coo_array((numpy.ones(len(links)), tuple(zip(*links))), shape=(size, size))
+    return connected_components(graph, directed=False)[1][:n].tolist()
 
 
 def _hash(text, key):

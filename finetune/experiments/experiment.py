@@ -22,6 +22,7 @@ from finetune.files import require_empty
 from finetune.names import shown
 from finetune.parts.kind import parts_of
 from finetune.ranks import processes
+from finetune.runs import longer
 from finetune.runs.chosen import find_run
 from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
@@ -57,7 +58,8 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     """Runs an experiment, or resumes it if it was interrupted.
 
     Unfinished runs that ``model.pretrained``, ``model.checkpoint`` or ``detector.cnn`` names run
-    first. A finished run is only evaluated again.
+    first. A finished run is only evaluated again, or trained longer if ``training.epochs`` is
+    larger than it was.
 
     Args:
         config_path (str or pathlib.Path): YAML file of the experiment, relative to the project.
@@ -79,7 +81,7 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
         config.project = project.of_run(out, config.data, is_new=True)
         folder = RunFolder(out, config.project)
     readers.require(config)
-    folder.check(config)
+    folder.check(config, longer.allowed(folder, config))
     with _alone(folder):
         _run(config, folder, is_told=is_told)
     return folder
@@ -160,8 +162,8 @@ def _run(config: Config, folder: RunFolder, may_train: bool = True, is_told: boo
     start = _find_start(config, may_train, data_set) if method.needs_start(folder) else None
     with one_thread():
         learner = method(config, data_set, device, start)
-        with folder.opened(config, data_set):
-            if folder.is_finished:
+        with folder.opened(config, data_set, longer.allowed(folder, config)):
+            if folder.is_finished and not longer.is_asked(folder, config):
                 learner.load(folder)
             else:
                 data_set.parts.keep_detector(folder.detector)

@@ -1,9 +1,11 @@
 """The report's tables of pictures of one's own: what helps on them, beside no parts."""
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy
 
 from finetune.document import literal, table
+from finetune.names import composed
 from finetune.report.claims import Comparison
 
 BASELINE = 'no_parts'
@@ -61,7 +63,7 @@ def difference(runs, others):
     """
     first, second = ({result.seed: result for result in of} for of in (runs, others))
     seeds = sorted(first.keys() & second.keys())
-    if len({tuple(sorted(of[seed].predictions['image']))
+    if len({tuple(sorted(_images(of[seed])))
             for of in (first, second) for seed in seeds}) != 1:     # no seeds, or other pictures
         return 3 * ['']
     right = numpy.array([[_is_right(of[seed]) for seed in seeds] for of in (first, second)], float)
@@ -78,8 +80,14 @@ def difference(runs, others):
             f'{len(by_image)} test images']
 
 
+def _images(result):
+    """Names of the test images in one form: in results of earlier versions they are URL-encoded."""
+    return [composed(unquote(name, errors='surrogateescape'))
+            for name in result.predictions['image']]
+
+
 def _is_right(result):
     """Whether each test image is classified correctly, in the order of their names, (n,) bool."""
-    order = numpy.argsort(result.predictions['image'], kind='stable')
+    order = numpy.argsort(_images(result), kind='stable')
     stream = result.predictions[result.config.headline]
     return (stream == result.predictions['label'])[order]

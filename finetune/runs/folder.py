@@ -1,7 +1,7 @@
 """The folder of a run: its path, its state, and reading and writing its files."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 import contextlib
 import os
 from pathlib import Path
@@ -78,7 +78,7 @@ class RunFolder:
         self._names = self.path / 'names.yml'
         self._examples = self.path / 'examples.npz'
         self._settings = self.path / 'config.yml'
-        self._evaluation = self.path / 'evaluation.yml'
+        self.evaluation = self.path / 'evaluation.yml'
         self._predictions = self.path / 'predictions.csv'
 
     @classmethod
@@ -130,7 +130,7 @@ class RunFolder:
         weights exist; ``'reported'``: final weights and results exist."""
         if not self.model.exists():
             return BEGUN if snapshot.paths(self.path) else NEW
-        is_reported = self._evaluation.exists() and self._predictions.exists()
+        is_reported = self.evaluation.exists() and self._predictions.exists()
         return REPORTED if is_reported else FINISHED
 
     @property
@@ -151,10 +151,11 @@ class RunFolder:
         moved = ['data.root'] if self.images.exists() else []
         return differences(self.read_config(), config, [*NO_EFFECT_ON_RESULTS, *moved])
 
-    def check(self, config: Config) -> None:
+    def check(self, config: Config, ignored: Collection[str] = ()) -> None:
         """Raises an error if the folder holds a run with other settings, or something else.
 
-        A run without a snapshot may be restarted with other settings.
+        A run without a snapshot may be restarted with other settings; those in ``ignored`` may
+        always differ.
         """
         if not self.path.exists() or all(path.name.startswith('.') or path.name in (
                 self.detector.name, NEEDS) for path in self.path.iterdir()):
@@ -164,7 +165,7 @@ class RunFolder:
                              'another folder with --output.')
         if self.state == NEW:
             return
-        changed = self.differences(config)
+        changed = [name for name in self.differences(config) if name not in ignored]
         if changed:
             raise InputError(f'{self}: the run has a different {", ".join(changed)}; move it away, '
                              'give another --output, or use the same settings to resume.')
@@ -200,12 +201,13 @@ class RunFolder:
         return Fingerprint.read(self.images).n_trained_on(Fingerprint.of(data_set))
 
     @contextlib.contextmanager
-    def opened(self, config: Config, data_set: DataSet) -> Iterator[None]:
+    def opened(self, config: Config, data_set: DataSet, ignored: Collection[str] = ()
+               ) -> Iterator[None]:
         """Creates and locks the folder, so that other processes wait, and checks it again."""
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.lock, lambda: print(
                 f'{self}: waiting for another process that uses this folder', flush=True)):
-            self.check(config)
+            self.check(config, ignored)
             self.check_data(data_set, config)
             for left_over in self.path.glob('tmpsnapshot_*'):       # of a run that was killed
                 shutil.rmtree(left_over)
@@ -286,12 +288,12 @@ class RunFolder:
         """Saves the evaluation and the predicted classes of the test images."""
         evaluation = {**evaluation, 'data': Fingerprint.of(data_set).digests}
         with atomic(self._predictions) as path:     # both or neither
-            write_predictions(path, predictions, data_set.test.image_ids, data_set.class_names)
-            write_text(self._evaluation, yaml.safe_dump(evaluation))
+            write_predictions(path, predictions, data_set.test.titles, data_set.class_names)
+            write_text(self.evaluation, yaml.safe_dump(evaluation))
 
     def read_evaluation(self) -> dict:
         """Reads accuracies by stream and other numbers of the evaluation."""
-        return saved_files.read_evaluation(self._evaluation, self.again)
+        return saved_files.read_evaluation(self.evaluation, self.again)
 
     def read_predictions(self) -> dict[str, numpy.ndarray]:
         """Reads the columns of the table of predictions."""

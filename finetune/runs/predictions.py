@@ -108,13 +108,13 @@ def iterate_test_images(config: Config, data_set: DataSet, hide: float = 0.,
     return iterate(dataset, batch_size, config.training.workers if dataset.is_slow else 0)
 
 
-def write_predictions(path: Path, predictions: Predictions, image_ids: Iterable[str],
+def write_predictions(path: Path, predictions: Predictions, images: Iterable[str],
                       class_names: list[str]) -> None:
     """Writes a CSV file with the columns image, n_visible, label and one per stream."""
     columns = [[class_names[i] for i in classes]
                for classes in (predictions.label, *predictions.classes.values())]
     write_csv(path, [['image', 'n_visible', 'label', *predictions.classes],
-                     *zip(image_ids, predictions.n_visible, *columns)])
+                     *zip(images, predictions.n_visible, *columns)])
 
 
 def read_predictions(path: Path, to_do: str) -> dict[str, numpy.ndarray]:

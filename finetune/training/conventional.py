@@ -105,11 +105,12 @@ class ConventionalPipeline:
     def _fit_svms(self, mixture):
         """Fits a linear SVM for every stream."""
         inputs, _ = self._encode('train', mixture)
-        label = self.data_set.train.labels
+        label, settings = self.data_set.train.labels, self.config.training
+        class_weight = None if settings.class_weight == 'none' else settings.class_weight
         arrays = {}
         for stream, names in INPUTS.items():
-            svm = LinearSVC(C=self.config.training.svm_c, dual=True, max_iter=10000,
-                            random_state=self.config.training.seed)
+            svm = LinearSVC(C=settings.svm_c, dual=True, max_iter=10000,
+                            class_weight=class_weight, random_state=settings.seed)
             svm.fit(numpy.concatenate([inputs[name] for name in names], axis=1), label)
             arrays.update({f'{stream}/W': svm.coef_, f'{stream}/b': svm.intercept_})
         return arrays

@@ -10,7 +10,7 @@ from finetune.files import named
 from finetune.models.part_classifier import build_classifier
 from finetune.ranks import batch_statistics
 from finetune.ranks import processes
-from finetune.runs import thumbnails
+from finetune.runs import longer, thumbnails
 from finetune.runs.folder import arrays_of, NEW, RunFolder
 from finetune.runs.opening import open_device, seed_generators
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict
@@ -31,6 +31,10 @@ def _trainer(model, config, data_set, device, folder, make=PartDataset):
     trainer = build_trainer(model, config, data_set, device, folder, comm, make)
     # The extension's autoload would come too late, after the other extensions' initialisation.
     folder.load_newest_snapshot(trainer)
+    if trainer.updater.epoch > config.training.epochs:      # it was to be trained even longer
+        raise InputError(f'{folder}: the newest snapshot is of epoch {trainer.updater.epoch}, but '
+                         f'training.epochs is {config.training.epochs}; set it to at least '
+                         f'{trainer.updater.epoch}.')
     if comm is not None:        # no rank may write a snapshot before all ranks have read theirs
         comm.mpi_comm.barrier()
     return trainer
@@ -105,7 +109,10 @@ class JointLearning:
         return folder.state == NEW
 
     def learn(self, folder):
-        """Trains to the end, from the newest snapshot if one exists, and saves the weights."""
+        """Trains to the end, from the newest snapshot if one exists, and saves the weights.
+
+        A finished run, which is trained longer, keeps its weights and settings until then.
+        """
         self.folder = folder
         self.model.to_device(self.device)
         if self.config.training.epochs > 0:
@@ -113,7 +120,10 @@ class JointLearning:
         else:
             folder.write_settings(self.config, self.data_set)
         self._save_names(folder)
-        folder.save_model(self.model)
+        if folder.is_finished:
+            longer.replace_weights(folder, self.model, self.config, self.data_set)
+        else:
+            folder.save_model(self.model)
 
     def _save_names(self, folder):
         dataset = PartDataset(self.data_set.train, self.data_set.parts, self.config.data,
@@ -127,7 +137,8 @@ class JointLearning:
                             arrays_of(self.model))
         trainer = _trainer(self.model, self.config, self.data_set, self.device, folder,
                            self.inputs)
-        folder.write_settings(self.config, self.data_set)
+        if not folder.is_finished:
+            folder.write_settings(self.config, self.data_set)
         self.inputs.prepare(self.model, with_training=True)
         try:
             with named(folder):

@@ -8,6 +8,7 @@ from chainer.training import extensions, triggers
 
 from finetune.data.dataset import EpochOrder, PartDataset
 from finetune.data.iterators import iterate
+from finetune.models.losses import balanced
 from finetune.runs import snapshot
 from finetune.runs.predictions import iterate_test_images, n_test_views
 from finetune.training.extensions import average_batch_norm, drop_non_numbers, Evaluator, keep_best
@@ -43,8 +44,12 @@ def build_updater(model, config, data_set, device, comm=None, make=PartDataset):
     iterator = iterate(dataset, settings.update_size, settings.workers if dataset.is_slow else 0,
                        EpochOrder(len(dataset), settings.seed), _share(comm))
 
+    class_weight = None
+    if settings.class_weight == 'balanced':
+        class_weight = device.send(balanced(data_set.train.labels, model.n_classes))
+
     def loss(*arrays):
-        return model(*arrays, label_smoothing=settings.label_smoothing)
+        return model(*arrays, label_smoothing=settings.label_smoothing, class_weight=class_weight)
 
     return AccumulatingUpdater(iterator, optimizer, settings.batch_size, loss, device, comm=comm)
 
@@ -106,19 +111,27 @@ def _extend_with_output(trainer, settings, attribute, folder, n_images):
 
 def _evaluation(settings):
     """Trigger of evaluations on the test images."""
-    return _every(1 if settings.patience else settings.evaluate_every, settings.epochs)
+    return Every(1 if settings.patience else settings.evaluate_every, settings.epochs)
 
 
 def _snapshots(settings, n_images):
     """Trigger of snapshots: after each epoch; less often where they would take longer than it."""
     n_steps = math.ceil(n_images / settings.update_size)
     step = math.ceil(STEPS_ON_CONV_MAPS / n_steps) if settings.keeps_conv_maps else 1
-    return _every(step, settings.epochs)
+    return Every(step, settings.epochs)
 
 
-def _every(step, n_epochs):
+class Every(triggers.ManualScheduleTrigger):
+
     """Trigger after every ``step`` epochs, and after the last one."""
-    return triggers.ManualScheduleTrigger([*range(step, n_epochs, step), n_epochs], 'epoch')
+
+    def __init__(self, step, n_epochs):
+        super().__init__([*range(step, n_epochs, step), n_epochs], 'epoch')
+
+    def serialize(self, serializer):
+        """Also forgets that the last epoch was reached: the run may be trained longer."""
+        super().serialize(serializer)
+        self.finished = False
 
 
 def _learning_rate(settings, n_images):

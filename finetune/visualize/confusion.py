@@ -1,4 +1,4 @@
-"""Pictures of the classes that a trained model confuses most."""
+"""Tables and pictures of the classes that a trained model confuses."""
 import math
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from finetune.progress import progress_bar
 from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict
-from finetune.visualize import sheet
+from finetune.visualize import confusion_matrix, sheet
 
 N_PAIRS = 6
 N_EXAMPLES, N_MISTAKES = 2, 3       # pictures per class and per kind of mistake
@@ -28,7 +28,10 @@ class Pair(NamedTuple):
 
 
 def make(out, gpu=-1, project=HERE):
-    """Draws the most confused pairs of classes: ``confusion.png`` in the folder of the run.
+    """Writes and draws what the model confuses, into the folder of the run.
+
+    These are the tables of :func:`finetune.visualize.confusion_matrix.write_tables`, the matrix,
+    ``confusion_matrix.png``, and the most confused pairs of classes, ``confusion.png``.
 
     Args:
         out (str): Folder of a finished run.
@@ -47,6 +50,10 @@ def make(out, gpu=-1, project=HERE):
     n_wrong = (label != predicted).sum()
     title = f'{folder}: {n_wrong} of {len(label)} test images are misclassified'
     print(title, flush=True)
+    names = data_set.class_names
+    confusion_matrix.write_tables(folder, label, predicted, names)
+    sheet.save(confusion_matrix.draw(label, predicted, names, title),
+               folder.picture('confusion_matrix'))
     if pairs:
         sheet.save(draw(pairs, data_set, title), folder.picture('confusion'))
 
@@ -90,7 +97,7 @@ def draw(pairs, data_set, title):
 def _groups(pair, data_set):
     """Titles and records of the four groups of pictures in a row."""
     names, examples, n_test = zip(*(
-        (sheet.spaced(data_set.class_names[label]),
+        (data_set.class_names[label],
          data_set.train[data_set.train.labels == label],
          (data_set.test.labels == label).sum()) for label in pair.labels))
     mistakes = [[data_set.test[i] for i in indices] for indices in pair.mistakes]

@@ -28,7 +28,7 @@ def of_answer(predictor, examined, i, label, heading, examples):
     """
     view = sheet.look_at(examined, i, predictor)._replace(caption='parts')
     return draw(view, predictor.explain(examined[i], label), heading,
-                shown(sheet.spaced(predictor.class_names[label])),
+                shown(predictor.class_names[label]),
                 examples.of(label) if examples else [])
 
 

@@ -27,7 +27,7 @@ class Mistake(NamedTuple):
 
     @property
     def caption(self):
-        return shown(sheet.spaced(f'{self.label}, taken for {self.predicted}'))
+        return shown(f'{self.label}, taken for {self.predicted}')
 
     def image(self):
         """The image (3, H, W), uint8."""
@@ -64,7 +64,8 @@ def find(folder):
     if results is not folder:
         config.data.split = ''
     columns, test = results.read_predictions(), readers.load(config).test
-    paths = dict(zip(test.image_ids, test.paths))
+    # Tables of earlier versions have ids.
+    paths = dict(zip([*test.image_ids, *test.titles], 2 * test.paths))
     gone = [name for name in columns['image'] if name not in paths]
     if gone:
         raise InputError(f'{folder}: the data set has changed since this run was evaluated: test '

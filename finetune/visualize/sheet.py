@@ -50,14 +50,9 @@ def look_at(dataset, index, data_set):
     img, crops, _, label = dataset[index]
     numbers, bbox, visible = dataset.part_boxes(index, image.shape[1:])
     names = [f'{i + 1} {shown(data_set.part_names[number])}' for i, number in enumerate(numbers)]
-    caption = f'image {record.image_id}: {spaced(data_set.class_names[label])}'
+    caption = f'image {record.title}: {data_set.class_names[label]}'
     return View(index, caption, image.transpose(1, 2, 0),
                 displayed(img), names, bbox, visible, displayed(crops), record.visible[numbers])
-
-
-def spaced(class_name):
-    """A name such as Black_footed_Albatross with blanks."""
-    return class_name.replace('_', ' ')
 
 
 def displayed(img):

@@ -11,6 +11,7 @@ from finetune import cli
 from finetune.config.config import active_names
 from finetune.config.schema import check, fill
 from finetune.config.settings import Config
+from finetune.data import picture_folders, pictures
 from finetune.data.minibirds import drawing
 from finetune.data.dataset import PartDataset
 from finetune.data.own_pictures import NO_PARTS
@@ -113,6 +114,18 @@ def copy_of():
     def copy_run(run):
         return Path(shutil.copytree(run, 'results/config/seed0'))
     return copy_run
+
+
+@pytest.fixture
+def without_heic(monkeypatch):
+    """The package that reads HEIC is missing."""
+    pictures._formats.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, 'READS_HEIC', False)
+        patch.setattr(picture_folders, 'SUFFIXES',
+                      pictures.SUFFIXES - set(pictures.FORMATS['HEIF']))
+        yield
+    pictures._formats.cache_clear()
 
 
 @pytest.fixture

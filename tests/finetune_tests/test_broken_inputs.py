@@ -60,6 +60,14 @@ class World:
         (out / 'config.yml').write_text(yaml.safe_dump(config))
         return out
 
+    def longer(self, change):
+        change(self.finished())
+        settings = yaml.safe_load(Path('results/config/seed0/config.yml').read_text())
+        del settings['training']['epochs']
+        Path('longer.yml').write_text(yaml.safe_dump(settings))
+        return ['train', 'longer.yml', '--output', 'results/config/seed0', '--set',
+                'training.epochs=9']
+
     def data_set(self):
         return annotation_files.read_cub(self.birds)
 
@@ -162,6 +170,14 @@ def broken_snapshot(world):
     (out / 'model.npz').unlink()
     rewrite(next(out.glob('snapshot_*')), 1000)
     return world.train()
+
+
+def along_cosine(out):
+    settings = yaml.safe_load((out / 'config.yml').read_text())
+    settings['training']['lr_schedule'] = 'cosine'
+    for name in 'lr_factor', 'lr_epochs':
+        del settings['training'][name]
+    (out / 'config.yml').write_text(yaml.safe_dump(settings))
 
 
 def something_else(world):
@@ -350,8 +366,11 @@ CASES = {
     'configs that need each other': lambda w: w.config('other.yml', model={
         'pretrained': 'config.yml'}) and w.train(model={'pretrained': 'other.yml'}),
     'config that needs itself': lambda w: w.train(model={'pretrained': 'config.yml'}),
-    'results of other settings': lambda w: [w.finished()] and w.train('--seed', '0', '--set',
-                                                                      'training.epochs=3'),
+    'results of other settings': lambda w: [w.finished()] and w.train(
+        '--seed', '0', '--set', 'training.weight_decay=1'),
+    'more epochs for a run without a snapshot': lambda w: w.longer(
+        lambda out: next(out.glob('snapshot_*')).unlink()),
+    'more epochs for a run along a cosine': lambda w: w.longer(along_cosine),
     'a folder of something else': something_else,
     'no results': lambda w: ['evaluate', 'nothing'],
     'unfinished results': unfinished,
@@ -431,7 +450,7 @@ def write_row(case, line):
 
 
 @pytest.mark.parametrize('case', CASES)
-def test_broken_input(case, birds, write_config, finished_run, tmp_path, capsys):
+def test_broken_input(case, birds, write_config, finished_run, tmp_path, capsys, without_heic):
     arguments = CASES[case](World(birds, write_config, finished_run))
     before = files()
     capsys.readouterr()

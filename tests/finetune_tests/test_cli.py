@@ -381,8 +381,8 @@ def test_results_of_another_config_are_kept(write_config, capsys):
     config = write_config()
     run('train', config)
     before = files('results')
-    error = fails(capsys, 'train', config, '--set', 'training.epochs=3')
-    assert 'training.epochs' in error and '--output' in error
+    error = fails(capsys, 'train', config, '--set', 'training.weight_decay=1')
+    assert 'training.weight_decay' in error and '--output' in error
     assert files('results') == before
     shutil.move('results/config/seed0/config.yml', 'elsewhere.yml')
     assert 'something other' in fails(capsys, 'train', config)

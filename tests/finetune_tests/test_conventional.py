@@ -171,6 +171,16 @@ def test_prediction_is_that_of_naive_fisher_vectors(separate):
             numpy.mean([row[stream] == row['label'] for row in rows]))
 
 
+@pytest.mark.parametrize('name, given', [('none', None), ('balanced', 'balanced')])
+def test_svms_weight_classes(name, given, separate, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(conventional, 'LinearSVC', lambda **options: (
+        fitted.append(options['class_weight']), LinearSVC(**options))[1])
+    assert run('train', separate, '--set', f'training.class_weight={name}', '--output',
+               'results/other') == 0
+    assert fitted == 3 * [given]
+
+
 def test_mixture_is_that_of_scikit_learn(separate):
     """Of all features of the training images that count; the same start gives the same mixture."""
     x = stored('train', 'x')[stored('train', 'counts')]

@@ -14,7 +14,8 @@ import yaml
 from conftest import fails, run, settings
 from finetune import files
 from finetune.data.lines import name
-from finetune.names import composed, counted, shown
+from finetune.data.records import Record
+from finetune.names import composed, counted, encoded, shown
 from finetune.runs.folder import RunFolder
 
 LATIN = os.fsdecode(b'caf\xe9')
@@ -39,6 +40,14 @@ def test_composed_names_are_equal():
     assert composed(APART) == composed('käfer') == 'käfer' != APART
     assert composed(LATIN + APART) == LATIN + 'käfer'
     assert name(APART) == 'käfer'       # of classes.txt and parts.txt
+
+
+@pytest.mark.parametrize('name', [f'{kind}/IMG_0 {kind}.png' for kind in CLASSES] + [
+    'a.png', '../käfer/50%.png', '/away/a b.png', 'a%20b/1.png'])
+def test_own_pictures_are_called_as_on_disk(name):
+    path = Path('photos', name)
+    assert Record(encoded(Path(name)), path, 0, None, None).title == name
+    assert Record('17', path, 0, None, None).title == '17'      # of images.txt
 
 
 def test_tables_have_every_name(tmp_path):
@@ -75,7 +84,10 @@ def test_odd_names_come_back(odd_run, capsys):
     drawn = [path for path in paths if path.endswith('0.png')]
     names = set(map(composed, CLASSES))
     assert set(RunFolder(odd_run).read_names().class_names) == names
-    assert set(RunFolder(odd_run).read_predictions()['label']) <= names
+    predictions = RunFolder(odd_run).read_predictions()
+    assert set(predictions['label']) <= names
+    assert len(predictions['image']) and all(
+        Path('photos', name).is_file() for name in predictions['image'])
     for arguments in (
             ('doctor', 'config.yml'), ('evaluate', odd_run), ('export', odd_run, 'odd.onnx'),
             ('predict', odd_run, 'photos', '--output', 'answers.csv', '--top', 99),

@@ -361,7 +361,7 @@ def unusable(path, name):
 
 
 @pytest.mark.parametrize('name, why', [
-    ('empty', 'it is empty'), ('a.heic', 'files of another kind (.heic): 1'),
+    ('empty', 'it is empty'), ('a.doc', 'files of another kind (.doc): 1'),
     ('picture', 'files of another kind (no ending): 1'), ('.a.png', 'hidden files and folders: 1'),
     ('links', 'links to folders: 1, links that lead nowhere: 1'), ('film.mpg', '(.mpg)'),
     ('features.h5', '(.h5)'), ('page.ps', '(.ps)'), ('Thumbs.db', 'of other programs')])

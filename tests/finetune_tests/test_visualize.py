@@ -5,11 +5,11 @@ from matplotlib.text import Text
 import numpy
 from PIL import Image
 import pytest
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
 import yaml
 
 from conftest import examples, fails, load
-from finetune import cli
+from finetune import cli, files
 from finetune.config.config import read_config
 from finetune.config.settings import Data, Model
 from finetune.data import annotation_files
@@ -17,6 +17,7 @@ from finetune.data.dataset import collate
 from finetune.models.part_classifier import PartClassifier
 from finetune.runs.folder import RunFolder
 from finetune.visualize import confusion, mixture, mixture_pictures, sheet
+from finetune.visualize.confusion_matrix import draw as draw_matrix, write_tables
 from finetune.visualize.mistakes import draw as draw_mistakes, find as find_mistakes
 
 CPU = chainer.get_device('@numpy')
@@ -252,10 +253,53 @@ def test_mixture_and_confusion_through_the_command_line(
     n_wrong = round(6 * (1 - accuracy))
     assert f'{out}: {n_wrong} of 6 test images' in capsys.readouterr().out
     after = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert set(after) - set(before) == {'mixture_overlay.png', 'mixture_components.png'} | (
-        {'confusion.png'} if n_wrong else set())
+    assert set(after) - set(before) == {
+        'mixture_overlay.png', 'mixture_components.png', 'confusion.csv', 'classes.csv',
+        'confusion_matrix.png'} | ({'confusion.png'} if n_wrong else set())
+    written, expected = read_tables(out)[0], RunFolder(out).read_predictions()
+    assert (written == confusion_matrix(expected['label'], expected['both'])).all()
     assert {name: after[name] for name in before} == before
     assert pyplot.get_fignums() == []
+
+
+def read_tables(folder):
+    """The matrix (n, n), and the columns of the scores, NaN where a cell is empty."""
+    _, *matrix = files.read_csv(folder / 'confusion.csv')
+    header, *rows = files.read_csv(folder / 'classes.csv')
+    assert header == ['class', 'images', 'precision', 'recall', 'f1']
+    return (numpy.array([row[1:] for row in matrix], int),
+            {name: [float(cell or 'nan') for cell in column]
+             for name, column in zip(header[1:], list(zip(*rows))[1:])})
+
+
+def test_tables_are_scikit_learns(tmp_path):
+    random = numpy.random.RandomState(0)
+    label, predicted = random.randint(6, size=(2, 90))
+    label[label == 4], predicted[predicted == 2] = 3, 1     # not tested; never predicted
+    names = ['a, "b"', 'a\nb', 'caf\udce9', 'x_y', 'ü', ' z ']
+    write_tables(RunFolder(tmp_path), label, predicted, names)
+    matrix, scores = read_tables(tmp_path)
+    assert next(files.read_csv(tmp_path / 'confusion.csv'))[1:] == names
+    numpy.testing.assert_array_equal(matrix, confusion_matrix(label, predicted))
+    options = {'average': None, 'zero_division': numpy.nan}
+    for name, score in {'precision': precision_score, 'recall': recall_score,
+                        'f1': f1_score}.items():
+        expected = score(label, predicted, **options)
+        numpy.testing.assert_allclose(scores[name], expected, atol=5.1e-5, err_msg=name)
+    assert numpy.isnan(scores['precision'][2]) and numpy.isnan(scores['recall'][4])
+    assert scores['images'] == numpy.bincount(label).tolist()
+
+
+@pytest.mark.parametrize('n', [2, 5, 60])
+def test_picture_of_the_matrix_is_complete(n):
+    label = numpy.arange(3 * n) % n
+    figure = draw_matrix(label, (label * 7) % n, [f'{i}_{"long_" * (i % 30)}' for i in range(n)],
+                         'results/name: 3 of 9 test images are misclassified')
+    assert_nothing_is_cut_off(figure)
+    axis, = figure.axes
+    assert {text.get_text() for text in axis.texts} == (set() if n == 60 else {'3'})
+    cell = axis.get_window_extent().width / figure.dpi / n
+    assert cell >= .13 and min(text.get_fontsize() for text in axis.get_xticklabels()) >= 7
 
 
 def test_most_confused_pairs():

@@ -1,9 +1,11 @@
-"""The command ``visualize confusion``: draws the most confused classes."""
+"""The command ``visualize confusion``: what a model confuses."""
 from finetune.commands import options as shared
 
-HELP = 'draw the most confused classes'
-DESCRIPTION = ('Draws the pairs of classes that the model confuses most often on the test images, '
-               'with examples and mistakes, into the folder of the run.')
+HELP = 'tabulate and draw the classes that a model confuses'
+DESCRIPTION = ('Writes into the folder of the run, for the test images: the confusion matrix '
+               '(confusion.csv, confusion_matrix.png), precision and recall of each class '
+               '(classes.csv), and a picture of the classes that are confused most often, with '
+               'examples and mistakes (confusion.png).')
 
 add_arguments = shared.add_results
 
