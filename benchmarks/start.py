@@ -24,7 +24,8 @@ import sklearn
 
 from finetune.config.settings import Model, Training
 from finetune.data.transforms import test_transform, train_transform
-from finetune.models.part_classifier import PartClassifier, smoothed_cross_entropy
+from finetune.models.loss import smoothed_cross_entropy
+from finetune.models.part_classifier import PartClassifier
 from finetune.training.trainer import OPTIMIZERS
 from finetune.weights import pretrained
 

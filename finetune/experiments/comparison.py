@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import os
+from pathlib import Path
 
 import numpy
 
@@ -38,7 +39,7 @@ FOLDS_OF_ALL = 2        # after which candidates that are not above the baseline
 PATIENCE = 2            # epochs without a gain after which fine-tuning stops
 
 
-def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
+def run(photographs: str, overrides: Iterable[str], project: Project) -> Path:
     """Trains a plain CNN and the other candidates, chooses one, and evaluates it.
 
     Every candidate is trained on frozen CNNs several times, each time without another fifth of the
@@ -52,6 +53,10 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
         overrides (iterable of str): ``section.name=value``, settings of all candidates.
         project (finetune.config.project.Project): Project of the results.
 
+    Returns:
+        pathlib.Path: Folder of the results, relative to the working directory, which names the
+        chosen run.
+
     """
     comparison = _Comparison([f'data.root={photographs}', *overrides], project)
     comparison.hold_out_all()
@@ -63,6 +68,7 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
     print(f'{results}: test accuracy {_accuracy(_correct(tested))}; plain CNN without fine-tuning: '
           f'{_accuracy(_correct(plain))}\n'
           f'Classify pictures: python -m finetune predict {results} PICTURES', flush=True)
+    return results
 
 
 class _Comparison:

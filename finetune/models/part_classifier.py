@@ -10,9 +10,7 @@ import numpy
 from fve_layer.arrays import Array
 from finetune.config.catalogue import ARCHITECTURES, ENCODINGS, STEPS
 from finetune.config.settings import Config, Model
-
-# Weights of the losses; the loss of the part stream includes that of its auxiliary head.
-LOSS_WEIGHTS = {'both': .5, 'global': .25, 'parts': .25}
+from finetune.models.loss import stream_loss
 
 
 class PartClassifier(chainer.Chain):
@@ -81,6 +79,12 @@ class PartClassifier(chainer.Chain):
         """Links between the encoding and the class layer by name, in the order of execution."""
         return {name: self[name] for name in STEPS if hasattr(self, name)}
 
+    @property
+    def heads(self) -> dict[str, chainer.Link]:
+        """The class layer of each stream."""
+        names = {'global': 'global_head', 'parts': 'part_head'}
+        return {stream: self[name] for stream, name in names.items() if hasattr(self, name)}
+
     def cnn_params(self) -> list[chainer.Parameter]:
         """Parameters of the CNNs, which may be pre-trained."""
         return [param for link in self.children() if link.name in ('global_cnn', 'part_cnn')
@@ -118,12 +122,8 @@ class PartClassifier(chainer.Chain):
             also ``'aux'``, those of the auxiliary head if it exists.
 
         """
-        conv_map, streams = self.conv_maps(self.global_cnn, img), {}
-        if self.has_global_stream:
-            streams['global'] = self.global_head(F.mean(conv_map, axis=(2, 3)))
-        if self.has_encoder:
-            conv_map, visible = self.encoded_maps(conv_map, parts, visible)
-            streams['parts'] = self.part_head(self.encode(conv_map, visible))
+        features, conv_map = self.features(img, parts, visible)
+        streams = {stream: self.heads[stream](x) for stream, x in features.items()}
         if self.n_parts == 0:
             score, = streams.values()
             return {'both': score}
@@ -132,6 +132,27 @@ class PartClassifier(chainer.Chain):
             pooled = F.mean(conv_map, axis=(2, 3))                          # (N P, C)
             scores['aux'] = self.aux_head(F.reshape(pooled, (len(visible), -1)))
         return scores
+
+    def features(self, img: Array, parts: Array, visible: Array
+                 ) -> tuple[dict[str, chainer.Variable], chainer.Variable]:
+        """The inputs of the class layers, and the ConvMaps that are encoded, if any are.
+
+        Args:
+            img, parts, visible (array): See :meth:`scores`.
+
+        Returns:
+            dict of chainer.Variable: By stream, ``'global'``: the pooled ConvMap (N, C) of the
+            whole image; ``'parts'``: the encoding after all :attr:`steps`.
+            chainer.Variable: ConvMaps (N P, C, h', w') of the parts, or of the whole image.
+
+        """
+        conv_map, features = self.conv_maps(self.global_cnn, img), {}
+        if self.has_global_stream:
+            features['global'] = F.mean(conv_map, axis=(2, 3))
+        if self.has_encoder:
+            conv_map, visible = self.encoded_maps(conv_map, parts, visible)
+            features['parts'] = self.encode(conv_map, visible)
+        return features, conv_map
 
     def encode(self, conv_map: chainer.Variable, visible: Array) -> chainer.Variable:
         """Encodes the ConvMaps (N P, C, h', w') of all parts as one vector per image."""
@@ -241,51 +262,6 @@ def _slots(visible, n_visible):
     xp = chainer.backend.get_array_module(visible)
     rows = xp.where(visible, xp.cumsum(visible) - 1, n_visible + xp.cumsum(~visible) - 1)
     return rows.astype(numpy.int32)
-
-
-def stream_loss(scores: dict[str, chainer.Variable], label: Array, label_smoothing: float = 0.,
-                aux_lambda: float = 0.) -> chainer.Variable:
-    """Loss of the scores g and p of both streams and of their sum.
-
-    .. math::
-
-        L = \\frac{1}{2} CE(g + p) + \\frac{1}{4} CE(g) + \\frac{1}{4} CE(p).
-
-    Without parts the loss is CE of the only stream. With an auxiliary head a, CE(p) becomes
-
-    .. math::
-
-        (1 - \\lambda_{aux}) CE(p) + \\lambda_{aux} CE(a).
-
-    Differs from both versions of the authors' code. That of their first experiments has this loss,
-    but also predicts with the auxiliary head: p is (1 - lambda) times the scores of the Fisher
-    vector plus lambda times those of the head. The loss of the released version is
-    (CE(g) + CE(p)) / 2, with the auxiliary head in CE(p) as here.
-
-    Args:
-        scores (dict of chainer.Variable): See :meth:`PartClassifier.scores`.
-        label (array): Classes, shape (N,), int32.
-        label_smoothing (float): Share of the target that is spread evenly over all classes.
-        aux_lambda (float): Weight of the auxiliary head.
-
-    """
-    losses = {stream: smoothed_cross_entropy(score, label, label_smoothing)
-              for stream, score in scores.items()}
-    if len(losses) == 1:
-        return losses['both']
-    if 'aux' in losses:
-        losses['parts'] = (1 - aux_lambda) * losses['parts'] + aux_lambda * losses.pop('aux')
-    return sum(LOSS_WEIGHTS[stream] * loss for stream, loss in losses.items())
-
-
-def smoothed_cross_entropy(logits: chainer.Variable, label: Array,
-                           label_smoothing: float = 0.) -> chainer.Variable:
-    """Cross entropy with a target of 1 - e for the label, plus e / n_classes for every class."""
-    loss = F.softmax_cross_entropy(logits, label)
-    if label_smoothing == 0:
-        return loss
-    even = -F.mean(F.log_softmax(logits))
-    return (1 - label_smoothing) * loss + label_smoothing * even
 
 
 def _head(in_size, n_classes):

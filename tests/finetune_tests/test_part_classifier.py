@@ -8,9 +8,9 @@ from fve_layer import fisher_vector
 from finetune.config.catalogue import ARCHITECTURES
 from finetune.config.settings import Model
 from finetune.config.streams import STREAMS
-from finetune.models import part_classifier
 from finetune.models.encodings import local_features
-from finetune.models.part_classifier import PartClassifier, stream_loss
+from finetune.models.loss import smoothed_cross_entropy, stream_loss
+from finetune.models.part_classifier import PartClassifier
 from finetune.runs.scalars import MIXTURE
 
 N, P, CLASSES = 4, 3, 5
@@ -294,5 +294,5 @@ def test_smoothed_cross_entropy_without_smoothing_is_chainers():
     logits = chainer.Variable(numpy.random.RandomState(0).randn(N, CLASSES))
     label = numpy.arange(N, dtype='i')
     numpy.testing.assert_array_equal(
-        part_classifier.smoothed_cross_entropy(logits, label).array,
+        smoothed_cross_entropy(logits, label).array,
         F.softmax_cross_entropy(logits, label).array)
