@@ -21,6 +21,7 @@ from finetune.progress import say
 from finetune.runs import chosen
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device
+from finetune.weights import packaged
 
 # Configs in configs/photos/, and what they are; the first one is the baseline.
 CANDIDATES = {
@@ -79,6 +80,7 @@ class _Comparison:
         self.overrides, self.project = overrides, project
         config, _ = self._read(BASELINE)
         self.results = config.project.results
+        packaged.path_of(config.model.pretrained, project)      # before anything takes time
         data_set = readers.load(config)
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
         n = len(data_set.train)
