@@ -42,6 +42,7 @@ def contents(folder):
             for path in [folder, *folder.rglob('*')]}
 
 
+@pytest.mark.filterwarnings('error:.*its mixture has seen no features')
 def test_comparison(photos, monkeypatch, capsys):
     """One fold; a candidate with parts is chosen and fine-tuned; then nothing is left to do."""
     monkeypatch.setattr(comparison, 'MANY_IMAGES', 0)
@@ -125,6 +126,7 @@ def test_override_of_some_candidates(photos, capsys):
         capsys, 'train', 'photos', '--set', 'training.rmsprop_alpha=.5')
 
 
+@pytest.mark.filterwarnings('error:.*its mixture has seen no features')
 def test_dry_run(photos, capsys):
     assert run('train', 'photos', *SMALL, '--dry-run') == 0
     printed = capsys.readouterr().out
