@@ -46,7 +46,7 @@ def test_photographs_are_explained(run_cells, monkeypatch):
     names = run_cells(PHOTOGRAPHS)
     assert len(names['prediction'].names) == 1
     assert names['evaluation'].confusion.sum() == len(names['vectors']) == 60
-    assert names['similarity'].argmax() == 59
+    assert names['paths'][names['similarity'].argmax()] == names['picture']
     assert len(list(Path('evidence').glob('*.png'))) == 1
 
 
