@@ -16,7 +16,7 @@ from finetune.errors import InputError
 from finetune.runs.folder import RunFolder
 
 CLASSES = 'bullfinch', 'robin', 'siskin'
-SMALL = 'data.input_size=32', 'data.part_input_size=32', 'training.epochs=15', 'training.workers=0'
+SMALL = 'data.input_size=32', 'data.part_input_size=32', 'training.epochs=60', 'training.workers=0'
 
 
 @pytest.fixture(scope='module')
