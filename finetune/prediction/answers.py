@@ -1,5 +1,5 @@
 """What a model says about pictures, and how often it is right."""
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import chainer.functions as F
 import numpy
@@ -47,10 +47,10 @@ class Prediction:
 
 def joined(predictions: list[Prediction]) -> Prediction:
     """The predictions of several batches of one model as those of a single batch."""
-    arrays = [numpy.concatenate([getattr(one, field.name) for one in predictions])
-              for field in fields(Prediction)[:3]]
+    scores, boxes, visible = (numpy.concatenate([getattr(one, name) for one in predictions])
+                              for name in ('scores', 'boxes', 'visible'))
     images = [image for one in predictions for image in one.images]
-    return Prediction(*arrays, images, predictions[0].class_names)
+    return Prediction(scores, boxes, visible, images, predictions[0].class_names)
 
 
 @dataclass(frozen=True, eq=False)

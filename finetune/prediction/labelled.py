@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy
 
-from finetune.data.own_pictures import find, Found, NO_PARTS
+from finetune.data.own_pictures import find, Found
 from finetune.data.records import DataSet, Records
 from finetune.errors import InputError, shortened
 from finetune.names import composed
@@ -32,7 +32,7 @@ def read_tests(root: Path, class_names: list[str]) -> DataSet:
     _check_classes(root, pictures, label_of)
     names, n = [picture.name for picture in pictures], len(pictures)
     labels = [label_of[picture.kind] for picture in pictures]
-    tests = Records(names, names, labels, *(numpy.zeros((n, *part.shape)) for part in NO_PARTS),
+    tests = Records(names, names, labels, numpy.zeros((n, 0, 2)), numpy.zeros((n, 0)),
                     root.parent if root.is_file() else root)
     return DataSet(class_names, [], tests[:0], tests)
 
