@@ -238,6 +238,16 @@ class FVELayer(GMMLayer):
         >>> layer(x).shape                                   # 2 K D
         (8, 160)
 
+    The ConvMaps h of a CNN become local features, one for each place, in two lines:
+
+        >>> h = numpy.random.rand(8, 16, 10, 10).astype('f')        # (N, C, H, W)
+        >>> x = F.reshape(h, (*h.shape[:2], -1))                    # (N, C, H W)
+        >>> layer(F.transpose(x, (0, 2, 1))).shape                  # from (N, T, D)
+        (8, 160)
+
+    In test mode, a layer that neither a training batch nor a saved state has given a mixture warns
+    once.
+
     """
 
     normalization: str

@@ -5,13 +5,17 @@ import numpy
 
 from fve_layer.arrays import Array
 
+OF_CONV_MAPS = ('; of ConvMaps h with the shape (N, C, H, W), give F.transpose(F.reshape(h, '
+                '(*h.shape[:2], -1)), (0, 2, 1))')
+
 
 def check_shapes(x: Array, mask: Array | None, in_size: int) -> None:
     """Raises a ValueError unless x is (N, T, in_size), of floats, and the mask (N, T)."""
     if x.dtype.kind != 'f':
         raise ValueError(f'x must be an array of floats, not of {x.dtype}')
     if x.ndim != 3 or x.shape[2] != in_size:
-        raise ValueError(f'x must have the shape (N, T, {in_size}), not {x.shape}')
+        raise ValueError(f'x must have the shape (N, T, {in_size}), not {x.shape}'
+                         f'{OF_CONV_MAPS if x.ndim == 4 else ""}')
     if mask is not None and mask.shape != x.shape[:2]:
         raise ValueError(f'mask must have the shape (N, T) = {x.shape[:2]}, not {mask.shape}')
 

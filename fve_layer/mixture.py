@@ -1,6 +1,7 @@
 """The base class of the layers: settings, seeding and selection of the features that count."""
 from collections.abc import Iterator
 from typing import Any
+import warnings
 
 import chainer
 from chainer.backends import cuda
@@ -9,6 +10,8 @@ import numpy
 from fve_layer import masking
 from fve_layer import seeding
 from fve_layer.arrays import Array
+
+CALLER = 5      # of a layer, as _select sees it: after _learn, forward and Link.__call__
 
 
 class MixtureLayer(chainer.Link):
@@ -25,6 +28,7 @@ class MixtureLayer(chainer.Link):
     """
 
     normalization: str | None = None
+    _has_warned = False
 
     def __init__(self, in_size: int, n_components: int, norm_filter: bool, var_floor: float,
                  seed: int | None, comm: Any) -> None:
@@ -93,11 +97,20 @@ class MixtureLayer(chainer.Link):
         return {}
 
     def _select(self, x, mask):
-        """Returns which features count; seeds the mixture in training mode if necessary."""
+        """Returns which features count; seeds the mixture in training mode if necessary.
+
+        In test mode, a mixture that has learned nothing causes a warning, once.
+        """
         masking.check_shapes(x, mask, self.in_size)
         mask = masking.counting_features(x, mask, self.norm_filter)
-        if chainer.config.train and not self.is_seeded:
-            self._seed(x, mask)
+        if chainer.config.train:
+            if not self.is_seeded:
+                self._seed(x, mask)
+        elif not self._has_warned and not self.is_seeded:
+            self._has_warned = True
+            warnings.warn(f'{type(self).__name__} is in test mode, but its mixture has seen no '
+                          'features; call the layer in training mode first, or load a trained '
+                          'state', stacklevel=CALLER)
         return mask
 
     def _seed(self, x, mask):

@@ -5,6 +5,7 @@ Weights, and the runs that it needs, are checked.
 import math
 from pathlib import Path
 import tempfile
+import warnings
 
 import chainer
 
@@ -52,7 +53,9 @@ def _describe(config):
     dataset = PartDataset(data_set.train, data_set.parts, config.data, train=False,
                           seed=config.training.seed)
     batch = collate([dataset[i] for i in range(min(2, len(dataset)))])
-    with chainer.using_config('train', False), chainer.no_backprop_mode():
+    with chainer.using_config('train', False), chainer.no_backprop_mode(), \
+            warnings.catch_warnings():
+        warnings.simplefilter('ignore')     # the mixture has seen nothing
         shapes = dict(_shapes(model, *batch, config))
     for name, shape in shapes.items():
         print(f'{name:20s} {" x ".join(map(str, shape))}')

@@ -17,6 +17,7 @@ DESCRIPTION = ('Prints the most probable classes of pictures without labels or a
                'pictures are reported and skipped; the exit code is then 1.')
 PAGE = '.html'
 FORMATS = '.csv', '.json', PAGE
+BOX_ORDER = 'y_min', 'x_min', 'y_max', 'x_max'     # of the parts in .json, in pixels
 WIDEST_NAME = 40        # characters of a class name in the terminal
 MAX_STEM = 200          # bytes of a picture's name in that of its drawing; file systems allow 255
 
@@ -178,8 +179,9 @@ def _drawing(examples, folder, predictor):
 
 def _write(path, answers, unreadable, run_folder, stream):
     if path.suffix == '.json':
-        write_text(path, json.dumps({'run': run_folder, 'stream': stream, 'images': answers,
-                                     'unreadable': unreadable}, ensure_ascii=False))
+        write_text(path, json.dumps({'run': run_folder, 'stream': stream, 'box_order': BOX_ORDER,
+                                     'images': answers, 'unreadable': unreadable},
+                                    ensure_ascii=False))
         return
     with atomic(path) as unfinished:
         write_csv(unfinished, [('image', 'rank', 'class', 'probability'), *(

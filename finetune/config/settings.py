@@ -129,8 +129,8 @@ class Model:
     encoding: str = setting('fve', 'how part features are encoded; gap: average pooling per part; '
                             'fve: Fisher vector, mixture learned by EM; gradient_fve: Fisher '
                             'vector, mixture learned by back-propagation', choices=ENCODINGS)
-    n_components: int = setting(1, 'number of mixture components (K)', between=(1, 4096),
-                                needs=of_layer('n_components'))
+    n_components: int = setting(1, 'number of mixture components (K); above 1, see var_floor',
+                                between=(1, 4096), needs=of_layer('n_components'))
     ema_decay: float = setting(.9, "decay of the moving averages of the mixture's parameters "
                                '(lambda in Eqs. 6-9)', between=(0, 1 - 1e-9),
                                needs=of_layer('ema_decay') & JOINT)
@@ -166,7 +166,9 @@ class Model:
                                   needs=of_layer('resp_gradient') & SOFT)
     ablation: str = setting('', 'change to the encoding whose effect is to be measured; empty: '
                             'none', choices=('', *ABLATIONS), needs=of_layer('ablation') & JOINT)
-    var_floor: float = setting(1e-3, 'smallest variance of the mixture', between=(1e-12, 1e6),
+    var_floor: float = setting(1e-3, 'smallest variance of the mixture; if the CNNs learn with '
+                               'several components, of the order of the variances of the '
+                               'features, such as 1', between=(1e-12, 1e6),
                                needs=of_layer('var_floor'))
     pca_size: int = setting(512, 'maximum number of dimensions of local features after PCA',
                             between=(1, 4096), needs=SEPARATE)

@@ -53,15 +53,7 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
         Unicode's form NFC.
 
     """
-    pictures, left_out = _from_table(root) if root.is_file() else _from_folders(root)
-    if not pictures and left_out[HEIC]:
-        name = min(path.name for path in root.rglob('*') if path.suffix.lower() in FORMATS['HEIF'])
-        raise InputError(f'{root}: all {left_out[HEIC]} pictures, such as {name}, are in the '
-                         f'format HEIC, which needs another package; {TO_READ_HEIC}, or convert '
-                         'them to JPEG or PNG.')
-    if not pictures:
-        raise InputError(f'{root}: has no subfolder with pictures; set data.root to a folder that '
-                         'has one folder of pictures per class, or to a CSV file.')
+    pictures, left_out = find(root)
     folder = root.parent if root.is_file() else root
     image_ids = [encoded(Path(picture.name)) for picture in pictures]
     kinds = [picture.kind for picture in pictures]
@@ -79,6 +71,20 @@ def read_folder(root: Path, test_share: float, split_seed: int) -> DataSet:
                       [label_of[kind] for kind in kinds], numpy.zeros((n, 0, 2)),
                       numpy.zeros((n, 0)), folder, groups)
     return DataSet(names, [], records[in_train], records[~in_train], left_out=left_out)
+
+
+def find(root: Path) -> tuple[list[Found], Counter[str]]:
+    """The pictures of a folder or table as in :func:`read_folder`, and what is left out."""
+    pictures, left_out = _from_table(root) if root.is_file() else _from_folders(root)
+    if not pictures and left_out[HEIC]:
+        name = min(path.name for path in root.rglob('*') if path.suffix.lower() in FORMATS['HEIF'])
+        raise InputError(f'{root}: all {left_out[HEIC]} pictures, such as {name}, are in the '
+                         f'format HEIC, which needs another package; {TO_READ_HEIC}, or convert '
+                         'them to JPEG or PNG.')
+    if not pictures:
+        raise InputError(f'{root}: has no subfolder with pictures; set data.root to a folder that '
+                         'has one folder of pictures per class, or to a CSV file.')
+    return pictures, left_out
 
 
 def _check(root, folder, pictures, in_train, label_of):

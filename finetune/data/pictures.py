@@ -84,6 +84,17 @@ def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
     return _opened(path, lambda image: _pixels(path, image, upright))
 
 
+def array_of(name: str, image: Image.Image, upright: bool = False) -> numpy.ndarray:
+    """The pixels of an opened image as :func:`read_image` reads them; messages begin with ``name``.
+    """
+    try:
+        return _pixels(name, image, upright)
+    except InputError:
+        raise
+    except Exception as error:      # as in _opened
+        raise InputError(f'{name}: {_what_to_do(error, b"")}.')
+
+
 def size_and_orientation(path: Path) -> tuple[tuple[int, int], int]:
     """Height and width without ``upright``, and the EXIF orientation, 1 if it is unreadable."""
     return _opened(path, _size_and_orientation)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import os
+from pathlib import Path
 
 import numpy
 
@@ -20,6 +21,7 @@ from finetune.progress import say
 from finetune.runs import chosen
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device
+from finetune.weights import packaged
 
 # Configs in configs/photos/, and what they are; the first one is the baseline.
 CANDIDATES = {
@@ -38,7 +40,7 @@ FOLDS_OF_ALL = 2        # after which candidates that are not above the baseline
 PATIENCE = 2            # epochs without a gain after which fine-tuning stops
 
 
-def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
+def run(photographs: str, overrides: Iterable[str], project: Project) -> Path:
     """Trains a plain CNN and the other candidates, chooses one, and evaluates it.
 
     Every candidate is trained on frozen CNNs several times, each time without another fifth of the
@@ -52,6 +54,10 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
         overrides (iterable of str): ``section.name=value``, settings of all candidates.
         project (finetune.config.project.Project): Project of the results.
 
+    Returns:
+        pathlib.Path: Folder of the results, relative to the working directory, which names the
+        chosen run.
+
     """
     comparison = _Comparison([f'data.root={photographs}', *overrides], project)
     comparison.hold_out_all()
@@ -63,6 +69,7 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> None:
     print(f'{results}: test accuracy {accuracy(_correct(tested))}; plain CNN without fine-tuning: '
           f'{accuracy(_correct(plain))}\n'
           f'Classify pictures: python -m finetune predict {results} PICTURES', flush=True)
+    return results
 
 
 class _Comparison:
@@ -73,6 +80,7 @@ class _Comparison:
         self.overrides, self.project = overrides, project
         config, _ = self._read(BASELINE)
         self.results = config.project.results
+        packaged.path_of(config.model.pretrained, project)      # before anything takes time
         data_set = readers.load(config)
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
         n = len(data_set.train)

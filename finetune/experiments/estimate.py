@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 import random
 import time
 from typing import NamedTuple
+import warnings
 
 import chainer
 from chainer.backends import cuda
@@ -213,7 +214,9 @@ def _time_training(config, data_set, model, examples, device):
 
 def _look(model, examples, n, device):
     img, parts, visible, _ = collate(_repeated(examples, n), device)
-    with chainer.using_config('train', False), chainer.no_backprop_mode():
+    with chainer.using_config('train', False), chainer.no_backprop_mode(), \
+            warnings.catch_warnings():
+        warnings.simplefilter('ignore')     # the mixture has seen nothing
         model.scores(img, parts, visible)
 
 

@@ -11,6 +11,7 @@ from finetune.config.config import dump
 from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.files import atomic, require_new
+from finetune.names import shown
 from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_model, read_settings
 
@@ -56,7 +57,13 @@ def export(run, out, layer_only=False, project=HERE):
     with atomic(out) as unfinished:
         unfinished.write_bytes(content)
     print(f'{out}: {len(content) / 1e6:.1f} MB, {outcome}', flush=True)
-    if config.data.test_flip and not layer_only:
+    if layer_only:
+        return
+    if config.data.has_parts:
+        print(f'{out}: takes the crops of parts and does not find them; the boxes of the parts of '
+              f'pictures are in predict {shown(str(run))} PICTURES --output boxes.json, or in '
+              'prediction.boxes in Python', flush=True)
+    if config.data.test_flip:
         print(f'{out}: scores images alone; for data.test_flip, take the mean of the scores of '
               'images and crops and of those mirrored (images[..., ::-1], parts[..., ::-1])',
               flush=True)
@@ -128,7 +135,9 @@ def _description(config, layer_only):
                  'mirrored horizontally.')
     if config.data.has_parts:
         text += (' A part is the crop of its box, prepared in the same way at '
-                 f'{config.data.part_input_size} pixels; crops of hidden parts have no effect.')
+                 f'{config.data.part_input_size} pixels; crops of hidden parts have no effect. The '
+                 'graph does not find parts: Predictor.predict, and the command predict with '
+                 '--output boxes.json, give their boxes.')
     return text
 
 

@@ -79,6 +79,12 @@ class PartClassifier(chainer.Chain):
         """Links between the encoding and the class layer by name, in the order of execution."""
         return {name: self[name] for name in STEPS if hasattr(self, name)}
 
+    @property
+    def heads(self) -> dict[str, chainer.Link]:
+        """The class layer of each stream."""
+        names = {'global': 'global_head', 'parts': 'part_head'}
+        return {stream: self[name] for stream, name in names.items() if hasattr(self, name)}
+
     def cnn_params(self) -> list[chainer.Parameter]:
         """Parameters of the CNNs, which may be pre-trained."""
         return [param for link in self.children() if link.name in ('global_cnn', 'part_cnn')
@@ -116,12 +122,8 @@ class PartClassifier(chainer.Chain):
             also ``'aux'``, those of the auxiliary head if it exists.
 
         """
-        conv_map, streams = self.conv_maps(self.global_cnn, img), {}
-        if self.has_global_stream:
-            streams['global'] = self.global_head(F.mean(conv_map, axis=(2, 3)))
-        if self.has_encoder:
-            conv_map, visible = self.encoded_maps(conv_map, parts, visible)
-            streams['parts'] = self.part_head(self.encode(conv_map, visible))
+        features, conv_map = self.features(img, parts, visible)
+        streams = {stream: self.heads[stream](x) for stream, x in features.items()}
         if self.n_parts == 0:
             score, = streams.values()
             return {'both': score}
@@ -130,6 +132,27 @@ class PartClassifier(chainer.Chain):
             pooled = F.mean(conv_map, axis=(2, 3))                          # (N P, C)
             scores['aux'] = self.aux_head(F.reshape(pooled, (len(visible), -1)))
         return scores
+
+    def features(self, img: Array, parts: Array, visible: Array
+                 ) -> tuple[dict[str, chainer.Variable], chainer.Variable]:
+        """The inputs of the class layers, and the ConvMaps that are encoded, if any are.
+
+        Args:
+            img, parts, visible (array): See :meth:`scores`.
+
+        Returns:
+            dict of chainer.Variable: By stream, ``'global'``: the pooled ConvMap (N, C) of the
+            whole image; ``'parts'``: the encoding after all :attr:`steps`.
+            chainer.Variable: ConvMaps (N P, C, h', w') of the parts, or of the whole image.
+
+        """
+        conv_map, features = self.conv_maps(self.global_cnn, img), {}
+        if self.has_global_stream:
+            features['global'] = F.mean(conv_map, axis=(2, 3))
+        if self.has_encoder:
+            conv_map, visible = self.encoded_maps(conv_map, parts, visible)
+            features['parts'] = self.encode(conv_map, visible)
+        return features, conv_map
 
     def encode(self, conv_map: chainer.Variable, visible: Array) -> chainer.Variable:
         """Encodes the ConvMaps (N P, C, h', w') of all parts as one vector per image."""

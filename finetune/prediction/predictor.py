@@ -1,7 +1,7 @@
 """Classifies pictures without labels or annotations by a trained model."""
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+import warnings
 
 import chainer
 import chainer.functions as F
@@ -10,37 +10,17 @@ import numpy
 
 from finetune.compute.threads import one_thread
 from finetune.config.project import HERE
-from finetune.data import pictures
 from finetune.data.dataset import collate, mirrored, PartDataset
 from finetune.data.records import Record
 from finetune.errors import InputError
 from finetune.parts.kind import parts_of
-from finetune.parts.pictures import detected, listed, Picture, unknown
+from finetune.parts.pictures import detected, listed, unknown
 from finetune.prediction import evidence
+from finetune.prediction.answers import Evaluation, joined, Prediction
+from finetune.prediction.images import picture_of, pictures_of
+from finetune.prediction.labelled import read_tests
 from finetune.runs.chosen import find_run
 from finetune.runs.opening import open_model, read_settings
-
-
-class Prediction(NamedTuple):
-    """Predictions for n images, as NumPy arrays."""
-
-    scores: Any         # (n, n_classes), float32: sums of the streams' scores
-    boxes: Any          # (n, P, 4), int32: part boxes (y_min, x_min, y_max, x_max), pixels
-    visible: Any        # (n, P), bool: visible parts
-
-    @property
-    def classes(self):
-        """The predicted class of each image, (n,)."""
-        return self.scores.argmax(axis=1)
-
-    @property
-    def probabilities(self):
-        """Softmax of the scores, (n, n_classes)."""
-        return F.softmax(self.scores).array
-
-    def top(self, k):
-        """The k classes with the highest scores of each image, (n, k), the highest first."""
-        return numpy.argsort(-self.scores, axis=1, kind='stable')[:, :k]
 
 
 class Predictor:
@@ -57,12 +37,13 @@ class Predictor:
 
     """
 
-    def __init__(self, run, parts, flip=None):
+    def __init__(self, run, parts, flip=None, folder=None):
         self.model, self.config, data_set, self.device = run
         self.batch_size = self.config.training.batch_size
         self.class_names = data_set.class_names
         self.flip = self.config.data.test_flip if flip is None else flip
         self.stream = 'global' if parts is None else 'both'
+        self._folder = folder
         self._settings = replace(self.config.data, order='ordered')
         if parts is None:
             parts, self._settings.missing = unknown(self.config, data_set.part_names), 'zero'
@@ -72,33 +53,82 @@ class Predictor:
         """Classifies images of any size.
 
         Args:
-            images (iterable): Paths of pictures, or arrays (3, H, W), uint8, RGB.
+            images: One image, or a list, generator or other iterable of images. An image is
+
+                - a path (str or pathlib.Path);
+                - a PIL image of any mode, which is rotated by its EXIF data as a file is;
+                - an array of uint8: (H, W, 3), (H, W, 4) or (H, W), as PIL would convert it to
+                  RGB, or (3, H, W). An array whose last axis has 3 or 4 elements is (H, W, 3) or
+                  (H, W, 4), whatever its first axis is.
+
+                The path of a folder stands for all pictures in it and in its folders, sorted by
+                their paths; an array of four axes for a batch.
             batch_size (int or None): Number of images per batch; ``None``: as in training. It
-                affects results by rounding only.
+                affects results by rounding only. The images of a batch are in memory together.
 
         Returns:
-            Prediction: Rows in the order of the images.
+            finetune.prediction.answers.Prediction: A row per image in their order; a single image
+            has one row.
 
         Raises:
+            TypeError: If an image is none of these.
             ValueError: If there is no image, or an array has another shape or dtype.
+            finetune.errors.InputError: If a file is not a picture.
 
         """
-        pictures = (self.picture(image, i) for i, image in enumerate(images, 1))
-        answers = [self.classify(self.examine(batch))
-                   for batch in batches(pictures, batch_size or self.batch_size)]
-        if not answers:
-            raise ValueError('there is no image to predict')
-        return Prediction(*map(numpy.concatenate, zip(*answers)))
+        return joined(list(map(self.classify, self._batches(images, batch_size))))
+
+    def features(self, images, batch_size=None):
+        """Vectors of images: the inputs of the linear layers that compute the scores.
+
+        Args:
+            images, batch_size: As for :meth:`predict`.
+
+        Returns:
+            numpy.ndarray: (n, F), float32: the average-pooled ConvMap of the whole image, followed
+            by the encoding of the parts after its normalisation. A model without parts has only one
+            of them, and so has one whose :attr:`stream` is ``'global'``. With :attr:`flip`, vectors
+            are means over the picture and its mirror image. Scores are linear in them.
+
+        """
+        return numpy.concatenate([self._mean_of_views(self._features, list(examined))
+                                  for examined in self._batches(images, batch_size)])
+
+    def evaluate(self, photographs, batch_size=None):
+        """Classifies pictures of known classes.
+
+        Args:
+            photographs (str or pathlib.Path): Folder with one folder of pictures per class, or CSV
+                file with the columns ``path`` and ``class``. All pictures are classified, but if
+                they are split (folders ``train`` and ``test``, column ``split``), only the test
+                images. Classes are matched by name; some may be missing.
+            batch_size (int or None): As for :meth:`predict`.
+
+        Returns:
+            finetune.prediction.answers.Evaluation: Accuracies and the predictions. A warning says
+            how many of the pictures the model was trained on.
+
+        """
+        data_set = read_tests(Path(photographs), self.class_names)
+        n_trained_on = self._folder.n_trained_on(data_set) if self._folder else None
+        if n_trained_on:
+            warnings.warn(f'{photographs}: the model was trained on {n_trained_on} of these '
+                          f'{len(data_set.test)} pictures, so the accuracy is too high',
+                          stacklevel=2)
+        prediction = self.predict(data_set.test.paths, batch_size)
+        return Evaluation(prediction, data_set.test.labels, n_trained_on)
+
+    def _batches(self, images, batch_size):
+        """Yields batches of images with their parts."""
+        batch = None
+        for batch in batches(pictures_of(images, self.upright), batch_size or self.batch_size):
+            yield self.examine(batch)
+        if batch is None:
+            raise ValueError('there is no image; give one or more')
 
     def picture(self, image, number=1):
         """The :class:`Picture` of an image that :meth:`predict` accepts."""
-        if isinstance(image, (str, Path)):
-            return Picture(str(image), pictures.read_image(image, self.upright))
-        image = numpy.asarray(image)
-        if image.ndim != 3 or len(image) != 3 or image.dtype != numpy.uint8 or not image.size:
-            raise ValueError(f'image {number} must have the shape (3, H, W) and be uint8, not '
-                             f'{image.shape} and {image.dtype}')
-        return Picture(f'image {number}', image)
+        return picture_of(image, self.upright, number)
 
     def examine(self, pictures):
         """Finds the parts of pictures; returns an :class:`Examined`."""
@@ -107,25 +137,35 @@ class Predictor:
 
     def classify(self, examined):
         """The :class:`Prediction` for a batch."""
-        with one_thread(), chainer.using_config('train', False), chainer.no_backprop_mode(), \
-                numpy.errstate(over='ignore', invalid='ignore'):
-            examples = list(examined)
-            scores, visible = self._scores(examples)
-            if self.flip:
-                scores = (scores + self._scores(map(mirrored, examples))[0]) / 2
-        scores = cuda.to_cpu(scores)
+        examples, images = list(examined), [str(record.path) for record in examined.records]
+        scores = self._mean_of_views(self._scores, examples)
         is_finite = numpy.isfinite(scores).all(axis=1)
         if not is_finite.all():
-            raise InputError(f'{examined.records[int(is_finite.argmin())].path}: a score of this '
-                             'picture is not finite; train the model again with a lower '
+            raise InputError(f'{images[int(is_finite.argmin())]}: a score of this picture is not '
+                             'finite; train the model again with a lower '
                              'training.learning_rate.')
         boxes = [examined.part_boxes(i, examined.read_image(i).shape[1:])[1]
                  for i in range(len(examined))]
-        return Prediction(scores, numpy.int32(boxes), cuda.to_cpu(visible))
+        visible = numpy.stack([visible for _, _, visible, _ in examples])
+        return Prediction(scores, numpy.int32(boxes), visible, images, self.class_names)
 
-    def _scores(self, examples):
-        img, crops, visible, _ = collate(list(examples), self.device)
-        return self.model.scores(img, crops, visible)[self.stream].array, visible
+    def _mean_of_views(self, compute, examples):
+        """Means of what a function computes from images and, with :attr:`flip`, their mirror
+        images."""
+        views = [examples, list(map(mirrored, examples))] if self.flip else [examples]
+        with one_thread(), chainer.using_config('train', False), chainer.no_backprop_mode(), \
+                numpy.errstate(over='ignore', invalid='ignore'):
+            values = [compute(*collate(view, self.device)[:3]).array for view in views]
+            return cuda.to_cpu(sum(values) / len(values))
+
+    def _scores(self, img, crops, visible):
+        return self.model.scores(img, crops, visible)[self.stream]
+
+    def _features(self, img, crops, visible):
+        features, _ = self.model.features(img, crops, visible)
+        if self.stream == 'global':
+            return features['global']
+        return F.concat(list(features.values()), axis=1)
 
     def explain(self, example, label):
         """Evidence for a class: see :func:`finetune.prediction.evidence.explain`.
@@ -161,7 +201,7 @@ def load(run, gpu=-1, part_file=None, detector=None, project=HERE, flip=None):
     """Loads the model of a finished run: see :func:`finetune.load`."""
     folder = find_run(run, project)
     opened = open_model(folder, read_settings(folder, gpu))
-    return Predictor(opened, _parts(folder, opened, part_file, detector), flip)
+    return Predictor(opened, _parts(folder, opened, part_file, detector), flip, folder)
 
 
 def _parts(folder, run, table, detector_run):

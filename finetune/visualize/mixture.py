@@ -87,7 +87,10 @@ def make(out, n_images, gpu=-1, project=HERE):
 def summary(out, model):
     """A line with the number of components and the entropy of their weights."""
     weight = cuda.to_cpu(model.encoder.mixture[2])
-    return (f'{out}: {len(weight)} component{"s" * (len(weight) > 1)}, '
+    if len(weight) == 1:
+        return (f'{out}: 1 component, which owns all features, so that these pictures show '
+                'nothing; model.n_components above 1 makes components that specialise')
+    return (f'{out}: {len(weight)} components, '
             f'normalised entropy of the weights {float(gmm.normalized_entropy(weight)):.3f}')
 
 

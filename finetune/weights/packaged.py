@@ -5,6 +5,7 @@ from pathlib import Path
 from finetune.config.catalogue import PACKAGED_WEIGHTS
 from finetune.config.project import Project
 from finetune.errors import InputError
+from finetune.weights.formats import tensorflow_files
 
 
 def path_of(pretrained: str, project: Project, setting: str = 'model.pretrained') -> Path | None:
@@ -13,6 +14,10 @@ def path_of(pretrained: str, project: Project, setting: str = 'model.pretrained'
         return None
     there = project.path(pretrained)
     if pretrained not in PACKAGED_WEIGHTS:
+        is_name = Path(pretrained).stem == pretrained       # neither a folder nor an ending
+        if is_name and not there.exists() and not tensorflow_files.is_checkpoint(there):
+            raise InputError(f'{setting}={pretrained}: there are no weights of this name; give one '
+                             f'of {", ".join(PACKAGED_WEIGHTS)}, or the path of a file of weights.')
         return there
     if there.is_file():
         raise InputError(f'{there}: is a file with the name of packaged weights; write '

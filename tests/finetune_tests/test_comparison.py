@@ -2,11 +2,14 @@
 from pathlib import Path
 
 import numpy
+from numpy.testing import assert_array_equal
 from PIL import Image
 import pytest
 import yaml
 
 from conftest import fails, run
+import finetune
+from finetune.errors import InputError
 from finetune.experiments import comparison
 from finetune.runs import chosen
 from finetune.runs.folder import RunFolder
@@ -39,6 +42,7 @@ def contents(folder):
             for path in [folder, *folder.rglob('*')]}
 
 
+@pytest.mark.filterwarnings('error:.*its mixture has seen no features')
 def test_comparison(photos, monkeypatch, capsys):
     """One fold; a candidate with parts is chosen and fine-tuned; then nothing is left to do."""
     monkeypatch.setattr(comparison, 'MANY_IMAGES', 0)
@@ -63,6 +67,11 @@ def test_comparison(photos, monkeypatch, capsys):
     Path('elsewhere').mkdir()
     photos.rename('elsewhere/photos')       # where its boxes are not known
     assert run('train', 'elsewhere/photos', *SMALL) == 0
+    assert capsys.readouterr().out.endswith(table)
+    model = finetune.fit('elsewhere/photos', settings=dict(
+        override.split('=') for override in SMALL[1::2]))
+    assert_array_equal(model.predict('elsewhere/photos').scores,
+                       finetune.load('results/photos').predict('elsewhere/photos').scores)
     assert capsys.readouterr().out.endswith(table)
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')} == files
 
@@ -131,6 +140,7 @@ def test_override_of_some_candidates(photos, capsys):
         capsys, 'train', 'photos', '--set', 'training.rmsprop_alpha=.5')
 
 
+@pytest.mark.filterwarnings('error:.*its mixture has seen no features')
 def test_dry_run(photos, capsys):
     assert run('train', 'photos', *SMALL, '--dry-run') == 0
     printed = capsys.readouterr().out
@@ -146,7 +156,31 @@ def test_dry_run(photos, capsys):
     (['photos', '--jobs', '3'], '--jobs is for configs'),
     (['photos', '--cluster', 'slurm'], '--cluster is for configs'),
     (['photos/kind 1'], 'set data.root to photos'), (['none.csv'], 'none.csv'),
+    (['photos', '--set', 'model.pretrained=imagenet'], 'give one of efficientnet_lite0, '),
 ])
 def test_bad_arguments(arguments, problem, photos, capsys):
     assert problem in fails(capsys, 'train', *arguments)
+    assert not Path('results').exists()
+
+
+def test_fit_takes_settings_and_a_folder_of_results(photos, monkeypatch):
+    asked = []
+
+    def compare(*arguments):
+        asked.append(arguments)
+        return Path('there')
+    monkeypatch.setattr(comparison, 'run', compare)
+    monkeypatch.setattr(finetune, 'load', lambda *arguments, **options: (arguments, options))
+    assert finetune.fit(photos, 'out', {'training.epochs': 3, 'data.grid': [2, 2]}, gpu=1) == (
+        (Path.cwd() / 'there', 1), {'project': '.'})
+    (photographs, overrides, project), = asked
+    assert photographs == 'photos' and str(project.results) == 'out'
+    assert overrides == ['training.gpu=1', 'training.epochs=3', 'data.grid=[2, 2]']
+
+
+def test_fit_says_what_is_wrong(photos):
+    for arguments, text in (('none',), 'none: there is no such folder'), (
+            ('photos', None, {'model.wings': 2}), 'there is no setting model.wings'):
+        with pytest.raises(InputError, match=text):
+            finetune.fit(*arguments)
     assert not Path('results').exists()

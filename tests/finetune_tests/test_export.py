@@ -250,7 +250,10 @@ def test_step_that_does_not_say_how(monkeypatch):
 def test_exported_run_predicts_what_its_evaluation_does(copy_of, finished_run, capsys):
     folder = copy_of(finished_run)
     assert run('export', folder, 'model.onnx') == 0
-    assert 'equal to Chainer to' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'equal to Chainer to' in printed
+    assert 'model.onnx: takes the crops of parts and does not find them' in printed
+    assert 'The graph does not find parts' in onnx.load('model.onnx').doc_string
     _, config, data_set, _ = open_run(RunFolder(folder))
     session = onnxruntime.InferenceSession('model.onnx', providers=['CPUExecutionProvider'])
     metadata = session.get_modelmeta().custom_metadata_map

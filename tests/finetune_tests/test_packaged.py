@@ -8,6 +8,7 @@ import pytest
 from conftest import fails, run
 from finetune.config.catalogue import ARCHITECTURES, PACKAGED_WEIGHTS, PackagedWeights
 from finetune.config.project import HERE, Project
+from finetune.errors import InputError
 from finetune.models.small_cnn import SmallCNN
 from finetune.weights import packaged, pretrained
 
@@ -48,6 +49,25 @@ def test_without_the_package_a_sentence_names_it(tiny, write_config, capsys):
     assert message in fails(capsys, 'train', config)
     assert run('doctor', config) == 2
     assert message in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('options', [[], ['--dry-run']])
+def test_a_name_of_no_weights_lists_those_that_exist(options, write_config, capsys):
+    config = write_config(model={'pretrained': 'imagenet'})
+    assert fails(capsys, 'train', config, *options) == (
+        'finetune: model.pretrained=imagenet: there are no weights of this name; give one of '
+        'efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, or the path of a file of '
+        'weights.\n')
+
+
+def test_files_without_an_ending_are_weights(tmp_path):
+    """A file, and the prefix of a checkpoint of TensorFlow."""
+    for name in 'weights', 'variables.index':
+        (tmp_path / name).write_bytes(b'')
+    for name in 'weights', 'variables':
+        assert packaged.path_of(name, Project(tmp_path)) == tmp_path / name
+    with pytest.raises(InputError, match='detector.cnn=imagenet: there are no weights'):
+        packaged.path_of('imagenet', Project(tmp_path), 'detector.cnn')
 
 
 def test_a_file_with_the_name_of_packaged_weights_shadows_nothing(

@@ -317,8 +317,9 @@ def test_a_degenerate_choice_of_features_is_told():
     few[0, 0] = 1
     assert selection.described(few, 'selected').endswith(
         '0.3 of 10 features are selected for a class, mean over the classes; none for 2 of 3 '
-        'classes, so that images of these have no parts: raise detector.svm_c')
-    assert selection.described(-many, 'positive').endswith('raise detector.svm_c')
+        'classes, so that images of these have no parts: raise detector.svm_c, or set '
+        'detector.features to all')
+    assert selection.described(-many, 'positive').endswith('detector.features to all')
     assert selection.described(many, 'selected').endswith(
         'so that parts hardly depend on the class: lower detector.svm_c')
     assert selection.described(many * (numpy.arange(10) < 4), 'selected').endswith('the classes')

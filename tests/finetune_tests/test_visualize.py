@@ -226,6 +226,7 @@ def test_pictures_of_the_mixture_are_complete(data_set, n_components, monkeypatc
     owners = [mixture.look(model, dataset[view.index], CPU) for view in views]
     inspection = mixture.inspect(model, dataset, CPU)
     title = mixture.summary('results/name', model)
+    assert ('these pictures show nothing' in title) == (n_components == 1)
     _, _, weight = model.encoder.mixture
     for figure in (mixture_pictures.overlay(views, owners, title),
                    mixture_pictures.components(inspection, weight, data_set.part_names, title)):

@@ -1,4 +1,6 @@
+import doctest
 import io
+import warnings
 
 import chainer
 from chainer import serializers
@@ -386,6 +388,27 @@ def test_wrong_shapes(x_shape, mask_shape, message):
         FVELayer(D, K)(numpy.zeros(x_shape, 'f'), mask)
 
 
+def test_conv_maps_are_refused_with_the_way_to_local_features():
+    h = numpy.random.RandomState(0).randn(2, D, 3, 4).astype('f')
+    layer = FVELayer(D, K, seed=0)
+    with pytest.raises(ValueError, match=r'not \(2, \d+, 3, 4\); of ConvMaps h') as raised:
+        layer(h)
+    way = str(raised.value).partition(' give ')[2]
+    x = eval(way, {'F': chainer.functions, 'h': h})
+    numpy.testing.assert_array_equal(x.array, [image.reshape(D, -1).T for image in h])
+    assert layer(x).shape == (2, 2 * K * D)
+    with pytest.raises(ValueError, match=r'not \(3, 4\)$'):
+        layer(h[0, 0])
+
+
+@pytest.mark.parametrize('kind', [FVELayer, GMMLayer])
+def test_examples_of_the_docstrings(kind):
+    names = {'numpy': numpy, 'F': chainer.functions, kind.__name__: kind}
+    test, = (test for test in doctest.DocTestFinder(recurse=False).find(kind, 'layer', globs=names))
+    assert test.examples
+    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
+
+
 def test_representation_names_the_settings():
     text = repr(FVELayer(D, K, norm_filter=True))
     for setting in ('in_size=6', 'n_components=4', 'ema_decay=0.9', 'norm_filter=True',
@@ -466,6 +489,41 @@ def test_mixture_of_another_shape_is_not_loaded(saved, kind, tmp_path):
         chainer.serializers.load_npz(tmp_path / 'other.npz', layer)
     for name, value in state(layer).items():
         numpy.testing.assert_array_equal(value, before[name])
+
+
+def warnings_of(layer, x):
+    """Warnings of two calls in test mode."""
+    with warnings.catch_warnings(record=True) as caught, chainer.using_config('train', False):
+        warnings.simplefilter('always')
+        layer(x)
+        layer(x)
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+def test_mixture_that_has_seen_nothing_warns_once_in_test_mode(kind, tmp_path):
+    layer, x = kind(D, K, seed=0), next(batches(1))
+    assert warnings_of(layer, x) == [
+        f'{kind.__name__} is in test mode, but its mixture has seen no features; call the layer in '
+        'training mode first, or load a trained state']
+    trained = kind(D, K, seed=0)
+    trained(x)
+    serializers.save_npz(tmp_path / 'trained.npz', trained)
+    loaded = kind(D, K, seed=1)
+    serializers.load_npz(tmp_path / 'trained.npz', loaded)
+    assigned = kind(D, K, seed=0)
+    assigned._assign(*trained.mixture)
+    for other in trained, loaded, assigned:
+        assert warnings_of(other, x) == []
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+def test_training_and_its_repetition_in_the_backward_pass_warn_of_nothing(kind):
+    layer, x = kind(D, K, seed=0), chainer.Variable(next(batches(1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        y = chainer.functions.sum(chainer.functions.forget(layer, x))
+        y.backward()
 
 
 @pytest.mark.parametrize('kind', LAYERS)

@@ -127,7 +127,7 @@ def described(coefficients: numpy.ndarray, features: str) -> str:
     n_without = int((of_class == 0).sum())
     if n_without:
         return (f'{text}; none for {n_without} of {len(of_class)} classes, so that images of these '
-                'have no parts: raise detector.svm_c')
+                'have no parts: raise detector.svm_c, or set detector.features to all')
     if features in ('selected', 'positive') and of_class.mean() > NEARLY_ALL * n_features:
         return f'{text}, so that parts hardly depend on the class: lower detector.svm_c'
     return text
