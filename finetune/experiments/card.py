@@ -59,8 +59,7 @@ def _use():
     yield commands('python -m finetune predict FOLDER PICTURES')
     yield 'In Python:'
     yield commands('import finetune', "model = finetune.load('FOLDER')",
-                   "prediction = model.predict(['picture.jpg'])",
-                   'names = [model.class_names[i] for i in prediction.classes]')
+                   "model.predict('picture.jpg').names")
     yield ('The model names one of its classes for every picture, also for a picture of something '
            'else.')
 

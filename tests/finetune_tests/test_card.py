@@ -84,8 +84,9 @@ def test_commands_of_the_card_work(finished_run, tmp_path, monkeypatch):
                 for line in text.split('## Accuracy')[0].splitlines() if line.startswith('    ')]
     assert run(*commands[0].replace('PICTURES', 'picture.jpg').split()[3:]) == 0
     values = {}
-    exec('\n'.join(commands[1:]), values)
-    assert values['names'][0] in values['model'].class_names
+    exec('\n'.join(commands[1:-1]), values)
+    name, = eval(commands[-1], values)
+    assert name in values['model'].class_names
     for line in re.findall('^    (.+=.+)$', text.split('## Training')[1], re.MULTILINE):
         name, value = line.split('=')
         section, key = name.split('.')
