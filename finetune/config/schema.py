@@ -19,6 +19,7 @@ RENAMED = {'model.classifier': 'model.checkpoint',
            'training.joint': 'training.method (joint or conventional)'}
 
 MAX_DEPTH = 20      # of brackets
+SIMILAR = .6        # ratio of a name to one that is meant
 WRITTEN_OTHERWISE = {f'tag:yaml.org,2002:{kind}' for kind in ('int', 'float', 'timestamp')}
 
 
@@ -227,8 +228,10 @@ def _nearest(name, names):
     if name in RENAMED:
         return f'; it is now {RENAMED[name]}.'
     same_ending = [other for other in names if other.split('.')[-1] == name.split('.')[-1]]
-    match = same_ending or difflib.get_close_matches(name, names, 1, 0)
-    return f'; did you mean {match[0]}?' if match else '.'
+    by_ending = {other.split('.')[-1]: other for other in names}
+    match = same_ending or [by_ending[ending] for ending in difflib.get_close_matches(
+        name.split('.')[-1], by_ending, 1, SIMILAR)]
+    return f'; did you mean {match[0]}?' if match else '; docs/settings.md lists all.'
 
 
 def _converted(kind, value, where):

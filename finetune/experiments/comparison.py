@@ -5,6 +5,7 @@ import io
 import math
 import os
 from pathlib import Path
+import shlex
 
 import numpy
 
@@ -13,9 +14,12 @@ from finetune.config.project import Project
 from finetune.config.schema import fill_override
 from finetune.config.settings import Config
 from finetune.data import readers
+from finetune.data.fingerprint import Fingerprint
 from finetune.data.splits import N_FOLDS
+from finetune.errors import InputError
 from finetune.experiments import card, estimate, experiment, prerequisites
 from finetune.experiments.choice import accuracy, choose, difference
+from finetune.files import write_text
 from finetune.names import shown
 from finetune.progress import say
 from finetune.runs import chosen
@@ -62,13 +66,12 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> Path:
     comparison = _Comparison([f'data.root={photographs}', *overrides], project)
     comparison.hold_out_all()
     name = choose(comparison.correct, BASELINE)
-    _print_table(comparison.correct)
-    print(_reason(name, comparison.correct), flush=True)
-    plain, tested = comparison.finish(name)
+    answer = [*_table(comparison.correct), _reason(name, comparison.correct)]
+    print(*answer, sep='\n', flush=True)
+    comparison.finish(name, answer)
     results = comparison.results
-    print(f'{results}: test accuracy {accuracy(_correct(tested))}; plain CNN without fine-tuning: '
-          f'{accuracy(_correct(plain))}\n'
-          f'Classify pictures: python -m finetune predict {results} PICTURES', flush=True)
+    print(f'Classify pictures: python -m finetune predict {shlex.quote(str(results))} PICTURES',
+          flush=True)
     return results
 
 
@@ -83,6 +86,7 @@ class _Comparison:
         packaged.path_of(config.model.pretrained, project)      # before anything takes time
         data_set = readers.load(config)
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
+        self._require_same(data_set, config)
         n = len(data_set.train)
         n_steps = math.ceil(n * (N_FOLDS - 1) / N_FOLDS / config.training.update_size)
         n_epochs = max(N_EPOCHS, math.ceil(N_UPDATES / n_steps))
@@ -95,6 +99,18 @@ class _Comparison:
         """A candidate's config and its overrides."""
         overrides = [*of_candidate(name, self.overrides, self.project), *overrides]
         return read_config(path_of(name), overrides, self.project), overrides
+
+    def _require_same(self, data_set, config):
+        """Raises an error if the results are those of other images."""
+        path, now = self.results / chosen.IMAGES, Fingerprint.of(data_set)
+        if not path.exists():
+            self.results.mkdir(parents=True, exist_ok=True)
+            now.write(path)
+        changes = Fingerprint.read(path).changes(now)
+        if changes:
+            raise InputError(f'{self.results}: holds results on other images than '
+                             f'{config.data.root} has now: {changes}; give another --output, or '
+                             'move the results away.')
 
     def _stages(self, data_set, config):
         """What is to be done, and about how long it takes here, unless it has been done."""
@@ -141,8 +157,11 @@ class _Comparison:
     def _held_out(name, fold):
         return f'validation/{name}/fold{fold}'
 
-    def finish(self, name):
-        """Trains the chosen candidate on all training images, fine-tunes it, and evaluates both."""
+    def finish(self, name, answer):
+        """Trains the chosen candidate on all training images, fine-tunes it, and evaluates both.
+
+        Prints the results, and writes them below the ``answer`` (list of lines) so far.
+        """
         plain = self._run(f'{CANDIDATES[BASELINE]}, all training images', BASELINE, BASELINE,
                           self.of_heads)
         head = self._run(f'{CANDIDATES[name]}, all training images', name, name, self.of_heads)
@@ -152,14 +171,17 @@ class _Comparison:
             f'model.checkpoint={self._in_project(before.model)}'])
         accuracies = [100 * _correct(folder).mean() for folder in (tuned, before)]
         is_better = accuracies[0] > accuracies[1]
-        print(f'Fine-tuning of the CNNs, {"kept" if is_better else "not kept"}: '
-              '{:.1f} % of {} held-out images, {:.1f} % before.'.format(
-                  accuracies[0], len(_correct(tuned)), accuracies[1]), flush=True)
         tested = self._tested(tuned) if is_better else head
         run = tuned if is_better else head
-        chosen.write(self.results, run, {'candidate': name})
+        lines = [f'Fine-tuning of the CNNs, {"kept" if is_better else "not kept"}: '
+                 '{:.1f} % of {} held-out images, {:.1f} % before.'.format(
+                     accuracies[0], len(_correct(tuned)), accuracies[1]),
+                 f'{self.results}: test accuracy {accuracy(_correct(tested))}; plain CNN without '
+                 f'fine-tuning: {accuracy(_correct(plain))}']
+        print(*lines, sep='\n', flush=True)
+        write_text(self.results / chosen.ANSWER, '\n'.join([*answer, *lines, '']))
         card.write(self.results, run, tested)
-        return plain, tested
+        chosen.write(self.results, run, {'candidate': name})
 
     def _run(self, title, name, place, overrides):
         """Runs a config, unless it is finished; returns its folder, below the results."""
@@ -218,15 +240,16 @@ def _points(gain):
     return '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * x for x in (gain.mean, *gain.interval)))
 
 
-def _print_table(correct):
+def _table(correct):
+    """Lines of the table of all candidates."""
     rows = [('', 'correct', 'points above the plain CNN', 'held-out images')]
     for name, own in correct.items():
         gain = difference(own, correct[BASELINE][:len(own)])
         rows.append((CANDIDATES[name], accuracy(own), '' if name == BASELINE else _points(gain),
                      str(len(own))))
     widths = [max(map(len, column)) for column in zip(*rows)]
-    print(*('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows),
-          'in brackets: 95 % intervals', sep='\n', flush=True)
+    return [*('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows),
+            'in brackets: 95 % intervals']
 
 
 def _reason(name, correct):

@@ -23,7 +23,7 @@ from finetune.names import shown
 from finetune.parts.kind import parts_of
 from finetune.ranks import processes
 from finetune.runs import longer
-from finetune.runs.chosen import find_run
+from finetune.runs.chosen import find_run, of_test
 from finetune.runs.folder import NEW, REPORTED, RunFolder
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict, Predictions
@@ -103,6 +103,7 @@ def evaluate(out: str | Path, gpu: int = -1, overrides: Iterable[str] = (),
     """
     folder = find_run(out, project)
     folder.require_finished()
+    overrides = [*of_test(folder), *overrides]
     if overrides or output is not None:
         _evaluate_apart(folder, gpu, overrides, output)
         return
@@ -254,7 +255,9 @@ def _check_data(folder, config, of_run, data_set):
 def _print_accuracies(folder, accuracies, config):
     streams = ''.join(f', {BESIDE[stream]} {100 * accuracy:.1f} %'
                       for stream, accuracy in accuracies.items() if stream != config.headline)
-    print(f'{folder}: test accuracy {100 * accuracies[config.headline]:.1f} %{streams}', flush=True)
+    of_what = 'validation' if config.data.split == 'validation' else 'test'
+    print(f'{folder}: {of_what} accuracy {100 * accuracies[config.headline]:.1f} %{streams}',
+          flush=True)
     if config.expect:
         print(f'Expected: {config.expect}', flush=True)
     verdict = _verdict(config, 100 * accuracies[config.headline])

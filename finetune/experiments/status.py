@@ -76,6 +76,8 @@ def _row(folder, queued):
     is_running = is_locked(folder.lock)
     state = 'running' if is_running else queued.get(str(folder), STATES[folder.state])
     reached = '-' if accuracy is None else f'{100 * accuracy:.1f} %'
+    if config.data.split == 'validation':
+        reached += ' (validation)'
     cells = [str(folder), state, '-', reached, '-', '-']
     if log:
         n_epochs, times = config.training.epochs, [0, *(entry['elapsed_time'] for entry in log)]

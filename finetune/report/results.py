@@ -14,6 +14,7 @@ from finetune.config.settings import NO_EFFECT_ON_RESULTS
 from finetune.config.streams import BESIDE, COMPARED
 from finetune.errors import InputError
 from finetune.report import published
+from finetune.runs import chosen
 from finetune.runs.folder import REPORTED, RunFolder
 
 
@@ -83,6 +84,10 @@ class Results:
         for columns, names in ((('train', 'test'), IMAGES), (('parts',), IMAGES_AND_PARTS)):
             self._leave_out_other_data(columns, names)
         if not any(self._places):
+            if (folder / chosen.ANSWER).exists():
+                raise InputError(f'{folder}: holds a comparison of photographs, whose table is in '
+                                 f'{folder / chosen.ANSWER}; give the folder of results of your '
+                                 'runs of configs.')
             left_out = ''.join(f' (skipped: {reason})' for reason in self.left_out)
             raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/'
                              f'{left_out}; run {TRAIN} first.')

@@ -9,6 +9,8 @@ from finetune.files import read_text, write_text
 from finetune.runs.folder import RunFolder
 
 FILE = 'chosen.yml'
+ANSWER = 'comparison.txt'   # in the folder of the results: what the comparison printed
+IMAGES = 'images.csv'       # in the folder of the results: all images that are compared
 TEST = 'test'       # in the folder of the chosen run, if it was tested apart
 
 
@@ -28,10 +30,18 @@ def tested(run: RunFolder) -> RunFolder:
     return apart if is_held_out and apart.path.is_dir() else run
 
 
+def of_test(run: RunFolder) -> list[str]:
+    """The override with which a run is evaluated on the test images, if its own are held out."""
+    return [] if tested(run) is run else ['data.split=']
+
+
 def find_run(path: str | Path, project: Project = HERE) -> RunFolder:
     """The folder of a run, or of the run that a comparison chose, relative to the project."""
     folder = project.path(path)
     if not (folder / FILE).exists():
+        if (folder / IMAGES).exists() and not RunFolder(folder).is_run:
+            raise InputError(f'{folder}: the comparison of photographs is not finished; repeat its '
+                             'command, ./train.sh PHOTOS, to resume it.')
         return RunFolder(folder, project)
     try:
         run = yaml.safe_load(read_text(folder / FILE))['run']

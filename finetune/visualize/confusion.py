@@ -8,7 +8,8 @@ from finetune.config.project import HERE
 from finetune.data import pictures
 from finetune.drawing import own_settings
 from finetune.progress import progress_bar
-from finetune.runs.chosen import find_run
+from finetune.parts.kind import load
+from finetune.runs.chosen import find_run, of_test
 from finetune.runs.opening import open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict
 from finetune.visualize import confusion_matrix, sheet
@@ -40,7 +41,9 @@ def make(out, gpu=-1, project=HERE):
 
     """
     folder = find_run(out, project)
-    model, config, data_set, device = open_run(folder, read_settings(folder, gpu))
+    settings = read_settings(folder, gpu, of_test(folder))
+    data_set = load(settings) if of_test(folder) else None
+    model, config, data_set, device = open_run(folder, settings, data_set)
     with iterate_test_images(config, data_set) as iterator:
         n_batches = math.ceil(len(iterator.dataset) / iterator.batch_size)
         batches = progress_bar(iterator, n_batches, 'Classifying the test images')

@@ -59,6 +59,8 @@ def test_comparison(photos, monkeypatch, capsys):
     assert run('predict', 'results/photos', 'photos/kind 1/0.png', '--pictures', 'answers') == 0
     check_card(capsys)
     assert run('evaluate', 'results/photos') == 0
+    assert Path('results/photos/comparison.txt').read_text() in printed
+    check_images_of_the_fine_tuned(capsys)
     assert run('export', 'results/photos', 'photos.onnx') == 0
     assert contents(photos) == before
 
@@ -75,6 +77,15 @@ def test_comparison(photos, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith(table)
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')} == files
 
+    Image.new('RGB', (40, 60)).save('elsewhere/photos/kind 1/new.png')
+    assert ('results/photos: holds results on other images than elsewhere/photos has now: 1 image'
+            in fails(capsys, 'train', 'elsewhere/photos', *SMALL))
+    assert 'table is in results/photos/comparison.txt' in fails(
+        capsys, 'report', '--results', 'results/photos')
+    Path('results/photos/chosen.yml').unlink()
+    with pytest.raises(InputError, match='comparison of photographs is not finished'):
+        finetune.load('results/photos')
+
 
 def check_card(capsys):
     """The card is that of the chosen run on the test images, and so are the mistakes."""
@@ -86,6 +97,24 @@ def check_card(capsys):
     capsys.readouterr()
     assert run('visualize', 'mistakes', 'results/photos') == 0
     assert f': {round(n * (1 - right))} of {n} test images are mis' in capsys.readouterr().out
+
+
+def check_images_of_the_fine_tuned(capsys):
+    """If the fine-tuned run is chosen, all commands use the test images, not the held-out ones."""
+    named, tuned = Path('results/photos/chosen.yml'), Path('results/photos/cs_parts_fve_finetuned')
+    before = named.read_text()
+    named.write_text(f'run: {tuned.name}\n')
+    if not (tuned / 'test').exists():
+        assert run('evaluate', str(tuned), '--set', 'data.split=', '--output', f'{tuned}/test') == 0
+    right = RunFolder(tuned / 'test').read_evaluation()['accuracy']['both']
+    n = len(RunFolder(tuned / 'test').read_predictions()['label'])
+    assert n != len(RunFolder(tuned).read_predictions()['label'])
+    capsys.readouterr()
+    assert run('evaluate', 'results/photos') == 0
+    assert f': test accuracy {100 * right:.1f} %' in capsys.readouterr().out
+    assert run('visualize', 'confusion', 'results/photos') == 0
+    assert f': {round(n * (1 - right))} of {n} test images are mis' in capsys.readouterr().out
+    named.write_text(before)
 
 
 class MadeUp:
