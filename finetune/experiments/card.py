@@ -128,11 +128,12 @@ def _weights(config: Config) -> Iterator[str]:
 
 def _source(source, config):
     """Says where weights are from; those that the program has trained lead to their own start."""
-    trained = RunFolder(config.project.path(source).parent, config.project)
+    path = config.project.path(source)
+    trained = RunFolder(path.parent, config.project)
     if source in PACKAGED_WEIGHTS:
         packaged = PACKAGED_WEIGHTS[source]
         yield f'`{source}`, of the package `{packaged.package}` ({packaged.licence})'
-    elif trained.is_run:
+    elif trained.is_run and path in (trained.model, trained.best):
         yield f'{literal(_name(source))}, trained by this program'
         yield from _weights(trained.read_config())
     else:

@@ -101,11 +101,13 @@ def test_commands_of_the_card_work(finished_run, tmp_path, monkeypatch):
         '- models/inceptionv3-0535-1662fcdc.npz.zip, of https://github.com/osmr/imgclsmob/releases/'
         'download/v0.0.552/inceptionv3-0535-1662fcdc.npz.zip (MIT)']),
     ({'pretrained': '/home/me/my_net.npz'}, ['- my_net.npz, no licence known to us']),
+    ({'pretrained': 'my_net.npz'}, ['- my_net.npz, no licence known to us']),
     ({'checkpoint': 'first/model.npz'}, ['- first/model.npz, trained by this program']),
 ])
 def test_weights_and_their_licences(settings, lines, finished_run, copy_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = copy_of(finished_run)
+    Path('config.yml').write_text('of another program: [')
     Path('first').mkdir()
     Path('first/config.yml').write_text((folder / 'config.yml').read_text())
     tree = yaml.safe_load((folder / 'config.yml').read_text())

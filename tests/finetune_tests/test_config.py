@@ -414,12 +414,12 @@ MALFORMED = ['2020-13-45', '!!int abc', '!!float abc', '!!bool x', '!!timestamp 
 def test_malformed_values_are_one_short_sentence(name, text, tmp_path):
     path = tmp_path / 'config.yml'
     path.write_text(f'{name.partition(".")[0]}: {text}')
-    started = time.monotonic()
+    started = time.process_time()
     for arguments in ((path,), (PROJECT / DEFAULT_CONFIG, [f'{name}={text}'])):
         with pytest.raises(InputError) as error:
             config.read_config(*arguments)
         assert len(str(error.value)) < 500 and '\n' not in str(error.value)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_references_cannot_fill_the_memory(tmp_path):
