@@ -4,6 +4,8 @@ from dataclasses import dataclass
 import chainer.functions as F
 import numpy
 
+from finetune.names import counted
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -24,6 +26,9 @@ class Prediction:
     visible: numpy.ndarray
     images: list[str]
     class_names: list[str]
+
+    def __repr__(self) -> str:
+        return f'<predictions for {counted(len(self.images), "image", "images")}>'
 
     @property
     def classes(self) -> numpy.ndarray:
@@ -68,6 +73,10 @@ class Evaluation:
     prediction: Prediction
     labels: numpy.ndarray
     n_trained_on: int | None
+
+    def __repr__(self) -> str:
+        return (f'<{100 * self.accuracy:.1f} % of '
+                f'{counted(len(self.labels), "image", "images")} are classified correctly>')
 
     @property
     def accuracy(self) -> float:

@@ -49,6 +49,9 @@ class Predictor:
             parts, self._settings.missing = unknown(self.config, data_set.part_names), 'zero'
         self._parts, self.part_names, self.upright = parts, parts.part_names, parts.upright
 
+    def __repr__(self):
+        return f'<{len(self.class_names)} classes by {self._folder}>'
+
     def predict(self, images, batch_size=None):
         """Classifies images of any size.
 

@@ -115,6 +115,12 @@ def keep_best(folder):
     return save_if_best
 
 
+def best_epoch(log):
+    """The first epoch with the highest accuracy, and the last one of a log."""
+    evaluated = [entry for entry in log if TEST_ACCURACY in entry]
+    return max(evaluated, key=lambda entry: entry[TEST_ACCURACY])['epoch'], log[-1]['epoch']
+
+
 class StopWhenStale(triggers.IntervalTrigger):
 
     """Trigger that stops training after some epochs, or if the accuracy no longer rises.

@@ -15,6 +15,7 @@ from finetune.runs.folder import arrays_of, NEW, RunFolder
 from finetune.runs.opening import open_device, seed_generators
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict
 from finetune.training import memory
+from finetune.training.extensions import best_epoch
 from finetune.training.inputs import inputs_of
 from finetune.training.trainer import build_trainer
 from finetune.weights import pretrained
@@ -149,6 +150,9 @@ class JointLearning:
                              f'{memory.advice(self.config)}.')
         if self.config.training.patience:
             pretrained.load_classifier(self.model, folder.best)
+            best, last = best_epoch(folder.read_log())
+            print(f'{folder}: training ended after epoch {last}; the weights are those of epoch '
+                  f'{best}, which has the highest validation accuracy', flush=True)
 
     def load(self, folder):
         """Loads the weights of a finished run."""

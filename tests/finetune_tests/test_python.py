@@ -57,6 +57,12 @@ def test_example_of_the_docstring(folder, monkeypatch):
     assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
+def test_representations(model):
+    assert repr(model) == '<3 classes by results/photos>'
+    assert repr(model.predict('bird.jpg')) == '<predictions for 1 image>'
+    assert repr(model.evaluate('photos/test')) == '<100.0 % of 6 images are classified correctly>'
+
+
 def assert_same(prediction, expected, images=None):
     assert_array_equal(prediction.scores, expected.scores)
     assert prediction.images == (expected.images if images is None else images)

@@ -98,7 +98,7 @@ def test_fewer_evaluations(write_config, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize('stop_at', [None, 2, 4])
-def test_early_stopping(stop_at, write_config, monkeypatch):
+def test_early_stopping(stop_at, write_config, monkeypatch, capsys):
     """The second of made-up accuracies is the best; two later training stops, also if resumed."""
     accuracies, evaluated = [.2, .5, .4, .5, .9], []
 
@@ -116,6 +116,8 @@ def test_early_stopping(stop_at, write_config, monkeypatch):
         assert run('train', config, '--output', 'out') == 130
     assert run('train', config, '--output', 'out') == 0
     assert len(json.loads(Path('out/log').read_text())) == 4
+    assert ('out: training ended after epoch 4; the weights are those of epoch 2'
+            in capsys.readouterr().out)
     with numpy.load('out/best.npz') as best, numpy.load('out/model.npz') as model:
         assert all((best[name] == model[name]).all() for name in model.files)
 
