@@ -4,7 +4,7 @@ import collections
 import numpy
 from PIL import Image
 
-from finetune.data import pictures
+from finetune.data import pictures, readable
 from finetune.data.contents import identify
 from finetune.errors import InputError
 from finetune.names import counted
@@ -24,15 +24,14 @@ def check(data_set):
         try:
             image = pictures.read_image(record.path, upright=True)
         except InputError:
-            unreadable.append(record)
+            unreadable.append(record.path)
             squares.append(numpy.zeros(SIZE ** 2))
             continue
         squares.append(_square(image))
         if image.max() < DARK:
             dark.append(record)
     if unreadable:
-        yield 'error', (f'{counted(len(unreadable), "picture", "pictures")} cannot be read, the '
-                        f'first is {unreadable[0].path}; repair or remove them')
+        yield 'error', readable.described(unreadable, max_named=len(unreadable))
     if dark:
         yield 'warning', (f'{counted(len(dark), "picture is", "pictures are")} almost black, '
                           f'the first is {dark[0].path}; check the range of their numbers')

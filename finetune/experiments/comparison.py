@@ -12,7 +12,7 @@ from finetune.config.config import active_names, read_config
 from finetune.config.project import Project
 from finetune.config.schema import fill_override
 from finetune.config.settings import Config
-from finetune.data import readers
+from finetune.data import readable, readers
 from finetune.data.splits import N_FOLDS
 from finetune.experiments import card, estimate, experiment, prerequisites
 from finetune.experiments.choice import accuracy, choose, difference
@@ -83,6 +83,8 @@ class _Comparison:
         packaged.path_of(config.model.pretrained, project)      # before anything takes time
         data_set = readers.load(config)
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
+        if not (self.results / chosen.FILE).exists():
+            readable.require(config, data_set)
         n = len(data_set.train)
         n_steps = math.ceil(n * (N_FOLDS - 1) / N_FOLDS / config.training.update_size)
         n_epochs = max(N_EPOCHS, math.ceil(N_UPDATES / n_steps))

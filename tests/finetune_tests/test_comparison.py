@@ -76,6 +76,31 @@ def test_comparison(photos, monkeypatch, capsys):
     assert {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')} == files
 
 
+def test_broken_pictures_are_told_before_anything_long(photos, capsys, monkeypatch):
+    """All of them, in training and test images; once they are gone, the comparison starts."""
+    broken = [path for path in photos.rglob('[0-6].png') if path.stem != '0']
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:-60])
+    MadeUp(monkeypatch, {})
+    for words in (['train', 'photos'], ['train', 'configs/photos/no_parts.yml', '--set',
+                                        'data.root=photos']):
+        error = fails(capsys, *words, *(SMALL if words[1] == 'photos' else ()))
+        assert f'photos: {len(broken)} pictures cannot be read: photos/kind ' in error
+        assert f' and {len(broken) - 5} more, which doctor lists; copy' in error
+        assert error.endswith('or remove them.\n')
+    assert not list(Path('results').rglob('*.npz'))
+    assert run('doctor', 'configs/photos/no_parts.yml', '--set', 'data.root=photos') == 2
+    printed = capsys.readouterr().out
+    assert all(str(path) in printed for path in broken)
+    for path in broken[1:]:
+        path.unlink()
+    error = fails(capsys, 'train', 'photos', *SMALL)
+    assert error.startswith(f'finetune: {broken[0]}: is not a complete image')
+    broken[0].unlink()
+    Path('results/photos').mkdir(parents=True)
+    assert run('train', 'photos', *SMALL) == 0
+
+
 def check_card(capsys):
     """The card is that of the chosen run on the test images, and so are the mistakes."""
     results, text = chosen.find_run('results/photos'), Path('results/photos/model_card.md')

@@ -269,7 +269,7 @@ def test_doctor_finds_single_pictures_duplicates_and_unreadable_ones(
     (root / 'train' / NAMES[1] / '00 käfer.png').write_bytes(b'\x89PNG')
     code, printed = doctor(write_config, capsys)
     assert code == 2
-    assert '1 picture cannot be read, the first is photos/train/Kohlmeise/00 käfer.png' in printed
+    assert '1 picture cannot be read: photos/train/Kohlmeise/00 käfer.png; copy' in printed
 
 
 def sides(data_set):
