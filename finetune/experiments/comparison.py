@@ -32,6 +32,7 @@ CANDIDATES = {
     'cs_parts_fve': 'FVE of found parts',
 }
 BASELINE = next(iter(CANDIDATES))
+MOST = 'cs_parts_fve'   # needs all that the others need
 WITH_PARTS = 'grid_fve', 'cs_parts_gap'     # which have other crops
 MEASURED = BASELINE, 'global_fve', *WITH_PARTS
 MANY_IMAGES = 2000      # of which one fifth, held out once, is enough

@@ -101,6 +101,19 @@ def test_broken_pictures_are_told_before_anything_long(photos, capsys, monkeypat
     assert run('train', 'photos', *SMALL) == 0
 
 
+def test_doctor_checks_what_photographs_need(photos, capsys):
+    for words in ([], ['--set', 'training.epochs=3']):
+        assert run('doctor', 'photos', *words) == 0
+        printed = capsys.readouterr().out
+        assert 'photos: 3 classes, ' in printed and printed.endswith('Training can start.\n')
+        assert 'weights fit efficientnet_lite0' in printed
+        assert 'weights fit the CNN that finds parts' in printed
+    (photos / 'kind 1/3.png').write_bytes(b'')
+    assert run('doctor', 'photos') == 2
+    assert '1 picture cannot be read: photos/kind 1/3.png; ' in capsys.readouterr().out
+    assert not Path('results').exists()
+
+
 def check_card(capsys):
     """The card is that of the chosen run on the test images, and so are the mistakes."""
     results, text = chosen.find_run('results/photos'), Path('results/photos/model_card.md')
