@@ -18,6 +18,9 @@ NEAR = .2           # largest RMS difference of two of them, relative to that de
 
 def check(data_set):
     """Yields findings, level and text, about the pictures of a data set."""
+    problem = readable.problem_of_classes(data_set)
+    if problem:
+        yield 'error', f'the data set {problem}'
     unreadable, dark, squares = [], [], []
     records = data_set.train + data_set.test
     for record in progress_bar(records, len(records), 'Reading all pictures'):

@@ -9,8 +9,8 @@ DESCRIPTION = ('Checks packages, GPU and, with a config, its data set and weight
 
 
 def add_arguments(parser):
-    parser.add_argument('config', nargs='?', metavar='CONFIG|PHOTOS', help='YAML of the experiment, '
-                        'or a folder or CSV file of photographs (default: none)')
+    parser.add_argument('config', nargs='?', metavar='CONFIG|PHOTOS', help='YAML of the '
+                        'experiment, or a folder or CSV file of photographs (default: none)')
     shared.add_overrides(parser)
     shared.add_gpu(parser)
 

@@ -1,4 +1,4 @@
-"""Reads all pictures once before a long computation, to name at once those that are broken."""
+"""Checks one's own pictures before a long computation: classes, and all that are broken."""
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,10 @@ MAX_NAMED = 5
 
 
 def require(config: Config, data_set: DataSet) -> None:
-    """Raises an error that names the first pictures of a data set that cannot be read, if any."""
+    """Raises an error if there is a single class, or that names pictures that cannot be read."""
+    problem = problem_of_classes(data_set)
+    if problem:
+        raise InputError(f'{find_layout(config).main}: {problem}')
     records = data_set.train + data_set.test
     with ThreadPoolExecutor(N_THREADS) as pool:
         found = pool.map(_problem, records.paths)
@@ -27,6 +30,14 @@ def require(config: Config, data_set: DataSet) -> None:
         raise next(iter(problems.values()))
     if problems:
         raise InputError(f'{find_layout(config).main}: {described(list(problems))}')
+
+
+def problem_of_classes(data_set: DataSet) -> str:
+    """Says that there is a single class, if so, and what to do; empty: there are more."""
+    if len(data_set.class_names) > 1:
+        return ''
+    return (f'has a single class, {data_set.class_names[0]}, but there must be at least two to '
+            'tell apart; add pictures of another class.')
 
 
 def described(paths: list[Path], max_named: int = MAX_NAMED) -> str:

@@ -249,7 +249,7 @@ def test_folder_stands_for_its_configs_but_the_pretraining():
     (['{configs}', '--jobs', '0'], '--jobs is 0'),
     (['empty'], 'give another folder, of configs, or with one folder of pictures per class'),
     (['none'], 'none: there is no such folder of photographs and no such config; give a folder'),
-    (['empty', '--seeds', '2'], 'empty: this folder contains neither configs nor photographs; give'),
+    (['empty', '--seeds', '2'], 'empty: this folder contains neither configs nor photographs'),
 ])
 def test_bad_input(arguments, problem, configs, capsys):
     Path('empty').mkdir()
