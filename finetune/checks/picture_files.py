@@ -4,7 +4,7 @@ import collections
 import numpy
 from PIL import Image
 
-from finetune.data import pictures
+from finetune.data import pictures, readable
 from finetune.data.contents import identify
 from finetune.errors import InputError
 from finetune.names import counted
@@ -18,31 +18,32 @@ NEAR = .2           # largest RMS difference of two of them, relative to that de
 
 def check(data_set):
     """Yields findings, level and text, about the pictures of a data set."""
+    problem = readable.problem_of_classes(data_set)
+    if problem:
+        yield 'error', f'the data set {problem}'
     unreadable, dark, squares = [], [], []
     records = data_set.train + data_set.test
     for record in progress_bar(records, len(records), 'Reading all pictures'):
         try:
             image = pictures.read_image(record.path, upright=True)
         except InputError:
-            unreadable.append(record)
+            unreadable.append(record.path)
             squares.append(numpy.zeros(SIZE ** 2))
             continue
         squares.append(_square(image))
         if image.max() < DARK:
             dark.append(record)
     if unreadable:
-        yield 'error', (f'{counted(len(unreadable), "picture", "pictures")} cannot be read, the '
-                        f'first is {unreadable[0].path}; repair or remove them')
+        yield 'error', readable.described(unreadable, max_named=len(unreadable))
     if dark:
         yield 'warning', (f'{counted(len(dark), "picture is", "pictures are")} almost black, '
                           f'the first is {dark[0].path}; check the range of their numbers')
-    sides = numpy.repeat([True, False], [len(data_set.train), len(data_set.test)])
     groups = collections.defaultdict(list)
     for i, contents in enumerate(identify(records.paths)):
         groups[contents].append(i)
     copies = [group for group in groups.values() if len(group) > 1]
-    yield from _copies(copies, sides, records)
-    yield from _copies(_nearly_equal(numpy.float32(squares), copies), sides, records, 'almost ')
+    yield from _copies(copies, data_set)
+    yield from _copies(_nearly_equal(numpy.float32(squares), copies), data_set, 'near copy')
     single = [data_set.class_names[label]
               for label in numpy.flatnonzero(numpy.bincount(records.labels) == 1)]
     if single:
@@ -51,15 +52,24 @@ def check(data_set):
                           'class is not tested')
 
 
-def _copies(groups, sides, records, almost=''):
+def _copies(groups, data_set, kind='copy'):
     """Findings about groups of the same pictures, or almost the same, by their indices."""
-    for are_in, words in ((True, 'in both training and test images, so accuracies are too high'),
-                          (False, 'duplicates')):
-        found = [group for group in groups if (len(set(sides[group])) > 1) == are_in]
-        if found:
-            first, *_, last = (records[i].path for i in found[0])
-            yield 'warning', (f'{counted(len(found), "picture is", "pictures are")} {almost}'
-                              f'{words}, the first is {first}, {almost}the same as {last}')
+    records, n_train = data_set.train + data_set.test, len(data_set.train)
+    found = collections.defaultdict(list)
+    for first, *others in groups:
+        of_others = [i for i in others if records.labels[i] != records.labels[first]]
+        place = ('another class' if of_others else
+                 'the test images' if first < n_train <= others[-1] else 'its own class')
+        found[place].append((first, (of_others or others)[-1]))
+    for place, what, advice in (
+            ('another class', 'picture', '; remove the one whose class is wrong'),
+            ('the test images', 'training image', ', so accuracies are too high'),
+            ('its own class', 'picture', '')):
+        if found[place]:
+            names = [f'{records[i].path} (class {data_set.class_names[records.labels[i]]})'
+                     for i in found[place][0]]
+            n = counted(len(found[place]), f'{what} has', f'{what}s have')
+            yield 'warning', f'{n} a {kind} in {place}, such as {names[0]} and {names[1]}{advice}'
 
 
 def _square(image):

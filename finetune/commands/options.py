@@ -21,9 +21,9 @@ def add_commands(parser, name, commands):
         command.add_arguments(subparser)
 
 
-def add_settings(command, default=DEFAULT_CONFIG):
+def add_settings(command):
     command.add_argument('config', nargs='?', metavar='CONFIG',
-                         help=f'YAML of the experiment (default: {default})')
+                         help=f'YAML of the experiment (default: {DEFAULT_CONFIG})')
     add_overrides(command)
 
 
@@ -89,6 +89,13 @@ def number(option, kind, low, high):
 def add_folder(command, option, default, what):
     command.add_argument(option, default=default, metavar='DIR',
                          help=f'{what} (default: {default})')
+
+
+def are_photographs(path, project):
+    """Whether a path is that of photographs, a table or a folder of them, and not of configs."""
+    there = project.find(path)
+    return there.suffix == '.csv' or (
+        there.is_dir() and any(there.iterdir()) and not any(there.glob('*.yml')))
 
 
 def settings(options, say=print):

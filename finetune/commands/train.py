@@ -60,7 +60,7 @@ def seeds(text):
 
 
 def run(options):
-    if any(_are_photographs(path, options.project) for path in options.configs):
+    if any(shared.are_photographs(path, options.project) for path in options.configs):
         return _compare(options)
     from finetune.checks import dry_run
     from finetune.experiments import experiment, plan, suite
@@ -83,12 +83,6 @@ def run(options):
         project = options.project.with_results(output) if output else options.project
         return suite.run_all(experiments, options.seeds or [options.seed or 0], options.jobs or 1,
                              resources, project)
-
-
-def _are_photographs(path, project):
-    there = project.find(path)
-    return there.suffix == '.csv' or (
-        there.is_dir() and any(there.iterdir()) and not any(there.glob('*.yml')))
 
 
 def _compare(options):

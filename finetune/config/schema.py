@@ -1,6 +1,7 @@
 """How settings are declared, read from YAML and checked."""
 import dataclasses
 import difflib
+from pathlib import Path
 import re
 import typing
 
@@ -116,6 +117,10 @@ def read_yaml(path, project=HERE):
     try:
         text = read_text(path)
     except FileNotFoundError:
+        if not Path(path).suffix:
+            raise InputError(f'{path}: there is no such folder of photographs and no such config'
+                             f'{project.named}; give a folder that has one folder of pictures per '
+                             'class, or a config, such as one in configs/.')
         raise InputError(f'{path}: there is no such config{project.named}; configs/ has those '
                          'that come with the program.')
     except OSError as error:

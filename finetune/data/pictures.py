@@ -84,6 +84,13 @@ def read_image(path: Path, upright: bool = False) -> numpy.ndarray:
     return _opened(path, lambda image: _pixels(path, image, upright))
 
 
+def require_readable(path: Path) -> None:
+    """Raises an error if :func:`read_image` would; decodes large JPEGs at an eighth of their size,
+    which is faster."""
+    _opened(path, lambda image: _load(image) if image.draft(image.mode, (1, 1))
+            else _pixels(path, image, upright=True))
+
+
 def array_of(name: str, image: Image.Image, upright: bool = False) -> numpy.ndarray:
     """The pixels of an opened image as :func:`read_image` reads them; messages begin with ``name``.
     """
@@ -160,8 +167,8 @@ def _what_to_do(error, start):
     reason = shortened(str(error)) or type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         reason = 'its header cannot be decoded'      # Pillow's text repeats the path
-    return (f'is not a complete image ({reason}); copy it again, or convert it to JPEG or PNG if '
-            'other programs can show it')
+    return (f'is not a complete image ({reason}); copy it again, convert it to JPEG or PNG if '
+            'other programs can show it, or remove it')
 
 
 def _size_and_orientation(image):

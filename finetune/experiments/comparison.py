@@ -13,7 +13,7 @@ from finetune.config.config import active_names, read_config
 from finetune.config.project import Project
 from finetune.config.schema import fill_override
 from finetune.config.settings import Config
-from finetune.data import readers
+from finetune.data import readable, readers
 from finetune.data.fingerprint import Fingerprint
 from finetune.data.splits import N_FOLDS
 from finetune.errors import InputError
@@ -36,6 +36,7 @@ CANDIDATES = {
     'cs_parts_fve': 'FVE of found parts',
 }
 BASELINE = next(iter(CANDIDATES))
+MOST = 'cs_parts_fve'   # needs all that the others need
 WITH_PARTS = 'grid_fve', 'cs_parts_gap'     # which have other crops
 MEASURED = BASELINE, 'global_fve', *WITH_PARTS
 MANY_IMAGES = 2000      # of which one fifth, held out once, is enough
@@ -86,6 +87,8 @@ class _Comparison:
         packaged.path_of(config.model.pretrained, project)      # before anything takes time
         data_set = readers.load(config)
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
+        if not (self.results / chosen.FILE).exists():
+            readable.require(config, data_set)
         self._require_same(data_set, config)
         n = len(data_set.train)
         n_steps = math.ceil(n * (N_FOLDS - 1) / N_FOLDS / config.training.update_size)

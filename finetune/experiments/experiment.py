@@ -14,7 +14,7 @@ from finetune.config.config import (
 from finetune.config.project import HERE, NEEDS, Project
 from finetune.config.settings import Config
 from finetune.config.streams import BESIDE
-from finetune.data import readers
+from finetune.data import readable, readers
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.experiments import card, estimate, prerequisites
@@ -197,6 +197,8 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
     if is_same:
         folder.check_data(data_set, config)     # before parts are found for hours
     if is_told and folder.state == NEW and processes.size() == 1:
+        if config.data.upright:
+            readable.require(config, data_set)
         estimate.tell(config, data_set, device)
     if parts.to_be_found:
         is_own = folder.state != NEW and folder.detector.is_dir()

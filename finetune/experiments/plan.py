@@ -124,7 +124,9 @@ def expand(configs, project=HERE):
             continue
         in_folder = [str(Path(config, path.name)) for path in sorted(found.glob('*.yml'))]
         if not in_folder:
-            raise InputError(f'{config}: this folder contains no config; give another folder.')
+            raise InputError(f'{config}: this folder contains neither configs nor photographs; '
+                             'give another folder, of configs, or with one folder of pictures per '
+                             'class.')
         paths += [path for path in in_folder
                   if read_config(path, project=project).data.split != 'pretraining']
     return list(dict.fromkeys(paths))

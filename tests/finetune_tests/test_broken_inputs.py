@@ -318,6 +318,8 @@ CASES = {
         lambda root: next(root.iterdir()).rename(root / 'train')),
     'test pictures of an unknown class': lambda w: w.own_table(
         'path,class,split\na.png,finch,train\nb.png,wren,test\n'),
+    'pictures of one class': lambda w: w.own(
+        lambda root: [shutil.rmtree(folder) for folder in sorted(root.iterdir())[1:]]),
     'no test pictures': lambda w: w.own_table('path,class,split\na.png,finch,train\n'),
     'a table without its header': lambda w: w.own_table('a.png,finch\n'),
     'a table with a column too few': lambda w: w.own_table('path,class\na.png\n'),

@@ -87,6 +87,44 @@ def test_comparison(photos, monkeypatch, capsys):
         finetune.load('results/photos')
 
 
+def test_broken_pictures_are_told_before_anything_long(photos, capsys, monkeypatch):
+    """All of them, in training and test images; once they are gone, the comparison starts."""
+    broken = [path for path in photos.rglob('[0-6].png') if path.stem != '0']
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:-60])
+    MadeUp(monkeypatch, {})
+    for words in (['train', 'photos'], ['train', 'configs/photos/no_parts.yml', '--set',
+                                        'data.root=photos']):
+        error = fails(capsys, *words, *(SMALL if words[1] == 'photos' else ()))
+        assert f'photos: {len(broken)} pictures cannot be read: photos/kind ' in error
+        assert f' and {len(broken) - 5} more, which doctor lists; copy' in error
+        assert error.endswith('or remove them.\n')
+    assert not list(Path('results').rglob('*.npz'))
+    assert run('doctor', 'configs/photos/no_parts.yml', '--set', 'data.root=photos') == 2
+    printed = capsys.readouterr().out
+    assert all(str(path) in printed for path in broken)
+    for path in broken[1:]:
+        path.unlink()
+    error = fails(capsys, 'train', 'photos', *SMALL)
+    assert error.startswith(f'finetune: {broken[0]}: is not a complete image')
+    broken[0].unlink()
+    Path('results/photos').mkdir(parents=True)
+    assert run('train', 'photos', *SMALL) == 0
+
+
+def test_doctor_checks_what_photographs_need(photos, capsys):
+    for words in ([], ['--set', 'training.epochs=3']):
+        assert run('doctor', 'photos', *words) == 0
+        printed = capsys.readouterr().out
+        assert 'photos: 3 classes, ' in printed and printed.endswith('Training can start.\n')
+        assert 'weights fit efficientnet_lite0' in printed
+        assert 'weights fit the CNN that finds parts' in printed
+    (photos / 'kind 1/3.png').write_bytes(b'')
+    assert run('doctor', 'photos') == 2
+    assert '1 picture cannot be read: photos/kind 1/3.png; ' in capsys.readouterr().out
+    assert not Path('results').exists()
+
+
 def check_card(capsys):
     """The card is that of the chosen run on the test images, and so are the mistakes."""
     results, text = chosen.find_run('results/photos'), Path('results/photos/model_card.md')

@@ -280,7 +280,7 @@ def test_one_class_has_no_parts_that_tell_it_apart(here, capsys):
     write_tree('cnn.yml', **{**WHOLE, 'data': {**WHOLE['data'], **own}})
     config = write_tree('cs.yml', data={**BOXES, **own}, training={'epochs': 1}, detector=DETECTOR)
     message = refused(['train', config], capsys)
-    assert 'photos: has training images of one class, but the detector needs' in message
+    assert 'photos: has a single class, finch, but there must be at least two' in message
 
 
 def test_drawn_data_set_is_drawn_before_its_parts_are_found(tmp_path, monkeypatch):

@@ -259,17 +259,28 @@ def test_doctor_finds_single_pictures_duplicates_and_unreadable_ones(
     code, printed = doctor(write_config, capsys)
     assert code == 0
     assert '1 class has a single picture, the first is Amsel' in printed
-    assert '6 pictures are in both training and test images' in printed
+    assert ('6 training images have a copy in the test images, such as photos/train/Blaumeise/'
+            '00 käfer.png (class Blaumeise) and photos/test/Blaumeise/00 käfer.png (class '
+            'Blaumeise), so accuracies are too high') in printed
     smooth = Image.fromarray(numpy.random.RandomState(0).randint(256, size=(4, 5, 3)).astype('u1'))
     for size, name in (((80, 60), 'train/Blaumeise/x.png'), ((60, 45), 'test/Blaumeise/y.jpg')):
         smooth.resize(size, Image.BICUBIC).save(root / name)
-    assert ('1 picture is almost in both training and test images, so accuracies are too high, '
-            'the first is photos/train/Blaumeise/x.png, almost the same as '
-            'photos/test/Blaumeise/y.jpg') in doctor(write_config, capsys)[1]
+    for kind, names in (('Blaumeise', ('copy.png',)), (NAMES[1], ('wrong.png', 'wrong 2.png'))):
+        for name in names:
+            picture(root / 'train' / kind / name, seed=3)       # Blaumeise/03 käfer.png
+    printed = doctor(write_config, capsys)[1]
+    assert ('1 training image has a near copy in the test images, such as photos/train/Blaumeise/'
+            'x.png (class Blaumeise) and photos/test/Blaumeise/y.jpg (class Blaumeise), so '
+            'accuracies') in printed
+    assert ('1 picture has a copy in another class, such as photos/train/Blaumeise/03 käfer.png '
+            '(class Blaumeise) and photos/train/Kohlmeise/wrong.png (class Kohlmeise); remove the '
+            'one whose class is wrong') in printed
+    picture(root / 'train' / NAMES[2] / 'same.png', seed=203)
+    assert '1 picture has a copy in its own class, such as ' in doctor(write_config, capsys)[1]
     (root / 'train' / NAMES[1] / '00 käfer.png').write_bytes(b'\x89PNG')
     code, printed = doctor(write_config, capsys)
     assert code == 2
-    assert '1 picture cannot be read, the first is photos/train/Kohlmeise/00 käfer.png' in printed
+    assert '1 picture cannot be read: photos/train/Kohlmeise/00 käfer.png; copy' in printed
 
 
 def sides(data_set):

@@ -225,6 +225,27 @@ def test_pictures_that_change_are_told(here, capsys):
     assert 'parts were found before the data set changed: 1 image (jay/2.png) has' in message
 
 
+def test_an_interrupted_search_starts_again_if_pictures_change(here, monkeypatch, capsys):
+    config = write(FOLDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(selection, 'fit_svm', interrupt)
+        assert run('train', config) == 130
+    work, = Path('results').rglob('.work')
+    assert list(work.glob('features_*.npz'))
+    Path('photos/jay/2.png').unlink()
+    assert run('train', config) == 0
+    printed = capsys.readouterr().out
+    assert 'the unfinished search for parts starts again; its parts were found before' in printed
+    again = content(work.parent)
+    shutil.rmtree(work.parent)
+    find(config_of(FOLDS))
+    assert content(work.parent) == again
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize('interpolation, pillow', [('bilinear', 2), ('bicubic', 3)])
 def test_inputs_are_whole_pictures_or_their_centre(interpolation, pillow):
     image = numpy.random.RandomState(0).randint(256, size=(30, 50, 3)).astype(numpy.uint8)

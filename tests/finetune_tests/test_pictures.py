@@ -19,7 +19,7 @@ import conftest
 from finetune import cli
 from finetune.data import pictures
 from finetune.data.picture_metadata import PNG
-from finetune.data.pictures import read_image, size_and_orientation
+from finetune.data.pictures import read_image, require_readable, size_and_orientation
 from finetune.errors import InputError
 
 BYTE, ASCII, SHORT, LONG, RATIONAL = 1, 2, 3, 4, 5      # types of EXIF
@@ -249,7 +249,7 @@ def large_bmp():
 
 
 UNKNOWN = 'is not a picture of a known format; copy it again, convert it to JPEG or PNG'
-DAMAGED = r'is not a complete image \(.+\); copy it again, or convert it to JPEG or PNG if other'
+DAMAGED = r'is not a complete image \(.+\); copy it again, convert it to JPEG or PNG if other'
 REFUSED = {
     'a.png of nothing': (b'', 'is empty; copy it again'),
     'a.png of text': (b'no', UNKNOWN),
@@ -284,7 +284,10 @@ REFUSED = {
 }
 
 
-def refusal(path, functions=(read_image, lambda path: read_image(path, True))):
+WAYS = read_image, lambda path: read_image(path, True), require_readable
+
+
+def refusal(path, functions=WAYS):
     """The sentence, the same for all ways to read the picture, and nothing else."""
     sentences = []
     for function in functions:
@@ -538,7 +541,7 @@ def outcome(capfd, *arguments):
 def test_commands_say_which_picture_cannot_be_read(case, photos, capfd):
     path = write_refused(case, photos)
     code, printed, _ = outcome(capfd, 'doctor', 'config.yml')
-    assert code == 2 and f'1 picture cannot be read, the first is {path}' in printed
+    assert code == 2 and f'1 picture cannot be read: {path}; copy' in printed
     code, _, error = outcome(capfd, 'train', 'config.yml', '--output', 'new')
     assert code == 2 and re.fullmatch(f'finetune: {path}: {REFUSED[case][1]}.*\n', error)
     code, printed, error = outcome(

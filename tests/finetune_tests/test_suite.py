@@ -247,7 +247,9 @@ def test_folder_stands_for_its_configs_but_the_pretraining():
 @pytest.mark.parametrize('arguments, problem', [
     (['{configs}', '--seeds', '2', '--seed', '1'], 'give one of them'),
     (['{configs}', '--jobs', '0'], '--jobs is 0'),
-    (['empty', '--seeds', '2'], 'empty: this folder contains no config'),
+    (['empty'], 'give another folder, of configs, or with one folder of pictures per class'),
+    (['none'], 'none: there is no such folder of photographs and no such config; give a folder'),
+    (['empty', '--seeds', '2'], 'empty: this folder contains neither configs nor photographs'),
 ])
 def test_bad_input(arguments, problem, configs, capsys):
     Path('empty').mkdir()

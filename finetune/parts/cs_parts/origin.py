@@ -48,8 +48,16 @@ def check(folder: Path, origin: dict, data_set: DataSet) -> None:
 
     A part of ``origin`` that is left out is not compared.
     """
+    how = difference(folder, origin, data_set)
+    if how:
+        raise InputError(f'{folder}: parts were found {how}; set data.boxes to another folder, or '
+                         'move this one away to find them again.')
+
+
+def difference(folder: Path, origin: dict, data_set: DataSet) -> str:
+    """Says how the origin of a folder of boxes differs from another one; empty: it does not."""
     if not (folder / ORIGIN).exists():
-        return
+        return ''
     there = read_yaml(folder / ORIGIN)
     before = {'detector': {**asdict(Settings()), **(there.get('detector') or {})},
               'transform': {**Transform()._asdict(), **(there.get('transform') or {})}}
@@ -57,15 +65,11 @@ def check(folder: Path, origin: dict, data_set: DataSet) -> None:
         section, {}).items() if before[section].get(name) != value]
     if changed:
         names = ', '.join(SETTINGS.get(name, name) for name in changed)
-        raise _other(folder, f'with a different {names}')
+        return f'with a different {names}'
     if (folder / IMAGES).exists():
         changes = Fingerprint.read(folder / IMAGES).changes(Fingerprint.of(data_set))
         if changes:
-            raise _other(folder, f'before the data set changed: {changes}')
+            return f'before the data set changed: {changes}'
     if any(there.get(name) != value for name, value in origin.items() if name not in before):
-        raise _other(folder, 'in other images or by another CNN')
-
-
-def _other(folder, how):
-    return InputError(f'{folder}: parts were found {how}; set data.boxes to another folder, or '
-                      'move this one away to find them again.')
+        return 'in other images or by another CNN'
+    return ''

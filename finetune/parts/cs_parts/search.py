@@ -84,9 +84,7 @@ class _Search:
         else:
             weights = source.model.read_bytes()
         found_in = {**origin.of(self.config, self.data_set), 'weights': origin.sha256(weights)}
-        self.work.mkdir(exist_ok=True)
-        origin.check(self.work, found_in, self.data_set)
-        origin.write(self.work, found_in, self.data_set)
+        self._begin(found_in)
         found_by = (detector.load(source.detector, device) if is_made
                     else self._make_detector(source, device))
         records = self.data_set.train + self.data_set.test
@@ -102,6 +100,21 @@ class _Search:
         print(f'{self.folder}: {found_by.n_parts} parts in each of {len(records)} images'
               + (f', except {counted(n_empty, "image", "images")} in which none was found'
                  if n_empty else ''), flush=True)
+
+    def _begin(self, found_in):
+        """Makes the folder of unfinished work, or goes on with the one that is there.
+
+        Work on images that have changed is refused in a data set's folder; in the results it is
+        the program's own and starts again.
+        """
+        how = origin.difference(self.work, found_in, self.data_set)
+        if how and self.folder.is_relative_to(self.config.project.results):
+            print(f'{self.folder}: the unfinished search for parts starts again; its parts were '
+                  f'found {how}', flush=True)
+            shutil.rmtree(self.work)
+        origin.check(self.work, found_in, self.data_set)
+        self.work.mkdir(exist_ok=True)
+        origin.write(self.work, found_in, self.data_set)
 
     def _make_detector(self, source, device):
         """Makes a detector of a CNN."""
