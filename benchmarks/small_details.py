@@ -1,6 +1,6 @@
 """Whether parts help where the whole image has lost the details that tell classes apart.
 
-    python benchmarks/small_details.py                  # about an hour on two busy cores
+    python benchmarks/small_details.py                  # about three quarters of an hour
     python benchmarks/small_details.py --seeds 1 2
 
 Draws minibirds of 448 pixels (data/small_details), five times with other species, and trains
@@ -29,8 +29,6 @@ DRAWING = '{{size: 448, n_species: 10, n_train: 30, n_test: 20, seed: {}}}'
 OF_ALL = ['data.dataset=minibirds', 'training.epochs=40', 'training.evaluate_every=40']
 DETECTOR = ['data.box_frame=320', 'detector.input_size=320', 'detector.sigma=13',
             'detector.smallest_box=48']
-OF_CLASSES = [*DETECTOR, 'detector.features=selected', 'detector.svm_c=1', 'data.boxes=selected']
-FOLDS = [*OF_CLASSES, 'detector.folds=5', 'data.boxes=folds']
 # Name: config in configs/photos/, and its own settings.
 ROWS = {
     'no parts': ('no_parts', []),
@@ -38,20 +36,19 @@ ROWS = {
     'GAP of found parts': ('cs_parts_gap', DETECTOR),
     'FVE of the whole image': ('global_fve', []),
     'FVE of four tiles': ('grid_fve', []),
-    'FVE of found parts, features selected for the classes': ('cs_parts_fve', OF_CLASSES),
-    'FVE of found parts, the same with five folds': ('cs_parts_fve', FOLDS),
     'FVE of annotated parts': ('cs_parts_fve', ['data.parts=GT']),
 }
 BASELINE = 'no parts'
 OF_LARGE = BASELINE, 'FVE of found parts', 'FVE of annotated parts'
 RUNS = [(128, row) for row in ROWS] + [(224, row) for row in OF_LARGE]
+RESULTS = Path('results/small_details')
 OUTPUT = Path('results/benchmarks/small_details.md')
 
 
 def accuracy_of(seed, size, row):
     """Test accuracy in per cent of a classifier, which is trained unless it has been."""
     config, own = ROWS[row]
-    folder = Path('results/small_details', f'seed{seed}', f'{size} {row}')
+    folder = RESULTS / f'seed{seed}' / f'{size} {row}'
     if RunFolder(folder).state != REPORTED:
         experiment.run(f'configs/photos/{config}.yml', [
             *OF_ALL, f'data.root=data/small_details/seed{seed}', f'data.input_size={size}',
