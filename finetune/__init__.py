@@ -55,7 +55,7 @@ def fit(photographs, output=None, settings=None, gpu=-1, project='.'):
     Args:
         photographs (str or pathlib.Path): Folder with one folder of pictures per class, or with
             ``train`` and ``test`` that have such folders; or CSV file with the columns ``path``,
-            ``class`` and optionally ``split``.
+            ``class`` and optionally ``split`` and ``group``.
         output (str, pathlib.Path or None): Folder of the results; ``None``: the default.
         settings (dict or None): Values by name of settings that differ from those of
             ``configs/photos``, such as ``{'training.batch_size': 8}``.

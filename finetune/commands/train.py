@@ -103,10 +103,10 @@ def _compare(options):
     if not options.dry_run:
         comparison.run(photographs, overrides, project)
         return
-    overrides = [f'data.root={photographs}', *overrides]
-    for name in comparison.CANDIDATES:
-        dry_run.describe(comparison.path_of(name),
-                         comparison.of_candidate(name, overrides, project), project)
+    print(f'# Each of {len(comparison.CANDIDATES)} classifiers is trained without each fold of the '
+          'training images; the chosen one is fine-tuned.')
+    for config, of_run in comparison.heads(photographs, overrides, project):
+        dry_run.describe(config, of_run, project)
 
 
 def _resources(options):

@@ -1,5 +1,5 @@
 """Compares classifiers of one's own photographs with a plain CNN, and fine-tunes the best one."""
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 import contextlib
 import io
 import math
@@ -76,6 +76,25 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> Path:
     return results
 
 
+def heads(photographs: str, overrides: Iterable[str], project: Project
+          ) -> Iterator[tuple[str, list[str]]]:
+    """Yields config and overrides of each candidate as it is trained on frozen CNNs; see
+    :func:`run`."""
+    overrides = [f'data.root={photographs}', *overrides]
+    config = read_config(
+        path_of(BASELINE), of_candidate(BASELINE, overrides, project), project)
+    of_heads = _of_heads(len(readers.load(config).train), config)
+    for name in CANDIDATES:
+        yield path_of(name), [*of_candidate(name, overrides, project), *of_heads]
+
+
+def _of_heads(n_images, config):
+    """Overrides for enough updates on few images, of which one fold is held out."""
+    n_steps = math.ceil(n_images * (N_FOLDS - 1) / N_FOLDS / config.training.update_size)
+    n_epochs = max(N_EPOCHS, math.ceil(N_UPDATES / n_steps))
+    return [f'training.epochs={n_epochs}', f'training.evaluate_every={n_epochs}']
+
+
 class _Comparison:
 
     """The runs of a comparison."""
@@ -91,9 +110,7 @@ class _Comparison:
             readable.require(config, data_set)
         self._require_same(data_set, config)
         n = len(data_set.train)
-        n_steps = math.ceil(n * (N_FOLDS - 1) / N_FOLDS / config.training.update_size)
-        n_epochs = max(N_EPOCHS, math.ceil(N_UPDATES / n_steps))
-        self.of_heads = [f'training.epochs={n_epochs}', f'training.evaluate_every={n_epochs}']
+        self.of_heads = _of_heads(n, config)
         self.folds = range(N_FOLDS if n <= MANY_IMAGES else 1)
         estimate.print_stages(self._stages(data_set, config))
         self.correct = {}       # which held-out images a candidate classifies correctly, (n,) bool

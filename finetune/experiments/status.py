@@ -82,6 +82,8 @@ def _row(folder, queued):
     if log:
         n_epochs, times = config.training.epochs, [0, *(entry['elapsed_time'] for entry in log)]
         cells[2], cells[4] = f'{log[-1]["epoch"]} of {n_epochs}', duration(times[-1])
+        if log[-1]['epoch'] > n_epochs:     # interrupted while it was trained longer
+            cells[2] = f'{log[-1]["epoch"]}, results of {n_epochs}'
         if is_running:
             cells[5] = duration(numpy.median(numpy.diff(times)) * (n_epochs - len(log)))
     return cells

@@ -138,6 +138,10 @@ class JointLearning:
                             arrays_of(self.model))
         trainer = _trainer(self.model, self.config, self.data_set, self.device, folder,
                            self.inputs)
+        done = trainer.updater.epoch
+        if done:
+            print(f'{folder}: goes on after epoch {done}, to epoch {self.config.training.epochs}',
+                  flush=True)
         if not folder.is_finished:
             folder.write_settings(self.config, self.data_set)
         self.inputs.prepare(self.model, with_training=True)

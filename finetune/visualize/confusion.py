@@ -9,7 +9,7 @@ from finetune.data import pictures
 from finetune.drawing import own_settings
 from finetune.progress import progress_bar
 from finetune.parts.kind import load
-from finetune.runs.chosen import find_run, of_test
+from finetune.runs.chosen import find_run, of_test, tested
 from finetune.runs.opening import open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict
 from finetune.visualize import confusion_matrix, sheet
@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
 
 def make(out, gpu=-1, project=HERE):
-    """Writes and draws what the model confuses, into the folder of the run.
+    """Writes and draws what the model confuses, into the folder of its results.
 
     These are the tables of :func:`finetune.visualize.confusion_matrix.write_tables`, the matrix,
     ``confusion_matrix.png``, and the most confused pairs of classes, ``confusion.png``.
@@ -51,6 +51,7 @@ def make(out, gpu=-1, project=HERE):
     label, predicted = predictions.label, predictions.classes['both']
     pairs = most_confused(label, predicted)
     n_wrong = (label != predicted).sum()
+    folder = tested(folder)
     title = f'{folder}: {n_wrong} of {len(label)} test images are misclassified'
     print(title, flush=True)
     names = data_set.class_names

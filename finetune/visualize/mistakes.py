@@ -35,7 +35,7 @@ class Mistake(NamedTuple):
 
 
 def make(out, n_images, project=HERE):
-    """Draws the mistakes of a run on its test images: ``mistakes.png`` in the folder of the run.
+    """Draws the mistakes of a run on its test images: ``mistakes.png`` beside its results.
 
     Args:
         out (str): Folder of a finished run.
@@ -45,6 +45,7 @@ def make(out, n_images, project=HERE):
     """
     folder = find_run(out, project)
     mistakes, n_tested = find(folder)
+    folder = tested(folder)
     title = f'{folder}: {len(mistakes)} of {n_tested} test images are misclassified'
     print(title, flush=True)
     if mistakes:

@@ -1,5 +1,6 @@
 """``train PHOTOS``: classifiers of photographs are compared with a plain CNN, and one is chosen."""
 from pathlib import Path
+import re
 
 import numpy
 from numpy.testing import assert_array_equal
@@ -213,6 +214,8 @@ def test_dry_run(photos, capsys):
     printed = capsys.readouterr().out
     for name in comparison.CANDIDATES:
         assert f'# configs/photos/{name}.yml' in printed
+    n_epochs = re.findall(r'\bepochs: (\d+)', printed)
+    assert n_epochs == len(comparison.CANDIDATES) * ['2']       # those of the runs
     assert not Path('results').exists()
 
 

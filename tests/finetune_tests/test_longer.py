@@ -39,9 +39,10 @@ def learning(folder):
             [entry['epoch'] for entry in log if 'validation/main/loss' in entry])
 
 
-def test_result_is_that_of_as_many_epochs_from_the_start(config, whole):
+def test_result_is_that_of_as_many_epochs_from_the_start(config, whole, capsys):
     folder = Path('results/config/seed0')
     assert run('train', config) == 0
+    assert f'{folder}: goes on after epoch 2, to epoch 4\n' in capsys.readouterr().out
     assert contents(folder) == contents(whole)
     (losses, evaluated), (expected, of_whole) = map(learning, (folder, whole))
     assert losses == expected
