@@ -100,7 +100,7 @@ def test_commands_of_the_card_work(finished_run, tmp_path, monkeypatch):
     ({'pretrained': 'models/inceptionv3-0535-1662fcdc.npz.zip'}, [
         '- models/inceptionv3-0535-1662fcdc.npz.zip, of https://github.com/osmr/imgclsmob/releases/'
         'download/v0.0.552/inceptionv3-0535-1662fcdc.npz.zip (MIT)']),
-    ({'pretrained': '/home/me/my_net.npz'}, ['- my_net.npz, no licence known to us']),
+    ({'pretrained': '/weights/my_net.npz'}, ['- my_net.npz, no licence known to us']),
     ({'pretrained': 'my_net.npz'}, ['- my_net.npz, no licence known to us']),
     ({'checkpoint': 'first/model.npz'}, ['- first/model.npz, trained by this program']),
 ])
