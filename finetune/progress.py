@@ -1,4 +1,4 @@
-"""A progress bar for long loops, and formatted times."""
+"""What is printed: a progress bar for long loops, times, tables."""
 import sys
 import time
 
@@ -25,6 +25,12 @@ def duration(seconds):
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
+
+
+def aligned(rows):
+    """Lines of a table of texts, whose columns are as wide as they need."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def clear_line():
