@@ -5,8 +5,8 @@ from finetune.config.catalogue import (
     ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS)
 from finetune.config.conditions import (
     ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, FROZEN, GRID, JOINT,
-    LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT, SQUARE, STEP, STEPS,
-    VALIDATION, WITH_CLASSES, of_layer)
+    LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SCALED, SEPARATE, SOFT, SPLIT, SQUARE, STEP,
+    STEPS, VALIDATION, WITH_CLASSES, of_layer)
 from finetune.config.project import HERE
 from finetune.config.schema import setting
 
@@ -142,8 +142,13 @@ class Model:
                                  needs=of_layer('normalization'))
     l2_normalize: bool = setting(False, 'L2 normalisation of Fisher vectors, before scaling',
                                  needs=STEP)
-    scaling: bool = setting(True, 'scaling of Fisher vectors to the size of average-pooled '
-                            'features, measured in the first K training batches', needs=STEP)
+    scaling: bool = setting(True, 'scaling of Fisher vectors by a factor that is measured in the '
+                            'first K training batches', needs=STEP)
+    scaled_to: str = setting('pooled', 'size of Fisher vectors after scaling; pooled: their '
+                             'entries are as large as those of average-pooled features; norm: '
+                             'their norm is sqrt(D), whatever the number of components and the '
+                             'scale of the D-dimensional features', choices=('pooled', 'norm'),
+                             needs=SCALED)
     only_mean: bool = setting(False, 'restriction of Fisher vectors to their mean part, the first '
                               'K D values', needs=STEP)
     comp_size: int = setting(0, 'output channels of a 1 x 1 convolution before the encoding; 0: '

@@ -200,6 +200,7 @@ NOT_READ = [      # settings without effect, and what they would need
     ('model: {encoding: gap, l2_normalize: true}', 'model.l2_normalize', 'model.encoding fve or'),
     ('model: {checkpoint: clf.npz, pretrained: cnn.npz}', 'model.pretrained',
      'an empty model.checkpoint'),
+    ('model: {scaling: false, scaled_to: norm}', 'model.scaled_to', 'model.scaling'),
     ('model: {pca_size: 8}', 'model.pca_size', 'training.method conventional'),
     ('model: {pca_whiten: false}', 'model.pca_whiten', 'training.method conventional'),
     ('training: {method: conventional, recompute: true}', 'training.recompute',
