@@ -146,8 +146,8 @@ class Model:
                             'first K training batches', needs=STEP)
     scaled_to: str = setting('pooled', 'size of Fisher vectors after scaling; pooled: their '
                              'entries are as large as those of average-pooled features; norm: '
-                             'their norm is sqrt(D), whatever the number of components and the '
-                             'scale of the D-dimensional features', choices=('pooled', 'norm'),
+                             'their norm is 0.4 sqrt(D), whatever the number of components and '
+                             'the scale of the D-dimensional features', choices=('pooled', 'norm'),
                              needs=SCALED)
     only_mean: bool = setting(False, 'restriction of Fisher vectors to their mean part, the first '
                               'K D values', needs=STEP)

@@ -8,6 +8,10 @@ import numpy
 from fve_layer.communication import total
 from finetune.config.settings import Model
 
+# Mean of max(0, z) for a standard normal z: the size of average-pooled features after batch
+# normalisation and ReLU.
+MEAN_RECTIFIED = (2 * numpy.pi) ** -.5
+
 
 class Scaling(chainer.Link):
 
@@ -98,8 +102,8 @@ class Scaling(chainer.Link):
 def build_scaling(settings: Model, in_size: int) -> Scaling:
     """Makes a step after the encoding: see :mod:`finetune.models.steps`."""
     n_blocks = settings.n_components * (1 if settings.only_mean else 2)
-    n_dims = in_size / n_blocks
-    return Scaling(settings.n_components, n_dims ** .5 if settings.scaled_to == 'norm' else None)
+    norm = (in_size / n_blocks) ** .5 * MEAN_RECTIFIED
+    return Scaling(settings.n_components, norm if settings.scaled_to == 'norm' else None)
 
 
 def _rms(x, comm):
