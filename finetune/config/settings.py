@@ -176,6 +176,11 @@ class Model:
                                'several components, of the order of the variances of the '
                                'features, such as 1', between=(1e-12, 1e6),
                                needs=of_layer('var_floor'))
+    relative_var_floor: float = setting(0., 'smallest variance relative to that of all features, '
+                                        'the mean over their dimensions, which does not depend on '
+                                        'their scale; the larger of the two floors counts',
+                                        between=(0, 1000),
+                                        needs=of_layer('relative_var_floor') & JOINT)
     pca_size: int = setting(512, 'maximum number of dimensions of local features after PCA',
                             between=(1, 4096), needs=SEPARATE)
     pca_whiten: bool = setting(True, 'scaling of local features to unit variance after PCA',

@@ -194,6 +194,8 @@ NOT_READ = [      # settings without effect, and what they would need
     ('model: {encoding: gap, ema_decay: 0.9}', 'model.ema_decay', 'model.encoding fve and'),
     ('model: {encoding: gap, n_components: 1}', 'model.n_components',
      'model.encoding fve or gradient_fve'),
+    ('model: {encoding: gradient_fve, relative_var_floor: 1}', 'model.relative_var_floor',
+     'model.encoding fve and'),
     ('model: {encoding: gradient_fve, init: random}', 'model.init', 'model.encoding fve and'),
     *((f'model: {{encoding: gap, {name}: true}}', f'model.{name}', 'model.encoding fve or')
       for name in ('power_normalize', 'component_normalize', 'l2_normalize')),
