@@ -173,6 +173,8 @@ ENCODINGS: dict[str, Encoding] = {
 # Steps in the order in which they run; the names also name the links in saved weights.
 STEPS: dict[str, Step] = {
     'mean_part': Step('only_mean', 'finetune.models.steps:MeanPart'),
+    'signed_root': Step('power_normalize', 'finetune.models.steps:SignedRoot'),
+    'unit_components': Step('component_normalize', 'finetune.models.steps:UnitComponents'),
     'unit_length': Step('l2_normalize', 'finetune.models.steps:UnitLength'),
     'scaling': Step('scaling', 'finetune.models.scaling:build_scaling'),
     'post_fve': Step('post_fve_size', 'finetune.models.steps:HiddenLayer'),

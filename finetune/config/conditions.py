@@ -64,6 +64,7 @@ def of_layer(setting):
     return of_encodings(lambda encoding: setting in encoding.settings)
 
 
-STEP = of_encodings(lambda encoding: encoding.has_steps) & JOINT
+VECTORS = of_encodings(lambda encoding: encoding.has_steps)
+STEP = VECTORS & JOINT
 SCALED = STEP & Needs('model.scaling', lambda config: config.model.scaling)
 AUXILIARY = STEP & Needs('model.aux_lambda above 0', lambda config: config.model.aux_lambda > 0)

@@ -6,7 +6,7 @@ from finetune.config.catalogue import (
 from finetune.config.conditions import (
     ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, FROZEN, GRID, JOINT,
     LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SCALED, SEPARATE, SOFT, SPLIT, SQUARE, STEP,
-    STEPS, VALIDATION, WITH_CLASSES, of_layer)
+    STEPS, VALIDATION, VECTORS, WITH_CLASSES, of_layer)
 from finetune.config.project import HERE
 from finetune.config.schema import setting
 
@@ -140,8 +140,14 @@ class Model:
     normalization: str = setting('sqrt', 'normalisation of the Fisher vector: sqrt (Eqs. 13, 14) '
                                  'or mean (as in VLFeat)', choices=('sqrt', 'mean'),
                                  needs=of_layer('normalization'))
+    power_normalize: bool = setting(False, 'signed square roots of Fisher vectors, before the next '
+                                    'two normalisations; in joint learning x / sqrt(|x| + 0.01), '
+                                    'whose gradient is finite', needs=VECTORS)
+    component_normalize: bool = setting(False, 'L2 normalisation of the mean part and of the sigma '
+                                        'part of each component, before that of the whole vector',
+                                        needs=of_layer('n_components'))
     l2_normalize: bool = setting(False, 'L2 normalisation of Fisher vectors, before scaling',
-                                 needs=STEP)
+                                 needs=VECTORS)
     scaling: bool = setting(True, 'scaling of Fisher vectors by a factor that is measured in the '
                             'first K training batches', needs=STEP)
     scaled_to: str = setting('pooled', 'size of Fisher vectors after scaling; pooled: their '

@@ -197,7 +197,8 @@ NOT_READ = [      # settings without effect, and what they would need
     ('model: {encoding: gradient_fve, relative_var_floor: 1}', 'model.relative_var_floor',
      'model.encoding fve and'),
     ('model: {encoding: gradient_fve, init: random}', 'model.init', 'model.encoding fve and'),
-    ('model: {encoding: gap, l2_normalize: true}', 'model.l2_normalize', 'model.encoding fve or'),
+    *((f'model: {{encoding: gap, {name}: true}}', f'model.{name}', 'model.encoding fve or')
+      for name in ('power_normalize', 'component_normalize', 'l2_normalize')),
     ('model: {checkpoint: clf.npz, pretrained: cnn.npz}', 'model.pretrained',
      'an empty model.checkpoint'),
     ('model: {scaling: false, scaled_to: norm}', 'model.scaled_to', 'model.scaling'),
@@ -241,8 +242,7 @@ NOT_READ = [      # settings without effect, and what they would need
            ('model', 'checkpoint', 'clf.npz'), ('model', 'ema_decay', .5),
            ('model', 'init', 'random'), ('model', 'resp_gradient', 'false'),
            ('model', 'ablation', 'frozen'),
-           ('model', 'l2_normalize', 'true'), ('model', 'scaling', 'false'),
-           ('model', 'only_mean', 'true'),
+           ('model', 'scaling', 'false'), ('model', 'only_mean', 'true'),
            ('model', 'comp_size', 8), ('model', 'post_fve_size', 8), ('model', 'aux_lambda', .5))),
     *((f'model: {{{name}: {value}}}', f'model.{name}', 'model.aux_lambda above 0')
       for name, value in {'aux_rate': .1, 'aux_step': 5}.items()),

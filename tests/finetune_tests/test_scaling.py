@@ -28,7 +28,8 @@ def scores_at_the_start(encoding, size=32, **settings):
 @pytest.mark.parametrize('settings', [
     {}, {'n_components': 5}, {'n_components': 20}, {'normalization': 'mean'}, {'var_floor': 1e-2},
     {'var_floor': 1}, {'var_floor': 100}, {'size': 64}, {'norm_filter': False},
-    {'l2_normalize': True}, {'only_mean': True}, {'comp_size': 8}, {'post_fve_size': 64}])
+    {'power_normalize': True}, {'component_normalize': True}, {'l2_normalize': True},
+    {'only_mean': True}, {'comp_size': 8}, {'post_fve_size': 64}])
 @pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
 def test_scores_start_as_those_of_gap(encoding, settings):
     size = settings.pop('size', 32)
