@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from finetune.config.catalogue import (
     ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS)
 from finetune.config.conditions import (
-    ADAPTIVE, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, FROZEN, GRID, JOINT,
-    LEARNED_CNNS, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT, SQUARE, STEP, STEPS,
-    VALIDATION, WITH_CLASSES, of_layer)
+    ADAPTIVE, AUGMENTED, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, FROZEN, GRID,
+    JOINT, LEARNED_CNNS, LEFT_OUT, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT,
+    SQUARE, STEP, STEPS, VALIDATION, WITH_CLASSES, of_layer)
 from finetune.config.project import HERE
 from finetune.config.schema import setting
 
@@ -69,6 +69,16 @@ class Data:
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
     colour_jitter: float = setting(.3, 'largest random change of brightness, contrast and '
                                    'saturation in training', between=(0, 1), needs=JOINT)
+    random_crop: float = setting(0., 'smallest area of the random crop of the whole image in '
+                                 'training, as a share of the largest square in it; its sides '
+                                 'differ by up to a third; 0: always a square of 7/8 of the '
+                                 'shorter side', between=(0, 1), needs=AUGMENTED)
+    part_jitter: float = setting(0., 'largest random shift of the box of a part, and change of its '
+                                 "width and height, in training, as a share of the box's; it "
+                                 'stays in the image', between=(0, .5), needs=CROPS & AUGMENTED)
+    part_dropout: float = setting(0., 'probability that a visible part is left out in training, '
+                                  'as if it were hidden; never all parts of an image',
+                                  between=(0, 1), needs=CROPS & LEFT_OUT)
     test_flip: bool = setting(False, 'whether scores of test images, and of pictures to predict, '
                               'are means over the image and its mirror image', needs=JOINT)
 
