@@ -133,7 +133,7 @@ class _Comparison:
                              'move the results away.')
 
     def _stages(self, data_set, config):
-        """What is to be done, and about how long it takes here, unless it has been done."""
+        """What remains to be done, and about how long it takes here."""
         if (self.results / chosen.FILE).exists():
             return []
         device = open_device(config.training.gpu)
@@ -146,10 +146,12 @@ class _Comparison:
         of_tuned, _ = self._read(tuned(BASELINE))
         learning = estimate.seconds(of_tuned, data_set, device)
         n, whole = len(data_set.train) + len(data_set.test), maps[BASELINE]
-        of_parts = sum(seconds - whole for name, seconds in maps.items() if name in WITH_PARTS)
-        n_trainings = len(self.folds) * len(CANDIDATES)
+        of_maps = sum(maps[name] - (0 if name == BASELINE else whole)
+                      for name in (BASELINE, *WITH_PARTS) if not self._is_held_out(name, 0))
+        n_trainings = sum(not self._is_held_out(name, fold)
+                          for name in CANDIDATES for fold in self.folds)
         return [estimate.Stage(f'finding parts in {n} images', sum(finding.values())),
-                estimate.Stage(f'ConvMaps of {n} images, tiles and parts', whole + of_parts),
+                estimate.Stage(f'ConvMaps of {n} images, tiles and parts', of_maps),
                 estimate.Stage(f'up to {n_trainings} trainings of classifiers on them',
                                n_trainings * max(heads.values())),
                 estimate.Stage('fine-tuning of the CNNs of the chosen one',
@@ -172,6 +174,10 @@ class _Comparison:
                 if (name != BASELINE and len(folders) >= FOLDS_OF_ALL
                         and difference(own, self.correct[BASELINE][:len(own)]).mean <= 0):
                     break
+
+    def _is_held_out(self, name, fold):
+        """Whether a candidate has been trained without a fold; its ConvMaps are there, too."""
+        return RunFolder(self.results / self._held_out(name, fold)).state == REPORTED
 
     @staticmethod
     def _held_out(name, fold):
