@@ -71,4 +71,5 @@ def of_layer(setting):
 
 
 STEP = of_encodings(lambda encoding: encoding.has_steps) & JOINT
+SCALED = STEP & Needs('model.scaling', lambda config: config.model.scaling)
 AUXILIARY = STEP & Needs('model.aux_lambda above 0', lambda config: config.model.aux_lambda > 0)

@@ -5,8 +5,8 @@ from finetune.config.catalogue import (
     ABLATIONS, ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS)
 from finetune.config.conditions import (
     ADAPTIVE, AUGMENTED, AUXILIARY, BATCH_STATISTICS, BOXES, CROPS, DETECTED, DRAWN, FROZEN, GRID,
-    JOINT, LEARNED_CNNS, LEFT_OUT, NEW, POINTS, RECOMPUTING, RMSPROP, SEPARATE, SOFT, SPLIT,
-    SQUARE, STEP, STEPS, VALIDATION, WITH_CLASSES, of_layer)
+    JOINT, LEARNED_CNNS, LEFT_OUT, NEW, POINTS, RECOMPUTING, RMSPROP, SCALED, SEPARATE, SOFT,
+    SPLIT, SQUARE, STEP, STEPS, VALIDATION, WITH_CLASSES, of_layer)
 from finetune.config.project import HERE
 from finetune.config.schema import setting
 
@@ -69,9 +69,8 @@ class Data:
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
     colour_jitter: float = setting(.3, 'largest random change of brightness, contrast and '
                                    'saturation in training', between=(0, 1), needs=JOINT)
-    random_crop: float = setting(0., 'smallest area of the random crop of the whole image in '
-                                 'training, as a share of the largest square in it; its sides '
-                                 'differ by up to a third; 0: always a square of 7/8 of the '
+    random_crop: float = setting(0., 'smallest area of a random crop of the image in training, as '
+                                 'a share of the largest square in it; 0: a square of 7/8 of the '
                                  'shorter side', between=(0, 1), needs=AUGMENTED)
     part_jitter: float = setting(0., 'largest random shift of the box of a part, and change of its '
                                  "width and height, in training, as a share of the box's; it "
@@ -152,8 +151,13 @@ class Model:
                                  needs=of_layer('normalization'))
     l2_normalize: bool = setting(False, 'L2 normalisation of Fisher vectors, before scaling',
                                  needs=STEP)
-    scaling: bool = setting(True, 'scaling of Fisher vectors to the size of average-pooled '
-                            'features, measured in the first K training batches', needs=STEP)
+    scaling: bool = setting(True, 'scaling of Fisher vectors by a factor that is measured in the '
+                            'first K training batches', needs=STEP)
+    scaled_to: str = setting('pooled', 'size of Fisher vectors after scaling; pooled: their '
+                             'entries are as large as those of average-pooled features; norm: '
+                             'their norm is sqrt(D), whatever the number of components and the '
+                             'scale of the D-dimensional features', choices=('pooled', 'norm'),
+                             needs=SCALED)
     only_mean: bool = setting(False, 'restriction of Fisher vectors to their mean part, the first '
                               'K D values', needs=STEP)
     comp_size: int = setting(0, 'output channels of a 1 x 1 convolution before the encoding; 0: '
@@ -180,6 +184,11 @@ class Model:
                                'several components, of the order of the variances of the '
                                'features, such as 1', between=(1e-12, 1e6),
                                needs=of_layer('var_floor'))
+    relative_var_floor: float = setting(0., 'smallest variance relative to that of all features, '
+                                        'the mean over their dimensions, which does not depend on '
+                                        'their scale; the larger of the two floors counts',
+                                        between=(0, 1000),
+                                        needs=of_layer('relative_var_floor') & JOINT)
     pca_size: int = setting(512, 'maximum number of dimensions of local features after PCA',
                             between=(1, 4096), needs=SEPARATE)
     pca_whiten: bool = setting(True, 'scaling of local features to unit variance after PCA',

@@ -69,6 +69,22 @@ def test_scale_is_the_ratio_of_sizes_in_the_first_training_batch_and_stays():
                                   expected * second, rtol=1e-5)
 
 
+@pytest.mark.parametrize('settings', [
+    {'n_components': 5}, {'n_components': 20}, {'n_components': 5, 'only_mean': True},
+    {'n_components': 5, 'comp_size': 8}])
+def test_norm_is_that_of_a_local_feature_of_unit_variance(settings):
+    model, _ = scores_at_the_start('fve', scaled_to='norm', **settings)
+    n_dims = settings.get('comp_size', 96)
+    assert model.scaling.norm == pytest.approx(n_dims ** .5)
+    random = numpy.random.RandomState(0)
+    fv, reference = random.randn(4, 30).astype('f'), random.randn(7, 3).astype('f')
+    for factor in 1, 10:
+        scaling = Scaling(norm=5.)
+        y = scaling(chainer.Variable(factor * fv), maps(factor * reference)).array
+        assert (y ** 2).sum(axis=1).mean() ** .5 == pytest.approx(5, rel=1e-5)
+        numpy.testing.assert_allclose(y / y[0, 0], fv / fv[0, 0], rtol=1e-4)
+
+
 def test_batch_of_zeros_does_not_set_the_scale():
     scaling, zeros = Scaling(), numpy.zeros((2, 3), 'f')
     numpy.testing.assert_array_equal(
