@@ -155,7 +155,8 @@ def _check(config, cnn_config, folder):
     """Raises an error unless the CNN saw the same images and parts."""
     ignored = [name for name in {*active_names(config), *active_names(cnn_config)}
                if not name.startswith('data.') or name in (
-                   'data.missing', 'data.order', 'data.flip', 'data.colour_jitter')]
+                   'data.missing', 'data.order', 'data.flip', 'data.colour_jitter',
+                   'data.random_crop', 'data.part_jitter', 'data.part_dropout')]
     changed = differences(config, cnn_config, ignored)
     if not cnn_config.data.has_parts or changed:
         raise InputError(f'{folder}: the CNN was fine-tuned with a different '
