@@ -11,6 +11,7 @@ import sys
 import fve_layer
 from finetune.commands import (convert, demo, doctor, evaluate, export, interruption, options,
                                predict, report, runtime, status, train, visualize)
+from finetune.commands import list as what_there_is
 from finetune.errors import InputError
 from finetune.names import shown
 from finetune.ranks import processes
@@ -18,7 +19,7 @@ from finetune.ranks import processes
 DESCRIPTION = ('Trains classifiers of images end to end with Fisher vector encodings of part '
                'features. For photographs in one folder per class, begin with: train PHOTOS')
 COMMANDS = (train, runtime, evaluate, predict, demo, report, status, convert, export, visualize,
-            doctor)
+            doctor, what_there_is)
 
 
 def main(arguments=None):

@@ -1,4 +1,4 @@
-"""A progress bar for long loops, and formatted times."""
+"""What is printed: a progress bar for long loops, times, tables."""
 import math
 import sys
 import time
@@ -35,6 +35,12 @@ def in_words(seconds):
         if n >= 1.5:
             return f'{n:.0f} {unit}s' if n >= 9.5 or unit == 'minute' else f'{n:.1f} {unit}s'
     return f'{max(math.ceil(seconds), 1)} second{"s" * (seconds > 1)}'
+
+
+def aligned(rows):
+    """Lines of a table of texts, whose columns are as wide as they need."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def clear_line():

@@ -15,7 +15,7 @@ from finetune.data.layout import find_layout, folder_of_kind
 from finetune.errors import InputError
 from finetune.names import counted, shown
 from finetune.parts import kind
-from finetune.runs.folder import RunFolder
+from finetune.runs.folds import folder_of
 from finetune.runs.opening import open_device
 
 DISTRIBUTION = 'fisher-vector-layer'    # the name of this project in pyproject.toml
@@ -82,8 +82,7 @@ def _experiment(config_path, overrides, project):
         yield from _data(config, data_set)
         yield from needs.weights(config, data_set)
         yield from needs.step_memory(config, data_set, device)
-        yield from needs.places(config, RunFolder.of(config_path, config.training.seed,
-                                                     config.project))
+        yield from needs.places(config, folder_of(config_path, config))
         yield from needs.runs(config, device)
     except InputError as error:
         yield 'error', str(error)

@@ -16,9 +16,9 @@ For a config, trains and evaluates one experiment and writes
 results/<config>/seed<k>/, for pictures of your own
 results/<name of data.root>/<config>/seed<k>/.
 
-Repeat the command to resume an interrupted run. With several configs or
---seeds, each run has its own process, finished runs are skipped, and a
-failed run does not stop the others (exit code 1)."""
+Repeat the command to resume an interrupted run. With several configs,
+--seeds or --cross-validate, each run has its own process, finished runs are
+skipped, and a failed run does not stop the others (exit code 1)."""
 
 
 def add_arguments(parser):
@@ -32,8 +32,10 @@ def add_arguments(parser):
     shared.add_gpu(parser)
     add('--seeds', type=seeds, metavar='N',
         help='seeds 0 ... N-1, or a list of seeds: 0,3,7')
+    add('--cross-validate', action='store_true', help='of configs: train without each of five '
+        'folds of the training images and print the accuracies on the folds that were held out')
     add('--jobs', type=number('--jobs', int, 1, 256), metavar='N',
-        help='simultaneous runs with several configs or --seeds (default: 1)')
+        help='simultaneous runs with several configs, --seeds or --cross-validate (default: 1)')
     add('--cluster', choices=('local', 'slurm'), default='local',
         help='where to run: on this machine, or as Slurm jobs (default: local)')
     add('--hours', type=number('--hours', float, .01, 1000),
@@ -63,7 +65,7 @@ def run(options):
     if any(shared.are_photographs(path, options.project) for path in options.configs):
         return _compare(options)
     from finetune.checks import dry_run
-    from finetune.experiments import experiment, plan, suite
+    from finetune.experiments import cross_validation, experiment, plan, suite
     resources = _resources(options)
     experiments, notes = [], []
     for path in plan.expand(options.configs, options.project) or [None]:
@@ -73,16 +75,31 @@ def run(options):
         print(note, flush=True)
     output = options.output or original_variables.output(os.environ)
     if options.dry_run or original_variables.is_dry_run(os.environ):
+        if options.cross_validate:
+            experiments = _first_folds(experiments, options.project)
         for config, overrides in experiments:
             dry_run.describe(config, overrides, options.project, output)
-    elif options.seeds is None and len(experiments) == 1 and options.cluster == 'local':
+        return None
+    is_single = options.seeds is None and len(experiments) == 1 and options.cluster == 'local'
+    if is_single and not options.cross_validate:
         experiment.run(*experiments[0], output, options.project)
-    elif options.seeds and options.seed is not None:
+        return None
+    if options.seeds and options.seed is not None:
         raise InputError('--seed and --seeds exclude each other; give one of them.')
-    else:
-        project = options.project.with_results(output) if output else options.project
-        return suite.run_all(experiments, options.seeds or [options.seed or 0], options.jobs or 1,
-                             resources, project)
+    project = options.project.with_results(output) if output else options.project
+    of_suite = (experiments, options.seeds or [options.seed or 0], options.jobs or 1, resources,
+                project)
+    if options.cross_validate:
+        return cross_validation.run(*of_suite)
+    return suite.run_all(*of_suite).code
+
+
+def _first_folds(experiments, project):
+    from finetune.experiments import cross_validation
+    all_folds = [cross_validation.folds_of(*experiment, project) for experiment in experiments]
+    print(f'# Each config is trained {len(all_folds[0])} times, each time without another fold of '
+          'the training images; this is the first time.')
+    return [folds[0] for folds in all_folds]
 
 
 def _compare(options):
@@ -91,6 +108,10 @@ def _compare(options):
     if len(options.configs) > 1:
         raise InputError(f'{" ".join(options.configs)}: photographs are compared alone; give one '
                          'folder or CSV file.')
+    if options.cross_validate:
+        raise InputError('--cross-validate: the comparison of photographs holds out folds already; '
+                         'leave it out, or give configs of configs/photos with '
+                         '--set data.root=PHOTOS.')
     of_suites = [name for name in ('seeds', 'jobs') if getattr(options, name) is not None]
     if of_suites or options.cluster != 'local':
         raise InputError(f'--{(*of_suites, "cluster")[0]} is for configs; leave it out, or give '

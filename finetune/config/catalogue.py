@@ -53,6 +53,7 @@ class Encoding(NamedTuple):
 
     layer: str                          # function that makes the layer
     input: str                          # function that makes the layer's input
+    meaning: str
     settings: tuple[str, ...] = ()      # settings of the section ``model`` that the layer takes
     has_steps: bool = False             # whether it allows compression, STEPS and auxiliary head
     has_mixture: bool = False           # whether the layer has an attribute ``mixture``
@@ -73,6 +74,18 @@ class Architecture(NamedTuple):
     # Memory that training needs per pixel of an image, float32; see benchmarks/memory.py.
     bytes_per_pixel: float | None = None     # None: unknown
     bytes_recomputing: float | None = None   # with training.recompute; None: unsupported
+    millions: float | None = None       # of parameters; None: unknown
+    package: str = ''                   # that it needs beside the program's requirements
+
+
+class WeightFile(NamedTuple):
+    """A file of weights that can be downloaded."""
+
+    architecture: str
+    source: Source
+
+    def __str__(self):
+        return str(self.source)
 
 
 class PackagedWeights(NamedTuple):
@@ -90,26 +103,40 @@ RELEASE = 'https://github.com/cvjena/fve_experiments/releases/download/gcpr2021_
 # The authors' folders ORIGINAL, RESIZED, GT_regrouped and CS_parts.
 ANNOTATIONS = Source(f'{RELEASE}dataset_annotations.zip', NO_LICENCE)
 
-# Sources of weights, by file; docs/data.md tells more.
+TORCHVISION = Source('https://download.pytorch.org/models/', 'BSD-3')
+CHAINERCV = Source('https://chainercv-models.preferred.jp', NO_LICENCE)
+
+# Files of weights that load as they are; docs/data.md tells more.
 WEIGHTS = {
-    'model.inat.ckpt.npz': Source(f'{RELEASE}inception_weights.zip', NO_LICENCE),
-    'model.imagenet.ckpt.npz': Source(f'{RELEASE}inception_weights.zip', NO_LICENCE),
-    'iNat_2018_InceptionV3.pth.tar': Source(
+    **{f'model.{name}.ckpt.npz': WeightFile(
+        'inception_v3', Source(f'{RELEASE}inception_weights.zip', NO_LICENCE))
+       for name in ('inat', 'imagenet')},
+    'iNat_2018_InceptionV3.pth.tar': WeightFile('inception_v3_torch', Source(
         'https://data.caltech.edu/records/7e9te-sae53/files/iNat_2018_InceptionV3.pth.tar',
-        NO_LICENCE),
-    'inception_v3_iNat_299.ckpt': Source(
-        'https://github.com/richardaecn/cvpr18-inaturalist-transfer', NO_LICENCE),
-    'inception_v3.ckpt': Source(
+        NO_LICENCE)),
+    'inception_v3_iNat_299.ckpt': WeightFile('inception_v3', Source(
+        'https://github.com/richardaecn/cvpr18-inaturalist-transfer', NO_LICENCE)),
+    'inception_v3.ckpt': WeightFile('inception_v3', Source(
         'http://download.tensorflow.org/models/inception_v3_2016_08_28.tar.gz',
-        "the licence of TF-Slim's code is Apache 2.0"),
-    'inception_v3_google-0cc3c7bd.pth': Source(
-        'https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth', 'BSD-3'),
-    'inceptionv3-0535-1662fcdc.npz.zip': Source(
+        "the licence of TF-Slim's code is Apache 2.0")),
+    'inception_v3_google-0cc3c7bd.pth': WeightFile('inception_v3_torch', Source(
+        'https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth', 'BSD-3')),
+    'inceptionv3-0535-1662fcdc.npz.zip': WeightFile('inception_v3_torch', Source(
         'https://github.com/osmr/imgclsmob/releases/download/v0.0.552/'
-        'inceptionv3-0535-1662fcdc.npz.zip', 'MIT'),
-    'inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5': Source(
+        'inceptionv3-0535-1662fcdc.npz.zip', 'MIT')),
+    'inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5': WeightFile('inception_v3', Source(
         'https://github.com/fchollet/deep-learning-models/releases/download/v0.5/'
-        'inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5', 'MIT'),
+        'inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5', 'MIT')),
+    **{f'resnet{name}.pth': WeightFile(f'resnet{name.partition("-")[0]}_torch', TORCHVISION)
+       for name in ('50-0676ba61', '50-11ad3fa6', '101-63fe2227', '101-cd907fc2', '152-394f9c45',
+                    '152-f82ba261')},
+    **{f'resnet{n}_imagenet_{name}.npz': WeightFile(f'resnet{n}{ending}', CHAINERCV)
+       for n in (50, 101, 152)
+       for name, ending in (('trained_2018_11_26', ''), ('converted_2018_03_07', '_he'))},
+    **{f'{name}_imagenet_converted_{date}.npz': WeightFile(name, CHAINERCV) for name, date in (
+        ('se_resnet50', '2018_06_25'), ('se_resnet101', '2018_06_25'),
+        ('se_resnet152', '2018_06_25'), ('se_resnext50', '2018_06_28'),
+        ('se_resnext101', '2018_06_28'), ('vgg16', '2017_07_18'))},
 }
 
 # Weights that ``model.pretrained`` can name.
@@ -161,12 +188,14 @@ FISHER_VECTOR = 'n_components', 'norm_filter', 'normalization', 'var_floor'
 
 ENCODINGS: dict[str, Encoding] = {
     'gap': Encoding('finetune.models.encodings:GAP', 'finetune.models.encodings:conv_maps',
-                    needs_all_parts=True),
+                    'average pooling per part', needs_all_parts=True),
     'fve': Encoding('finetune.models.encodings:fve', LOCAL_FEATURES,
+                    'Fisher vector, mixture learned by EM',
                     (*FISHER_VECTOR, 'ema_decay', 'init', 'resp_gradient', 'ablation',
                      'relative_var_floor'),
                     has_steps=True, has_mixture=True),
     'gradient_fve': Encoding('finetune.models.encodings:gradient_fve', LOCAL_FEATURES,
+                             'Fisher vector, mixture learned by back-propagation',
                              FISHER_VECTOR, has_steps=True, has_mixture=True),
 }
 
@@ -191,29 +220,26 @@ ABLATIONS = {
 }
 
 ARCHITECTURES: dict[str, Architecture] = {
-    'inception_v3': Architecture('finetune.models.inception_v3:InceptionV3', 2048, 75,
-                                 bytes_per_pixel=1310, bytes_recomputing=625),
-    'inception_v3_torch': Architecture(
-        'finetune.models.inception_v3:TorchInceptionV3', 2048, 75,
-        bytes_per_pixel=1310, bytes_recomputing=625),
-    'inception_v3_original': Architecture(
-        'finetune.models.inception_v3:OriginalInceptionV3', 2048, 75,
-        bytes_per_pixel=1310, bytes_recomputing=625),
+    **{f'inception_v3{ending}': Architecture(
+        f'finetune.models.inception_v3:{prefix}InceptionV3', 2048, 75,
+        bytes_per_pixel=1310, bytes_recomputing=625, millions=21.8)
+       for ending, prefix in (('', ''), ('_torch', 'Torch'), ('_original', 'Original'))},
     **{f'efficientnet_lite{i}': Architecture(
-        f'finetune.models.efficientnet_lite:EfficientNetLite{i}', 1280, 32, *memory)
-       for i, memory in enumerate(((1420, 660), (1760, 670), (1870, 680)))},
+        f'finetune.models.efficientnet_lite:EfficientNetLite{i}', 1280, 32, *numbers)
+       for i, numbers in enumerate(((1420, 660, 3.4), (1760, 670, 4.1), (1870, 680, 4.8)))},
     # ChainerCV's ResNets with the stride in the 3 x 3 convolutions, in the first (He et al.), and
     # torchvision's.
-    **{name: Architecture(f'finetune.models.chainercv_cnns:{name}', 2048, 32, *memory)
-       for names, memory in (
-           (('resnet50', 'resnet50_he', 'resnet50_torch'), (2070, 940)),
-           (('resnet101', 'resnet101_he', 'resnet101_torch'), (2900, 1000)),
-           (('resnet152', 'resnet152_he', 'resnet152_torch'), (3900, 1100)),
-           (('se_resnet50',), (2350, 1050)), (('se_resnet101',), (3450, 1100)),
-           (('se_resnet152',), (4600, 1200)), (('se_resnext50',), (2970, 1150)),
-           (('se_resnext101',), (4500, 1200))) for name in names},
+    **{name: Architecture(f'finetune.models.chainercv_cnns:{name}', 2048, 32, *numbers, 'chainercv')
+       for names, numbers in (
+           (('resnet50', 'resnet50_he', 'resnet50_torch'), (2070, 940, 23.5)),
+           (('resnet101', 'resnet101_he', 'resnet101_torch'), (2900, 1000, 42.5)),
+           (('resnet152', 'resnet152_he', 'resnet152_torch'), (3900, 1100, 58.1)),
+           (('se_resnet50',), (2350, 1050, 26.)), (('se_resnet101',), (3450, 1100, 47.3)),
+           (('se_resnet152',), (4600, 1200, 64.8)), (('se_resnext50',), (2970, 1150, 25.5)),
+           (('se_resnext101',), (4500, 1200, 46.9))) for name in names},
     # Its first layers need the most; recomputing the others saves nothing.
-    'vgg16': Architecture('finetune.models.chainercv_cnns:vgg16', 512, 32, bytes_per_pixel=2520),
+    'vgg16': Architecture('finetune.models.chainercv_cnns:vgg16', 512, 32, bytes_per_pixel=2520,
+                          millions=14.7, package='chainercv'),
     'small_cnn': Architecture('finetune.models.small_cnn:SmallCNN', 96, 16,
-                              bytes_per_pixel=110, bytes_recomputing=70),
+                              bytes_per_pixel=110, bytes_recomputing=70, millions=.1),
 }

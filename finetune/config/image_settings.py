@@ -38,8 +38,8 @@ class Data:
     part_ratio: float = setting(.31, 'width and height of the crop around a point, as a share of '
                                 "the image's", between=(.01, 1), needs=POINTS)
     boxes: str = setting('CS_parts', 'folder of the part boxes, in the folder of the data set; '
-                         'boxes found in your own pictures are in parts/, beside their runs',
-                         needs=BOXES)
+                         'boxes found in your own pictures, or by a validation split alone, are '
+                         'in parts/, beside their runs', needs=BOXES)
     box_frame: int = setting(427, 'side in pixels of the square whose coordinates the boxes are '
                              'in; 0: boxes are in pixels of the image', between=(0, 100000),
                              needs=BOXES)

@@ -26,9 +26,8 @@ class Model:
     checkpoint: str = setting('', '.npz of a complete classifier to start from, of this program '
                               "or of the authors' code, or YAML of its run; empty: none",
                               needs=JOINT)
-    encoding: str = setting('fve', 'how part features are encoded; gap: average pooling per part; '
-                            'fve: Fisher vector, mixture learned by EM; gradient_fve: Fisher '
-                            'vector, mixture learned by back-propagation', choices=ENCODINGS)
+    encoding: str = setting('fve', 'how part features are encoded; ' + '; '.join(
+        f'{name}: {row.meaning}' for name, row in ENCODINGS.items()), choices=ENCODINGS)
     n_components: int = setting(1, 'number of mixture components (K); above 1, see var_floor',
                                 between=(1, 4096), needs=of_layer('n_components'))
     ema_decay: float = setting(.9, "decay of the moving averages of the mixture's parameters "

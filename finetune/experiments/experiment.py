@@ -25,6 +25,7 @@ from finetune.ranks import processes
 from finetune.runs import longer
 from finetune.runs.chosen import find_run, of_test
 from finetune.runs.folder import NEW, REPORTED, RunFolder
+from finetune.runs.folds import folder_of
 from finetune.runs.opening import open_device, open_run, read_settings
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict, Predictions
 from finetune.training.inputs import Inputs, inputs_of
@@ -76,7 +77,7 @@ def run(config_path: str | Path, overrides: Iterable[str] = (),
     config = read_config(config_path, overrides, project)
     prerequisites.check_circle(config_path, config)
     if out is None:
-        folder = RunFolder.of(config_path, config.training.seed, config.project)
+        folder = folder_of(config_path, config)
     else:
         config.project = project.of_run(out, config.data, is_new=True)
         folder = RunFolder(out, config.project)

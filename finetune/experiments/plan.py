@@ -12,6 +12,7 @@ from finetune.data.fingerprint import Fingerprint
 from finetune.errors import InputError
 from finetune.experiments import prerequisites
 from finetune.runs.folder import REPORTED, RunFolder
+from finetune.runs.folds import folder_of
 
 
 class Job(NamedTuple):
@@ -56,10 +57,10 @@ def plan_jobs(experiments, seeds, project=HERE):
             overrides = *overrides, f'training.seed={seed}'
             config = read_config(path, overrides, project)
             prerequisites.check_circle(path, config)
-            asked[str(RunFolder.of(path, seed, config.project))] = path, overrides, config
+            asked[str(folder_of(path, config))] = path, overrides, config
     jobs, done, read = {}, [], {}
     for path, overrides, config in asked.values():
-        folder = RunFolder.of(path, config.training.seed, config.project)
+        folder = folder_of(path, config)
         # Results of other settings or data are not skipped: the run itself reports the error.
         if (folder.state == REPORTED and not folder.differences(config)
                 and not _has_other_data(folder, config, read)):
@@ -99,8 +100,7 @@ def _add(path, overrides, config, asked, jobs):
 
 
 def _job(path, overrides, config, needs):
-    return Job(path, tuple(overrides),
-               RunFolder.of(path, config.training.seed, config.project),
+    return Job(path, tuple(overrides), folder_of(path, config),
                config.training.epochs if config.training.is_joint else 0, needs)
 
 

@@ -18,6 +18,7 @@ from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.parts.kind import parts_of
 from finetune.runs.folder import NEW, RunFolder
+from finetune.runs.folds import folder_of
 
 # Settings that a run and those that it needs have in common: how images are given to the CNN, the
 # CNN, and how fast and in how much memory they compute.
@@ -66,7 +67,7 @@ def _required(config: Config, source: str, overrides: Iterable[str], stage: str)
     overrides = [*overrides, f'training.gpu={config.training.gpu}',
                  *_inherited(config, own, source)]
     required = read_config(source, overrides, project=config.project)
-    folder = RunFolder.of(source, required.training.seed, required.project)
+    folder = folder_of(source, required)
     if folder.is_run and folder.state != NEW:   # what only has to fit into memory stays as it was
         there = folder.read_config()
         overrides += [override_of(name, get(there, name)) for name in MEMORY

@@ -1,5 +1,6 @@
 """Runs experiments with several seeds, on this machine or as jobs of a cluster."""
 import sys
+from typing import NamedTuple
 
 from finetune.config.project import HERE
 from finetune.errors import InputError
@@ -8,6 +9,14 @@ from finetune.experiments.local import Queue
 from finetune.experiments.plan import plan_jobs
 from finetune.names import counted
 from finetune.ranks import processes
+from finetune.runs.folds import FOLDS, is_of_fold
+
+
+class Outcome(NamedTuple):
+    """What a suite has done."""
+
+    code: int           # exit code: 0, or 1 if a run failed, which does not stop the other runs
+    finished: set       # folders, as text, of the runs that are finished
 
 
 def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
@@ -22,7 +31,7 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
         project (finetune.config.project.Project): Project to which paths are relative.
 
     Returns:
-        int: Exit code: 0, or 1 if a run failed, which does not stop the other runs.
+        Outcome: What has been done; jobs of Slurm are only submitted.
 
     """
     if processes.size() > 1:
@@ -36,8 +45,10 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
           f'written to {_place(project, [*jobs, *done])}', flush=True)
     project.results.mkdir(parents=True, exist_ok=True)
     project.mark()      # the processes of the runs know the place by it
+    finished = {str(job.folder) for job in done}
     if resources is not None:
-        return _submit(jobs, resources, project)
+        _submit(jobs, resources, project)
+        return Outcome(0, finished)
     queue = Queue(jobs, done, n_jobs)
     try:
         queue.work()
@@ -45,17 +56,20 @@ def run_all(experiments, seeds, n_jobs=1, resources=None, project=HERE):
         queue.stop()
     for job, reason in queue.failures:
         print(f'Failed: {job}: {reason}; see {job.folder.printed}', file=sys.stderr)
-    return 1 if queue.failures else 0
+    failed = {str(job.folder) for job, _ in queue.failures}
+    return Outcome(1 if failed else 0, finished | {str(job.folder) for job in jobs} - failed)
 
 
 def _place(project, jobs):
     """Where the output of runs is, in words."""
+    of_run = f'{FOLDS}/fold<n>/seed<k>.txt' if any(is_of_fold(job.folder) for job in jobs) else (
+        'seed<k>.txt')
     if project.is_chosen:
-        return f'{project.results}/<config>/seed<k>.txt'
+        return f'{project.results}/<config>/{of_run}'
     collections = {job.folder.project.results for job in jobs} - {project.results}
     name = collections.pop().name if len(collections) == 1 else '<data set>'
     between = f'{name}/' if collections else ''
-    return f'results/{between}<config>/seed<k>.txt{project.named}'
+    return f'results/{between}<config>/{of_run}{project.named}'
 
 
 def _submit(jobs, resources, project):
@@ -65,4 +79,3 @@ def _submit(jobs, resources, project):
           f'{counted(n_queued, "was", "were")} already in the queue; {status} shows the '
           'runs; squeue and scancel apply to their jobs. Repeat this command to submit failed '
           'or cancelled runs again.')
-    return 0

@@ -29,11 +29,13 @@ class Found(Boxes):
     def folder(self) -> Path:
         """Folder of the boxes: in the data set's folder, but of your own pictures in the results.
 
-        There, its name has a digest of everything that determines them, so that different
-        detectors do not collide. Boxes of others that are in the data set's folder are used.
+        So are those of a fold, if they depend on what it holds out. There, the folder's name has
+        a digest of everything that determines them, so that different detectors, and the folds,
+        do not collide. Boxes of others that are in the data set's folder are used.
         """
         beside = find_layout(self.config).beside(self.config.data.boxes)
-        if not DETECTED.holds(self.config) or not SPLIT.holds(self.config) or _are_given(beside):
+        are_apart = SPLIT.holds(self.config) or self._of_all_folds.data.split == 'validation'
+        if not DETECTED.holds(self.config) or not are_apart or _are_given(beside):
             return beside
         return self.config.project.results / 'parts' / self.config.data.boxes / self._digest
 

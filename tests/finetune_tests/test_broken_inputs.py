@@ -253,6 +253,8 @@ CASES = {
     "boxes in another square than the detector's": lambda w: w.train(
         data={'parts': 'CS_PARTS'}, detector={'cnn': 'cnn.yml', 'input_size': 32}),
     'a folder without configs': empty_folder,
+    'a single fold of a cross-validation': lambda w: w.train(
+        '--cross-validate', '--set', 'data.fold=1'),
     'setting without effect': lambda w: w.train(model={'encoding': 'gap', 'ema_decay': .9},
                                                 data={'missing': 'zero'}),
     'override without effect': lambda w: w.train('--set', 'data.drawing.seed=1'),
