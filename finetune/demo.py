@@ -8,7 +8,7 @@ import tempfile
 import webbrowser
 
 from finetune.config.project import HERE
-from finetune.document import literal
+from finetune.document import breakable, literal
 from finetune.errors import InputError
 from finetune.files import named
 from finetune.names import shown
@@ -24,6 +24,7 @@ FIGURE = '<figure><img loading="lazy" src="{}" alt=""><figcaption>{}</figcaption
 STYLE = STYLE_OF_CLASSES + """
 .mistakes { display: grid; gap: .8rem;
             grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
+.mistakes figure { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 .mistakes img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #f3f3f3; }
 """
 # The page may load nothing from elsewhere.
@@ -135,8 +136,9 @@ def _show_mistakes(folder):
     import gradio
     try:
         found, n_tested = mistakes.find(folder)
-        figures = [FIGURE.format(thumbnail(mistake.image()), html.escape(mistake.caption))
-                   for mistake in found[:MAX_MISTAKES]]
+        figures = [
+            FIGURE.format(thumbnail(mistake.image()), breakable(html.escape(mistake.caption)))
+            for mistake in found[:MAX_MISTAKES]]
     except (InputError, OSError) as error:
         gradio.Textbox(f'The test images cannot be shown: {shown(str(error))}', show_label=False)
         return

@@ -62,7 +62,7 @@ def to_html(text, folder):
     converter.inlinePatterns.deregister('html')
     body = converter.convert(text)
     body = re.sub(rf'<td>({NUMBER})</td>', r'<td class="number">\1</td>', body)
-    body = re.sub(r'(?<=<t[hd]>)[^<]+', _breakable, body)
+    body = re.sub(r'(?<=<t[hd]>)[^<]+', lambda match: breakable(match[0]), body)
     body = body.replace('<table>', '<div class="wide"><table>')
     body = body.replace('</table>', '</table></div>')
     body = re.sub(r'src="([^"]+)"', lambda match: 'src="{}"'.format(
@@ -83,6 +83,6 @@ def embedded(picture, kind='png'):
     return f'data:image/{kind};base64,{base64.b64encode(picture).decode()}'
 
 
-def _breakable(match):
-    """Allows line breaks inside long names, so that wide tables fit."""
-    return re.sub(r'([_./])(?=\w)', r'\1<wbr>', match[0])
+def breakable(text):
+    """Allows line breaks inside the long names of an HTML text, so that it fits."""
+    return re.sub(r'([_./])(?=\w)', r'\1<wbr>', text)

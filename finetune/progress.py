@@ -1,4 +1,5 @@
 """What is printed: a progress bar for long loops, times, tables."""
+import math
 import sys
 import time
 
@@ -25,6 +26,15 @@ def duration(seconds):
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
+
+
+def in_words(seconds):
+    """Seconds as ``'20 seconds'``, ``'3 minutes'`` or ``'2.5 hours'``."""
+    for unit, size in ('hour', 3600), ('minute', 60):
+        n = seconds / size
+        if n >= 1.5:
+            return f'{n:.0f} {unit}s' if n >= 9.5 or unit == 'minute' else f'{n:.1f} {unit}s'
+    return f'{max(math.ceil(seconds), 1)} second{"s" * (seconds > 1)}'
 
 
 def aligned(rows):

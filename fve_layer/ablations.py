@@ -7,8 +7,9 @@ import chainer.functions as F
 
 from fve_layer import function, gmm
 from fve_layer.arrays import Array, ArrayOrVariable
+from fve_layer.communication import of_all_ranks
 from fve_layer.encoding import count_normalizer, part_normalizers
-from fve_layer.link import FVELayer, of_all_ranks
+from fve_layer.link import FVELayer
 
 
 class Frozen(FVELayer):
@@ -73,6 +74,7 @@ class LastBatchEM(FVELayer):
         self.last_mean, self.last_var, self.last_weight = new
         self.n_updates = self.xp.asarray(self.n_updates + 1)
         rate = gmm.ema_rate(self.n_updates, self.ema_decay)
+        self._follow(statistics, rate)
         self._assign(*(old + rate * (a - old) for old, a in zip(averaged, new)))
         self.log_likelihood = statistics.log_likelihood
 

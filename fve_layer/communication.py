@@ -4,6 +4,7 @@ from typing import Any
 from chainer.backends import cuda
 import numpy
 
+from fve_layer import gmm
 from fve_layer.arrays import Array
 
 
@@ -41,3 +42,13 @@ def _nccl_total(flat, comm):
     comm.nccl_comm.allReduce(flat.data.ptr, result.data.ptr, flat.size, nccl.NCCL_FLOAT64,
                              nccl.NCCL_SUM, cuda.cupy.cuda.get_current_stream().ptr)
     return result
+
+
+def of_all_ranks(statistics: gmm.Statistics, comm: Any) -> gmm.Statistics:
+    """Sums the statistics of the ranks' own batches; returns those of a single rank unchanged."""
+    if comm is None:
+        return statistics
+    centre, s0, s1, s2, log_likelihood = statistics
+    s0, s1, s2, log_sum = total([s0, s1, s2, log_likelihood * s0.sum()], comm)
+    log_likelihood = log_sum / s0.sum().clip(1, None)
+    return gmm.Statistics(centre, s0, s1, s2, log_likelihood)

@@ -189,11 +189,30 @@ def power_normalize(fv: Array, exponent: float = .5) -> Array:
     return xp.sign(fv) * abs(fv) ** exponent
 
 
+def component_normalize(fv: Array, n_blocks: int) -> Array:
+    """Scales the mean part and the sigma part of each component to unit length.
+
+    A part of zeros stays zero. Also called intra-normalisation: no component dominates the vector
+    because its features are frequent or alike in an image.
+
+    Args:
+        fv (array): Fisher vectors, shape (N, 2KD), or their mean parts, shape (N, KD).
+        n_blocks (int): Number of parts, 2K or K.
+
+    Returns:
+        array: Array of the same shape.
+
+    See: Arandjelovic and Zisserman, All about VLAD, CVPR 2013.
+
+    """
+    return l2_normalize(fv.reshape(len(fv), n_blocks, -1)).reshape(fv.shape)
+
+
 def l2_normalize(fv: Array) -> Array:
     """Scales every Fisher vector to unit length; a zero vector stays zero.
 
     Args:
-        fv (array): Fisher vectors, shape (N, 2KD).
+        fv (array): Fisher vectors along the last axis, any shape.
 
     Returns:
         array: Array of the same shape.

@@ -223,6 +223,23 @@ def e_step(x: Array, mean: Array, var: Array, weight: Array,
     return Statistics(density.centre, s0, s1, s2, log_likelihood / xp.maximum(n, 1))
 
 
+def feature_variance(statistics: Statistics) -> Array:
+    """Variance of all counting features of a batch, its mean over the dimensions; a scalar.
+
+    Args:
+        statistics (Statistics): Sufficient statistics of the batch, see :func:`e_step`. Their sums
+            over the components do not depend on the mixture.
+
+    Returns:
+        array: The variance; zero for a batch without features.
+
+    """
+    _, s0, s1, s2, _ = statistics
+    n = s0.sum().clip(MIN_FEATURES, None)
+    mean = s1.sum(axis=0) / n
+    return (s2.sum(axis=0) / n - mean * mean).mean()
+
+
 def m_step(statistics: Statistics, mean: Array, var: Array,
            var_floor: float) -> tuple[Array, Array, Array]:
     """Estimates the parameters of the mixture from a batch (Eqs. 3-5; Eq. 5 is a variance).

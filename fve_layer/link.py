@@ -8,7 +8,7 @@ import numpy
 from fve_layer import function
 from fve_layer import gmm
 from fve_layer.arrays import Array, ArrayOrVariable
-from fve_layer.communication import total
+from fve_layer.communication import of_all_ranks
 from fve_layer.mixture import full, MixtureLayer
 
 INITS = 'kmeans', 'random'
@@ -56,7 +56,11 @@ class GMMLayer(MixtureLayer):
             means are zero.
         var_floor (float): Smallest variance. A CNN trained through the layer concentrates its
             features around the means, and the variances shrink. If components collapse, set this
-            to the order of magnitude of the features' variances.
+            to the order of magnitude of the features' variances, or set ``relative_var_floor``.
+        relative_var_floor (float): Smallest variance relative to that of all features of the
+            batch, which is averaged over the dimensions, such as 1; ``var_floor`` remains a lower
+            bound. It does not depend on the scale of the features: those multiplied by 10 have
+            the same Fisher vectors. Not in the paper.
         seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
         comm: Communicator of ``chainermn.create_communicator``: the batches of all its ranks fit
             one mixture, so all ranks must call the layer equally often in training mode. Each step
@@ -69,6 +73,8 @@ class GMMLayer(MixtureLayer):
         var (array): Variances, shape (K, D).
         weight (array): Mixture weights, shape (K,); positive, sum one.
         n_updates (array): Number of updates, t in Eqs. 6-9; scalar int64.
+        smallest_var (array): Smallest variance in use, a scalar: ``var_floor``, or with a
+            ``relative_var_floor`` the moving average of those of the batches.
         seed (array): Seed in use; scalar int64.
         log_likelihood (array or None): Mean log likelihood per feature, in nats, of the last
             training batch under the parameters before its update; 0 for a batch without
@@ -88,12 +94,18 @@ class GMMLayer(MixtureLayer):
     var: Array
     weight: Array
     n_updates: Array
+    smallest_var: Array | float
     log_likelihood: Array | None
 
     def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
                  norm_filter: bool = False, init: str = 'kmeans', var_floor: float = 1e-3,
-                 seed: int | None = None, comm: Any = None) -> None:
+                 relative_var_floor: float = 0., seed: int | None = None,
+                 comm: Any = None) -> None:
         super().__init__(in_size, n_components, norm_filter, var_floor, seed, comm)
+        if not 0 <= relative_var_floor < numpy.inf:
+            raise ValueError('relative_var_floor must be finite and not negative, not '
+                             f'{relative_var_floor}')
+        self.relative_var_floor = relative_var_floor
         if init not in INITS:
             raise ValueError(f'init must be one of {", ".join(map(repr, INITS))}, not {init!r}; to '
                              'start from arrays, assign mean, var and weight')
@@ -104,6 +116,8 @@ class GMMLayer(MixtureLayer):
         self._is_seeded = False
         for name, value in self._initial().items():
             self.add_persistent(name, value)
+        if not relative_var_floor:
+            self.smallest_var = var_floor
 
     # Methods that a subclass may replace, as those in fve_layer.ablations do: _initial, _update,
     # _e_step and _assign. Its forward calls _learn.
@@ -114,9 +128,10 @@ class GMMLayer(MixtureLayer):
         mean = full(shape, 0)
         if self.init == 'random':
             mean[...] = numpy.random.RandomState(int(self.seed)).uniform(-1, 1, shape)
+        floor = {'smallest_var': full((), self.var_floor)} if self.relative_var_floor else {}
         return {'mean': mean, 'var': full(shape, max(1, self.var_floor)),
                 'weight': full(self.n_components, 1 / self.n_components),
-                'n_updates': numpy.zeros((), numpy.int64)}
+                'n_updates': numpy.zeros((), numpy.int64), **floor}
 
     def _reset(self):
         for name, value in self._initial().items():
@@ -142,7 +157,8 @@ class GMMLayer(MixtureLayer):
     @property
     def printable_specs(self) -> Iterator[tuple[str, Any]]:
         yield from super().printable_specs
-        yield from (('ema_decay', self.ema_decay), ('init', self.init))
+        yield from (('ema_decay', self.ema_decay), ('init', self.init),
+                    ('relative_var_floor', self.relative_var_floor))
 
     @property
     def observation(self) -> dict[str, Array]:
@@ -155,7 +171,7 @@ class GMMLayer(MixtureLayer):
         """
         observation = {'weight_entropy': gmm.normalized_entropy(self.weight),
                        'var_typical': self.xp.exp(self.xp.log(self.var).mean()),
-                       'var_at_floor': (self.var <= self.var_floor).mean()}
+                       'var_at_floor': (self.var <= self.smallest_var).mean()}
         if self.log_likelihood is not None:
             observation['log_likelihood'] = self.log_likelihood
         return observation
@@ -189,9 +205,18 @@ class GMMLayer(MixtureLayer):
         learns = (statistics.s0.sum() > 0) & self.xp.isfinite(sum(a.sum() for a in new))
         self.n_updates = self.xp.asarray(self.n_updates + learns)
         rate = gmm.ema_rate(self.xp.maximum(self.n_updates, 1), self.ema_decay)
+        self._follow(statistics, self.xp.where(learns, rate, 0))
         self._assign(*(self.xp.where(learns, old + rate * (a - old), old)
                        for old, a in zip(self.mixture, new)))
         self.log_likelihood = statistics.log_likelihood
+
+    def _follow(self, statistics, rate):
+        """Moves the smallest variance towards that of a batch."""
+        if self.relative_var_floor:
+            floor = self.relative_var_floor * gmm.feature_variance(statistics)
+            step = self.xp.where(rate > 0, rate * (floor - self.smallest_var), 0)
+            self.smallest_var = self.xp.maximum(self.smallest_var + step, self.var_floor).astype(
+                self.mean.dtype)
 
     def _e_step(self, x, mask, mixture):
         """Sufficient statistics of the batches of all ranks together."""
@@ -200,18 +225,8 @@ class GMMLayer(MixtureLayer):
     def _assign(self, mean, var, weight):
         """Replaces the arrays; the graphs of earlier calls still need the old ones."""
         self.mean = mean.astype(self.mean.dtype)
-        self.var = self.xp.maximum(var, self.var_floor).astype(self.var.dtype)
+        self.var = self.xp.maximum(var, self.smallest_var).astype(self.var.dtype)
         self.weight = gmm.bounded_weight(weight).astype(self.weight.dtype)
-
-
-def of_all_ranks(statistics: gmm.Statistics, comm: Any) -> gmm.Statistics:
-    """Sums the statistics of the ranks' own batches; returns those of a single rank unchanged."""
-    if comm is None:
-        return statistics
-    centre, s0, s1, s2, log_likelihood = statistics
-    s0, s1, s2, log_sum = total([s0, s1, s2, log_likelihood * s0.sum()], comm)
-    log_likelihood = log_sum / s0.sum().clip(1, None)
-    return gmm.Statistics(centre, s0, s1, s2, log_likelihood)
 
 
 class FVELayer(GMMLayer):
@@ -255,9 +270,11 @@ class FVELayer(GMMLayer):
     def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
                  norm_filter: bool = False, normalization: str = 'sqrt',
                  resp_gradient: bool = True, init: str = 'kmeans', var_floor: float = 1e-3,
-                 seed: int | None = None, comm: Any = None) -> None:
+                 relative_var_floor: float = 0., seed: int | None = None,
+                 comm: Any = None) -> None:
         super().__init__(in_size, n_components, ema_decay=ema_decay, norm_filter=norm_filter,
-                         init=init, var_floor=var_floor, seed=seed, comm=comm)
+                         init=init, var_floor=var_floor, relative_var_floor=relative_var_floor,
+                         seed=seed, comm=comm)
         function.check_normalization(normalization)
         self.normalization, self.resp_gradient = normalization, resp_gradient
 

@@ -28,6 +28,7 @@ class MixtureLayer(chainer.Link):
     """
 
     normalization: str | None = None
+    relative_var_floor = 0.
     _has_warned = False
 
     def __init__(self, in_size: int, n_components: int, norm_filter: bool, var_floor: float,
@@ -133,7 +134,8 @@ class MixtureLayer(chainer.Link):
     def _mixture_of(self, features):
         if len(features) == 0:
             return None
-        return seeding.kmeans_mixture(features, self.n_components, self.var_floor, int(self.seed))
+        return seeding.kmeans_mixture(features, self.n_components, self.var_floor, int(self.seed),
+                                      self.relative_var_floor)
 
 
 def multi_node(model: chainer.Link, comm: Any) -> chainer.Link:

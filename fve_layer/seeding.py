@@ -8,8 +8,9 @@ CHEAP = 2 ** 21         # multiplications per iteration, in all starts together
 N_ITERATIONS = 20
 
 
-def kmeans_mixture(x: numpy.ndarray, n_components: int, var_floor: float,
-                   seed: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+def kmeans_mixture(x: numpy.ndarray, n_components: int, var_floor: float, seed: int,
+                   relative_var_floor: float = 0.
+                   ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """Estimates means, variances and weights from the best of several k-means clusterings.
 
     On the supplement's data (Sect. S3) a single start finds all ten clusters in about half of the
@@ -23,6 +24,8 @@ def kmeans_mixture(x: numpy.ndarray, n_components: int, var_floor: float,
             copies of them are added.
         var_floor (float): Smallest variance.
         seed (int): Seed of the random number generator.
+        relative_var_floor (float): Smallest variance relative to that of all features, which is
+            averaged over the dimensions; the larger floor counts.
 
     Returns:
         tuple of arrays: Means (K, D), variances (K, D) and weights (K,), float64.
@@ -37,7 +40,9 @@ def kmeans_mixture(x: numpy.ndarray, n_components: int, var_floor: float,
         raise ValueError('the first batch has features that are not finite: no mixture can be '
                          'seeded from it')
     random = numpy.random.RandomState(seed)
-    x = _sample(x.astype(numpy.float64), n_components, var_floor, random)
+    x = x.astype(numpy.float64)
+    var_floor = max(var_floor, relative_var_floor * x.var(axis=0).mean())
+    x = _sample(x, n_components, var_floor, random)
     best, best_distance = None, numpy.inf
     for _ in range(_n_starts(n_components, x.size)):
         labels, distance = _kmeans(x, n_components, random)

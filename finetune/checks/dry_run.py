@@ -1,6 +1,6 @@
 """Prints settings, counts and shapes of an experiment without training or writing files.
 
-Weights, and the runs that it needs, are checked.
+Weights, and the runs that it needs, are checked, or whether a run that has begun can go on.
 """
 import math
 from pathlib import Path
@@ -18,11 +18,13 @@ from finetune.experiments import prerequisites
 from finetune.models.part_classifier import build_classifier
 from finetune.names import shown
 from finetune.parts import kind
+from finetune.runs import longer
+from finetune.runs.folder import NEW, RunFolder
 from finetune.training.conv_maps import DTYPE, size_of
 from finetune.training.inputs import n_stored
 
 
-def describe(config_path, overrides=(), project=HERE, output=None):
+def describe(config_path, overrides=(), project=HERE, output=None, is_run=True):
     """Prints the merged settings, the size of the data set and the shapes in the network.
 
     Args:
@@ -30,20 +32,28 @@ def describe(config_path, overrides=(), project=HERE, output=None):
         overrides (list of str): ``section.name=value`` settings that win over the file.
         project (finetune.config.project.Project): What paths are relative to.
         output (str or None): Folder of the run; ``None``: the default folder.
+        is_run (bool): Whether it is a run of its own, which may have begun, and not one of a
+            comparison of photographs.
 
     """
     config = read_config(config_path, overrides, project)
     prerequisites.check_circle(config_path, config)
     if output:
         config.project = project.of_run(output, config.data, is_new=True)
+        folder = RunFolder(output, config.project)
+    else:
+        folder = RunFolder.of(config_path, config.training.seed, config.project)
+    if is_run:
+        folder.check(config, longer.allowed(folder, config))
     print(f'# {config_path}\n{dump(config)}')
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as drawn:
         if readers.is_to_be_drawn(config):       # in a temporary folder
-            config.data.root = str(Path(folder, 'drawn'))
-        _describe(config)
+            config.data.root = str(Path(drawn, 'drawn'))
+        _describe(config, folder if is_run and folder.state != NEW else None)
 
 
-def _describe(config):
+def _describe(config, begun):
+    """``begun`` is the folder of a run that has begun, or ``None``."""
     data_set = kind.load(config, provisional=True)
     print(f'classes {len(data_set.class_names)}, training images {len(data_set.train)}, '
           f'test images {len(data_set.test)}, parts {len(data_set.part_names)}')
@@ -66,8 +76,20 @@ def _describe(config):
             for n, name in zip(numbers, ('ConvMaps', 'ConvMaps of parts')))
         print(f'ConvMaps on disk     {sum(numbers)} in {DTYPE}, {size_of(n_bytes)}')
     print(f'parameters           {model.count_params():,}', flush=True)
+    if begun:
+        print(shown(_what_remains(begun, config, data_set)), flush=True)
+        return
     for _, text in [*needs.weights(config, data_set), *needs.runs(config)]:
         print(shown(text), flush=True)
+
+
+def _what_remains(folder, config, data_set):
+    if not data_set.parts.to_be_found:
+        folder.check_data(data_set, config)
+    done, n_epochs = longer.epochs_done(folder, config, len(data_set.train)), config.training.epochs
+    if done is None:
+        return f'{folder}: is finished; it is only evaluated again'
+    return f'{folder}: goes on after epoch {done}, to epoch {n_epochs}'
 
 
 def _shapes(model, img, parts, visible, label, config):

@@ -127,7 +127,7 @@ def _compare(options):
     print(f'# Each of {len(comparison.CANDIDATES)} classifiers is trained without each fold of the '
           'training images; the chosen one is fine-tuned.')
     for config, of_run in comparison.heads(photographs, overrides, project):
-        dry_run.describe(config, of_run, project)
+        dry_run.describe(config, of_run, project, is_run=False)
 
 
 def _resources(options):

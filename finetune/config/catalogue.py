@@ -191,7 +191,8 @@ ENCODINGS: dict[str, Encoding] = {
                     'average pooling per part', needs_all_parts=True),
     'fve': Encoding('finetune.models.encodings:fve', LOCAL_FEATURES,
                     'Fisher vector, mixture learned by EM',
-                    (*FISHER_VECTOR, 'ema_decay', 'init', 'resp_gradient', 'ablation'),
+                    (*FISHER_VECTOR, 'ema_decay', 'init', 'resp_gradient', 'ablation',
+                     'relative_var_floor'),
                     has_steps=True, has_mixture=True),
     'gradient_fve': Encoding('finetune.models.encodings:gradient_fve', LOCAL_FEATURES,
                              'Fisher vector, mixture learned by back-propagation',
@@ -201,6 +202,8 @@ ENCODINGS: dict[str, Encoding] = {
 # Steps in the order in which they run; the names also name the links in saved weights.
 STEPS: dict[str, Step] = {
     'mean_part': Step('only_mean', 'finetune.models.steps:MeanPart'),
+    'signed_root': Step('power_normalize', 'finetune.models.steps:SignedRoot'),
+    'unit_components': Step('component_normalize', 'finetune.models.steps:UnitComponents'),
     'unit_length': Step('l2_normalize', 'finetune.models.steps:UnitLength'),
     'scaling': Step('scaling', 'finetune.models.scaling:build_scaling'),
     'post_fve': Step('post_fve_size', 'finetune.models.steps:HiddenLayer'),

@@ -33,6 +33,12 @@ RMSPROP = Needs('training.method joint and training.optimizer rmsprop', lambda c
 JOINT = Needs('training.method joint', lambda config: config.training.is_joint)
 STEPS = Needs('training.method joint and training.lr_schedule steps', lambda config:
               config.training.is_joint and config.training.lr_schedule == 'steps')
+AUGMENTED = JOINT & Needs(
+    'random views of images (training.views 0, or more than the image and its mirror image)',
+    lambda config: not config.training.keeps_conv_maps
+    or config.training.views > (2 if config.data.flip else 1))
+LEFT_OUT = JOINT & Needs('data.missing zero or mask',
+                         lambda config: config.data.missing != 'centre')
 LEARNED_CNNS = JOINT & Needs('a training.cnn_lr_factor above 0',
                              lambda config: config.training.cnn_lr_factor > 0)
 FROZEN = JOINT & Needs('training.cnn_lr_factor 0',
@@ -64,5 +70,7 @@ def of_layer(setting):
     return of_encodings(lambda encoding: setting in encoding.settings)
 
 
-STEP = of_encodings(lambda encoding: encoding.has_steps) & JOINT
+VECTORS = of_encodings(lambda encoding: encoding.has_steps)
+STEP = VECTORS & JOINT
+SCALED = STEP & Needs('model.scaling', lambda config: config.model.scaling)
 AUXILIARY = STEP & Needs('model.aux_lambda above 0', lambda config: config.model.aux_lambda > 0)

@@ -78,9 +78,13 @@ def restore_config(path, project=HERE):
     """Reads the settings of a run, which :func:`dump` wrote."""
     config = Config()
     config.project = project
-    if not fill(config, read_yaml(path), str(path)):
+    names = fill(config, read_yaml(path), str(path))
+    if not names:
         raise InputError(f'{path}: has no settings; copy the folder of the run again, or move it '
                          'away to repeat the run.')
+    if not config.training.is_joint and 'model.power_normalize' not in names:
+        # Before there were these settings, the conventional pipeline always did both.
+        config.model.power_normalize = config.model.l2_normalize = True
     check(config, str(path))
     config.project = project.of(config.data)
     return config

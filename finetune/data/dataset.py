@@ -12,7 +12,7 @@ from finetune.errors import InputError
 from fve_layer.arrays import Array
 
 # Keep the random streams of one seed apart.
-AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING = range(4)
+AUGMENTATION, PART_ORDER, IMAGE_ORDER, HIDING, JITTER, DROPOUT = range(6)
 
 # Largest memory for the images of a data set, and again for their resized crops.
 KEPT_BYTES = 2 ** 28
@@ -115,46 +115,64 @@ class PartDataset(chainer.dataset.DatasetMixin):
         Args:
             i (int): Index of the image.
             image_size (tuple of int): Height and width of the image in pixels.
-            epoch (int): Epoch, which changes the order of shuffled parts.
+            epoch (int): Epoch, which changes the order of shuffled parts and, in training, which
+                parts are left out and where boxes are.
 
         Returns:
             tuple of arrays: Part numbers (P,) in the data set's part names, their boxes (P, 4) in
             pixels, and whether each part is cropped (P,), bool.
 
         """
-        boxes = self.parts.boxes(self.records[i].locations, self._visible(i), image_size)
+        boxes = self.parts.boxes(self.records[i].locations, self._visible(i, epoch), image_size)
+        if self.train and self.settings.part_jitter:
+            random = numpy.random.RandomState([self.seed, JITTER, epoch, i])
+            boxes = cropping.jittered(boxes, image_size, self.settings.part_jitter, random)
         order, visible = self.cropped_parts(i, epoch)
         return order, boxes[order], visible
 
     def cropped_parts(self, i: int, epoch: int = 0) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Order and visibility of the parts of image i, see :meth:`part_boxes`."""
-        order, visible = self._part_order(i, epoch), self._visible(i)
+        order, visible = self._part_order(i, epoch), self._visible(i, epoch)
         if self.settings.missing == 'centre':       # where the boxes of hidden parts are
             visible = numpy.ones_like(visible)
         return order, visible[order]
 
     def _transform(self, i, image, size, random, part=None, bbox=None):
         """Transforms image i, or its part in a box, into an input of the network."""
-        interpolation = self.settings.interpolation
+        settings, interpolation = self.settings, self.settings.interpolation
         if not self.train:
             return transforms.test_transform(cut(image, bbox, self.records[i]), size,
                                              interpolation)
+        random_crop = settings.random_crop if part is None else 0
+        if random_crop:
+            crop = image
+        elif part is not None and settings.part_jitter:     # another box in every epoch
+            crop = cut(image, bbox, self.records[i])
+        else:
+            crop = self._enlarged_crop(i, image, size, part, bbox)
+        return transforms.train_transform(
+            crop, size, random, flip=settings.flip, colour_jitter=settings.colour_jitter,
+            interpolation=interpolation, random_crop=random_crop)
+
+    def _enlarged_crop(self, i, image, size, part, bbox):
+        """The enlarged image i, or its part in a box, which is the same in every epoch."""
         enlarged = self._enlarged.get((i, part))
         if enlarged is None:
             enlarged = transforms.enlarged(cut(image, bbox, self.records[i]), size,
-                                           interpolation)
+                                           self.settings.interpolation)
             n_alike = 1 if part is None else len(self.records[i].visible)
             self._keep(self._enlarged, (i, part), enlarged, n_alike * enlarged.nbytes)
-        return transforms.train_transform(
-            enlarged, size, random, flip=self.settings.flip,
-            colour_jitter=self.settings.colour_jitter, interpolation=interpolation)
+        return enlarged
 
-    def _visible(self, i):
+    def _visible(self, i, epoch=0):
         visible = self.records[i].visible
-        if self.hide == 0:
-            return visible
-        random = numpy.random.RandomState([self.seed, HIDING, self.train, i])
-        return visible & (random.uniform(size=len(visible)) >= self.hide)
+        if self.hide > 0:
+            random = numpy.random.RandomState([self.seed, HIDING, self.train, i])
+            visible = visible & (random.uniform(size=len(visible)) >= self.hide)
+        if self.train and self.settings.part_dropout and self.settings.missing != 'centre':
+            random = numpy.random.RandomState([self.seed, DROPOUT, epoch, i])
+            visible = without_some(visible, self.settings.part_dropout, random)
+        return visible
 
     def _part_order(self, i, epoch):
         n_parts = len(self.records[i].visible)
@@ -173,6 +191,25 @@ def cut(image: numpy.ndarray, bbox: numpy.ndarray | None, record: Record) -> num
         return cropping.crop(image, bbox)
     except InputError as error:
         raise InputError(f'{record.path}: {error}')
+
+
+def without_some(visible: numpy.ndarray, probability: float, random: numpy.random.RandomState
+                 ) -> numpy.ndarray:
+    """Leaves out each visible part with a probability, but never all of them.
+
+    If all would be left out, one of them, at random, is kept.
+
+    Args:
+        visible (numpy.ndarray): (P,) bool.
+        probability (float): Probability of leaving out a part.
+        random (numpy.random.RandomState): Source of all randomness.
+
+    Returns:
+        numpy.ndarray: (P,) bool.
+
+    """
+    drawn = numpy.where(visible, random.uniform(size=len(visible)), -1)
+    return visible & ((drawn >= probability) | (drawn == drawn.max(initial=0)))
 
 
 def mirrored(example: Example) -> Example:

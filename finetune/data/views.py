@@ -9,7 +9,7 @@ import chainer
 import numpy
 
 from finetune.config.settings import Data
-from finetune.data import pictures, transforms
+from finetune.data import cropping, pictures, transforms
 from finetune.data.dataset import cut
 from finetune.data.records import Record, Records
 
@@ -39,8 +39,11 @@ class Wanted(NamedTuple):
 def training_views(settings: Data, n_views: int, seed: int) -> list[str]:
     """Names of the views of training images; that of a random view has all that determines it."""
     regular = [PLAIN, MIRRORED] if settings.flip else [PLAIN]
+    others = ''.join(f', {name} {value}' for name, value in (
+        ('random_crop', settings.random_crop), ('part_jitter', settings.part_jitter)) if value)
     random = [f'random {i}: seed {seed}, flip {settings.flip}, '
-              f'colour_jitter {settings.colour_jitter}' for i in range(len(regular), n_views)]
+              f'colour_jitter {settings.colour_jitter}{others}'
+              for i in range(len(regular), n_views)]
     return [*regular, *random][:n_views]
 
 
@@ -55,16 +58,22 @@ def places_of(record: Record) -> list[str]:
     return [f'{part} of {crc:08x}' for part in range(len(record.visible))]
 
 
-def transform(image: numpy.ndarray, size: int, key: Key, settings: Data) -> numpy.ndarray:
-    """The view of an image or crop (3, H, W), uint8, as an input (3, size, size), float32."""
+def view_of(image: numpy.ndarray, box: numpy.ndarray | None, size: int, key: Key, settings: Data,
+            record: Record) -> numpy.ndarray:
+    """The view of an image (3, H, W), uint8, or of a part's box (4,) in it.
+
+    It is an input (3, size, size), float32, of the CNN.
+    """
     if key.view in (PLAIN, MIRRORED):
-        view = transforms.test_transform(image, size, settings.interpolation)
+        view = transforms.test_transform(cut(image, box, record), size, settings.interpolation)
         return view[:, :, ::-1] if key.view == MIRRORED else view
     random = numpy.random.RandomState(zlib.crc32(' '.join(key).encode()))
+    if box is not None and settings.part_jitter:
+        box, = cropping.jittered(box[None], image.shape[1:], settings.part_jitter, random)
+    crop, random_crop = cut(image, box, record), settings.random_crop if box is None else 0
     return transforms.train_transform(
-        transforms.enlarged(image, size, settings.interpolation), size, random,
-        flip=settings.flip, colour_jitter=settings.colour_jitter,
-        interpolation=settings.interpolation)
+        crop, size, random, flip=settings.flip, colour_jitter=settings.colour_jitter,
+        interpolation=settings.interpolation, random_crop=random_crop)
 
 
 class Views(chainer.dataset.DatasetMixin):
@@ -95,6 +104,6 @@ class Views(chainer.dataset.DatasetMixin):
         boxes = self.parts.boxes(record.locations, record.visible, image.shape[1:])
         views = numpy.empty((len(keys), 3, self.size, self.size), numpy.float32)
         for view, slot, key in zip(views, slots, keys):
-            crop = cut(image, None if slot is None else boxes[slot], record)
-            view[...] = transform(crop, self.size, key, self.settings)
+            box = None if slot is None else boxes[slot]
+            view[...] = view_of(image, box, self.size, key, self.settings, record)
         return views

@@ -133,7 +133,7 @@ class _Comparison:
                              'move the results away.')
 
     def _stages(self, data_set, config):
-        """What is to be done, and about how long it takes here, unless it has been done."""
+        """What remains to be done, and about how long it takes here."""
         if (self.results / chosen.FILE).exists():
             return []
         device = open_device(config.training.gpu)
@@ -143,13 +143,15 @@ class _Comparison:
             *before, conv_maps, training, _ = estimate.seconds(of_name, data_set, device)
             finding[name] = sum(stage.seconds for stage in before)
             maps[name], heads[name] = conv_maps.seconds, training.seconds
-        tuned, _ = self._read(f'{BASELINE}_finetuned')
-        learning = estimate.seconds(tuned, data_set, device)
+        of_tuned, _ = self._read(tuned(BASELINE))
+        learning = estimate.seconds(of_tuned, data_set, device)
         n, whole = len(data_set.train) + len(data_set.test), maps[BASELINE]
-        of_parts = sum(seconds - whole for name, seconds in maps.items() if name in WITH_PARTS)
-        n_trainings = len(self.folds) * len(CANDIDATES)
+        of_maps = sum(maps[name] - (0 if name == BASELINE else whole)
+                      for name in (BASELINE, *WITH_PARTS) if not self._is_held_out(name, 0))
+        n_trainings = sum(not self._is_held_out(name, fold)
+                          for name in CANDIDATES for fold in self.folds)
         return [estimate.Stage(f'finding parts in {n} images', sum(finding.values())),
-                estimate.Stage(f'ConvMaps of {n} images, tiles and parts', whole + of_parts),
+                estimate.Stage(f'ConvMaps of {n} images, tiles and parts', of_maps),
                 estimate.Stage(f'up to {n_trainings} trainings of classifiers on them',
                                n_trainings * max(heads.values())),
                 estimate.Stage('fine-tuning of the CNNs of the chosen one',
@@ -173,6 +175,10 @@ class _Comparison:
                         and difference(own, self.correct[BASELINE][:len(own)]).mean <= 0):
                     break
 
+    def _is_held_out(self, name, fold):
+        """Whether a candidate has been trained without a fold; its ConvMaps are there, too."""
+        return RunFolder(self.results / self._held_out(name, fold)).state == REPORTED
+
     @staticmethod
     def _held_out(name, fold):
         return f'validation/{name}/fold{fold}'
@@ -186,16 +192,16 @@ class _Comparison:
                           self.of_heads)
         head = self._run(f'{CANDIDATES[name]}, all training images', name, name, self.of_heads)
         before = RunFolder(self.results / self._held_out(name, 0), head.project)
-        tuned = self._run('fine-tuning of the CNNs', f'{name}_finetuned', f'{name}_finetuned', [
+        further = self._run('fine-tuning of the CNNs', tuned(name), tuned(name), [
             'data.split=validation', f'training.patience={PATIENCE}',
             f'model.checkpoint={self._in_project(before.model)}'])
-        accuracies = [100 * _correct(folder).mean() for folder in (tuned, before)]
+        accuracies = [100 * _correct(folder).mean() for folder in (further, before)]
         is_better = accuracies[0] > accuracies[1]
-        tested = self._tested(tuned) if is_better else head
-        run = tuned if is_better else head
+        tested = self._tested(further) if is_better else head
+        run = further if is_better else head
         lines = [f'Fine-tuning of the CNNs, {"kept" if is_better else "not kept"}: '
                  '{:.1f} % of {} held-out images, {:.1f} % before.'.format(
-                     accuracies[0], len(_correct(tuned)), accuracies[1]),
+                     accuracies[0], len(_correct(further)), accuracies[1]),
                  f'{self.results}: test accuracy {accuracy(_correct(tested))}; plain CNN without '
                  f'fine-tuning: {accuracy(_correct(plain))}']
         print(*lines, sep='\n', flush=True)
@@ -235,10 +241,15 @@ def path_of(name: str) -> str:
     return f'configs/photos/{name}.yml'
 
 
+def tuned(name: str) -> str:
+    """The candidate whose CNNs learn, too."""
+    return f'{name}_finetuned'
+
+
 def of_candidate(name: str, overrides: Iterable[str], project: Project) -> list[str]:
     """The overrides that have an effect on a candidate, and those that have none on any."""
     configs = {}
-    for candidate in {name, *CANDIDATES}:
+    for candidate in {name, *CANDIDATES, *map(tuned, CANDIDATES)}:
         configs[candidate] = read_config(path_of(candidate), project=project)
         for override in overrides:
             fill_override(configs[candidate], override)

@@ -31,6 +31,9 @@ from finetune.parts.cs_parts import detector
 from finetune.parts.cs_parts.selection import AllFeatures
 from finetune.parts.kind import parts_of
 from finetune.parts.whole import WholeImage
+from finetune.progress import in_words
+from finetune.runs.folder import NEW, RunFolder
+from finetune.runs.longer import epochs_done
 from finetune.runs.predictions import n_test_views
 from finetune.training.inputs import n_stored
 from finetune.training.joint import HIDE
@@ -50,19 +53,25 @@ class Stage(NamedTuple):
     seconds: float
 
 
-def tell(config: Config, data_set: DataSet, device: chainer.backend.Device) -> None:
+def tell(config: Config, data_set: DataSet, device: chainer.backend.Device, folder: RunFolder
+         ) -> None:
     """Prints the stages of a run and of those that it needs, and about how long they take.
 
-    Prints nothing if that is a matter of seconds, or cannot be measured.
+    Of a run that goes on, it is what remains. Prints nothing if that is a matter of seconds, or
+    cannot be measured.
 
     Args:
-        config (finetune.config.settings.Config): Settings of a run that has not begun.
+        config (finetune.config.settings.Config): Settings of the run.
         data_set (finetune.data.records.DataSet): Its data set, as it is read.
         device (chainer.backend.Device): Device that computes.
+        folder (finetune.runs.folder.RunFolder): Its folder.
 
     """
     try:
-        stages = list(of_needed(config, data_set, device)) + seconds(config, data_set, device)
+        if folder.state == NEW:
+            stages = list(of_needed(config, data_set, device)) + seconds(config, data_set, device)
+        else:
+            stages = remaining(config, data_set, device, folder)
     except (InputError, MemoryError, OSError, ValueError):      # which the run itself reports
         return
     print_stages(stages)
@@ -71,7 +80,7 @@ def tell(config: Config, data_set: DataSet, device: chainer.backend.Device) -> N
 def print_stages(stages: list[Stage]) -> None:
     """Prints stages and about how long they take, unless that is a matter of seconds."""
     total = sum(stage.seconds for stage in stages)
-    if total < SILENT_SECONDS:
+    if not stages or total < SILENT_SECONDS:
         return
     print('This will be done, and takes about as long here:')
     for stage in stages:
@@ -92,6 +101,23 @@ def of_needed(config: Config, data_set: DataSet, device: chainer.backend.Device
             yield Stage(f'{required.path}: {stage.name}', stage.seconds)
 
 
+def remaining(config: Config, data_set: DataSet, device: chainer.backend.Device,
+              folder: RunFolder) -> list[Stage]:
+    """Stages of a run that goes on; none if it is finished.
+
+    Its epochs take as long as those in its log, or as measured if there is none.
+    """
+    done, n_epochs = epochs_done(folder, config, len(data_set.train)), config.training.epochs
+    if done is None:
+        return []
+    *_, training, evaluation = seconds(config, data_set, device)
+    times = [0, *(entry['elapsed_time'] for entry in folder.read_log())]
+    of_epoch = (float(numpy.median(numpy.diff(times))) if len(times) > 1
+                else training.seconds / n_epochs)
+    name = f'training, epochs {done + 1} to {n_epochs} of {len(data_set.train)} images'
+    return [*([Stage(name, (n_epochs - done) * of_epoch)] if done < n_epochs else []), evaluation]
+
+
 def seconds(config: Config, data_set: DataSet, device: chainer.backend.Device) -> list[Stage]:
     """Measures the stages of a run on a few pictures, without those that it needs.
 
@@ -108,15 +134,6 @@ def seconds(config: Config, data_set: DataSet, device: chainer.backend.Device) -
         parts = parts_of(config)
         stages = [_search(config, data_set, device)] if parts.to_be_found else []
         return stages + _learning(config, parts.provisional(data_set), device)
-
-
-def in_words(seconds: float) -> str:
-    """Seconds as ``'20 seconds'``, ``'3 minutes'`` or ``'2.5 hours'``."""
-    for unit, size in ('hour', 3600), ('minute', 60):
-        n = seconds / size
-        if n >= 1.5:
-            return f'{n:.0f} {unit}s' if n >= 9.5 or unit == 'minute' else f'{n:.1f} {unit}s'
-    return f'{max(math.ceil(seconds), 1)} second{"s" * (seconds > 1)}'
 
 
 @contextlib.contextmanager

@@ -197,10 +197,10 @@ def _load(config: Config, folder: RunFolder, device: Any, may_train: bool, is_sa
         print(*map(shown, readers.describe(config, data_set)), sep='\n', flush=True)
     if is_same:
         folder.check_data(data_set, config)     # before parts are found for hours
-    if is_told and folder.state == NEW and processes.size() == 1:
-        if config.data.upright:
+    if is_told and processes.size() == 1:
+        if folder.state == NEW and config.data.upright:
             readable.require(config, data_set)
-        estimate.tell(config, data_set, device)
+        estimate.tell(config, data_set, device, folder)
     if parts.to_be_found:
         is_own = folder.state != NEW and folder.detector.is_dir()
         source = folder if is_own else _find_cnn(config, may_train, data_set)

@@ -1,4 +1,8 @@
-"""A table of all runs below a folder: state, progress and test accuracy."""
+"""A table of all runs below a folder: state, progress and test accuracy.
+
+The run that a comparison of photographs chose is marked, and its accuracy is that on the test
+images, which it may have been tested on apart.
+"""
 import os
 from pathlib import Path
 import sys
@@ -12,6 +16,7 @@ from finetune.experiments import cluster
 from finetune.files import is_locked
 from finetune.names import shown
 from finetune.progress import duration
+from finetune.runs import chosen
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
 from finetune.runs.saved_files import TEST_ACCURACY
 
@@ -57,17 +62,32 @@ def _of_runs(results, project, queued):
     waiting -= set(map(str, folders))
     if not folders and not waiting:
         return f'{results}: contains no runs.'
-    rows = [HEADER, *(_row(folder, queued) for folder in folders),
+    are_chosen, problems = _chosen(folders)
+    rows = [HEADER, *(_row(folder, queued, os.path.abspath(folder.path) in are_chosen)
+                      for folder in folders),
             *([folder, queued[folder], '-', '-', '-', '-'] for folder in sorted(waiting))]
     rows = [list(map(shown, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return '\n'.join(['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows] + problems)
 
 
-def _row(folder, queued):
+def _chosen(folders):
+    """Absolute paths of the runs that comparisons of photographs chose, and problems, in words."""
+    runs, problems = set(), []
+    places = {above for folder in folders for above in Path(os.path.abspath(folder.path)).parents}
+    for place in sorted(place for place in places if (place / chosen.FILE).exists()):
+        try:
+            runs.add(str(chosen.find_run(place).path))
+        except InputError as error:
+            problems.append(str(error))
+    return runs, problems
+
+
+def _row(folder, queued, is_chosen):
     try:
         config, log = folder.read_config(), folder.read_log()
-        accuracy = (folder.read_evaluation()['accuracy'][config.headline]
+        tested = chosen.tested(folder) if is_chosen else folder
+        accuracy = (tested.read_evaluation()['accuracy'][config.headline]
                     if folder.state == REPORTED else
                     next((entry[TEST_ACCURACY] for entry in reversed(log)
                           if TEST_ACCURACY in entry), None))
@@ -75,8 +95,10 @@ def _row(folder, queued):
         return str(folder), f'damaged: {error}', '', '', '', ''
     is_running = is_locked(folder.lock)
     state = 'running' if is_running else queued.get(str(folder), STATES[folder.state])
+    if is_chosen:
+        state += ', chosen'
     reached = '-' if accuracy is None else f'{100 * accuracy:.1f} %'
-    if config.data.split == 'validation':
+    if config.data.split == 'validation' and tested is folder:
         reached += ' (validation)'
     cells = [str(folder), state, '-', reached, '-', '-']
     if log:

@@ -8,6 +8,10 @@ import numpy
 from fve_layer.communication import total
 from finetune.config.settings import Model
 
+# Mean of max(0, z) for a standard normal z: the size of average-pooled features after batch
+# normalisation and ReLU.
+MEAN_RECTIFIED = (2 * numpy.pi) ** -.5
+
 
 class Scaling(chainer.Link):
 
@@ -29,19 +33,27 @@ class Scaling(chainer.Link):
     the next batches are up to a hundred times as long. The effect grows with the number K of
     components, so the classifier uses n = K batches.
 
+    With a ``norm``, the numerator is norm / sqrt(size) for vectors of this size, so that neither
+    the scale of the features nor the number of components affects the norm of y. RMSProp and Adam
+    change every weight by about the learning rate, so that a step moves the scores in proportion
+    to the sum of the entries of y. With equal root mean squares, that is 2 K times as far as with
+    pooled features of D dimensions; with equal norms, sqrt(2 K) times.
+
     Differs from the paper and the authors' code, which do not scale Fisher vectors.
 
     Args:
         n_batches (int): Number n of batches.
+        norm (float or None): L2 norm to which vectors are scaled, the root mean square of those of
+            a batch. ``None``: to the size of average-pooled features.
 
     Attributes:
         scale (array): Factor s, a scalar; 0 before the first training batch.
 
     """
 
-    def __init__(self, n_batches: int = 1) -> None:
+    def __init__(self, n_batches: int = 1, norm: float | None = None) -> None:
         super().__init__()
-        self.n_batches = n_batches
+        self.n_batches, self.norm = n_batches, norm
         self.comm = None        # ChainerMN's communicator, if the batches of all ranks count
         self._factor = None     # of the last batch; None: 1
         self.add_persistent('scale', numpy.zeros((), numpy.float32))
@@ -72,7 +84,9 @@ class Scaling(chainer.Link):
         return self.scale if self.n_seen > 0 else None
 
     def _ratio(self, fv, conv_map):
-        rms, size = (_rms(x, self.comm) for x in (conv_map.mean(axis=(2, 3)), fv))
+        size = _rms(fv, self.comm)
+        rms = (_rms(conv_map.mean(axis=(2, 3)), self.comm) if self.norm is None
+               else self.norm / fv.shape[1] ** .5)
         ratio = self.xp.where(size > 0, rms / self.xp.maximum(size, 1e-30), 0)
         return self.xp.asarray(ratio, numpy.float32)
 
@@ -87,7 +101,9 @@ class Scaling(chainer.Link):
 
 def build_scaling(settings: Model, in_size: int) -> Scaling:
     """Makes a step after the encoding: see :mod:`finetune.models.steps`."""
-    return Scaling(settings.n_components)
+    n_blocks = settings.n_components * (1 if settings.only_mean else 2)
+    norm = (in_size / n_blocks) ** .5 * MEAN_RECTIFIED
+    return Scaling(settings.n_components, norm if settings.scaled_to == 'norm' else None)
 
 
 def _rms(x, comm):

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from finetune.document import embedded, page
+from finetune.document import breakable, embedded, page
 from finetune.names import shown
 
 SIZE = 480          # pixels of a picture on the page, at most
@@ -32,6 +32,7 @@ ol.classes li { display: flex; justify-content: space-between; gap: .6rem; paddi
                 color: #222; background: linear-gradient(#cfe3f5, #cfe3f5) no-repeat
                             0 / var(--share) 100% #f3f3f3; }
 ol.classes li:first-child { font-weight: bold; }
+ol.classes span { color: inherit; }     /* the page of the demo has another colour */
 ol.classes span:first-child { overflow-wrap: anywhere; }
 ol.classes span:last-child { white-space: nowrap; }
 """
@@ -66,13 +67,13 @@ class Page:
         first = classes[0]['class']
         self._n_of[first] += 1
         marked = f', {len(parts)} part{"s" * (len(parts) > 1)} marked' if parts else ''
-        links = [(f'#class-{self.class_names.index(first) + 1}', f'examples of {_text(first)}')]
+        links = [(f'#class-{self.class_names.index(first) + 1}', f'examples of {_name(first)}')]
         if drawing:
             links.append((quote(drawing, errors='surrogateescape'), 'evidence'))
         self._articles.append(
             f'<article>\n<div class="picture"><img loading="lazy" src="{thumbnail(image)}" '
             f'alt="{name}: {_text(first)}{marked}">{_boxes(parts, *image.shape[1:])}</div>\n'
-            f'<h2>{name}</h2>\n{listed(classes)}\n<p>' + ' · '.join(
+            f'<h2>{_name(answer["image"])}</h2>\n{listed(classes)}\n<p>' + ' · '.join(
                 f'<a href="{address}">{text}</a>' for address, text in links) + '</p>\n</article>')
 
     def to_html(self, run_folder, unreadable=()):
@@ -91,8 +92,9 @@ class Page:
                 'probabilities that it gives. Below are <a href="#classes">all predicted '
                 'classes</a> with examples.</p>']
         if unreadable:
-            body += [f'<p>{len(unreadable)} could not be read:</p>', '<ul>',
-                     *(f'<li>{_text(name)}</li>' for name in unreadable), '</ul>']
+            n = len(unreadable)
+            body += [f'<p>{n} picture{"s" * (n > 1)} could not be read:</p>', '<ul>',
+                     *(f'<li>{_name(name)}</li>' for name in unreadable), '</ul>']
         body += ['<main class="pictures">', *self._articles, '</main>',
                  '<h2 id="classes">Predicted classes</h2>', '<div class="wide"><table>',
                  '<tr><th>class</th><th>pictures</th><th>examples from training</th></tr>',
@@ -105,7 +107,7 @@ class Page:
         shown_examples = ''.join(
             f'<img src="{thumbnail(picture.transpose(2, 0, 1))}" alt="example of '
             f'{_text(class_name)}">' for picture in pictures)
-        return (f'<tr id="class-{label + 1}"><td>{_text(class_name)}</td>'
+        return (f'<tr id="class-{label + 1}"><td>{_name(class_name)}</td>'
                 f'<td class="number">{self._n_of[class_name]}</td><td>{shown_examples}</td></tr>')
 
 
@@ -113,10 +115,14 @@ def _text(name):
     return html.escape(shown(name))
 
 
+def _name(name):
+    return breakable(_text(name))
+
+
 def listed(classes):
     """A list of classes with bars for their probabilities, for :data:`STYLE_OF_CLASSES`."""
     rows = ''.join(f'<li style="--share: {100 * row["probability"]:.1f}%">'
-                   f'<span>{_text(row["class"])}</span> '
+                   f'<span>{_name(row["class"])}</span> '
                    f'<span>{100 * row["probability"]:.1f} %</span></li>' for row in classes)
     return f'<ol class="classes">{rows}</ol>'
 

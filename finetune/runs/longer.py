@@ -1,11 +1,11 @@
-"""Training a run for more epochs than it was begun with."""
+"""Runs that go on: they were interrupted, or get more epochs than they were begun with."""
 import chainer
 
 from finetune.config.settings import Config
 from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.runs import snapshot
-from finetune.runs.folder import NEW, RunFolder
+from finetune.runs.folder import BEGUN, NEW, RunFolder
 
 EPOCHS = 'training.epochs'
 
@@ -44,6 +44,20 @@ def allowed(folder: RunFolder, config: Config) -> list[str]:
 def is_asked(folder: RunFolder, config: Config) -> bool:
     """Whether a finished run, for which they are allowed, is to have more epochs."""
     return folder.is_finished and EPOCHS in folder.differences(config)
+
+
+def epochs_done(folder: RunFolder, config: Config, n_images: int) -> int | None:
+    """Epochs after which a run goes on, from its newest snapshot; ``None``: it does not go on.
+
+    Args:
+        folder (finetune.runs.folder.RunFolder): The folder.
+        config (finetune.config.settings.Config): Settings with which it is to go on.
+        n_images (int): Number of training images.
+
+    """
+    if folder.state != BEGUN and not is_asked(folder, config):
+        return None
+    return max(snapshot.paths(folder.path)) * config.training.update_size // n_images
 
 
 def replace_weights(folder: RunFolder, model: chainer.Link, config: Config, data_set: DataSet

@@ -1,4 +1,5 @@
 """The conventional pipeline: a linear SVM on Fisher vectors of a fine-tuned CNN's features."""
+import functools
 import math
 
 import numpy
@@ -12,7 +13,7 @@ from finetune.runs.predictions import Predictions
 from finetune.training.features import are_finite, Extractor, Store
 from finetune.weights.pretrained import load_trained
 from fve_layer import fisher_vector
-from fve_layer.encoding import l2_normalize, power_normalize
+from fve_layer.encoding import component_normalize, l2_normalize, power_normalize
 
 MIXTURE_SAMPLE = 200000     # local features on which the mixture is fitted
 # Input of each stream's SVM: Fisher vectors of the parts, as in the paper (Sect. 4.4), the averaged
@@ -116,17 +117,30 @@ class ConventionalPipeline:
         return arrays
 
     def _encode(self, split, mixture):
-        """Returns unit-length inputs (n, size) of the SVMs, and numbers of visible parts."""
+        """Returns inputs (n, size) of the SVMs, and numbers of visible parts.
+
+        The averaged ConvMap of the whole image has unit length.
+        """
         mixture = [mixture[name].astype(numpy.float32) for name in MIXTURE]
         parts, image, n_visible = [], [], []
         for shard in self.store.read(split):
             fv = fisher_vector(shard.x, *mixture, shard.counts,
                                normalization=self.config.model.normalization).array
-            parts.append(l2_normalize(power_normalize(fv)))
+            parts.append(_normalized(fv, self.config.model))
             image.append(l2_normalize(shard.image))
             n_visible.append(shard.n_visible)
         inputs = {'parts': numpy.concatenate(parts), 'image': numpy.concatenate(image)}
         return inputs, numpy.concatenate(n_visible)
+
+
+def _normalized(fv, settings):
+    """Applies the normalisations of the settings to Fisher vectors (n, 2KD), in their order."""
+    of_components = functools.partial(component_normalize, n_blocks=2 * settings.n_components)
+    for is_on, normalize in ((settings.power_normalize, power_normalize),
+                             (settings.component_normalize, of_components),
+                             (settings.l2_normalize, l2_normalize)):
+        fv = normalize(fv) if is_on else fv
+    return fv
 
 
 def _sample(store, seed):
@@ -141,7 +155,8 @@ def _check(config, cnn_config, folder):
     """Raises an error unless the CNN saw the same images and parts."""
     ignored = [name for name in {*active_names(config), *active_names(cnn_config)}
                if not name.startswith('data.') or name in (
-                   'data.missing', 'data.order', 'data.flip', 'data.colour_jitter')]
+                   'data.missing', 'data.order', 'data.flip', 'data.colour_jitter',
+                   'data.random_crop', 'data.part_jitter', 'data.part_dropout')]
     changed = differences(config, cnn_config, ignored)
     if not cnn_config.data.has_parts or changed:
         raise InputError(f'{folder}: the CNN was fine-tuned with a different '

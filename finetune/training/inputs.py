@@ -30,7 +30,8 @@ SHARD_BYTES = 2 ** 25       # of the ConvMaps in a file, about
 # Settings of the section ``data`` that do not change an input of the part CNN, given its key.
 NOT_OF_CROPS = {f'data.{name}' for name in (
     'dataset', 'split', 'fold', 'root', 'test_share', 'split_seed', 'drawing', 'train_per_class',
-    'n_parts', 'boxes', 'missing', 'order', 'input_size', 'flip', 'colour_jitter', 'test_flip')}
+    'n_parts', 'boxes', 'missing', 'order', 'input_size', 'flip', 'colour_jitter', 'random_crop',
+    'part_jitter', 'part_dropout', 'test_flip')}
 
 
 class Inputs:

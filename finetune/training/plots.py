@@ -28,6 +28,7 @@ def plot_log(folder, n_epochs):
     """Extension that plots the log if the last plots, or the start, are older than SECONDS.
 
     It replaces Chainer's ``PlotReport``, which averages over fewer updates after a run is resumed.
+    Curves begin with the second epoch: one point is none.
 
     Args:
         folder (finetune.runs.folder.RunFolder): Folder of the plots.
@@ -45,7 +46,7 @@ def plot_log(folder, n_epochs):
         log = trainer.get_extension('LogReport').log
         for name, lines in PLOTS.items():
             curves = curves_of(log, lines)
-            if curves:
+            if any(len(epochs) > 1 for epochs, _ in curves.values()):
                 with atomic(folder.picture(name)) as path, own_settings():
                     draw(curves, name.replace('_', ' ')).savefig(path)
     return draw_plots

@@ -197,11 +197,31 @@ def test_choice_and_drop_outs(shares, runs, name, photos, monkeypatch, capsys):
     assert '\nFVE of the whole image  50.0 % (' in printed and '  200\n' in printed
 
 
+def test_an_interrupted_comparison_tells_what_remains(photos, monkeypatch):
+    """Each training takes a second; ConvMaps 10, with those of tiles or parts 30."""
+    told, stage = [], comparison.estimate.Stage
+    monkeypatch.setattr(comparison.estimate, 'seconds', lambda config, *arguments: [
+        stage('', seconds) for seconds in (0, 30 if config.data.has_parts else 10, 1, 1)])
+    monkeypatch.setattr(comparison.estimate, 'print_stages', lambda stages: told.append(
+        [stage.seconds for stage in stages[:3]]))
+    comparison._Comparison(['data.root=photos'], comparison.Project())
+    for name in 'no_parts/fold0', 'no_parts/fold1', 'grid_fve/fold0':
+        folder = Path('results/photos/validation', name)
+        folder.mkdir(parents=True)
+        for file in 'model.npz', 'evaluation.yml', 'predictions.csv':
+            (folder / file).touch()
+    comparison._Comparison(['data.root=photos'], comparison.Project())
+    assert told == [[0, 50, 25], [0, 20, 22]]
+
+
 def test_override_of_some_candidates(photos, capsys):
     overrides = ['model.n_components=2', 'data.input_size=40']
     of_all, of_fve = (comparison.of_candidate(name, overrides, comparison.Project())
                       for name in ('no_parts', 'global_fve'))
     assert (of_all, of_fve) == (overrides[1:], overrides)
+    only_finetuned = ['data.random_crop=0.5']
+    assert [comparison.of_candidate(name, only_finetuned, comparison.Project())
+            for name in ('no_parts', 'no_parts_finetuned')] == [[], only_finetuned]
     assert 'model.ema_decay' in fails(
         capsys, 'train', 'photos', '--set', 'model.ema_decay=2', '--dry-run')
     assert 'training.rmsprop_alpha has no effect' in fails(

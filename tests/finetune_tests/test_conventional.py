@@ -1,5 +1,7 @@
 """The conventional pipeline: features, PCA, mixture, Fisher vectors and SVM against naive ones."""
 import csv
+import dataclasses
+import itertools
 from pathlib import Path
 import shutil
 
@@ -16,6 +18,8 @@ from finetune.config.catalogue import ARCHITECTURES
 from finetune.config.config import read_config
 from finetune.data import readers
 from finetune.data.dataset import collate, PartDataset
+from finetune.models import steps
+from finetune.models.part_classifier import PartClassifier
 from finetune.models.small_cnn import SmallCNN
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
@@ -28,7 +32,9 @@ N_FEATURES = ARCHITECTURES['small_cnn'].n_features
 CNN, OUT = Path('results/config/seed0'), Path('results/separate/seed0')
 SEPARATE = {'training': {'method': 'conventional'},
             'model': {'pretrained': 'config.yml', 'n_components': K, 'pca_size': SIZE,
-                      'pca_whiten': False, 'normalization': 'sqrt'}}
+                      'pca_whiten': False, 'normalization': 'sqrt', 'power_normalize': True,
+                      'l2_normalize': True}}
+NORMALIZATIONS = 'power_normalize', 'component_normalize', 'l2_normalize'
 CPU = chainer.get_device('@numpy')
 
 
@@ -77,8 +83,8 @@ def stored(split, name):
                               for path in sorted(folder_of_features().glob(f'{split}_*.npz'))])
 
 
-def open_pipeline(path):
-    config = read_config(path)
+def open_pipeline(path, overrides=()):
+    config = read_config(path, overrides)
     return ConventionalPipeline(config, load(config.data), CPU, RunFolder(CNN))
 
 
@@ -169,6 +175,52 @@ def test_prediction_is_that_of_naive_fisher_vectors(separate):
             data_set.class_names[i] for i in svm.predict(inputs['test'][stream])]
         assert evaluation['accuracy'][stream] == pytest.approx(
             numpy.mean([row[stream] == row['label'] for row in rows]))
+
+
+def joint_encoding(settings):
+    """The training images' features as joint learning encodes them, with the pipeline's mixture."""
+    model = PartClassifier(settings, 3, 1)
+    for name in ('mean', 'var', 'weight'):
+        setattr(model.encoder, name, numpy.load(OUT / 'model.npz')[name].astype('f'))
+    model.encoder.n_updates, model.encoder.norm_filter = numpy.asarray(1), False
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        inputs = stored('train', 'x'), stored('train', 'counts')
+        *_, vector = model.vectors(inputs, None).values()
+    return vector.array
+
+
+@pytest.mark.parametrize('epsilon, atol', [(1e-12, 1e-4), (None, .031)])
+@pytest.mark.parametrize('values', itertools.product((False, True), repeat=3))
+def test_both_methods_encode_alike(values, epsilon, atol, separate, monkeypatch):
+    """Up to the epsilon of joint learning's root, which moves no entry by more than 0.031."""
+    if epsilon:
+        monkeypatch.setattr(steps, 'ROOT_EPSILON', epsilon)
+    pipeline = open_pipeline(separate, [f'model.{name}={value}'.lower()
+                                        for name, value in zip(NORMALIZATIONS, values)])
+    pipeline.store.fill()
+    inputs, _ = pipeline._encode('train', numpy.load(OUT / 'model.npz'))
+    settings = dataclasses.replace(pipeline.config.model, comp_size=SIZE, scaling=False)
+    numpy.testing.assert_allclose(inputs['parts'], joint_encoding(settings), atol=atol, rtol=1e-4)
+
+
+def remove(path, *names):
+    """Removes settings of the model from a config."""
+    config = yaml.safe_load(Path(path).read_text())
+    for name in names:
+        del config['model'][name]
+    Path(path).write_text(yaml.safe_dump(config))
+
+
+def test_pipeline_of_a_revision_without_these_settings_keeps_both_normalisations(
+        separate, capsys, monkeypatch):
+    monkeypatch.setattr(ConventionalPipeline, 'learn', None)
+    remove(OUT / 'config.yml', *NORMALIZATIONS)
+    before = bytes_of(OUT)
+    assert run('evaluate', OUT) == run('train', separate) == 0
+    assert bytes_of(OUT) == before
+    remove(separate, 'power_normalize', 'l2_normalize')
+    assert 'the run has a different model.power_normalize, model.l2_normalize; move it away' in (
+        fails(capsys, 'train', separate))
 
 
 @pytest.mark.parametrize('name, given', [('none', None), ('balanced', 'balanced')])

@@ -13,7 +13,7 @@ from chainer.testing import attr
 from conftest import fails, load
 import finetune
 from finetune.runs.folder import RunFolder
-from test_page import BROWSER, open_in_browser
+from test_page import BROWSER, Content, open_in_browser
 
 
 def test_without_gradio(finished_gap, monkeypatch, capsys):
@@ -61,8 +61,8 @@ def test_page_classifies_as_predict_does(served, finished_gap, tmp_path):
         classes, evidence = client.predict(handle_file(str(record.path)), api_name='/classify')
         prediction = model.predict([record.path])
         for label in range(len(model.class_names)):
-            assert (f'<span>{model.class_names[label]}</span> '
-                    f'<span>{100 * prediction.probabilities[0, label]:.1f} %</span>') in classes
+            assert (f'{model.class_names[label]} {100 * prediction.probabilities[0, label]:.1f} %'
+                    in Content(classes).text)
         assert Path(evidence).stat().st_size > 1000
     Path(tmp_path, 'text.png').write_text('text')
     with pytest.raises(Exception):      # noqa: B017  (the page goes on)

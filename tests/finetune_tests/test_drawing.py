@@ -37,20 +37,26 @@ def test_pictures_do_not_depend_on_settings(tmp_path, request):
 
 
 def test_plots_of_a_run_do_not_depend_on_settings(tmp_path, users_settings):
-    """The extension that draws them."""
+    """The extension that draws them, from the second epoch on."""
+    log = [{'epoch': 1, 'main/loss': .5}]
+
     class Trainer:
         updater = type('Updater', (), {'epoch': 1})
 
         def get_extension(self, name):
-            return type('LogReport', (), {'log': [{'epoch': 1, 'main/loss': .5}]})
+            return type('LogReport', (), {'log': log})
 
     class Folder:
         def picture(self, name):
             return tmp_path / f'{name}.png'
 
-    plots.plot_log(Folder(), 1)(Trainer())
+    draw_plots = plots.plot_log(Folder(), 1)
+    draw_plots(Trainer())
+    assert not list(tmp_path.iterdir())
+    log.append({'epoch': 2, 'main/loss': .25})
+    draw_plots(Trainer())
     with own_settings():
-        plots.draw({'training': ((1,), (.5,))}, 'loss').savefig(tmp_path / 'expected.png')
+        plots.draw({'training': ((1, 2), (.5, .25))}, 'loss').savefig(tmp_path / 'expected.png')
     assert (tmp_path / 'loss.png').read_bytes() == (tmp_path / 'expected.png').read_bytes()
 
 

@@ -1,4 +1,5 @@
 """What is told before a run starts: its stages, about how long they take, at no cost to results."""
+import json
 import random
 import re
 
@@ -11,6 +12,7 @@ from finetune.config.config import read_config
 from finetune.data import readers
 from finetune.errors import InputError
 from finetune.experiments import estimate
+from finetune.progress import in_words
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_device
 
@@ -49,9 +51,45 @@ def test_stages_of_a_run_and_of_those_that_it_needs(told, write_config, capsys):
                       'training, 2 epochs of 12 images', 'evaluation on 6 images', 'in all']
     assert run('train', 'config.yml') == 0      # finished
     config = read_config('config.yml', ['training.seed=1'])
-    estimate.tell(config, readers.load(config), open_device(-1))
+    estimate.tell(config, readers.load(config), open_device(-1), RunFolder('new'))
     printed = capsys.readouterr().out
     assert printed.count('in all') == 1 and 'finding parts' not in printed
+
+
+def goes_on(finished_run, copy_of, epochs, elapsed):
+    """A copy of a finished run of two epochs without its results; its log has other times."""
+    folder = RunFolder(copy_of(finished_run))
+    log = folder.path / 'log'
+    log.write_text(json.dumps([{**entry, 'elapsed_time': seconds}
+                               for entry, seconds in zip(json.loads(log.read_text()), elapsed)]))
+    folder.model.unlink()
+    return folder, read_config('config.yml', [f'training.epochs={epochs}'])
+
+
+@pytest.mark.parametrize('epochs, elapsed, expected', [
+    (2, [7, 9], []), (5, [100, 300], [('training, epochs 3 to 5 of 12 images', 450)]),
+    (4, [], [('training, epochs 3 to 4 of 12 images', 20)])])      # of 40 as measured
+def test_what_remains_of_an_interrupted_run(epochs, elapsed, expected, write_config, finished_run,
+                                            copy_of, monkeypatch):
+    write_config()
+    folder, config = goes_on(finished_run, copy_of, epochs, elapsed)
+    monkeypatch.setattr(estimate, 'seconds', lambda *arguments: [
+        estimate.Stage(name, seconds) for name, seconds in (
+            ('ConvMaps', 9), ('training', 40), ('evaluation', 3))])
+    stages = estimate.remaining(config, readers.load(config), open_device(-1), folder)
+    assert stages == [*expected, ('evaluation', 3)]
+
+
+def test_finished_and_longer_runs(write_config, finished_run, copy_of, drawn_birds, capsys):
+    config = write_config(data={'root': str(drawn_birds)})
+    log = copy_of(finished_run) / 'log'
+    log.write_text(log.read_text().replace('"elapsed_time": ', '"elapsed_time": 100'))
+    assert run('train', config) == 0
+    assert 'will be done' not in capsys.readouterr().out
+    assert run('train', config, '--set', 'training.epochs=3') == 0
+    printed = capsys.readouterr().out
+    assert re.search(r'This will be done, .*\n  \d+ \w+ +training, epochs 3 to 3 of 12 images\n'
+                     r'  \d+ seconds? +evaluation on 6 images\n  \d+ \w+ +in all\n', printed)
 
 
 def test_conventional_pipeline(told, write_config):
@@ -92,7 +130,7 @@ def test_what_cannot_be_measured_is_not_told(error, told, write_config, monkeypa
 
     config = read_config(write_config())
     monkeypatch.setattr(estimate, '_load', fail)
-    estimate.tell(config, readers.load(config), open_device(-1))
+    estimate.tell(config, readers.load(config), open_device(-1), RunFolder('new'))
     assert capsys.readouterr().out == ''
 
 
@@ -100,7 +138,7 @@ def test_what_cannot_be_measured_is_not_told(error, told, write_config, monkeypa
     (0, '1 second'), (1, '1 second'), (1.2, '2 seconds'), (47, '47 seconds'), (89, '89 seconds'),
     (95, '2 minutes'), (3599, '60 minutes'), (5400, '1.5 hours'), (36000, '10 hours')])
 def test_in_words(seconds, text):
-    assert estimate.in_words(seconds) == text
+    assert in_words(seconds) == text
 
 
 def test_few_long_measurements_and_several_short_ones(monkeypatch):

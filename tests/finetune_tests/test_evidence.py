@@ -56,6 +56,40 @@ def test_shares_add_up_to_the_score(encoding, settings, label):
     assert shares.parts.shape[-1] == settings.get('n_components', 1)
 
 
+@pytest.mark.parametrize('scaling', [True, False])
+def test_shares_through_a_signed_root(scaling):
+    """Each entry x of the Fisher vector has the share (x / 2 + epsilon) / (x + epsilon)."""
+    model, an_example = make(n_components=2, power_normalize=True, scaling=scaling)
+    shares = evidence.explain(model, an_example, 3).parts
+    _, parts, visible, _ = collate([an_example])
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        conv_map = model.part_conv_maps(parts, visible)
+        x = model.encoder(*model.encoder_input(conv_map, visible)).array[0].astype(float)
+    score = model.part_head.W.array[3] * x / numpy.sqrt(abs(x) + .01) * (
+        float(model.scaling.scale) if scaling else 1)
+    assert_allclose(score.sum() + model.part_head.b.array[3],
+                    scores(model, an_example)['parts'][3], rtol=1e-3, atol=1e-4)
+    assert_allclose(shares.sum(), (score * (abs(x) / 2 + .01) / (abs(x) + .01)).sum(),
+                    rtol=2e-3, atol=1e-3)
+    assert_allclose(shares.sum(), score.sum() / 2, atol=.05 * abs(score).sum())
+
+
+OF_COMPONENTS, OF_ALL = (0, 1, 2), None
+
+
+@pytest.mark.parametrize('names, axis, tolerance', [
+    (['component_normalize'], OF_COMPONENTS, 1e-4),
+    (['component_normalize', 'only_mean'], OF_COMPONENTS, 1e-4),
+    (['component_normalize', 'l2_normalize'], OF_COMPONENTS, 1e-4),
+    (['component_normalize', 'power_normalize'], OF_COMPONENTS, .01),
+    (['l2_normalize'], OF_ALL, 1e-4), (['l2_normalize', 'power_normalize'], OF_ALL, .01)])
+def test_shares_of_unit_lengths_add_up_to_zero(names, axis, tolerance):
+    """Those of each component, or of all, as a length has no effect; after a root nearly so."""
+    model, an_example = make(n_components=2, **dict.fromkeys(names, True))
+    shares = evidence.explain(model, an_example, 3).parts
+    assert abs(shares.sum(axis=axis)).max() < tolerance * abs(shares).sum()
+
+
 @pytest.mark.parametrize('encoding', ['fve', 'gap'])
 def test_shares_of_a_whole_image(encoding):
     model, an_example = make(encoding, n_parts=0)

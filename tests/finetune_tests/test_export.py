@@ -73,6 +73,11 @@ MODELS = {
     'not filtered': ({'encoding': 'fve', 'norm_filter': False, 'n_components': 2}, 'mask', N_PARTS),
     'l2, mean part alone': ({'encoding': 'fve', 'l2_normalize': True, 'only_mean': True,
                              'n_components': 2}, 'mask', N_PARTS),
+    'power, components': ({'encoding': 'fve', 'power_normalize': True, 'n_components': 3,
+                           'component_normalize': True}, 'mask', N_PARTS),
+    'all normalisations, mean part alone': ({
+        'encoding': 'fve', 'only_mean': True, 'power_normalize': True, 'component_normalize': True,
+        'l2_normalize': True, 'n_components': 3}, 'zero', N_PARTS),
     'compressed, refined': ({'encoding': 'fve', 'comp_size': 16, 'post_fve_size': 8,
                              'n_components': 2}, 'zero', N_PARTS),
     'auxiliary head': ({'encoding': 'fve', 'aux_lambda': .5}, 'mask', N_PARTS),

@@ -106,11 +106,11 @@ def extended(tmp_path):
 
 def test_step(extended, write_config):
     run = extended('A step after the encoding')
-    config = write_config(model={'signed_sqrt': True}, training={'epochs': 1})
+    config = write_config(model={'clipping': .5}, training={'epochs': 1})
     done = run('train', config, '--dry-run')
     size = 2 * 2 * catalogue.ARCHITECTURES['small_cnn'].n_features
-    assert re.search(rf'encoding +2 x {size}\nsigned sqrt +2 x {size}\nscaling', done.stdout)
-    for options in ((), ('--output', 'plain', '--set', 'model.signed_sqrt=false')):
+    assert re.search(rf'encoding +2 x {size}\nclipping +2 x {size}\nscaling', done.stdout)
+    for options in ((), ('--output', 'plain', '--set', 'model.clipping=0')):
         done = run('train', config, *options)
         assert done.returncode == 0, done.stdout
     weights = [numpy.load(Path(folder, 'model.npz'))['part_head/W']
@@ -119,8 +119,8 @@ def test_step(extended, write_config):
     if find_spec('onnx'):
         done = run('export', 'results/config/seed0', 'model.onnx')
         assert done.returncode == 0, done.stdout
-    done = run('train', config, '--set', 'model.encoding=gap', '--set', 'model.signed_sqrt=true')
-    assert done.returncode == 2 and ('model.signed_sqrt has no effect without model.encoding fve '
+    done = run('train', config, '--set', 'model.encoding=gap', '--set', 'model.clipping=1')
+    assert done.returncode == 2 and ('model.clipping has no effect without model.encoding fve '
                                      'or gradient_fve and training.method joint') in done.stdout
 
 

@@ -22,7 +22,8 @@ PATHS = {
     'whole image': {'data': {'parts': 'GLOBAL'}},
     'tiles': {'data': {'parts': 'GRID'}},
     'l2, compressed, auxiliary head': {
-        'model': {'l2_normalize': True, 'comp_size': 16, 'post_fve_size': 8, 'aux_lambda': .5}},
+        'model': {'power_normalize': True, 'component_normalize': True, 'l2_normalize': True,
+                  'comp_size': 16, 'post_fve_size': 8, 'aux_lambda': .5}},
     'workers': {'training': {'workers': 1}},
     'recomputed': {'training': {'recompute': True}},
     'adam': {'training': {'optimizer': 'adam'}},

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune.checks import dry_run
 from finetune.runs.folder import RunFolder
 
 from conftest import fails, finish, run
@@ -48,6 +49,33 @@ def test_result_is_that_of_as_many_epochs_from_the_start(config, whole, capsys):
     assert losses == expected
     assert evaluated == [1, 2, 3, 4] and of_whole == [3, 4]
     assert len(list(folder.glob('snapshot_*'))) == 1
+
+
+def files(folder):
+    return {path: path.is_file() and path.read_bytes() for path in Path(folder).rglob('*')}
+
+
+def test_dry_run_says_how_a_run_goes_on(config, capsys):
+    """A comparison of photographs describes its own runs, whatever is in this folder."""
+    folder = Path('results/config/seed0')
+    before = files('.')
+
+    def described(*words):
+        capsys.readouterr()
+        assert run('train', config, '--dry-run', *words) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert described() == f'{folder}: goes on after epoch 2, to epoch 4'
+    assert described('--set', 'training.epochs=2') == (
+        f'{folder}: is finished; it is only evaluated again')
+    assert 'random weights' in described('--output', 'new')
+    for override in 'training.epochs=1', 'training.weight_decay=1':
+        assert 'move it away' in fails(capsys, 'train', config, '--dry-run', '--set', override)
+    dry_run.describe(config, ['training.epochs=1'], is_run=False)
+    assert capsys.readouterr().out.endswith('random weights\n')
+    assert files('.') == before
+    (folder / 'model.npz').unlink()     # as if it was interrupted
+    assert described() == f'{folder}: goes on after epoch 2, to epoch 4'
 
 
 def test_schedules_and_kept_conv_maps_go_on(write_config):

@@ -28,7 +28,8 @@ def scores_at_the_start(encoding, size=32, **settings):
 @pytest.mark.parametrize('settings', [
     {}, {'n_components': 5}, {'n_components': 20}, {'normalization': 'mean'}, {'var_floor': 1e-2},
     {'var_floor': 1}, {'var_floor': 100}, {'size': 64}, {'norm_filter': False},
-    {'l2_normalize': True}, {'only_mean': True}, {'comp_size': 8}, {'post_fve_size': 64}])
+    {'power_normalize': True}, {'component_normalize': True}, {'l2_normalize': True},
+    {'only_mean': True}, {'comp_size': 8}, {'post_fve_size': 64}])
 @pytest.mark.parametrize('encoding', ['fve', 'gradient_fve'])
 def test_scores_start_as_those_of_gap(encoding, settings):
     size = settings.pop('size', 32)
@@ -67,6 +68,23 @@ def test_scale_is_the_ratio_of_sizes_in_the_first_training_batch_and_stays():
     numpy.testing.assert_allclose(x.grad, expected * second, rtol=1e-5)
     numpy.testing.assert_allclose(scaling(chainer.Variable(second), maps(first)).array,
                                   expected * second, rtol=1e-5)
+
+
+@pytest.mark.parametrize('settings', [
+    {'n_components': 5}, {'n_components': 20}, {'n_components': 5, 'only_mean': True},
+    {'n_components': 5, 'comp_size': 8}])
+def test_norm_is_that_of_rectified_standard_normal_features(settings):
+    model, _ = scores_at_the_start('fve', scaled_to='norm', **settings)
+    n_dims = settings.get('comp_size', 96)
+    random = numpy.random.RandomState(0)
+    rectified = numpy.maximum(0, random.randn(100000)).mean()
+    assert model.scaling.norm == pytest.approx(rectified * n_dims ** .5, rel=.02)
+    fv, reference = random.randn(4, 30).astype('f'), random.randn(7, 3).astype('f')
+    for factor in 1, 10:
+        scaling = Scaling(norm=5.)
+        y = scaling(chainer.Variable(factor * fv), maps(factor * reference)).array
+        assert (y ** 2).sum(axis=1).mean() ** .5 == pytest.approx(5, rel=1e-5)
+        numpy.testing.assert_allclose(y / y[0, 0], fv / fv[0, 0], rtol=1e-4)
 
 
 def test_batch_of_zeros_does_not_set_the_scale():

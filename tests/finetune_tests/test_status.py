@@ -1,11 +1,14 @@
 """The table of runs, the best weights, TensorBoard's log and the verdict on a result."""
 import json
 from pathlib import Path
+import re
+import shutil
 import sys
 import types
 
 import numpy
 import pytest
+import yaml
 
 from conftest import fails, load, run
 from finetune.config.config import read_config
@@ -41,6 +44,52 @@ def test_table_of_runs(write_config, capsys):
     assert second.endswith('-') and third.startswith('results/c  damaged: ')
     assert run('status', 'results/a') == 0
     assert 'not begun' in capsys.readouterr().out       # no snapshot
+
+
+def held_out(finished_run, folder, accuracy, of_test=None):
+    """A finished run that was tested on held-out images, and perhaps apart on test images."""
+    shutil.copytree(finished_run, folder)
+    if of_test is not None:
+        (folder / 'test').mkdir()
+        shutil.copy(folder / 'evaluation.yml', folder / 'test')
+        change(folder / 'test/evaluation.yml', 'accuracy', both=of_test)
+    change(folder / 'evaluation.yml', 'accuracy', both=accuracy)
+    change(folder / 'config.yml', 'data', split='validation')
+
+
+def change(path, section, **values):
+    tree = yaml.safe_load(path.read_text())
+    tree[section].update(values)
+    path.write_text(yaml.safe_dump(tree))
+
+
+def test_chosen_run_of_photographs(finished_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, accuracies in {'tuned': (.75, .5), 'validation/fold0': (.25,)}.items():
+        held_out(finished_run, Path('results/photos', name), *accuracies)
+    shutil.copytree(finished_run, 'results/photos/plain')
+    named = Path('results/photos/chosen.yml')
+
+    def table(folder='results'):
+        capsys.readouterr()
+        assert run('status', folder) == 0
+        _, *rows = capsys.readouterr().out.splitlines()
+        return [tuple(re.split('   *', row)[1:4:2]) for row in rows]    # state and accuracy
+
+    before = plain, tuned, fold = table()
+    assert before == [('finished', plain[1]), ('finished', '75.0 % (validation)'),
+                      ('finished', '25.0 % (validation)')]
+    named.write_text('run: tuned\n')
+    assert table() == [plain, ('finished, chosen', '50.0 %'), fold]
+    assert table('results/photos/tuned') == [('finished, chosen', '50.0 %')]
+    named.write_text('run: plain\n')
+    assert table(tmp_path / 'results') == [('finished, chosen', plain[1]), tuned, fold]
+    named.write_text('run: ../plain\n')
+    capsys.readouterr()
+    assert run('status') == 0
+    *rows, problem = capsys.readouterr().out.splitlines()
+    assert len(rows) == 4 and ', chosen' not in ''.join(rows)
+    assert problem.startswith(f'{named.absolute()}: does not name a run in this folder; repeat')
 
 
 def test_no_folder_of_runs(capsys, tmp_path, monkeypatch):

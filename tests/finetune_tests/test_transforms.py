@@ -160,3 +160,64 @@ def test_ordinary_images_are_scaled_as_a_whole(cropped_first, monkeypatch):
     assert kept.shape == (3, 36, 48) and kept.dtype == numpy.float32
     assert (transforms.train_transform(image, 32, random_state())
             == transforms.train_transform(kept, 32, random_state())).all()
+
+
+def position_image(height, width):
+    """An image whose values are its rows, columns and zeros."""
+    rows, columns = numpy.mgrid[:height, :width]
+    return numpy.stack([rows, columns, 0 * rows]).astype(numpy.uint8)
+
+
+def shown_box(result):
+    """The box (y_min, x_min, y_max, x_max) that a view of :func:`position_image` shows, about."""
+    values = (result + 1) * 127.5
+    (top, bottom), (left, right) = (
+        (numpy.median(first), numpy.median(last)) for first, last in
+        ((values[0, 0], values[0, -1]), (values[1, :, 0], values[1, :, -1])))
+    return numpy.array([top, left, bottom + 1, right + 1])
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (3, 200), (2 ** 20, 1)])
+def test_random_crop_of_a_strip(shape):
+    image = numpy.full((3, *shape), 255, numpy.uint8)
+    for seed in range(20):
+        assert (transforms.train_transform(image, 16, random_state(seed), colour_jitter=0,
+                                           random_crop=.01) == 1).all()
+
+
+@pytest.mark.parametrize('shape', [(60, 60), (50, 90), (120, 50), (200, 40)])
+@pytest.mark.parametrize('smallest', [.2, .6, 1.])
+def test_random_crop_is_a_box_of_the_image_of_any_area_from_the_smallest(shape, smallest):
+    boxes = numpy.array([transforms.random_box(shape, smallest, random_state(seed))
+                         for seed in range(300)])
+    height, width = (boxes[:, 2:] - boxes[:, :2]).T
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= shape).all()
+    areas, rounding = height * width / min(shape) ** 2, 1.2 / min(shape)
+    assert smallest - rounding <= areas.min() < smallest + .1
+    assert .9 < areas.max() <= 1 + rounding
+    ratios = numpy.log(width / height) / numpy.log(4 / 3)
+    assert abs(ratios).max() < 1.15
+    if smallest < .7:       # of the others, the image limits the ratio
+        assert ratios.min() < -.8 and ratios.max() > .8
+    if min(shape) < max(shape) or smallest < 1:
+        assert len(set(map(tuple, boxes[:, :2]))) > 50
+
+
+def test_random_crop_is_scaled_to_the_input():
+    image = position_image(100, 150)
+    for seed in range(20):
+        box = transforms.random_box((100, 150), .3, random_state(seed))
+        result = transforms.train_transform(
+            image, 64, random_state(seed), flip=False, colour_jitter=0, random_crop=.3)
+        assert result.shape == (3, 64, 64) and result.dtype == numpy.float32
+        assert abs(shown_box(result) - box).max() < 1.5
+
+
+def test_random_crop_leaves_flip_and_colours_on():
+    image = position_image(60, 60)
+    plain, changed = ([transforms.train_transform(
+        image, 32, random_state(seed), on, .3 * on, random_crop=.5) for seed in range(40)]
+        for on in (False, True))
+    is_mirrored = [one[1, 0, 0] > one[1, 0, -1] for one in changed]
+    assert 5 < sum(is_mirrored) < 35
+    assert all((one != other).any() for one, other in zip(plain, changed))

@@ -5,8 +5,8 @@ from skimage.feature import fisher_vector as skimage_fisher_vector
 from sklearn.mixture import GaussianMixture
 
 from fve_layer import GMMLayer
-from fve_layer.encoding import (encode, encode_vjp, l2_normalize, part_normalizers,
-                                power_normalize)
+from fve_layer.encoding import (component_normalize, encode, encode_vjp, l2_normalize,
+                                part_normalizers, power_normalize)
 
 CASES = [(k, normalization, masked) for k in (1, 5, 20)
          for normalization in ('sqrt', 'mean') for masked in (False, True)]
@@ -149,3 +149,19 @@ def test_power_and_l2_normalisation():
     numpy.testing.assert_allclose(power_normalize(fv), [[2, -3, 0], [0, 0, 0]])
     numpy.testing.assert_allclose(
         l2_normalize(fv), [[4 / 97 ** .5, -9 / 97 ** .5, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize('n_components, n_parts', [(3, 2), (3, 1), (1, 2)])
+def test_normalisation_of_components(n_components, n_parts):
+    """The mean part and the sigma part of each component, one after the other."""
+    d = 4
+    fv = numpy.random.RandomState(0).randn(5, n_parts, n_components, d)
+    fv[0, 0, 0] = fv[1] = 0
+    expected = numpy.zeros_like(fv)
+    for i in numpy.ndindex(fv.shape[:-1]):
+        length = sum(value ** 2 for value in fv[i]) ** .5
+        for j in range(d) if length else ():
+            expected[i][j] = fv[i][j] / length
+    numpy.testing.assert_allclose(
+        component_normalize(fv.reshape(5, -1), n_parts * n_components), expected.reshape(5, -1),
+        rtol=1e-12)

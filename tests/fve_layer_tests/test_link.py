@@ -373,6 +373,8 @@ def test_seeded_once_there_is_a_mixture():
 @pytest.mark.parametrize('options, message', [
     ({'init': 'zeros'}, 'init must be one of'), ({'ema_decay': 1}, 'ema_decay'),
     ({'ema_decay': -.1}, 'ema_decay'), ({'var_floor': 0}, 'var_floor'),
+    ({'relative_var_floor': -1}, 'relative_var_floor'),
+    ({'relative_var_floor': numpy.inf}, 'relative_var_floor'),
     ({'normalization': 'l2'}, 'normalization must be one of'), ({'n_components': 0}, 'at least 1')])
 def test_wrong_options(options, message):
     with pytest.raises(ValueError, match=message):
