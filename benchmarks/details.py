@@ -5,7 +5,8 @@
 
 Draws minibirds of 448 pixels for every seed (data/details), runs all configs of configs/details on
 them with the same seed, in two processes, and writes the accuracies into
-``docs/report_details/runs.csv``, whose other rows stay. The same command resumes an interrupted one.
+``docs/report_details/runs.csv``, whose other rows stay. The same command resumes an interrupted
+one.
 """
 import fve_layer    # noqa: F401  (before Chainer)
 
@@ -26,7 +27,7 @@ COLUMNS = 'run', *STREAMS
 
 
 def run(seed):
-    """Runs all configs on the drawing of a seed; returns the exit code and the folder."""
+    """Runs all configs on the drawing of a seed; returns the outcome and the folder."""
     overrides = [f'data.root=data/details/seed{seed}', f'data.drawing.seed={seed}']
     project = HERE.with_results(f'results/details/drawing{seed}')
     experiments = [(path, overrides) for path in plan.expand([CONFIGS])]
@@ -65,8 +66,8 @@ def main():
                         help='of the drawings and the runs')
     status = 0
     for seed in parser.parse_args().seeds:
-        code, results = run(seed)
-        status = max(status, code)
+        outcome, results = run(seed)
+        status = max(status, outcome.code)
         add(rows(results, seed))
     return status
 
