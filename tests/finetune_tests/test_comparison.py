@@ -1,6 +1,7 @@
 """``train PHOTOS``: classifiers of photographs are compared with a plain CNN, and one is chosen."""
 from pathlib import Path
 import re
+import sys
 
 import numpy
 from numpy.testing import assert_array_equal
@@ -48,9 +49,11 @@ def test_comparison(photos, monkeypatch, capsys):
     """One fold; a candidate with parts is chosen and fine-tuned; then nothing is left to do."""
     monkeypatch.setattr(comparison, 'MANY_IMAGES', 0)
     monkeypatch.setattr(comparison, 'choose', lambda correct, baseline: 'cs_parts_fve')
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
     before = contents(photos)
     assert run('train', 'photos', *SMALL) == 0
-    printed = capsys.readouterr().out
+    printed, shown = capsys.readouterr()
+    check_progress(shown)
     table = printed[printed.index('points above the plain CNN'):]
     for words in comparison.CANDIDATES.values():
         assert f'\n{words}  ' in table
@@ -124,6 +127,17 @@ def test_doctor_checks_what_photographs_need(photos, capsys):
     assert run('doctor', 'photos') == 2
     assert '1 picture cannot be read: photos/kind 1/3.png; ' in capsys.readouterr().out
     assert not Path('results').exists()
+
+
+def check_progress(shown):
+    """The terminal has a line for each of the eight trainings, and bars; no file has a bar."""
+    _, first, *_, last = re.split(r'\(training (?=\d of at most 8\): results/)', shown)
+    assert first.startswith('1 of') and last.startswith('8 of')
+    for of_training in first, last:
+        assert re.search(r'\r\[#+\.*\] epoch 1 of \d, iteration 1\033', of_training)
+        assert re.search(r'\r\[#+\.*\] epoch 2 of \d, about \d:\d\d left, iteration', of_training)
+    files = list(Path('results').rglob('*.txt'))
+    assert files and not any('\033' in file.read_text() for file in files)
 
 
 def check_card(capsys):
