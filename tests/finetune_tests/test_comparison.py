@@ -71,6 +71,11 @@ def test_comparison(photos, monkeypatch, capsys):
     files = {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')}
     capsys.readouterr()
     Path('elsewhere').mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir('elsewhere')            # and all paths are absolute
+        here = Path.cwd().parent
+        assert run('train', here / 'photos', '--output', here / 'results/photos', *SMALL) == 0
+        assert capsys.readouterr().out.replace(f'{here}/results', 'results').endswith(table)
     photos.rename('elsewhere/photos')       # where its boxes are not known
     assert run('train', 'elsewhere/photos', *SMALL) == 0
     assert capsys.readouterr().out.endswith(table)
