@@ -238,7 +238,7 @@ def test_override_of_some_candidates(photos, capsys):
     of_all, of_fve = (comparison.of_candidate(name, overrides, comparison.Project())
                       for name in ('no_parts', 'global_fve'))
     assert (of_all, of_fve) == (overrides[1:], overrides)
-    only_finetuned = ['data.random_crop=0.5']
+    only_finetuned = ['data.random_crop=0.5', 'data.colour_jitter=0.2']
     assert [comparison.of_candidate(name, only_finetuned, comparison.Project())
             for name in ('no_parts', 'no_parts_finetuned')] == [[], only_finetuned]
     assert 'model.ema_decay' in fails(
