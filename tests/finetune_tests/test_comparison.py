@@ -1,6 +1,7 @@
 """``train PHOTOS``: classifiers of photographs are compared with a plain CNN, and one is chosen."""
 from pathlib import Path
 import re
+import shutil
 import sys
 
 import numpy
@@ -255,6 +256,13 @@ def test_dry_run(photos, capsys):
         assert f'# configs/photos/{name}.yml' in printed
     n_epochs = re.findall(r'\bepochs: (\d+)', printed)
     assert n_epochs == len(comparison.CANDIDATES) * ['2']       # those of the runs
+    for kind in 'kind 1', 'kind 2':
+        shutil.rmtree(photos / kind)
+    for words in (['photos', *SMALL],
+                  ['configs/photos/no_parts.yml', '--set', 'data.root=photos']):
+        for option in [], ['--dry-run']:
+            assert 'photos: has a single class, kind 0, but' in fails(
+                capsys, 'train', *words, *option)
     assert not Path('results').exists()
 
 
