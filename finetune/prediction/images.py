@@ -65,8 +65,8 @@ def _existing(path):
     if path.is_dir():
         raise InputError(f'{path}: is a folder; give a folder alone, or the paths of pictures.')
     if not path.exists():
-        raise InputError(f'{path}: there is no such picture; correct the path, which is relative '
-                         f'to {Path.cwd()}.')
+        where = '' if path.is_absolute() else f', which is relative to {Path.cwd()}'
+        raise InputError(f'{path}: there is no such picture; correct the path{where}.')
     return path
 
 

@@ -222,8 +222,9 @@ class RunFolder:
     def require_finished(self) -> None:
         """Raises an error unless the folder holds a finished run."""
         if not self.is_run:
-            raise InputError(f'{self}: holds no run of this program; give '
-                             f'results/<config>/seed<k>{self.project.named}.')
+            what = ('holds no run of this program' if self.path.exists()
+                    else 'there is no such folder')
+            raise InputError(f'{self}: {what}; give results/<config>/seed<k>{self.project.named}.')
         if not self.is_finished:
             raise InputError(f'{self}: the run is not finished; repeat its train command to '
                              'resume it.')

@@ -122,7 +122,8 @@ def test_pil_images_are_turned_as_their_exif_data_say(model, orientation):
 def test_unusable_images(model, tmp_path):
     array = numpy.zeros((9, 9, 3), numpy.uint8)
     for image, error, text in [
-            ('nope.jpg', InputError, f'relative to {Path.cwd()}'),
+            ('nope.jpg', InputError, f'correct the path, which is relative to {Path.cwd()}.'),
+            (tmp_path / 'nope.jpg', InputError, 'correct the path.$'),
             (tmp_path, InputError, 'has no pictures'),
             (['photos'], InputError, 'photos: is a folder; give a folder alone'),
             (array / 255, ValueError, r'float64; give numpy.uint8\(255 \* x\)'),
