@@ -7,7 +7,8 @@ import json
 
 import yaml
 
-from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS
+from finetune.config.catalogue import (
+    ARCHITECTURES, DATA_SETS, ENCODINGS, IMAGENET, PACKAGED_WEIGHTS)
 from finetune.config.conditions import DETECTED, GRID
 from finetune.config.project import HERE
 from finetune.config.schema import check, dotted_names, fill, fill_override, read_yaml
@@ -54,6 +55,8 @@ def read_config(path, overrides=(), project=HERE):
     handed_on = OF_CLASSIFIER if is_config(config.model.checkpoint) else ()
     for names, where in overridden:
         _check_active(config, set(names) - set(handed_on), where)
+    for one in before, config:
+        _name_weights(one)
     _check_combinations(config, str(path))
     config.replaced = {name: get(before, name) for names, _ in overridden for name in names
                        if name not in EXPECTED}
@@ -127,6 +130,15 @@ def _metadata(name):
     return field.metadata
 
 
+def _name_weights(config):
+    """Names ImageNet's weights of the architecture, if a package has them."""
+    model = config.model
+    if model.pretrained == IMAGENET and not config.project.path(IMAGENET).exists():
+        names = (name for name, row in PACKAGED_WEIGHTS.items()
+                 if row.architecture == model.architecture)
+        model.pretrained = next(names, IMAGENET)
+
+
 def _check_combinations(config, path):
     data, model, training = config.data, config.model, config.training
     if ENCODINGS[model.encoding].needs_all_parts and data.missing == 'mask' and data.has_parts:
@@ -154,6 +166,10 @@ def _check_combinations(config, path):
     if data.split == 'pretraining' and not DATA_SETS[data.dataset].has_pretraining:
         available = [name for name, row in DATA_SETS.items() if row.has_pretraining]
         raise InputError(f'{path}: data.split pretraining exists for {", ".join(available)} only.')
+    if model.pretrained == IMAGENET and not config.project.path(IMAGENET).exists():
+        raise InputError(f'{path}: model.pretrained is {IMAGENET}, but no package has weights of '
+                         f'{model.architecture}; give the path of a file of weights (python -m '
+                         'finetune list weights).')
     packaged = PACKAGED_WEIGHTS.get(model.pretrained)
     if packaged and packaged.architecture != model.architecture:
         raise InputError(f'{path}: model.pretrained is {model.pretrained}, but model.architecture '

@@ -1,7 +1,8 @@
 """Every setting of an experiment: its name, default, range, meaning, and when it is read."""
 from dataclasses import dataclass, field
 
-from finetune.config.catalogue import ABLATIONS, ARCHITECTURES, ENCODINGS, PACKAGED_WEIGHTS
+from finetune.config.catalogue import (
+    ABLATIONS, ARCHITECTURES, ENCODINGS, IMAGENET, PACKAGED_WEIGHTS)
 from finetune.config.conditions import (
     ADAPTIVE, AUXILIARY, BATCH_STATISTICS, FROZEN, JOINT, LEARNED_CNNS, NEW, RECOMPUTING,
     RMSPROP, SCALED, SEPARATE, SOFT, STEP, STEPS, VALIDATION, VECTORS, of_layer)
@@ -21,8 +22,9 @@ class Model:
     architecture: str = setting('inception_v3', 'CNN architecture, of the global and of the part '
                                 'stream', choices=ARCHITECTURES)
     pretrained: str = setting('', 'file of pre-trained CNN weights, or weights of a package ('
-                              f'{", ".join(PACKAGED_WEIGHTS)}), or YAML of the run that trains '
-                              'them; empty: random weights', needs=NEW)
+                              f'{", ".join(PACKAGED_WEIGHTS)}; {IMAGENET}: the one of the '
+                              'architecture), or YAML of the run that trains them; empty: random '
+                              'weights', needs=NEW)
     checkpoint: str = setting('', '.npz of a complete classifier to start from, of this program '
                               "or of the authors' code, or YAML of its run; empty: none",
                               needs=JOINT)
