@@ -1,5 +1,6 @@
 """What is printed: a progress bar for long loops, times, tables."""
 import math
+import shutil
 import sys
 import time
 
@@ -13,12 +14,17 @@ def progress_bar(items, n_items, title):
     for i, item in enumerate(items, 1):
         yield item
         if on_terminal:
-            bar = ('#' * (WIDTH * i // n_items)).ljust(WIDTH, '.')
             left = (time.monotonic() - start) * (n_items - i) / i
-            print(f'\r[{bar}] {i} / {n_items}, {duration(left)} left{" " * 5}', end='',
-                  file=sys.stderr, flush=True)
+            draw_bar(i / n_items, f'{i} / {n_items}, {duration(left)} left')
     if on_terminal:
         print(file=sys.stderr)
+
+
+def draw_bar(share, text):
+    """Draws a bar, of which a share in [0, 1] is done, and a text into a line of the terminal."""
+    line = f'[{("#" * int(WIDTH * share)).ljust(WIDTH, ".")}] {text}'
+    width = shutil.get_terminal_size().columns - 1      # a longer line could not be drawn over
+    print(f'\r{line[:width]}\033[K', end='', file=sys.stderr, flush=True)
 
 
 def duration(seconds):

@@ -12,7 +12,7 @@ import chainer
 from finetune.checks import needs
 from finetune.config.config import dump, read_config
 from finetune.config.project import HERE
-from finetune.data import readers
+from finetune.data import readable, readers
 from finetune.data.dataset import collate, PartDataset
 from finetune.experiments import prerequisites
 from finetune.models.part_classifier import build_classifier
@@ -55,6 +55,8 @@ def describe(config_path, overrides=(), project=HERE, output=None, is_run=True):
 def _describe(config, begun):
     """``begun`` is the folder of a run that has begun, or ``None``."""
     data_set = kind.load(config, provisional=True)
+    if config.data.upright:     # as before the run; all pictures would take long to read
+        readable.require_classes(config, data_set)
     print(f'classes {len(data_set.class_names)}, training images {len(data_set.train)}, '
           f'test images {len(data_set.test)}, parts {len(data_set.part_names)}')
     for line in list(readers.describe(config, data_set))[1:]:

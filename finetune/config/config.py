@@ -23,6 +23,7 @@ IMAGES_AND_PARTS = (*IMAGES, 'data.parts', 'data.boxes', 'data.grid', 'data.n_pa
                     'detector.cnn')
 # Settings that a run from a classifier hands on to the run of the classifier, which reads them.
 OF_CLASSIFIER = 'model.pretrained', 'training.views'
+PATHS = 'model.pretrained', 'model.checkpoint', 'detector.cnn'      # or names
 EXPECTED = 'expect', 'expect_of_seeds', 'expect_elsewhere'
 
 

@@ -61,7 +61,7 @@ class Data:
                                  choices=('bilinear', 'bicubic'))
     flip: bool = setting(True, 'random horizontal flips in training', needs=JOINT)
     colour_jitter: float = setting(.3, 'largest random change of brightness, contrast and '
-                                   'saturation in training', between=(0, 1), needs=JOINT)
+                                   'saturation in training', between=(0, 1), needs=AUGMENTED)
     random_crop: float = setting(0., 'smallest area of a random crop of the image in training, as '
                                  'a share of the largest square in it; 0: a square of 7/8 of the '
                                  'shorter side', between=(0, 1), needs=AUGMENTED)

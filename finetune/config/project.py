@@ -30,6 +30,10 @@ class Project:
         """A path in the project, relative to the working directory; ``~`` is the home folder."""
         return self.root / os.path.expanduser(path)
 
+    def resolve(self, path):
+        """A path in the project, absolute and without symbolic links."""
+        return self.path(path).resolve()
+
     def find(self, path):
         """A config or a folder of configs: the project's, else the program's own."""
         there, parts = self.path(path), Path(path).parts

@@ -17,9 +17,7 @@ MAX_NAMED = 5
 
 def require(config: Config, data_set: DataSet) -> None:
     """Raises an error if there is a single class, or that names pictures that cannot be read."""
-    problem = problem_of_classes(data_set)
-    if problem:
-        raise InputError(f'{find_layout(config).main}: {problem}')
+    require_classes(config, data_set)
     records = data_set.train + data_set.test
     with ThreadPoolExecutor(N_THREADS) as pool:
         found = pool.map(_problem, records.paths)
@@ -30,6 +28,13 @@ def require(config: Config, data_set: DataSet) -> None:
         raise next(iter(problems.values()))
     if problems:
         raise InputError(f'{find_layout(config).main}: {described(list(problems))}')
+
+
+def require_classes(config: Config, data_set: DataSet) -> None:
+    """Raises an error if there is a single class."""
+    problem = problem_of_classes(data_set)
+    if problem:
+        raise InputError(f'{find_layout(config).main}: {problem}')
 
 
 def problem_of_classes(data_set: DataSet) -> str:

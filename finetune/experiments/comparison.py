@@ -42,6 +42,7 @@ MEASURED = BASELINE, 'global_fve', *WITH_PARTS
 MANY_IMAGES = 2000      # of which one fifth, held out once, is enough
 N_EPOCHS, N_UPDATES = 12, 360       # of the training of a head, at least
 FOLDS_OF_ALL = 2        # after which candidates that are not above the baseline drop out
+N_FINAL = 3             # trainings after the folds: baseline, chosen one, and its fine-tuning
 PATIENCE = 2            # epochs without a gain after which fine-tuning stops
 
 
@@ -112,6 +113,7 @@ class _Comparison:
         n = len(data_set.train)
         self.of_heads = _of_heads(n, config)
         self.folds = range(N_FOLDS if n <= MANY_IMAGES else 1)
+        self.n_begun, self.n_most = 0, len(CANDIDATES) * len(self.folds) + N_FINAL
         estimate.print_stages(self._stages(data_set, config))
         self.correct = {}       # which held-out images a candidate classifies correctly, (n,) bool
 
@@ -211,12 +213,13 @@ class _Comparison:
 
     def _run(self, title, name, place, overrides):
         """Runs a config, unless it is finished; returns its folder, below the results."""
+        self.n_begun += 1
         config, overrides = self._read(name, overrides)
         folder = RunFolder(self.results / place, config.project)
         if folder.state == REPORTED and not folder.differences(config):
             folder.check_data(prerequisites.data_of(config))
             return folder
-        say(f'{title}: {folder.printed}')
+        say(f'{title} (training {self.n_begun} of at most {self.n_most}): {folder.printed}')
         folder.printed.parent.mkdir(parents=True, exist_ok=True)
         with open(folder.printed, 'a', encoding='utf-8') as file, \
                 contextlib.redirect_stdout(file):

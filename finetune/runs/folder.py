@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator
 import contextlib
 import os
 from pathlib import Path
-import platform
 import shutil
 
 import chainer
@@ -14,8 +13,7 @@ import numpy
 import yaml
 
 from finetune import files
-from finetune.compute import onednn
-from finetune.config.config import differences, dump, restore_config
+from finetune.config.config import differences, dump, get, PATHS, restore_config
 from finetune.config.project import HERE, NEEDS, Project
 from finetune.config.settings import Config, NO_EFFECT_ON_RESULTS
 from finetune.data.fingerprint import changes_of_classes, Fingerprint
@@ -45,7 +43,7 @@ class RunFolder:
         :header: file, content
 
         ``config.yml``, "merged settings that have an effect"
-        ``environment.yml``, versions of Python and packages
+        ``environment.yml``, "versions of Python and packages, and the project's folder"
         ``log``, "JSON, one entry per epoch; joint learning only"
         ``snapshot_iter_<n>``, "the newest state to resume from"
         ``model.npz``, final weights
@@ -78,6 +76,7 @@ class RunFolder:
         self._names = self.path / 'names.yml'
         self._examples = self.path / 'examples.npz'
         self._settings = self.path / 'config.yml'
+        self._environment = self.path / saved_files.ENVIRONMENT
         self.evaluation = self.path / 'evaluation.yml'
         self._predictions = self.path / 'predictions.csv'
 
@@ -99,7 +98,7 @@ class RunFolder:
     def all_below(cls, folder: str | Path, project: Project = HERE) -> list[RunFolder]:
         """Folders of all runs below a folder, with any names."""
         return [cls(path.parent, project)
-                for path in sorted(Path(folder).rglob('environment.yml'))]
+                for path in sorted(Path(folder).rglob(saved_files.ENVIRONMENT))]
 
     def __str__(self) -> str:
         return str(self.path)
@@ -146,10 +145,16 @@ class RunFolder:
     def differences(self, config: Config) -> list[str]:
         """Names of settings that differ from the run's and have an effect on results.
 
-        A data set may have moved: its images are compared.
+        A data set may have moved: its images are compared. Paths may be relative to another project
+        than that of the run: they are compared as absolute ones.
         """
-        moved = ['data.root'] if self.images.exists() else []
-        return differences(self.read_config(), config, [*NO_EFFECT_ON_RESULTS, *moved])
+        moved, before = ['data.root'] if self.images.exists() else [], self.read_config()
+        names = differences(before, config, [*NO_EFFECT_ON_RESULTS, *moved])
+        if not set(names) & set(PATHS):
+            return names
+        there = saved_files.read_project(self._environment) or self.project
+        return [name for name in names if name not in PATHS
+                or there.resolve(get(before, name)) != config.project.resolve(get(config, name))]
 
     def check(self, config: Config, ignored: Collection[str] = ()) -> None:
         """Raises an error if the folder holds a run with other settings, or something else.
@@ -230,17 +235,11 @@ class RunFolder:
         return config
 
     def write_settings(self, config: Config, data_set: DataSet) -> None:
-        """Saves the merged settings, the list of images, and the versions of packages."""
+        """Saves the merged settings, the list of images, the versions of packages, and what paths
+        in the settings are relative to."""
         write_text(self._settings, dump(config))
         Fingerprint.of(data_set).write(self.images)
-        versions = {'python': platform.python_version(), 'machine': platform.platform()}
-        for package in (numpy, chainer):
-            versions[package.__name__] = package.__version__
-        if chainer.backends.cuda.available:
-            versions['cupy'] = chainer.backends.cuda.cupy.__version__
-        if onednn.library() is not None:
-            versions['onednn'] = onednn.library().package
-        write_text(self.path / 'environment.yml', yaml.safe_dump(versions))
+        saved_files.write_environment(self._environment, config.project)
 
     def load_newest_snapshot(self, trainer: chainer.training.Trainer) -> None:
         """Loads the newest snapshot, if one exists, into the trainer."""

@@ -1,14 +1,20 @@
-"""Reads and checks the log, the evaluation and the names of a run."""
+"""Reads and checks the log, the evaluation and the names of a run; writes its environment."""
 import json
 import math
 from pathlib import Path
+import platform
 from typing import Any
 
+import chainer
+import numpy
 import yaml
 
+from finetune.compute import onednn
+from finetune.config.project import Project
 from finetune.errors import InputError, shortened
-from finetune.files import require_file
+from finetune.files import require_file, write_text
 
+ENVIRONMENT = 'environment.yml'     # of a run
 TEST_ACCURACY = 'validation/main/accuracy/both'     # in a log's entry, after an evaluation
 SIDES = 'train', 'test', 'parts'       # of the data, whose identities an evaluation keeps
 COPY_AGAIN = 'copy the folder of the run again'
@@ -20,6 +26,32 @@ def read_log(path: Path) -> list[dict[str, float]]:
         return []
     return _read(path, json.loads, _is_log, 'log',
                  'remove it, or remove the folder to restart the run')
+
+
+def write_environment(path: Path, project: Project) -> None:
+    """Writes the versions of packages, and the folder that paths in settings are relative to."""
+    environment = {'python': platform.python_version(), 'machine': platform.platform(),
+                   'project': str(project.resolve(''))}
+    for package in (numpy, chainer):
+        environment[package.__name__] = package.__version__
+    if chainer.backends.cuda.available:
+        environment['cupy'] = chainer.backends.cuda.cupy.__version__
+    if onednn.library() is not None:
+        environment['onednn'] = onednn.library().package
+    write_text(path, yaml.safe_dump(environment))
+
+
+def read_project(path: Path) -> Project | None:
+    """Reads the project in which a run was written; ``None``: it is unknown, as of an older run."""
+    if not path.exists():
+        return None
+    environment = _read(path, yaml.safe_load, _is_environment, 'list of versions',
+                        f'{COPY_AGAIN}.')
+    return Project(environment['project']) if 'project' in environment else None
+
+
+def _is_environment(tree):
+    return isinstance(tree, dict) and isinstance(tree.get('project', ''), str)
 
 
 def read_evaluation(path: Path, to_do: str) -> dict[str, Any]:

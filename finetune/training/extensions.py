@@ -1,13 +1,15 @@
 """Trainer extensions that Chainer lacks."""
+import math
 import resource
 import sys
+import time
 
 import chainer
 from chainer.training import extension, extensions, triggers
 import numpy
 
 from finetune.errors import InputError
-from finetune.progress import clear_line
+from finetune.progress import clear_line, draw_bar, duration
 from finetune.ranks import batch_statistics
 from finetune.runs.predictions import predict
 from finetune.runs.saved_files import TEST_ACCURACY
@@ -85,8 +87,33 @@ def show_progress(trainer):
     trainer.extend(print_epoch, trigger=(1, 'epoch'), priority=extension.PRIORITY_READER)
     if sys.stderr.isatty():     # also where the lines go to a file
         # A trigger without state: a snapshot is the same with a bar and without.
-        trainer.extend(extensions.ProgressBar(update_interval=1, out=sys.stderr),
-                       trigger=lambda trainer: True)
+        trainer.extend(ProgressBar(), trigger=lambda trainer: True)
+
+
+class ProgressBar(extension.Extension):
+
+    """Draws on the terminal how far the training is, and about how long it still takes.
+
+    Chainer's own bar writes to the standard output, also where it is a file.
+    """
+
+    def __init__(self):
+        self._begun = None      # time and epoch of the first call, before which there is no pace
+
+    def __call__(self, trainer):
+        epoch, now = trainer.updater.epoch_detail, time.monotonic()
+        n_epochs, _ = trainer.stop_trigger.get_training_length()
+        text = f'epoch {math.ceil(epoch)} of {n_epochs}'
+        if self._begun is None:
+            self._begun = now, epoch
+        else:
+            left = (now - self._begun[0]) * (n_epochs - epoch) / (epoch - self._begun[1])
+            text += f', about {duration(max(left, 0))} left'
+        text += f', iteration {trainer.updater.iteration}'      # may be cut off
+        draw_bar(min(epoch / n_epochs, 1), text)
+
+    def finalize(self):
+        clear_line()
 
 
 def print_epoch(trainer):

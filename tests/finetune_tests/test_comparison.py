@@ -1,6 +1,8 @@
 """``train PHOTOS``: classifiers of photographs are compared with a plain CNN, and one is chosen."""
 from pathlib import Path
 import re
+import shutil
+import sys
 
 import numpy
 from numpy.testing import assert_array_equal
@@ -48,9 +50,11 @@ def test_comparison(photos, monkeypatch, capsys):
     """One fold; a candidate with parts is chosen and fine-tuned; then nothing is left to do."""
     monkeypatch.setattr(comparison, 'MANY_IMAGES', 0)
     monkeypatch.setattr(comparison, 'choose', lambda correct, baseline: 'cs_parts_fve')
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
     before = contents(photos)
     assert run('train', 'photos', *SMALL) == 0
-    printed = capsys.readouterr().out
+    printed, shown = capsys.readouterr()
+    check_progress(shown)
     table = printed[printed.index('points above the plain CNN'):]
     for words in comparison.CANDIDATES.values():
         assert f'\n{words}  ' in table
@@ -68,6 +72,11 @@ def test_comparison(photos, monkeypatch, capsys):
     files = {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')}
     capsys.readouterr()
     Path('elsewhere').mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir('elsewhere')            # and all paths are absolute
+        here = Path.cwd().parent
+        assert run('train', here / 'photos', '--output', here / 'results/photos', *SMALL) == 0
+        assert capsys.readouterr().out.replace(f'{here}/results', 'results').endswith(table)
     photos.rename('elsewhere/photos')       # where its boxes are not known
     assert run('train', 'elsewhere/photos', *SMALL) == 0
     assert capsys.readouterr().out.endswith(table)
@@ -124,6 +133,17 @@ def test_doctor_checks_what_photographs_need(photos, capsys):
     assert run('doctor', 'photos') == 2
     assert '1 picture cannot be read: photos/kind 1/3.png; ' in capsys.readouterr().out
     assert not Path('results').exists()
+
+
+def check_progress(shown):
+    """The terminal has a line for each of the eight trainings, and bars; no file has a bar."""
+    _, first, *_, last = re.split(r'\(training (?=\d of at most 8\): results/)', shown)
+    assert first.startswith('1 of') and last.startswith('8 of')
+    for of_training in first, last:
+        assert re.search(r'\r\[#+\.*\] epoch 1 of \d, iteration 1\033', of_training)
+        assert re.search(r'\r\[#+\.*\] epoch 2 of \d, about \d:\d\d left, iteration', of_training)
+    files = list(Path('results').rglob('*.txt'))
+    assert files and not any('\033' in file.read_text() for file in files)
 
 
 def check_card(capsys):
@@ -219,7 +239,7 @@ def test_override_of_some_candidates(photos, capsys):
     of_all, of_fve = (comparison.of_candidate(name, overrides, comparison.Project())
                       for name in ('no_parts', 'global_fve'))
     assert (of_all, of_fve) == (overrides[1:], overrides)
-    only_finetuned = ['data.random_crop=0.5']
+    only_finetuned = ['data.random_crop=0.5', 'data.colour_jitter=0.2']
     assert [comparison.of_candidate(name, only_finetuned, comparison.Project())
             for name in ('no_parts', 'no_parts_finetuned')] == [[], only_finetuned]
     assert 'model.ema_decay' in fails(
@@ -236,6 +256,13 @@ def test_dry_run(photos, capsys):
         assert f'# configs/photos/{name}.yml' in printed
     n_epochs = re.findall(r'\bepochs: (\d+)', printed)
     assert n_epochs == len(comparison.CANDIDATES) * ['2']       # those of the runs
+    for kind in 'kind 1', 'kind 2':
+        shutil.rmtree(photos / kind)
+    for words in (['photos', *SMALL],
+                  ['configs/photos/no_parts.yml', '--set', 'data.root=photos']):
+        for option in [], ['--dry-run']:
+            assert 'photos: has a single class, kind 0, but' in fails(
+                capsys, 'train', *words, *option)
     assert not Path('results').exists()
 
 

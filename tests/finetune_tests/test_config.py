@@ -209,6 +209,8 @@ NOT_READ = [      # settings without effect, and what they would need
     ('training: {views: 2}', 'training.views', 'training.cnn_lr_factor 0'),
     ('training: {cnn_lr_factor: 0, views: 2}\ndata: {random_crop: 0.5}', 'data.random_crop',
      'training.method joint and random views of images (training.views 0, or more'),
+    ('training: {cnn_lr_factor: 0, views: 2}\ndata: {colour_jitter: 0.2}', 'data.colour_jitter',
+     'training.method joint and random views of images (training.views 0, or more'),
     ('data: {parts: GLOBAL, part_jitter: 0.1}\nmodel: {encoding: gap}', 'data.part_jitter',
      'data.parts other than GLOBAL and training.method joint'),
     ('data: {missing: centre, part_dropout: 0.1}', 'data.part_dropout',

@@ -1,4 +1,5 @@
 """What a run shows and checks while it trains."""
+import sys
 from types import SimpleNamespace
 
 import chainer
@@ -11,8 +12,9 @@ from finetune.config.config import read_config
 from finetune.errors import InputError
 from finetune.models.part_classifier import build_classifier
 from finetune.runs.predictions import iterate_test_images, predict
+from finetune.training import extensions
 from finetune.training.extensions import drop_non_numbers, Evaluator, print_epoch
-from finetune.training.extensions import stop_on_non_number
+from finetune.training.extensions import ProgressBar, stop_on_non_number
 
 
 def trainer_at(epoch, model=None, **observation):
@@ -116,3 +118,23 @@ def test_line_of_an_epoch(capsys):
     assert capsys.readouterr().out == (
         'epoch   3   loss 1.2500   accuracy 0.5000   test loss 2.5000   test accuracy 0.2500   '
         'lr 1.00e-03   12 s\n')
+
+
+def test_progress_bar_is_on_the_terminal_only(monkeypatch, capsys):
+    """Of 4 epochs with 2 steps, resumed after the first epoch; a step takes 20 seconds."""
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(extensions.time, 'monotonic', lambda: next(clock))
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+    show = ProgressBar()
+    stop = SimpleNamespace(get_training_length=lambda: (4, 'epoch'))
+    for iteration in range(3, 9):
+        show(SimpleNamespace(stop_trigger=stop, updater=SimpleNamespace(
+            iteration=iteration, epoch_detail=iteration / 2)))
+    printed = capsys.readouterr()
+    first, second, *_, last = printed.err.strip().split('\r')
+    assert first.startswith(f'[{"#" * 11}{"." * 19}] epoch 2 of 4, iteration 3\033')   # no pace yet
+    assert f'[{"#" * 15}{"." * 15}] epoch 2 of 4, about 1:20 left, iteration 4\033' in second
+    assert 'epoch 4 of 4, about 0:00 left, iteration 8' in last and '.' not in last
+    assert printed.out == ''
+    show.finalize()
+    assert capsys.readouterr().err == '\r\033[J'

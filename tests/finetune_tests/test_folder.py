@@ -64,6 +64,28 @@ def test_what_was_learned_with_other_settings_is_kept(file, is_kept, write_confi
         folder.check(config)
 
 
+@pytest.mark.parametrize('name', ['model.pretrained', 'model.checkpoint', 'detector.cnn'])
+def test_paths_are_the_same_from_another_working_directory(name, write_config, tmp_path,
+                                                           monkeypatch):
+    detected = {'data': {'parts': 'CS_PARTS', 'box_frame': 427}} if 'detector' in name else {}
+    config_path, path = tmp_path / write_config(**detected), tmp_path / 'weights/cnn.npz'
+
+    def read(value):
+        return read_config(config_path, [f'{name}={value}'])
+
+    config, folder = read('weights/cnn.npz'), RunFolder(tmp_path / 'run')
+    folder.path.mkdir()
+    folder.write_settings(config, load(read_config(write_config('plain.yml')).data))
+    folder.model.touch()
+    assert folder.differences(read('weights/other.npz')) == [name]
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    for same in path, '../weights/cnn.npz', 'weights/cnn.npz':
+        assert folder.differences(read(same)) == [], same
+    for other in 'cnn.npz', tmp_path / 'cnn.npz', '':
+        assert name in folder.differences(read(other)), other
+
+
 def test_folder_of_something_else(tmp_path, write_config):
     config = read_config(write_config())
     folder = RunFolder(tmp_path / 'run')
