@@ -44,7 +44,7 @@ class RunFolder:
     .. csv-table::
         :header: file, content
 
-        ``config.yml``, "merged settings that have an effect"
+        ``config.yml``, "merged settings that have an effect, and the YAML they are of"
         ``environment.yml``, versions of Python and packages
         ``log``, "JSON, one entry per epoch; joint learning only"
         ``snapshot_iter_<n>``, "the newest state to resume from"
