@@ -44,6 +44,7 @@ def read_config(path, overrides=(), project=HERE):
     config = Config()
     config.project = project
     in_file = _fill(config, str(path))
+    config.file = str(path)
     check(config, str(path))
     _check_active(config, in_file, str(path))
     before, overridden = copy.deepcopy(config), []
@@ -214,12 +215,12 @@ def get(config, name):
 
 
 def dump(config):
-    """YAML text of all settings that have an effect."""
+    """YAML text of all settings that have an effect, and of the file that they are from."""
     tree = {}
     for name in active_names(config):
         section, key = name.split('.')
         tree.setdefault(section, {})[key] = get(config, name)
-    others = {name: getattr(config, name) for name in EXPECTED}
+    others = {name: getattr(config, name) for name in (*EXPECTED, 'file')}
     if 'data.dataset' in config.replaced:       # without it, the runs needed would be others
         others['replaced'] = {'data.dataset': config.replaced['data.dataset']}
     return yaml.safe_dump({**tree, **others}, sort_keys=False, default_flow_style=None)

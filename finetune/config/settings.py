@@ -189,6 +189,7 @@ class Config:
     expect: str = ''                # expected result, printed beside the run's own
     expect_of_seeds: dict = field(default_factory=dict)     # per cent, by seed
     expect_elsewhere: dict = field(default_factory=dict)    # with other CPUs and pre-trainings
+    file: str = field(default='', compare=False)    # the YAML, as it was given
     replaced: dict = field(default_factory=dict)    # what the file has for settings given by --set
     project = HERE      # paths are relative to it; without annotation it is no setting
 
