@@ -59,12 +59,12 @@ def _copies(groups, data_set, kind='copy'):
     for first, *others in groups:
         of_others = [i for i in others if records.labels[i] != records.labels[first]]
         place = ('another class' if of_others else
-                 'the test images' if first < n_train <= others[-1] else 'its own class')
+                 'the test images' if first < n_train <= others[-1] else 'the same class')
         found[place].append((first, (of_others or others)[-1]))
     for place, what, advice in (
             ('another class', 'picture', '; remove the one whose class is wrong'),
             ('the test images', 'training image', ', so accuracies are too high'),
-            ('its own class', 'picture', '')):
+            ('the same class', 'picture', '')):
         if found[place]:
             names = [f'{records[i].path} (class {data_set.class_names[records.labels[i]]})'
                      for i in found[place][0]]

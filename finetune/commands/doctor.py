@@ -19,7 +19,8 @@ def run(options):
     from finetune.checks import doctor
     from finetune.experiments import comparison
     if options.config is None and (options.overrides or options.gpu is not None):
-        raise InputError('doctor without a config ignores settings; give a config, too.')
+        raise InputError('doctor checks settings of a config only; give a config, too, or no '
+                         'option: GPUs are always checked.')
     if options.config is None:
         return doctor.check(project=options.project)
     photographs = options.config

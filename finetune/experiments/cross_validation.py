@@ -58,6 +58,7 @@ def run(experiments, seeds, n_jobs=1, resources=None, project=HERE):
                              'command for the others.')
                 continue
             correct = list(map(_correct, folders))
+            notes += _never_held_out(name, read_config(path, overrides, project), correct)
             rows.append((name, *_cells(correct)))
             written.append(there / f'seed{seed}.yml')
             _write(written[-1], path, overrides, seed, correct)
@@ -68,6 +69,15 @@ def run(experiments, seeds, n_jobs=1, resources=None, project=HERE):
         print('The accuracies of the folds are in', *written)
     print(*dict.fromkeys(notes), sep='\n', end='\n' if notes else '')
     return outcome.code
+
+
+def _never_held_out(name, config, correct):
+    """A sentence if training images are in no fold."""
+    n_train = len(readers.load(config).train)
+    n_left = n_train - sum(map(len, correct))
+    if n_left > 0:
+        yield (f'{name}: {n_left} of {n_train} training images are in no fold, as their class has '
+               'no other images, or no other group.')
 
 
 def folds_of(path, overrides, project=HERE):

@@ -1,4 +1,4 @@
-"""A table of all runs below a folder: state, progress and test accuracy.
+"""A table of all runs below a folder: state, progress, test accuracy and changed settings.
 
 The run that a comparison of photographs chose is marked, and its accuracy is that on the test
 images, which it may have been tested on apart.
@@ -18,9 +18,10 @@ from finetune.names import shown
 from finetune.progress import duration
 from finetune.runs import chosen
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
+from finetune.runs.origin import Origins
 from finetune.runs.saved_files import TEST_ACCURACY
 
-HEADER = 'run', 'state', 'epoch', 'test accuracy', 'time', 'left'
+HEADER = 'run', 'state', 'epoch', 'test accuracy', 'time', 'left', 'changed settings'
 STATES = {NEW: 'not begun', BEGUN: 'interrupted', FINISHED: 'not evaluated', REPORTED: 'finished'}
 CLEAR_SCREEN = '\033[H\033[2J'
 
@@ -63,9 +64,10 @@ def _of_runs(results, project, queued):
     if not folders and not waiting:
         return f'{results}: contains no runs.'
     are_chosen, problems = _chosen(folders)
-    rows = [HEADER, *(_row(folder, queued, os.path.abspath(folder.path) in are_chosen)
+    origins = Origins(project)
+    rows = [HEADER, *(_row(folder, queued, os.path.abspath(folder.path) in are_chosen, origins)
                       for folder in folders),
-            *([folder, queued[folder], '-', '-', '-', '-'] for folder in sorted(waiting))]
+            *([folder, queued[folder], '-', '-', '-', '-', ''] for folder in sorted(waiting))]
     rows = [list(map(shown, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join(['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows] + problems)
@@ -83,7 +85,7 @@ def _chosen(folders):
     return runs, problems
 
 
-def _row(folder, queued, is_chosen):
+def _row(folder, queued, is_chosen, origins):
     try:
         config, log = folder.read_config(), folder.read_log()
         tested = chosen.tested(folder) if is_chosen else folder
@@ -92,7 +94,7 @@ def _row(folder, queued, is_chosen):
                     next((entry[TEST_ACCURACY] for entry in reversed(log)
                           if TEST_ACCURACY in entry), None))
     except InputError as error:
-        return str(folder), f'damaged: {error}', '', '', '', ''
+        return str(folder), f'damaged: {error}', '', '', '', '', ''
     is_running = is_locked(folder.lock)
     state = 'running' if is_running else queued.get(str(folder), STATES[folder.state])
     if is_chosen:
@@ -100,7 +102,8 @@ def _row(folder, queued, is_chosen):
     reached = '-' if accuracy is None else f'{100 * accuracy:.1f} %'
     if config.data.split == 'validation' and tested is folder:
         reached += ' (validation)'
-    cells = [str(folder), state, '-', reached, '-', '-']
+    changed = ', '.join(origins.changed(folder, config) or ())
+    cells = [str(folder), state, '-', reached, '-', '-', changed]
     if log:
         n_epochs, times = config.training.epochs, [0, *(entry['elapsed_time'] for entry in log)]
         cells[2], cells[4] = f'{log[-1]["epoch"]} of {n_epochs}', duration(times[-1])

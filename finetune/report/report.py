@@ -12,6 +12,8 @@ from finetune.report import figures, own_pictures, published, tables
 from finetune.report.claims import CLAIMS, compare, MARGIN, SIGNIFICANT
 from finetune.report.results import Results
 
+OWN_TITLE = '# Runs on pictures of your own'
+
 
 @own_settings()
 def make(folder, output=None, project=HERE):
@@ -32,17 +34,22 @@ def make(folder, output=None, project=HERE):
     output.mkdir(parents=True, exist_ok=True)
     if not (output / 'report.md').exists():     # marks the folder as ours, if interrupted
         write_text(output / 'report.md', 'This report is not finished.\n')
-    blocks = list(_introduction(results, numbers))
+    is_of_paper = bool(results.by_experiment or results.others)     # not only of own pictures
+    blocks = list(_introduction(results, numbers)) if is_of_paper else [OWN_TITLE]
     for dataset in results.data_sets:
         blocks += _data_set(results, numbers, dataset, output)
     if results.others:
         blocks += ['## Other experiments', tables.others(results)]
     blocks += own_pictures.sections(results)
-    blocks += [f'## {numbers.run_time["title"]} ({numbers.run_time["source"]})',
-               *tables.run_time(numbers.run_time),
-               *_runs(results, output),
-               '## Missing runs', *tables.missing(results),
-               '## Inconsistencies of the paper', bullets(numbers.inconsistencies)]
+    if is_of_paper:
+        blocks += [f'## {numbers.run_time["title"]} ({numbers.run_time["source"]})',
+                   *tables.run_time(numbers.run_time)]
+    blocks += _runs(results, output)
+    if is_of_paper:
+        blocks += ['## Missing runs', *tables.missing(results),
+                   '## Inconsistencies of the paper', bullets(numbers.inconsistencies)]
+    elif results.left_out:
+        blocks += ['## Skipped runs', bullets(results.left_out)]
     text = '\n\n'.join(blocks) + '\n'
     write_text(output / 'report.md', text)
     write_text(output / 'report.html', to_html(text, output))

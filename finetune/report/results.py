@@ -7,18 +7,17 @@ from typing import Any, NamedTuple
 import numpy
 
 from finetune.config.config import (
-    differences, fingerprint, get, IMAGES, IMAGES_AND_PARTS, read_config)
+    differences, fingerprint, IMAGES, IMAGES_AND_PARTS, read_config)
 from finetune.config.project import HERE, OWN, TRAIN
-from finetune.config.schema import override_of, read_yaml
-from finetune.config.settings import NO_EFFECT_ON_RESULTS
+from finetune.config.schema import read_yaml
 from finetune.config.streams import BESIDE, COMPARED
 from finetune.errors import InputError
-from finetune.report import published
+from finetune.report import own_runs, published
 from finetune.runs import chosen
 from finetune.runs.folder import REPORTED, RunFolder
+from finetune.runs.origin import OF_A_RUN, Origins
 
 
-OF_A_RUN = *NO_EFFECT_ON_RESULTS, 'training.seed'     # settings in which runs may differ
 ROUNDING = 1e-6         # of an accuracy
 # Data of an evaluation, as messages name them.
 NOUNS = {'train': 'training images', 'test': 'test images', 'parts': 'parts'}
@@ -46,7 +45,7 @@ class Result(NamedTuple):
 
 class Results:
 
-    """Results of all finished runs of the experiments in ``configs/``.
+    """Results of all finished runs of the experiments in ``configs/``, and on own pictures.
 
     Args:
         folder (str or pathlib.Path): Folder of results.
@@ -59,8 +58,9 @@ class Results:
         by_experiment (dict): (folder, name): list of results, ordered by seed.
         others (dict): The same for experiments in other folders.
         bases (dict): (folder, name): (folder, name) of the ``base`` of the config.
-        collections (dict): (folder, name): the same for pictures of one's own, whose results are
-            in a folder; settings that were given by ``--set`` are part of the name.
+        collections (dict): (folder, name): the same for all runs on pictures of one's own, named
+            by their paths in the folder of their collection; see :class:`own_runs.Names`.
+        own (dict): (folder, name): the :class:`own_runs.OwnRuns` of these.
         left_out (list of str): Runs that are skipped, and why.
 
     """
@@ -72,7 +72,7 @@ class Results:
         self.project, folder = project, project.path(folder)
         self.experiments = {key: path for key, path in paths.items() if key[0] in known}
         self.by_experiment, self.others, self.collections = {}, {}, {}
-        self.bases, self.left_out = {}, []
+        self.bases, self.own, self.left_out = {}, {}, []
         if not folder.is_dir():
             raise InputError(f'{folder}: there is no such folder of results{project.named}; run '
                              f'{TRAIN} first.')
@@ -81,13 +81,10 @@ class Results:
                 runs = RunFolder.all_of(there.joinpath(*key), project)
                 if runs:
                     self._add(key, path, runs, there == folder)
+        self._add_own(folder)
         for columns, names in ((('train', 'test'), IMAGES), (('parts',), IMAGES_AND_PARTS)):
             self._leave_out_other_data(columns, names)
         if not any(self._places):
-            if (folder / chosen.ANSWER).exists():
-                raise InputError(f'{folder}: holds a comparison of photographs, whose table is in '
-                                 f'{folder / chosen.ANSWER}; give the folder of results of your '
-                                 'runs of configs.')
             left_out = ''.join(f' (skipped: {reason})' for reason in self.left_out)
             raise InputError(f'{folder}: holds no finished run of an experiment in {configs}/'
                              f'{left_out}; run {TRAIN} first.')
@@ -137,9 +134,7 @@ class Results:
         for folder in runs:
             try:
                 config = folder.read_config()
-                if config.data.dataset == OWN:
-                    self._add_own(Path(*key), folder, config, expected)
-                elif is_shared:
+                if is_shared and config.data.dataset != OWN:
                     if base:
                         self.bases[key] = Path(base).parent.name, Path(base).stem
                     place = self.by_experiment if key in self.experiments else self.others
@@ -155,21 +150,31 @@ class Results:
         else:
             self._add_finished(place, key, folder, config)
 
-    def _add_own(self, name, folder, config, expected):
-        """Adds a run on pictures of one's own; other settings than its config's name it."""
-        changed = differences(config, expected, (*OF_A_RUN, 'data.dataset', 'data.root'))
-        given = ', '.join(override_of(setting, get(config, setting)) for setting in changed)
-        results = folder.path.parents[len(name.parts)]
-        key = str(results), str(name) + (f' ({given})' if given else '')
-        self._add_finished(self.collections, key, folder, config)
+    def _add_own(self, folder):
+        """Adds the runs on pictures of one's own, with any names, that have seen test images."""
+        origins, names = Origins(self.project), own_runs.Names(folder)
+        for run in RunFolder.all_below(folder, self.project):
+            try:
+                config = run.read_config()
+                if config.data.dataset == OWN and (
+                        config.data.split != 'validation' or chosen.tested(run) is not run):
+                    collection, own = names.of(run, config, origins)
+                    self._add_finished(self.collections, (collection, own.name), run, config)
+                    self.own[collection, own.name] = own
+            except InputError as error:
+                self.left_out.append(str(error))
+        for results in self.collections.values():
+            results.sort(key=lambda result: result.seed)
+        self.left_out = list(dict.fromkeys(self.left_out))
 
     def _add_finished(self, place, key, folder, config):
         if folder.state != REPORTED:
             self.left_out.append(f'{folder}: is not finished')
             return
-        result = Result(folder, config.training.seed, config, folder.read_evaluation(),
-                        folder.read_predictions(), folder.read_log())
-        result.check(folder)
+        tested = chosen.tested(folder)
+        result = Result(folder, config.training.seed, config, tested.read_evaluation(),
+                        tested.read_predictions(), folder.read_log())
+        result.check(tested)
         place.setdefault(key, []).append(result)
 
     @property

@@ -42,7 +42,7 @@ class RunFolder:
     .. csv-table::
         :header: file, content
 
-        ``config.yml``, "merged settings that have an effect"
+        ``config.yml``, "merged settings that have an effect, and the YAML they are of"
         ``environment.yml``, "versions of Python and packages, and the project's folder"
         ``log``, "JSON, one entry per epoch; joint learning only"
         ``snapshot_iter_<n>``, "the newest state to resume from"

@@ -17,7 +17,8 @@ def path_of(pretrained: str, project: Project, setting: str = 'model.pretrained'
         is_name = Path(pretrained).stem == pretrained       # neither a folder nor an ending
         if is_name and not there.exists() and not tensorflow_files.is_checkpoint(there):
             raise InputError(f'{setting}={pretrained}: there are no weights of this name; give one '
-                             f'of {", ".join(PACKAGED_WEIGHTS)}, or the path of a file of weights.')
+                             f'of {", ".join(PACKAGED_WEIGHTS)}, or the path of a file of weights '
+                             '(python -m finetune list weights).')
         return there
     if there.is_file():
         raise InputError(f'{there}: is a file with the name of packaged weights; write '

@@ -1,6 +1,9 @@
 """Several collections of pictures in one project: where results are, and what runs inherit."""
+import itertools
 import os
 from pathlib import Path
+import re
+import shutil
 import subprocess
 import sys
 from urllib.parse import quote
@@ -348,6 +351,87 @@ def test_two_collections_with_found_parts(place):
     assert [snapshot(root) for root in roots] == before
 
 
+def rows_of(lines):
+    """Rows of the first table in some lines of Markdown, by run: cells by column."""
+    table = [[cell.strip() for cell in line.split('|')[1:-1]] for line in itertools.takewhile(
+        lambda line: line.startswith('|'), itertools.dropwhile(
+            lambda line: not line.startswith('|'), lines))]
+    assert len(set(table[0])) == len(table[0])
+    return {row[0]: dict(zip(table[0], row)) for row in table[2:]}
+
+
+def compared(row):
+    return [row[column] for column in (
+        'compared with', 'difference', '95 % interval of it', 'over')]
+
+
+def right_of(run):
+    return numpy.equal(*(RunFolder(run).read_predictions()[column] for column in ('both', 'label')))
+
+
+def test_report_has_all_runs_on_own_pictures(place, capsys):
+    """Runs with names and YAML files of one's own, by --output, beside those of the configs."""
+    Path('configs/tiny/no_parts.yml').write_text('base: configs/tiny/cnn.yml\n'
+                                                 'data: {test_share: .5}\n')
+    Path('mine.yml').write_text('base: configs/tiny/no_parts.yml\nmodel: {n_components: 2, '
+                                'encoding: fve}\n')
+    Path('configs/tiny/tiled.yml').write_text('base: configs/tiny/no_parts.yml\n'
+                                              'data: {parts: GRID, part_input_size: 16}\n')
+    assert train('no_parts', 'birds') == 0
+    assert train('tiled', 'birds', '--set', 'data.part_input_size=20') == 0
+    assert train('no_parts', 'birds', '--output', 'results/birds/lr2/seed0', '--set',
+                 'training.learning_rate=0.02') == 0
+    assert train('no_parts', 'birds', '--output', 'results/birds/no_parts_4', '--seed', '4') == 0
+    assert run('train', 'mine.yml', '--set', 'data.root=birds', '--output',
+               'results/birds/mine/seed0') == 0
+    assert train('no_parts', 'birds', '--output', 'results/birds/fold', '--set',
+                 'data.split=validation') == 0      # has no test images
+    shutil.copytree('results/birds/mine', 'results/birds/unfinished')
+    Path('results/birds/unfinished/seed0/model.npz').unlink()
+    shutil.copytree('results/birds/lr2', 'results/birds/old')
+    for name in 'old', 'tiny/tiled':    # of an earlier version
+        path = Path('results/birds', name, 'seed0/config.yml')
+        tree = yaml.safe_load(path.read_text())
+        del tree['file']
+        path.write_text(yaml.safe_dump(tree))
+    capsys.readouterr()
+    assert run('report', '--results', 'results/birds') == 0
+    assert ('skipped: results/birds/unfinished/seed0: is not finished'
+            in capsys.readouterr().out.splitlines())
+    text = Path('results/birds/report/report.md').read_text()
+    assert not re.search('[Pp]aper|published|CUB', text) and '## Skipped runs' in text
+    rows, base = rows_of(text.splitlines()), 'tiny/no_parts'
+    runs = {base: f'{base}/seed0', 'no_parts_4': 'no_parts_4',
+            'lr2 (training.learning_rate=0.02)': 'lr2/seed0', 'mine': 'mine/seed0',
+            'old': 'old/seed0', 'tiny/tiled (data.part_input_size=20)': 'tiny/tiled/seed0'}
+    assert set(rows) == set(runs)
+    assert {name: row['config'] for name, row in rows.items()} == {
+        **dict.fromkeys(runs, base), 'mine': 'mine.yml', 'old': '',
+        'tiny/tiled (data.part_input_size=20)': 'tiny/tiled'}
+    right = {name: right_of(f'results/birds/{folder}') for name, folder in runs.items()}
+    assert compared(rows[base]) == 4 * ['']
+    for name in set(runs) - {base}:
+        points = 100 * (right[name].mean() - right[base].mean())
+        assert compared(rows[name])[:2] == [base, f'{points:+.1f}']
+        assert rows[name]['over'] == f'{len(right[base])} test images'
+    n_right, n = right['mine'].sum(), len(right['mine'])
+    low, high = stats.binomtest(n_right, n).proportion_ci(method='wilson')
+    assert rows['mine']['test accuracy'] == f'{100 * n_right / n:.1f} (1)'
+    assert rows['mine']['95 % interval'] == f'{100 * low:.1f} ... {100 * high:.1f}'
+
+
+def test_without_a_plain_cnn_runs_are_compared_with_the_first(place):
+    for name in 'b', 'a', 'c':
+        root = 'birds'
+        if name == 'c':     # pictures of the same names
+            root = str(write_pictures(Path('other/birds'), 7))
+        assert train('cnn', root, '--output', f'results/birds/{name}') == 0
+    assert run('report') == 0
+    rows = rows_of(Path('results/report/report.md').read_text().splitlines())
+    assert [row['compared with'] for row in rows.values()] == ['', 'a', '']
+    assert list(rows) == ['a', 'b', 'c']
+
+
 def test_report_compares_the_runs_of_a_collection(place, capsys):
     Path('configs/tiny/no_parts.yml').write_text('base: configs/tiny/cnn.yml\n'
                                                  'data: {test_share: .5}\n')
@@ -370,19 +454,16 @@ def test_report_compares_the_runs_of_a_collection(place, capsys):
         assert 'skipped' not in capsys.readouterr().out
         lines = Path(folder, 'report/report.md').read_text().splitlines()
         assert ('### cats' in lines) == (folder == 'results') and '### birds' in lines
-        rows = {}
-        for line in lines:
-            cells = [cell.strip() for cell in line.split('|')[1:-1]]
-            if line.startswith('| tiny/'):
-                rows.setdefault(cells[0], cells[1:])
-        assert rows['tiny/no_parts'][4:] == rows['tiny/others'][4:] == ['', '', '']
+        rows = rows_of(lines[lines.index('### birds'):])
+        assert compared(rows['tiny/no_parts']) == compared(rows['tiny/others']) == 4 * ['']
         for name, seeds in ('tiny/tiled', [0, 1]), ('tiny/tiled (training.epochs=2)', [2]):
             by_image = 100 * (sum(right['tiled', seed].astype(float) - right['no_parts', seed]
                                   for seed in seeds)) / len(seeds)
             half = 1.96 * numpy.std(by_image, ddof=1) / len(by_image) ** .5
             mean = by_image.mean()
-            assert rows[name][4:] == [f'{mean:+.1f}', f'{mean - half:+.1f} ... {mean + half:+.1f}',
-                                      f'{len(by_image)} test images']
+            assert compared(rows[name]) == [
+                name.replace('tiled', 'no_parts'), f'{mean:+.1f}',
+                f'{mean - half:+.1f} ... {mean + half:+.1f}', f'{len(by_image)} test images']
 
 
 def test_interval_over_seeds():

@@ -90,8 +90,14 @@ def test_comparison(photos, monkeypatch, capsys):
     Image.new('RGB', (40, 60)).save('elsewhere/photos/kind 1/new.png')
     assert ('results/photos: holds results on other images than elsewhere/photos has now: 1 image'
             in fails(capsys, 'train', 'elsewhere/photos', *SMALL))
-    assert 'table is in results/photos/comparison.txt' in fails(
-        capsys, 'report', '--results', 'results/photos')
+    assert run('report', '--results', 'results/photos') == 0
+    report = Path('results/photos/report/report.md').read_text()
+    assert '`comparison.txt` in this folder has the comparison' in report
+    assert re.findall(r'^\| (\w+) \(', report, re.M) == [
+        'cs_parts_fve', 'cs_parts_fve_finetuned', 'no_parts']       # no folds
+    tested = RunFolder('results/photos/cs_parts_fve_finetuned/test').read_evaluation()
+    tuned, = re.findall(r'^\| cs_parts_fve_finetuned .*', report, re.M)
+    assert f'| {100 * tested["accuracy"]["both"]:.1f} (1) |' in tuned
     Path('results/photos/chosen.yml').unlink()
     with pytest.raises(InputError, match='comparison of photographs is not finished'):
         finetune.load('results/photos')

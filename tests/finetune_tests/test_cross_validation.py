@@ -175,13 +175,15 @@ def test_runs_that_are_needed_hold_out_the_same_fold(write_config, in_this_proce
     assert parts_of(folds[4]).folder.is_relative_to('results/parts/CS_parts')
 
 
-def test_groups_of_photographs_are_held_out_together(write_config, in_this_process, tmp_path):
+def test_groups_of_photographs_are_held_out_together(
+        write_config, in_this_process, tmp_path, capsys):
     random = numpy.random.RandomState(0)
     (tmp_path / 'photos').mkdir()
     rows = []
-    for i in range(24):
+    for i in range(27):
         Image.fromarray(random.randint(0, 255, (20, 20, 3), 'u1')).save(f'photos/{i}.png')
-        rows.append(f'{i}.png,{"ab"[i % 2]},{"train" if i else "test"},burst{i // 4}')
+        name = 'c' if i >= 24 else 'ab'[i % 2]      # c has one group
+        rows.append(f'{i}.png,{name},{"train" if i else "test"},burst{i // 4}')
     Path('photos/list.csv').write_text('\n'.join(['path,class,split,group', *rows]))
     config = write_config(data={'dataset': 'folder', 'root': 'photos/list.csv', 'parts': 'GLOBAL'},
                           model={'encoding': 'gap'}, **UNTRAINED)
@@ -192,6 +194,8 @@ def test_groups_of_photographs_are_held_out_together(write_config, in_this_proce
     assert sum(map(len, groups)) == len(set.union(*groups)) == 6
     summary = yaml.safe_load(Path('results/list/config/cross_validation/seed0.yml').read_text())
     assert summary['images'] == 23
+    assert ('list/config seed 0: 3 of 26 training images are in no fold, as their class has no '
+            'other images, or no other group.') in capsys.readouterr().out
 
 
 def test_jobs_of_slurm(write_config, monkeypatch, capsys):

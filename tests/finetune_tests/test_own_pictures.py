@@ -276,7 +276,7 @@ def test_doctor_finds_single_pictures_duplicates_and_unreadable_ones(
             '(class Blaumeise) and photos/train/Kohlmeise/wrong.png (class Kohlmeise); remove the '
             'one whose class is wrong') in printed
     picture(root / 'train' / NAMES[2] / 'same.png', seed=203)
-    assert '1 picture has a copy in its own class, such as ' in doctor(write_config, capsys)[1]
+    assert '1 picture has a copy in the same class, such as ' in doctor(write_config, capsys)[1]
     (root / 'train' / NAMES[1] / '00 käfer.png').write_bytes(b'\x89PNG')
     code, printed = doctor(write_config, capsys)
     assert code == 2

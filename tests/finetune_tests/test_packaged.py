@@ -1,4 +1,5 @@
 """Weights of installed packages, by their names as ``model.pretrained``."""
+from pathlib import Path
 from pkgutil import resolve_name
 
 from chainer import serializers
@@ -7,6 +8,7 @@ import pytest
 
 from conftest import fails, run
 from finetune.config.catalogue import ARCHITECTURES, PACKAGED_WEIGHTS, PackagedWeights
+from finetune.config.config import read_config
 from finetune.config.project import HERE, Project
 from finetune.errors import InputError
 from finetune.models.small_cnn import SmallCNN
@@ -53,11 +55,23 @@ def test_without_the_package_a_sentence_names_it(tiny, write_config, capsys):
 
 @pytest.mark.parametrize('options', [[], ['--dry-run']])
 def test_a_name_of_no_weights_lists_those_that_exist(options, write_config, capsys):
-    config = write_config(model={'pretrained': 'imagenet'})
+    config = write_config(model={'pretrained': 'inat'})
     assert fails(capsys, 'train', config, *options) == (
-        'finetune: model.pretrained=imagenet: there are no weights of this name; give one of '
+        'finetune: model.pretrained=inat: there are no weights of this name; give one of '
         'efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, or the path of a file of '
-        'weights.\n')
+        'weights (python -m finetune list weights).\n')
+
+
+def test_imagenet_is_the_weights_of_the_architecture(write_config, capsys):
+    config = write_config(model={'architecture': 'vgg16', 'pretrained': 'imagenet'})
+    assert fails(capsys, 'train', config).endswith(
+        'model.pretrained is imagenet, but no package has weights of vgg16; give the path of a '
+        'file of weights (python -m finetune list weights).\n')
+    for i in range(3):
+        chosen = read_config(config, [f'model.architecture=efficientnet_lite{i}'])
+        assert chosen.model.pretrained == f'efficientnet_lite{i}'
+    Path('imagenet').touch()
+    assert read_config(config).model.pretrained == 'imagenet'
 
 
 def test_files_without_an_ending_are_weights(tmp_path):

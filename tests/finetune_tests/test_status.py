@@ -37,13 +37,42 @@ def test_table_of_runs(write_config, capsys):
     with begun.opened(settings, data_set):
         assert run('status') == 0
     header, first, second, third = capsys.readouterr().out.splitlines()
-    assert header.split() == ['run', 'state', 'epoch', 'test', 'accuracy', 'time', 'left']
+    assert header.split() == ['run', 'state', 'epoch', 'test', 'accuracy', 'time', 'left',
+                              'changed', 'settings']
     assert first.split() == ['results/a', 'running', '2', 'of', '3', '25.0', '%', '2:04:10',
                              '1:02:05']
     assert second.split()[:5] == ['results/b', 'finished', '3', 'of', '3']
     assert second.endswith('-') and third.startswith('results/c  damaged: ')
     assert run('status', 'results/a') == 0
     assert 'not begun' in capsys.readouterr().out       # no snapshot
+
+
+def test_settings_that_differ_from_the_file_of_a_run(write_config, capsys):
+    config = write_config(training={'epochs': 1, 'seed': 0})
+    for name, given in {'a': (), 'b': ('training.learning_rate=0.01', 'training.seed=4'),
+                        'seed1': ('data.flip=false', 'training.learning_rate=0.01')}.items():
+        settings = read_config(config, given)
+        folder = RunFolder(Path('results/config', name))
+        folder.path.mkdir(parents=True)
+        folder.write_settings(settings, load(settings.data))
+
+    def table():
+        capsys.readouterr()
+        assert run('status') == 0
+        header, *rows = capsys.readouterr().out.splitlines()
+        return [row[header.index('changed settings'):] for row in rows]
+
+    both = ['', 'training.learning_rate=0.01', 'data.flip=false, training.learning_rate=0.01']
+    assert table() == both
+    Path('other.yml').write_text('base: config.yml\ntraining: {learning_rate: 0.01}\n')
+    for name in 'a', 'b':       # is this file's run, which is then changed, and lost
+        tree = yaml.safe_load(Path('results/config', name, 'config.yml').read_text())
+        Path('results/config', name, 'config.yml').write_text(yaml.safe_dump(
+            {**tree, 'file': 'other.yml'}))
+    lr = read_config(config).training.learning_rate
+    assert table() == [f'training.learning_rate={lr}', '', both[2]]
+    Path('other.yml').unlink()
+    assert table() == ['', '', both[2]]
 
 
 def held_out(finished_run, folder, accuracy, of_test=None):
