@@ -432,6 +432,19 @@ def test_without_a_plain_cnn_runs_are_compared_with_the_first(place):
     assert list(rows) == ['a', 'b', 'c']
 
 
+def test_runs_of_several_configs_in_one_folder_are_apart(place):
+    Path('configs/tiny/longer.yml').write_text('base: configs/tiny/cnn.yml\n'
+                                               'training: {epochs: 2}\n')
+    for seed, name in enumerate(['cnn', 'longer', 'cnn']):
+        assert train(name, 'birds', '--output', f'results/birds/mixed/seed{seed}', '--seed',
+                     seed) == 0
+    assert run('report', '--results', 'results/birds') == 0
+    rows = rows_of(Path('results/birds/report/report.md').read_text().splitlines())
+    assert {name: row['config'] for name, row in rows.items()} == {
+        'mixed': 'tiny/cnn', 'mixed (training.epochs=2)': 'tiny/longer'}
+    assert rows['mixed']['test accuracy'].endswith('(2)')
+
+
 def test_report_compares_the_runs_of_a_collection(place, capsys):
     Path('configs/tiny/no_parts.yml').write_text('base: configs/tiny/cnn.yml\n'
                                                  'data: {test_share: .5}\n')
