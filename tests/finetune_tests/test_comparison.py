@@ -279,7 +279,7 @@ def test_dry_run(photos, capsys):
     (['photos', '--jobs', '3'], '--jobs is for configs'),
     (['photos', '--cluster', 'slurm'], '--cluster is for configs'),
     (['photos/kind 1'], 'set data.root to photos'), (['none.csv'], 'none.csv'),
-    (['photos', '--set', 'model.pretrained=imagenet'], 'give one of efficientnet_lite0, '),
+    (['photos', '--set', 'model.pretrained=places'], 'give one of efficientnet_lite0, '),
 ])
 def test_bad_arguments(arguments, problem, photos, capsys):
     assert problem in fails(capsys, 'train', *arguments)
