@@ -350,7 +350,9 @@ CASES = {
         boxes=[(0, 0, 10 ** 6, 10 ** 6)], parts='CS_PARTS'),
     # weights and results
     'no such weights': lambda w: w.train(model={'pretrained': 'none.npz'}),
-    'name of no weights': lambda w: w.train(model={'pretrained': 'imagenet'}),
+    'name of no weights': lambda w: w.train(model={'pretrained': 'places'}),
+    "ImageNet's weights, which no package has": lambda w: w.train(
+        model={'pretrained': 'imagenet'}),
     'truncated weights': lambda w: [w.weights(dict), rewrite(Path('weights.npz'), 1000)] and (
         w.train(model={'pretrained': 'weights.npz'})),
     'weights with a key too few': lambda w: w.weights(

@@ -334,7 +334,7 @@ def test_bad_input(copy_of, finished_gap, capsys, monkeypatch):
     assert 'exists already' in fails(capsys, 'export', folder, 'there.onnx')
     assert Path('there.onnx').read_text() == 'before'
     assert 'has no Fisher vector layer' in fails(capsys, 'export', folder, 'x.onnx', '--layer')
-    assert 'holds no run' in fails(capsys, 'export', 'nothing', 'x.onnx')
+    assert 'nothing: there is no such folder' in fails(capsys, 'export', 'nothing', 'x.onnx')
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     assert 'needs onnx; pip install onnx.' in fails(capsys, 'export', folder, 'x.onnx')
     assert not Path('x.onnx').exists()

@@ -401,9 +401,10 @@ def test_variances_below_zero(runs, copy_of, capsys):
 
 def test_conventional_pipeline_is_refused(runs, copy_of, capsys):
     folder = copy_of(runs('points'))
+    picture = next(iter(test_images(folder))).path
     config = folder / 'config.yml'
     config.write_text(config.read_text().replace('method: joint', 'method: conventional'))
-    assert 'conventional pipeline' in fails(capsys, 'predict', folder, folder / 'loss.png')
+    assert 'conventional pipeline' in fails(capsys, 'predict', folder, picture)
 
 
 def test_load_says_what_is_wrong(tmp_path):
