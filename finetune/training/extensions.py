@@ -103,13 +103,12 @@ class ProgressBar(extension.Extension):
     def __call__(self, trainer):
         epoch, now = trainer.updater.epoch_detail, time.monotonic()
         n_epochs, _ = trainer.stop_trigger.get_training_length()
-        text = f'epoch {math.ceil(epoch)} of {n_epochs}'
+        text = f'epoch {min(math.ceil(epoch), n_epochs)} of {n_epochs}'
         if self._begun is None:
             self._begun = now, epoch
         else:
             left = (now - self._begun[0]) * (n_epochs - epoch) / (epoch - self._begun[1])
             text += f', about {duration(max(left, 0))} left'
-        text += f', iteration {trainer.updater.iteration}'      # may be cut off
         draw_bar(min(epoch / n_epochs, 1), text)
 
     def finalize(self):

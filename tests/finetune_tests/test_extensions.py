@@ -127,14 +127,13 @@ def test_progress_bar_is_on_the_terminal_only(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
     show = ProgressBar()
     stop = SimpleNamespace(get_training_length=lambda: (4, 'epoch'))
-    for iteration in range(3, 9):
-        show(SimpleNamespace(stop_trigger=stop, updater=SimpleNamespace(
-            iteration=iteration, epoch_detail=iteration / 2)))
+    for epoch in 1.5, 2, 2.5, 3, 3.5, 4.05:     # the last batch may begin the next epoch
+        show(SimpleNamespace(stop_trigger=stop, updater=SimpleNamespace(epoch_detail=epoch)))
     printed = capsys.readouterr()
     first, second, *_, last = printed.err.strip().split('\r')
-    assert first.startswith(f'[{"#" * 11}{"." * 19}] epoch 2 of 4, iteration 3\033')   # no pace yet
-    assert f'[{"#" * 15}{"." * 15}] epoch 2 of 4, about 1:20 left, iteration 4\033' in second
-    assert 'epoch 4 of 4, about 0:00 left, iteration 8' in last and '.' not in last
+    assert first.startswith(f'[{"#" * 11}{"." * 19}] epoch 2 of 4\033')    # no pace yet
+    assert f'[{"#" * 15}{"." * 15}] epoch 2 of 4, about 1:20 left\033' in second
+    assert 'epoch 4 of 4, about 0:00 left' in last and '.' not in last
     assert printed.out == ''
     show.finalize()
     assert capsys.readouterr().err == '\r\033[J'
