@@ -20,9 +20,9 @@ from finetune.report import claims, published
 DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / 'README.md', *(DOCS / f'{name}.md' for name in
                                       ('claims', 'explanations', 'appendix'))]
-FIRST, ABLATIONS, COMPONENTS, EPOCHS, PRETRAINED = REPORTS = [
+FIRST, ABLATIONS, COMPONENTS, EPOCHS, PRETRAINED, _ = REPORTS = [
     DOCS / f'report{name}' / 'runs.csv'
-    for name in ('', '_ablations', '_components', '_epochs', '_pretrained')]
+    for name in ('', '_ablations', '_components', '_epochs', '_pretrained', '_recommended')]
 NUMBERS = published.read()
 
 # What the reports compare, in words.
