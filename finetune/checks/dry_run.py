@@ -20,6 +20,7 @@ from finetune.names import shown
 from finetune.parts import kind
 from finetune.runs import longer
 from finetune.runs.folder import NEW, RunFolder
+from finetune.runs.folds import folder_of
 from finetune.training.conv_maps import DTYPE, size_of
 from finetune.training.inputs import n_stored
 
@@ -42,7 +43,7 @@ def describe(config_path, overrides=(), project=HERE, output=None, is_run=True):
         config.project = project.of_run(output, config.data, is_new=True)
         folder = RunFolder(output, config.project)
     else:
-        folder = RunFolder.of(config_path, config.training.seed, config.project)
+        folder = folder_of(config_path, config)
     if is_run:
         folder.check(config, longer.allowed(folder, config))
     print(f'# {config_path}\n{dump(config)}')

@@ -215,6 +215,13 @@ def test_dry_run_shows_the_first_fold(write_config, capsys):
     assert not Path('results').exists()
 
 
+def test_dry_run_of_a_fold_beside_a_finished_run(write_config):
+    config = write_config(**UNTRAINED)
+    assert run('train', config) == 0
+    assert validate(config, '--dry-run') == 0
+    assert run('train', config, '--set', 'data.split=validation', '--dry-run') == 0
+
+
 @pytest.mark.parametrize('arguments, problem', [
     (['--set', 'data.fold=1'], '--set data.fold=1: --cross-validate holds out each of the 5 folds'),
     (['--set', 'data={split: validation}'], '--cross-validate holds out each of the 5 folds'),
