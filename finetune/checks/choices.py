@@ -7,7 +7,7 @@ import textwrap
 from typing import NamedTuple
 
 from finetune.config.catalogue import (
-    ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS, WEIGHTS)
+    ARCHITECTURES, DATA_SETS, ENCODINGS, IMAGENET, PACKAGED_WEIGHTS, PARTS, WEIGHTS)
 from finetune.config.config import read_config
 from finetune.config.project import CONFIGS
 from finetune.config.settings import Config
@@ -180,8 +180,9 @@ CHOICES = {
             f'{name} ({_how_to_get(name)})' for name in PACKAGED_WEIGHTS] + [
                 counted(len(WEIGHTS), 'file', 'files')],
         ('weights', 'network', 'terms', 'where'), _weights,
-        'model.pretrained takes a name of the first ones, or the path of a file that you have '
-        'downloaded;\nmore files and what is known about them: docs/data.md.'),
+        f'model.pretrained takes {", ".join(PACKAGED_WEIGHTS)}, or {IMAGENET},\nthe one of '
+        'the network, or the path of a file that you have downloaded; more files and what is '
+        'known\nabout them: docs/data.md.'),
     'parts': Choice('data.parts', lambda project: PARTS, ('parts', 'what they are'),
                     _meanings(PARTS)),
     'encodings': Choice('model.encoding', lambda project: ENCODINGS, ('encoding', 'what it is'),

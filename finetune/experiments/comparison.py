@@ -21,7 +21,7 @@ from finetune.experiments import card, estimate, experiment, prerequisites
 from finetune.experiments.choice import accuracy, choose, difference
 from finetune.files import write_text
 from finetune.names import shown
-from finetune.progress import say
+from finetune.progress import aligned, say
 from finetune.runs import chosen
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device
@@ -281,9 +281,7 @@ def _table(correct):
         gain = difference(own, correct[BASELINE][:len(own)])
         rows.append((CANDIDATES[name], accuracy(own), '' if name == BASELINE else _points(gain),
                      str(len(own))))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [*('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows),
-            'in brackets: 95 % intervals']
+    return [*aligned(rows), 'in brackets: 95 % intervals']
 
 
 def _reason(name, correct):

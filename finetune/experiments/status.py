@@ -15,7 +15,7 @@ from finetune.errors import InputError
 from finetune.experiments import cluster
 from finetune.files import is_locked
 from finetune.names import shown
-from finetune.progress import duration
+from finetune.progress import aligned, duration
 from finetune.runs import chosen
 from finetune.runs.folder import BEGUN, FINISHED, NEW, REPORTED, RunFolder
 from finetune.runs.origin import Origins
@@ -68,9 +68,7 @@ def _of_runs(results, project, queued):
     rows = [HEADER, *(_row(folder, queued, os.path.abspath(folder.path) in are_chosen, origins)
                       for folder in folders),
             *([folder, queued[folder], '-', '-', '-', '-', ''] for folder in sorted(waiting))]
-    rows = [list(map(shown, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return '\n'.join(['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows] + problems)
+    return '\n'.join([*aligned([list(map(shown, row)) for row in rows]), *problems])
 
 
 def _chosen(folders):

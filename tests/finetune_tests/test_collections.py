@@ -365,18 +365,22 @@ def compared(row):
         'compared with', 'difference', '95 % interval of it', 'over')]
 
 
+def write_plain_and_tiled():
+    Path('configs/tiny/no_parts.yml').write_text('base: configs/tiny/cnn.yml\n'
+                                                 'data: {test_share: .5}\n')
+    Path('configs/tiny/tiled.yml').write_text('base: configs/tiny/no_parts.yml\n'
+                                              'data: {parts: GRID, part_input_size: 16}\n')
+
+
 def right_of(run):
     return numpy.equal(*(RunFolder(run).read_predictions()[column] for column in ('both', 'label')))
 
 
 def test_report_has_all_runs_on_own_pictures(place, capsys):
     """Runs with names and YAML files of one's own, by --output, beside those of the configs."""
-    Path('configs/tiny/no_parts.yml').write_text('base: configs/tiny/cnn.yml\n'
-                                                 'data: {test_share: .5}\n')
+    write_plain_and_tiled()
     Path('mine.yml').write_text('base: configs/tiny/no_parts.yml\nmodel: {n_components: 2, '
                                 'encoding: fve}\n')
-    Path('configs/tiny/tiled.yml').write_text('base: configs/tiny/no_parts.yml\n'
-                                              'data: {parts: GRID, part_input_size: 16}\n')
     assert train('no_parts', 'birds') == 0
     assert train('tiled', 'birds', '--set', 'data.part_input_size=20') == 0
     assert train('no_parts', 'birds', '--output', 'results/birds/lr2/seed0', '--set',
@@ -446,10 +450,7 @@ def test_runs_of_several_configs_in_one_folder_are_apart(place):
 
 
 def test_report_compares_the_runs_of_a_collection(place, capsys):
-    Path('configs/tiny/no_parts.yml').write_text('base: configs/tiny/cnn.yml\n'
-                                                 'data: {test_share: .5}\n')
-    Path('configs/tiny/tiled.yml').write_text('base: configs/tiny/no_parts.yml\n'
-                                              'data: {parts: GRID, part_input_size: 16}\n')
+    write_plain_and_tiled()
     Path('configs/tiny/others.yml').write_text('base: configs/tiny/no_parts.yml\n'
                                                'data: {split_seed: 3}\n')
     assert train('no_parts', 'cats') == 0
