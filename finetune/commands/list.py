@@ -18,5 +18,5 @@ def add_arguments(parser):
 
 
 def run(options):
-    from finetune.checks import choices
-    choices.show(options.what, options.pattern, options.project)
+    from finetune.checks import listing
+    listing.show(options.what, options.pattern, options.project)

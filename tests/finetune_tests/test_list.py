@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from conftest import fails, run
-from finetune.checks import choices
+from finetune.checks import listing
 from finetune.config.catalogue import (
     ARCHITECTURES, DATA_SETS, ENCODINGS, PACKAGED_WEIGHTS, PARTS, WEIGHTS)
 from finetune.weights import packaged
@@ -42,7 +42,7 @@ def test_names_of_everything(printed):
 
 def test_networks(printed, monkeypatch):
     monkeypatch.setattr(packaged, 'installed', lambda name: name == 'efficientnet_lite0')
-    monkeypatch.setattr(choices, 'find_spec', lambda name: None)
+    monkeypatch.setattr(listing, 'find_spec', lambda name: None)
     lines = printed('networks')
     assert [line.split('  ')[0] for line in lines[1:lines.index('')]] == list(ARCHITECTURES)
     assert cells(lines, 'efficientnet_lite0') == [
@@ -85,7 +85,7 @@ def test_parts_encodings_and_data_sets(printed):
 def few_configs(printed, monkeypatch):
     """The project has its own configs for digits, and the program has none."""
     shutil.copytree(PROJECT / 'configs/digits', 'configs/digits')
-    monkeypatch.setattr(choices, 'CONFIGS', Path('nowhere'))
+    monkeypatch.setattr(listing, 'CONFIGS', Path('nowhere'))
 
 
 def test_folders_of_configs_and_their_configs(printed, few_configs):
