@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all experiments of docs/report*/report.md and writes one report of them to results/report/.
+# Runs all experiments of docs/report_*/report.md and writes one report of them to results/report/.
 # The same command again resumes interrupted runs and skips finished ones. Arguments are passed on
 # to train.sh:
 #

@@ -16,16 +16,15 @@ from pathlib import Path
 import sys
 
 from finetune.config.project import HERE
-from finetune.config.streams import STREAMS
 from finetune.experiments import plan, suite
 from finetune.files import atomic
+from finetune.report import tables
 from finetune.runs.folder import REPORTED, RunFolder
 
 # Folders of configs, and their tables.
-STUDIES = {'details': Path('docs/report_details/runs.csv'),
-           'normalisation': Path('docs/report_normalisation/runs.csv')}
+STUDIES = {'details': Path('docs/report_pretrained_cnn/runs.csv'),
+           'normalisation': Path('docs/report_photographs/runs.csv')}
 SEEDS = 1, 2, 3, 4, 5
-COLUMNS = 'run', *STREAMS
 
 
 def run(study, seed):
@@ -42,10 +41,9 @@ def rows(study, results, seed):
         name = Path(path).stem
         folder = RunFolder(results / study / name / f'seed{seed}')
         if folder.state == REPORTED:
-            accuracy = folder.read_evaluation()['accuracy']
+            numbers = tables.numbers(folder.read_evaluation(), folder.read_log())
             yield {'run': f'results/{study}/{name}/seed{seed}',
-                   **{stream: f'{100 * accuracy[stream]:.4g}' if stream in accuracy else ''
-                      for stream in STREAMS}}
+                   **dict(zip(tables.OF_RUNS, numbers))}
 
 
 def add(new, path):
@@ -57,7 +55,7 @@ def add(new, path):
     table.update((row['run'], row) for row in new)
     path.parent.mkdir(exist_ok=True)
     with atomic(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, ['run', *tables.OF_RUNS])
         writer.writeheader()
         writer.writerows(table[name] for name in sorted(table))
 

@@ -1,6 +1,6 @@
 """Compares two experiments of reports by the t-test of pairs of runs with the same seed.
 
-    python docs/compare_experiments.py ablations/frozen minibirds/gt2_fve_k5 docs/report*/runs.csv
+    python docs/compare_experiments.py ablations/frozen minibirds/gt2_fve_k5 docs/report_*/runs.csv
 
 Of several reports, those are used that have both, and the mean over them of each seed. With
 --equal, p is that of the same two tests for equality within two points as in the reports.

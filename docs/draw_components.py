@@ -14,8 +14,8 @@ from compare_experiments import accuracies
 DOCS = Path(__file__).resolve().parent
 WORDS = {1: 'one_component', 5: 'five_components', 20: 'twenty_components',
          50: 'fifty_components'}
-SHORT = DOCS / 'report_components/runs.csv', (1, 2, 5, 10, 20, 50)
-LONG = DOCS / 'report_epochs/runs.csv', tuple(WORDS)
+SHORT = DOCS / 'report_small_cnn_components/runs.csv', (1, 2, 5, 10, 20, 50)
+LONG = DOCS / 'report_small_cnn_epochs/runs.csv', tuple(WORDS)
 LINES = {
     'joint, 64 epochs': (*LONG, lambda k: f'curves/{WORDS[k]}_600_long', 'C0', '-'),
     'separate, 64 epochs': (*LONG, lambda k: f'curves/separate_{WORDS[k]}_600_long', 'C1', '-'),

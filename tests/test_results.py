@@ -1,4 +1,4 @@
-"""Results in README, pages and configs are those of the runs in docs/report*/runs.csv."""
+"""Results in README, pages and configs are those of the runs in docs/report_*/runs.csv."""
 import importlib
 from pathlib import Path
 import re

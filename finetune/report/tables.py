@@ -165,12 +165,16 @@ def runs(results):
     """A row of texts per run: folder, hash of the settings, and the numbers :data:`OF_RUNS`."""
     for result in sum([*results.by_experiment.values(), *results.others.values(),
                        *results.collections.values()], []):
-        accuracy, last = result.evaluation['accuracy'], (result.log or [{}])[-1]
-        numbers = [100 * accuracy[stream] if stream in accuracy else None
-                   for stream in STREAMS] + [last.get(key) for key in MIXTURE]
         settings = fingerprint(result.config, ('training.seed', *NO_EFFECT_ON_RESULTS))
-        yield [str(result.folder), settings,
-               *('' if number is None else f'{number:.4g}' for number in numbers)]
+        yield [str(result.folder), settings, *numbers(result.evaluation, result.log)]
+
+
+def numbers(evaluation, log):
+    """The numbers :data:`OF_RUNS` of a run as texts; empty where it has none."""
+    accuracy, last = evaluation['accuracy'], (log or [{}])[-1]
+    values = [100 * accuracy[stream] if stream in accuracy else None
+              for stream in STREAMS] + [last.get(key) for key in MIXTURE]
+    return ['' if value is None else f'{value:.4g}' for value in values]
 
 
 def run_time(published_table):
