@@ -1,0 +1,113 @@
+"""Tables of the results with a pre-trained CNN, on minibirds whose details only a crop shows.
+
+The comparisons are those of plan_details.md. Differences are paired by drawing.
+"""
+from pathlib import Path
+
+import cells
+from cells import difference, in_paper, of_run, result, spread
+from compare_experiments import accuracies
+from finetune.report.claims import MARGIN
+
+REPORT = Path(__file__).resolve().parent / 'report_pretrained_cnn/runs.csv'
+FOLDER = 'details'
+
+CLAIMS = {
+    '(a) FVE above GAP, parts in random order': 'gt_fve_shuffled gt_gap_shuffled',
+    '(b) FVE, random order equals fixed order': 'gt_fve_shuffled gt_fve_ordered',
+    '(c) joint above separate, K = 1': 'gt2_fve gt2_separate_k1',
+    '(c) joint above separate, K = 5': 'gt2_fve_k5 gt2_separate_k5',
+    '(c) joint above separate, K = 20': 'gt2_fve_k20 gt2_separate_k20',
+    '(d) FVE above GAP, found parts': 'cs_parts_fve cs_parts_gap',
+    '(d) GAP, found parts above no parts': 'cs_parts_gap no_parts',
+    '(d) FVE, found parts above GAP, no parts': 'cs_parts_fve no_parts',
+    '(e) EM above back-propagation, K = 1': 'gt_fve gt_gradient_fve',
+    'recommended settings above the paper\'s, K = 20': 'gt2_recommended_k20 gt2_fve_k20',
+}
+# Which are compared with one component, in the same settings.
+RECOMMENDED = {
+    'recommended settings, K = 20 not below K = 1': 'gt2_recommended_k20 gt2_recommended_k1',
+    'recommended settings, K = 50 not below K = 1': 'gt2_recommended_k50 gt2_recommended_k1',
+}
+FOUND = {
+    'cross-fitted SVM above an SVM that has seen all': 'cs_parts_folds_fve cs_parts_imagenet_fve',
+    'CNN that has seen no image above one that has': 'cs_parts_imagenet_fve cs_parts_fve',
+    'FVE of found parts above one image of the same number of pixels':
+        'cs_parts_fve no_parts_224',
+    'FVE of cross-fitted parts above one image of the same number of pixels':
+        'cs_parts_folds_fve no_parts_224',
+}
+METHODS = {
+    'no_parts': 'GAP, no parts', 'no_parts_224': 'GAP, no parts, 224 pixels',
+    'gt_gap_shuffled': 'GAP, parts in random order', 'gt_gap': 'GAP, parts in fixed order',
+    'gt_fve_shuffled': 'FVE, parts in random order', 'gt_fve_ordered': 'FVE, parts in fixed order',
+    'gt_fve': 'FVE, only visible parts',
+    'gt_gradient_fve': 'FVE by back-propagation, only visible parts',
+    'cs_parts_gap': 'GAP, found parts', 'cs_parts_fve': 'FVE, found parts',
+    'cs_parts_gradient_fve': 'FVE by back-propagation, found parts',
+    'cs_parts_imagenet_fve': 'FVE, parts found by the CNN as it was',
+    'cs_parts_folds_fve': 'FVE, the same, cross-fitted',
+    'gt2_gap': 'GAP, grouped parts', 'gt2_fve': 'FVE, grouped parts',
+}
+LINES = {'joint': 'gt2_fve', 'separate': 'gt2_separate_k', 'separate, plain':
+         'gt2_separate_plain_k', 'joint, recommended': 'gt2_recommended_k'}
+NUMBERS_OF_COMPONENTS = 1, 5, 20, 50
+
+
+def compared(pairs):
+    """Comparisons by words of what has been run on at least two drawings."""
+    return cells.compared(REPORT, {words: (*(f'{FOLDER}/{name}' for name in pair.split()),
+                                           ' equals ' in words) for words, pair in pairs.items()})
+
+
+def above_margin(one):
+    """Whether a difference is above the margin: its 95 % interval says yes, no, or neither."""
+    low, high = one.interval
+    return '**holds**' if low > -MARGIN else '**does not hold**' if high < -MARGIN else '**open**'
+
+
+def claims_pretrained():
+    yield 'claim', 'n', 'first, %', 'second, %', 'difference', 'result', 'CUB-200-2011, published'
+    for words, one in compared(CLAIMS).items():
+        yield (words, str(one.n_pairs), *map(spread, one.samples), difference(one), result(one),
+               in_paper(tuple(CLAIMS[words].split())))
+    for words, one in compared(RECOMMENDED).items():
+        yield (words, str(one.n_pairs), *map(spread, one.samples), difference(one),
+               above_margin(one), '')
+
+
+def methods_pretrained():
+    """Tables 1 and 2: every row, beside no parts."""
+    yield 'method', 'n', 'both streams, %', 'parts', 'whole image', 'minus no parts', 'run'
+    for name, words in METHODS.items():
+        run = f'{FOLDER}/{name}'
+        n = len(accuracies(REPORT, run))
+        gain = compared({words: f'{name} no_parts'}) if name != 'no_parts' else {}
+        if n:
+            yield (words, str(n), *(of_run(REPORT, run, stream) for stream in (
+                'both', 'parts', 'global')), *map(difference, gain.values()), *[''] * (not gain),
+                f'`{name}`')
+
+
+def components_pretrained():
+    """Fig. 3: as the paper has it, and with both lines encoded alike."""
+    yield ('K', *(f'{line}{words}' for words in ('', ': part stream') for line in LINES))
+    for k in NUMBERS_OF_COMPONENTS:
+        yield (str(k), *(of_run(REPORT, f'{FOLDER}/{name_of(line, k)}', stream)
+                         for stream in ('both', 'parts') for line in LINES))
+
+
+def name_of(line, k):
+    """The config of a point of Fig. 3."""
+    if line == 'joint':
+        return LINES[line] + (f'_k{k}' if k > 1 else '')
+    return f'{LINES[line]}{k}'
+
+
+def found_parts_pretrained():
+    yield 'question', 'n', 'first, %', 'second, %', 'difference', 'result'
+    for words, one in compared(FOUND).items():
+        yield words, str(one.n_pairs), *map(spread, one.samples), difference(one), result(one)
+
+
+TABLES = claims_pretrained, methods_pretrained, components_pretrained, found_parts_pretrained
