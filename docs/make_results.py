@@ -9,6 +9,7 @@ import re
 
 import photographs
 import pretrained_cnn
+import situations
 import small_cnn
 from finetune import document
 
@@ -17,8 +18,8 @@ PAGES = [DOCS.parent / 'README.md', *(DOCS / f'{name}.md' for name in (
     'claims', 'explanations', 'appendix', 'report_pretrained_cnn/report',
     'report_photographs/report'))]
 REPORTS = [*small_cnn.REPORTS, pretrained_cnn.REPORT, photographs.REPORT]
-TABLES = {table.__name__: table
-          for module in (small_cnn, pretrained_cnn, photographs) for table in module.TABLES}
+MODULES = situations, small_cnn, pretrained_cnn, photographs
+TABLES = {table.__name__: table for module in MODULES for table in module.TABLES}
 
 
 def filled(text):

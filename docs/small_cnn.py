@@ -1,4 +1,4 @@
-"""Tables of the results with a small CNN that learns from nothing, and with a frozen InceptionV3."""
+"""Tables of the results with a small CNN that learns from nothing."""
 import csv
 from pathlib import Path
 import re

@@ -1,0 +1,29 @@
+"""The table of all claims in all situations."""
+import pretrained_cnn
+import small_cnn
+from cells import difference, in_paper, VERDICTS
+from compare_experiments import compare
+
+
+def claims_in_situations():
+    yield ('claim', 'CUB-200-2011, published', 'pre-trained CNN', 'small CNN, 16 epochs',
+           'small CNN, 64 epochs')
+    pretrained = pretrained_cnn.compared(pretrained_cnn.CLAIMS)
+    twice, in_64 = small_cnn.both_times(), small_cnn.in_64_epochs()
+    for words, names in pretrained_cnn.CLAIMS.items():
+        pair = tuple(names.split())
+        k = int(words.rpartition('K = ')[2]) if words.startswith('(c)') else None
+        yield (words, in_paper(pair), cell(pretrained.get(words)), cell(twice.get(pair)),
+               cell(in_64.get((k, 'both'))))
+    recommended = pretrained_cnn.compared(pretrained_cnn.RECOMMENDED)
+    for words, names in pretrained_cnn.RECOMMENDED.items():
+        small = compare(*(f'minibirds/{name}' for name in names.split()), [small_cnn.RECOMMENDED])
+        yield (words, '', *(f'{pretrained_cnn.above_margin(one)}, {difference(one)}' if one else ''
+                            for one in (recommended.get(words), small)), '')
+
+
+def cell(one):
+    return f'**{VERDICTS[one.verdict]}**, {difference(one)}' if one else ''
+
+
+TABLES = claims_in_situations,
