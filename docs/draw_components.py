@@ -1,48 +1,67 @@
-"""Draws docs/components.png: Fig. 3 on minibirds after 16 and after 64 epochs.
+"""Draws Fig. 3 in both situations: docs/components.png, docs/report_pretrained_cnn/components.png.
 
     python docs/draw_components.py
 
-The accuracies are those of runs.csv of two reports, both streams together.
+The accuracies are those of runs.csv of the reports, both streams together.
 """
-from pathlib import Path
-
 from matplotlib.figure import Figure
 import numpy
 
+import pretrained_cnn
+import small_cnn
 from compare_experiments import accuracies
 
-DOCS = Path(__file__).resolve().parent
-WORDS = {1: 'one_component', 5: 'five_components', 20: 'twenty_components',
-         50: 'fifty_components'}
-SHORT = DOCS / 'report_small_cnn_components/runs.csv', (1, 2, 5, 10, 20, 50)
-LONG = DOCS / 'report_small_cnn_epochs/runs.csv', tuple(WORDS)
-LINES = {
-    'joint, 64 epochs': (*LONG, lambda k: f'curves/{WORDS[k]}_600_long', 'C0', '-'),
-    'separate, 64 epochs': (*LONG, lambda k: f'curves/separate_{WORDS[k]}_600_long', 'C1', '-'),
-    'joint, 16 epochs': (*SHORT, lambda k: 'minibirds/gt2_fve' + (f'_k{k}' if k > 1 else ''),
-                         'C0', '--'),
-    'separate, 16 epochs': (*SHORT, lambda k: f'minibirds/gt2_separate_k{k}', 'C1', '--'),
-}
+DOCS = small_cnn.DOCS
+OF_SMALL_CNN = {
+    'joint, 64 epochs': (small_cnn.EPOCHS, {
+        k: f'curves/{word}_600_long' for k, word in small_cnn.WORDS.items()}, 'C0', '-'),
+    'separate, 64 epochs': (small_cnn.EPOCHS, {
+        k: f'curves/separate_{word}_600_long' for k, word in small_cnn.WORDS.items()}, 'C1', '-'),
+    'joint, 16 epochs': (small_cnn.COMPONENTS, {
+        k: 'minibirds/gt2_fve' + (f'_k{k}' if k > 1 else '') for k in (1, 2, 5, 10, 20, 50)},
+        'C0', '--'),
+    'separate, 16 epochs': (small_cnn.COMPONENTS, {
+        k: f'minibirds/gt2_separate_k{k}' for k in (1, 2, 5, 10, 20, 50)}, 'C1', '--')}
+# Panels of the figure of the pre-trained CNN.
+PANELS = {'as in the paper': ('joint', 'separate'),
+          'neither normalised': ('joint', 'separate, plain'),
+          'both normalised': ('joint, recommended', 'separate')}
 
 
-def draw():
-    """The figure: means and standard deviations over five seeds."""
-    figure = Figure((7.2, 3.8), layout='constrained')
-    axes = figure.add_subplot()
-    for label, (path, components, name_of, colour, style) in LINES.items():
-        values = numpy.array([list(accuracies(path, name_of(k)).values()) for k in components])
-        axes.errorbar(components, values.mean(axis=1), values.std(axis=1, ddof=1), fmt=f'o{style}',
+def of_pretrained_cnn(line):
+    names = {k: f'{pretrained_cnn.FOLDER}/{pretrained_cnn.name_of(line, k)}'
+             for k in pretrained_cnn.NUMBERS_OF_COMPONENTS}
+    return pretrained_cnn.REPORT, names, 'C1' if 'separate' in line else 'C0', '-'
+
+
+def draw(axes, lines):
+    """Means and standard deviations over the runs with each number of components."""
+    for label, (path, names, colour, style) in lines.items():
+        values = numpy.array([list(accuracies(path, name).values()) for name in names.values()])
+        axes.errorbar(list(names), values.mean(axis=1), values.std(axis=1, ddof=1), fmt=f'o{style}',
                       color=colour, capsize=3, markersize=4, linewidth=1.4, label=label)
     axes.set_xscale('log')
-    axes.set_xticks(SHORT[1], list(map(str, SHORT[1])))
+    axes.set_xticks(list(names), list(map(str, names)))
     axes.minorticks_off()
     axes.set_xlabel('number of mixture components')
-    axes.set_ylabel('test accuracy in %')
     axes.grid(alpha=.3)
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(frameon=False, fontsize='small', loc='lower left')
-    return figure
+
+
+def main():
+    figure = Figure((7.2, 3.8), layout='constrained')
+    axes = figure.add_subplot()
+    draw(axes, OF_SMALL_CNN)
+    axes.set_ylabel('test accuracy in %')
+    figure.savefig(DOCS / 'components.png', dpi=110)
+    figure = Figure((9.6, 3.4), layout='constrained')
+    for axes, (title, lines) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items()):
+        draw(axes, {line: of_pretrained_cnn(line) for line in lines})
+        axes.set_title(title)
+    figure.axes[0].set_ylabel('test accuracy in %')
+    figure.savefig(DOCS / 'report_pretrained_cnn/components.png', dpi=110)
 
 
 if __name__ == '__main__':
-    draw().savefig(DOCS / 'components.png', dpi=110)
+    main()

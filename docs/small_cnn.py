@@ -9,7 +9,6 @@ import numpy
 from cells import (corrected, difference, in_paper, mean, NUMBERS, of_run, p_text, result,
                    spread)
 from compare_experiments import accuracies, compare
-from draw_components import WORDS
 from finetune.config.streams import STREAMS
 from finetune.report import claims
 
@@ -17,6 +16,8 @@ DOCS = Path(__file__).resolve().parent
 FIRST, ABLATIONS, COMPONENTS, EPOCHS, RECOMMENDED = REPORTS = [
     DOCS / f'report_small_cnn{name}' / 'runs.csv'
     for name in ('', '_ablations', '_components', '_epochs', '_recommended')]
+WORDS = {1: 'one_component', 5: 'five_components', 20: 'twenty_components',
+         50: 'fifty_components'}
 PHOTOGRAPHS = DOCS / 'report_photographs/runs.csv'
 
 # What the reports compare, in words.
