@@ -48,8 +48,8 @@ def rows(study, results, seed):
                    **dict(zip(tables.OF_RUNS, numbers))}
 
 
-def add(new, path):
-    """Writes rows into a table; those of other runs stay."""
+def add(new, path, columns):
+    """Writes rows, which have ``run`` and these columns, into a table; those of other runs stay."""
     table = {}
     if path.exists():
         with open(path, newline='', encoding='utf-8') as file:
@@ -57,7 +57,7 @@ def add(new, path):
     table.update((row['run'], row) for row in new)
     path.parent.mkdir(exist_ok=True)
     with atomic(path) as temporary, open(temporary, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, ['run', *tables.OF_RUNS])
+        writer = csv.DictWriter(file, ['run', *columns])
         writer.writeheader()
         writer.writerows(table[name] for name in sorted(table))
 
@@ -73,7 +73,7 @@ def main():
         for seed in options.seeds:
             outcome, results = run(study, seed, options.only)
             status = max(status, outcome.code)
-            add(rows(study, results, seed), STUDIES[study])
+            add(rows(study, results, seed), STUDIES[study], tables.OF_RUNS)
     return status
 
 

@@ -10,6 +10,8 @@ from compare_experiments import accuracies
 from finetune.report.claims import MARGIN
 
 REPORT = Path(__file__).resolve().parent / 'report_pretrained_cnn/runs.csv'
+PARTS = REPORT.with_name('parts.csv')
+MEASURES = 'pointing', 'covered', 'area', 'IoU'
 FOLDER = 'details'
 
 CLAIMS = {
@@ -31,9 +33,9 @@ RECOMMENDED = {
 }
 FOUND = {
     'cross-fitted SVM above an SVM that has seen all': 'cs_parts_folds_fve cs_parts_imagenet_fve',
-    'CNN that has seen no image above one that has': 'cs_parts_imagenet_fve cs_parts_fve',
+    'CNN that has seen no image above one that has': 'cs_parts_imagenet_fve cs_parts_tight_fve',
     'FVE of found parts above one image of the same number of pixels':
-        'cs_parts_fve no_parts_224',
+        'cs_parts_tight_fve no_parts_224',
     'FVE of cross-fitted parts above one image of the same number of pixels':
         'cs_parts_folds_fve no_parts_224',
 }
@@ -45,10 +47,14 @@ METHODS = {
     'gt_gradient_fve': 'FVE by back-propagation, only visible parts',
     'cs_parts_gap': 'GAP, found parts', 'cs_parts_fve': 'FVE, found parts',
     'cs_parts_gradient_fve': 'FVE by back-propagation, found parts',
-    'cs_parts_imagenet_fve': 'FVE, parts found by the CNN as it was',
+    'cs_parts_tight_fve': 'FVE, smaller found parts',
+    'cs_parts_imagenet_fve': 'FVE, smaller parts, found by the CNN as it was',
     'cs_parts_folds_fve': 'FVE, the same, cross-fitted',
     'gt2_gap': 'GAP, grouped parts', 'gt2_fve': 'FVE, grouped parts',
 }
+BOXES = {**{name: METHODS[name] for name in (
+    'cs_parts_fve', 'cs_parts_tight_fve', 'cs_parts_imagenet_fve', 'cs_parts_folds_fve')},
+    'random_places': 'boxes of the first row\'s sizes at random places'}
 LINES = {'joint': 'gt2_fve', 'separate': 'gt2_separate_k', 'separate, plain':
          'gt2_separate_plain_k', 'joint, recommended': 'gt2_recommended_k'}
 NUMBERS_OF_COMPONENTS = 1, 5, 20, 50
@@ -64,6 +70,18 @@ def above_margin(one):
     """Whether a difference is above the margin: its 95 % interval says yes, no, or neither."""
     low, high = one.interval
     return '**holds**' if low > -MARGIN else '**does not hold**' if high < -MARGIN else '**open**'
+
+
+def where_parts_are():
+    """Means over the drawings of the measures of found parts."""
+    yield 'parts of', 'images', 'n', *(f'{measure}, %' for measure in MEASURES)
+    for name, words in BOXES.items():
+        for split in 'training', 'test':
+            key = f'{FOLDER}/{name}/{split.removesuffix("ing")}'
+            n = len(accuracies(PARTS, key, MEASURES[0]))
+            if n:
+                yield (words, split, str(n), *(of_run(PARTS, key, measure)
+                                               for measure in MEASURES))
 
 
 def claims_pretrained():
@@ -110,4 +128,5 @@ def found_parts_pretrained():
         yield words, str(one.n_pairs), *map(spread, one.samples), difference(one), result(one)
 
 
-TABLES = claims_pretrained, methods_pretrained, components_pretrained, found_parts_pretrained
+TABLES = (claims_pretrained, methods_pretrained, components_pretrained, found_parts_pretrained,
+          where_parts_are)
