@@ -36,7 +36,7 @@ from finetune.runs.folder import NEW, RunFolder
 from finetune.runs.longer import epochs_done
 from finetune.runs.predictions import n_test_views
 from finetune.training.inputs import n_stored
-from finetune.training.joint import HIDE
+from finetune.training import robustness
 from finetune.training.trainer import build_updater
 
 N_LOADED, N_LOOKED_AT = 5, 2        # pictures that are loaded, and first given to the CNN
@@ -167,7 +167,7 @@ def _learning(config, data_set, device):
     n_updates = math.ceil(n_train / settings.update_size)
     learning = n_train * _overlapped(config, loading, step) + n_updates * update
     n_evaluations = math.ceil(settings.epochs / settings.evaluate_every)
-    n_last = 1 + (len(HIDE) + 1 if config.data.has_parts else 0)
+    n_last = 1 + (robustness.n_passes(config) if config.data.has_parts else 0)
     looking *= n_test_views(config)
     return [*stages,
             Stage(f'training, {settings.epochs} epochs of {n_train} images',

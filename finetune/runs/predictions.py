@@ -1,6 +1,7 @@
 """Predictions of a classifier for the test images."""
 import collections
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+import contextlib
 import csv
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from finetune.data.records import DataSet
 from finetune.errors import InputError
 from finetune.files import read_csv, write_csv
 from finetune.models.part_classifier import PartClassifier
+from fve_layer.arrays import Array
 
 
 class Predictions(NamedTuple):
@@ -49,27 +51,52 @@ def predict(model: PartClassifier, batches: Iterable[list[Example]],
         InputError: If a score or the loss is not finite; the message begins with ``run``.
 
     """
-    arrays, loss, is_finite = collections.defaultdict(list), 0., True
-    with chainer.using_config('train', False), chainer.no_backprop_mode(), \
-            numpy.errstate(over='ignore', invalid='ignore'):
+    collector = Collector(device, n_views)
+    with test_mode():
         for batch in batches:
             img, parts, visible, label = collate(batch, device)
-            scores = {stream: _mean(score, n_views) for stream, score in
-                      model.scores(img, parts, visible).items()}
-            visible, label = visible[::n_views], label[::n_views]
-            loss += F.softmax_cross_entropy(scores['both'], label).array * len(label)
-            arrays['label'].append(label)
-            arrays['n_visible'].append(visible.sum(axis=1))
-            for stream, score in scores.items():
-                arrays[stream].append(score.array.argmax(axis=1))
-                is_finite &= device.xp.isfinite(score.array).all()
-    if not (is_finite and device.xp.isfinite(loss)):
-        raise InputError(f'{run}: a score or the loss of test images is not finite; train again '
-                         'with a lower training.learning_rate and another --output.')
-    whole = {name: chainer.backends.cuda.to_cpu(device.xp.concatenate(pieces))
-             for name, pieces in arrays.items()}
-    label, n_visible = whole.pop('label'), whole.pop('n_visible')
-    return Predictions(label, n_visible, whole, float(loss) / len(label))
+            collector.add(model.scores(img, parts, visible), visible, label)
+    return collector.predictions(run)
+
+
+@contextlib.contextmanager
+def test_mode() -> Iterator[None]:
+    """Context of a classification: no learning, and overflows are found afterwards."""
+    with chainer.using_config('train', False), chainer.no_backprop_mode(), \
+            numpy.errstate(over='ignore', invalid='ignore'):
+        yield
+
+
+class Collector:
+
+    """Collects the scores of batches; see :func:`predict` for its arguments."""
+
+    def __init__(self, device: chainer.backend.Device, n_views: int = 1):
+        self.device, self.n_views = device, n_views
+        self._arrays: dict[str, list[Array]] = collections.defaultdict(list)
+        self._loss, self._is_finite = 0., True
+
+    def add(self, scores: dict[str, chainer.Variable], visible: Array, label: Array) -> None:
+        """Adds a batch: scores (N, n_classes) by stream, visible parts (N, P), classes (N,)."""
+        visible, label = visible[::self.n_views], label[::self.n_views]
+        means = {stream: _mean(score, self.n_views) for stream, score in scores.items()}
+        self._loss += F.softmax_cross_entropy(means['both'], label).array * len(label)
+        self._arrays['label'].append(label)
+        self._arrays['n_visible'].append(visible.sum(axis=1))
+        for stream, score in means.items():
+            self._arrays[stream].append(score.array.argmax(axis=1))
+            self._is_finite &= self.device.xp.isfinite(score.array).all()
+
+    def predictions(self, run: object) -> Predictions:
+        """The predictions of all batches; raises an error as :func:`predict` does."""
+        xp = self.device.xp
+        if not (self._is_finite and xp.isfinite(self._loss)):
+            raise InputError(f'{run}: a score or the loss of test images is not finite; train '
+                             'again with a lower training.learning_rate and another --output.')
+        whole = {name: chainer.backends.cuda.to_cpu(xp.concatenate(pieces))
+                 for name, pieces in self._arrays.items()}
+        label, n_visible = whole.pop('label'), whole.pop('n_visible')
+        return Predictions(label, n_visible, whole, float(self._loss) / len(label))
 
 
 def _mean(score, n_views):

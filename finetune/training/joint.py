@@ -1,6 +1,4 @@
 """Joint learning (Sect. 3), one of the two methods of an experiment."""
-from dataclasses import replace
-
 from chainer import serializers
 
 from finetune.compute.threads import one_thread
@@ -14,13 +12,11 @@ from finetune.runs import longer, thumbnails
 from finetune.runs.folder import arrays_of, NEW, RunFolder
 from finetune.runs.opening import open_device, seed_generators
 from finetune.runs.predictions import iterate_test_images, n_test_views, predict
-from finetune.training import memory
+from finetune.training import memory, robustness
 from finetune.training.extensions import best_epoch
 from finetune.training.inputs import inputs_of
 from finetune.training.trainer import build_trainer
 from finetune.weights import pretrained
-
-HIDE = .25, .5, .75, 1.     # shares of the visible parts that the evaluation hides
 
 
 def _trainer(model, config, data_set, device, folder, make=PartDataset):
@@ -167,18 +163,11 @@ class JointLearning:
     def predict(self):
         """Returns predictions for the test images and further numbers for the evaluation."""
         self.inputs.prepare(self.model, with_training=False)
-        predictions = self._predict(self.config)
+        with iterate_test_images(self.config, self.data_set, make=self.inputs) as iterator:
+            predictions = predict(self.model, iterator, self.device, self.folder,
+                                  n_test_views(self.config))
         numbers = {'loss': predictions.loss, 'n_parameters': int(self.model.count_params())}
         if self.config.data.has_parts and self.config.data.split != 'validation':
-            numbers['robustness'] = self._robustness()
+            numbers['robustness'] = robustness.measure(
+                self.model, self.config, self.data_set, self.inputs, self.device, self.folder)
         return predictions, numbers
-
-    def _predict(self, config, hide=0.):
-        with iterate_test_images(config, self.data_set, hide, make=self.inputs) as iterator:
-            return predict(self.model, iterator, self.device, self.folder, n_test_views(config))
-
-    def _robustness(self):
-        """Measures accuracy with some visible parts hidden, and with parts in random order."""
-        hidden = {hide: self._predict(self.config, hide).accuracies for hide in HIDE}
-        shuffled = replace(self.config, data=replace(self.config.data, order='shuffled_once'))
-        return {'hidden': hidden, 'shuffled': self._predict(shuffled).accuracies}

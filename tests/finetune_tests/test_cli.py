@@ -23,9 +23,10 @@ from finetune.data import annotation_files
 from finetune.experiments import experiment
 from finetune.runs.folder import RunFolder
 from finetune.runs.opening import open_run
-from finetune.runs.predictions import iterate_test_images, predict, Predictions
-from finetune.training import extensions, joint, plots
+from finetune.runs.predictions import Collector, iterate_test_images, predict
+from finetune.training import extensions, plots, robustness
 from finetune.training.extensions import Evaluator
+from finetune.training.inputs import inputs_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -90,18 +91,30 @@ def test_gpu_that_cannot_be(finished_run, capsys):
         'finetune: --gpu is -7, but must be between -1 and 64.\n')
 
 
-def test_robustness_has_other_test_images(finished_gap, monkeypatch):
-    asked = []
-
-    def predict_what(self, config, hide=0.):
-        asked.append((config.data.order, hide))
-        return Predictions(numpy.zeros(1), None, {}, 0.)
-
-    monkeypatch.setattr(joint.JointLearning, '_predict', predict_what)
-    learner = joint.JointLearning.__new__(joint.JointLearning)
-    learner.config = RunFolder(finished_gap).read_config()
-    learner._robustness()
-    assert asked == [*(('ordered', hide) for hide in (.25, .5, .75, 1.)), ('shuffled_once', 0)]
+@pytest.mark.parametrize('changes', [
+    {'order': 'ordered'}, {'order': 'shuffled', 'missing': 'mask'}, {'test_flip': True}], ids=str)
+def test_robustness_shares_the_convmaps_of_all_arrangements(finished_gap, changes, monkeypatch):
+    """GAP knows the order of the parts. One image has no visible part, nor has its batch."""
+    model, config, data_set, device = open_run(RunFolder(finished_gap))
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, **changes),
+        training=dataclasses.replace(config.training, batch_size=1 + ('test_flip' in changes)))
+    hidden = [record._replace(visible=record.visible & (i != 2))
+              for i, record in enumerate(data_set.test[:6])]
+    data_set = dataclasses.replace(data_set, test=hidden)
+    scores, true = [], Collector.add
+    monkeypatch.setattr(Collector, 'add', lambda self, streams, *arrays: scores.append(
+        {name: score.array for name, score in streams.items()}) or true(self, streams, *arrays))
+    arguments = model, config, data_set, inputs_of(config, data_set), device, 'a run'
+    together = robustness.measure(*arguments)
+    shared, scores[:] = scores[:], []
+    monkeypatch.setattr(robustness, 'n_passes', lambda config: 5)
+    assert robustness.measure(*arguments) == together
+    n_batches = len(shared) // 5
+    for i, streams in enumerate(scores):        # arrangement by arrangement, not batch by batch
+        arrangement, batch = divmod(i, n_batches)
+        for name, score in shared[5 * batch + arrangement].items():
+            numpy.testing.assert_allclose(score, streams[name], rtol=1e-5, atol=1e-5)
 
 
 def test_plots_show_the_log_of_a_resumed_run_too(write_config, monkeypatch):

@@ -110,7 +110,7 @@ def test_times_add_up(monkeypatch, write_config):
         config = read_config('config.yml', [f'training.workers={workers}', 'training.epochs=3'])
         training, evaluation = estimate.seconds(config, readers.load(config), device)
         assert training.seconds == 3 * (12 * per_image + 3 * 2) + 2 * 6 * per_image
-        assert evaluation.seconds == 6 * 6 * per_image      # four with hidden parts, one shuffled
+        assert evaluation.seconds == 2 * 6 * per_image      # the second time for all other parts
 
 
 def test_generators_and_chainers_settings_are_as_before(told, write_config):
