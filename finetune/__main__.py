@@ -11,7 +11,8 @@ def main():
     _forgive_warnings()
     variables = _forget_chainers_variables()
     try:
-        import fve_layer  # noqa: F401
+        from fve_layer import compat
+        compat.requirements()
         import chainer
         import numpy
         from finetune import cli

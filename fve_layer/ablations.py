@@ -5,7 +5,7 @@ None of them has been run on a GPU, where hard assignment needs an (N, T, K) arr
 import chainer
 import chainer.functions as F
 
-from fve_layer import function, gmm
+from fve_layer import em, function, gmm
 from fve_layer.arrays import Array, ArrayOrVariable
 from fve_layer.communication import of_all_ranks
 from fve_layer.encoding import count_normalizer, part_normalizers
@@ -74,7 +74,9 @@ class LastBatchEM(FVELayer):
         self.last_mean, self.last_var, self.last_weight = new
         self.n_updates = self.xp.asarray(self.n_updates + 1)
         rate = gmm.ema_rate(self.n_updates, self.ema_decay)
-        self._follow(statistics, rate)
+        state = em.State(*averaged, self.n_updates, self.smallest_var)
+        self.smallest_var = em.smallest_variance(state, statistics, rate, self.var_floor,
+                                                 self.relative_var_floor)
         self._assign(*(old + rate * (a - old) for old, a in zip(averaged, new)))
         self.log_likelihood = statistics.log_likelihood
 

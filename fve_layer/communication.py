@@ -1,11 +1,10 @@
-"""Sums over the processes ("ranks") of a ChainerMN communicator."""
+"""Sums over the processes ("ranks") of a ChainerMN communicator, or one like it."""
 from typing import Any
 
-from chainer.backends import cuda
 import numpy
 
 from fve_layer import gmm
-from fve_layer.arrays import Array
+from fve_layer.arrays import Array, get_array_module, to_cpu
 
 
 def total(arrays: list[Array], comm: Any) -> list[Array]:
@@ -23,14 +22,14 @@ def total(arrays: list[Array], comm: Any) -> list[Array]:
         list of array: The sums, in the same shapes.
 
     """
-    xp = cuda.get_array_module(*arrays)
+    xp = get_array_module(*arrays)
     flat = xp.concatenate([array.ravel() for array in arrays])
-    if xp is numpy:
+    if xp is numpy or getattr(comm, 'takes_gpu_arrays', False):
         flat = comm.allreduce(flat)
     elif hasattr(comm, 'nccl_comm'):
         flat = _nccl_total(flat, comm)
     else:
-        flat = xp.asarray(comm.allreduce(cuda.to_cpu(flat)))
+        flat = xp.asarray(comm.allreduce(to_cpu(flat)))
     ends = numpy.cumsum([array.size for array in arrays])
     return [flat[end - array.size:end].reshape(array.shape) for array, end in zip(arrays, ends)]
 
@@ -38,9 +37,10 @@ def total(arrays: list[Array], comm: Any) -> list[Array]:
 def _nccl_total(flat, comm):
     from cupy.cuda import nccl
     comm._init_comms()      # when the device to use has been set
-    result = cuda.cupy.empty_like(flat)
+    cupy = get_array_module(flat)
+    result = cupy.empty_like(flat)
     comm.nccl_comm.allReduce(flat.data.ptr, result.data.ptr, flat.size, nccl.NCCL_FLOAT64,
-                             nccl.NCCL_SUM, cuda.cupy.cuda.get_current_stream().ptr)
+                             nccl.NCCL_SUM, cupy.cuda.get_current_stream().ptr)
     return result
 
 

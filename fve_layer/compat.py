@@ -10,6 +10,7 @@ import functools
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
+import importlib.util
 import sys
 import types
 import warnings
@@ -25,8 +26,11 @@ CHAINER, NUMPY = '7.8', '1.26'      # the oldest that are supported
 
 
 def apply() -> None:
-    """Applies all workarounds; called when ``fve_layer`` is imported."""
-    if _hook in sys.meta_path:
+    """Applies all workarounds; called when ``fve_layer`` is imported.
+
+    Without Chainer, which the layers of PyTorch do not need, there is nothing to do.
+    """
+    if _hook in sys.meta_path or not importlib.util.find_spec('chainer'):
         return
     requirements()
     sys.meta_path.insert(0, _hook)

@@ -7,12 +7,10 @@ from collections.abc import Callable
 import itertools
 from typing import Any, NamedTuple
 
-import chainer
-from chainer import backend
 import numpy
 
 from fve_layer import gmm
-from fve_layer.arrays import Array, ArrayOrVariable
+from fve_layer.arrays import Array, ArrayOrVariable, get_array_module
 
 # A component with a smaller weight is not encoded, because its normaliser would overflow.
 VANISHING_WEIGHT = 1e-12
@@ -32,8 +30,8 @@ def weight_normalizer(weight: ArrayOrVariable, sqrt: Callable | None = None) -> 
 
     Takes an array, or a :class:`~chainer.Variable` together with a ``sqrt`` for Variables.
     """
-    sqrt = sqrt or backend.get_array_module(weight).sqrt
-    alive = (chainer.as_array(weight) > VANISHING_WEIGHT).astype(weight.dtype)
+    sqrt = sqrt or get_array_module(weight).sqrt
+    alive = (getattr(weight, 'array', weight) > VANISHING_WEIGHT).astype(weight.dtype)
     return alive / sqrt(alive * weight + (1 - alive))
 
 
@@ -46,7 +44,7 @@ def part_normalizers(weight: Array) -> Array:
     """Factors of the mean and the sigma part in Eqs. 13 and 14 except N_I, shape (2, K, 1)."""
     scale = weight_normalizer(weight)
     scale_sigma = scale / numpy.sqrt(2).astype(weight.dtype)
-    return backend.get_array_module(weight).stack((scale, scale_sigma))[..., None]
+    return get_array_module(weight).stack((scale, scale_sigma))[..., None]
 
 
 def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Array | None = None,
@@ -64,7 +62,7 @@ def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Array | None 
         tuple: Fisher vectors, shape (N, 2KD), and the responsibilities for :func:`encode_vjp`.
 
     """
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     mixture = _whitening(x.dtype, mean, var, weight)
     fv = xp.empty((len(x), 2) + mean.shape, dtype=x.dtype)
     resps = []
@@ -98,7 +96,7 @@ def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, 
         array: Gradient, shape (N, T, D); exactly zero for features that do not count.
 
     """
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     mixture = _whitening(x.dtype, mean, var, weight)
     gfv = gfv.reshape((len(x), 2) + mean.shape)
     gx = xp.empty_like(x) if mask is None else xp.zeros_like(x)
@@ -111,7 +109,7 @@ def encode_vjp(gfv: Array, x: Array, resps: list[Any], mean: Array, var: Array, 
 
 
 def _whitening(dtype, mean, var, weight):
-    xp = backend.get_array_module(mean)
+    xp = get_array_module(mean)
     density = gmm.log_density(mean, var, weight, numpy.promote_types(dtype, numpy.float32))
     dtype = density.centre.dtype
     inverse = 1 / xp.sqrt(var.astype(dtype))
@@ -132,7 +130,7 @@ def _scale(mixture, features, mask, normalization):
 
 def _scores(mixture, s0, s1, s2):
     """Sums over the features in Eqs. 13 and 14, shape (2, K, D)."""
-    xp = backend.get_array_module(s1)
+    xp = get_array_module(s1)
     _, inverse, centred, _ = mixture
     shift = centred * s0
     mean_part = s1 * inverse - shift
@@ -185,7 +183,7 @@ def power_normalize(fv: Array, exponent: float = .5) -> Array:
     See: Perronnin, Sanchez and Mensink, Improving the Fisher kernel, ECCV 2010.
 
     """
-    xp = backend.get_array_module(fv)
+    xp = get_array_module(fv)
     return xp.sign(fv) * abs(fv) ** exponent
 
 
@@ -218,6 +216,6 @@ def l2_normalize(fv: Array) -> Array:
         array: Array of the same shape.
 
     """
-    xp = backend.get_array_module(fv)
+    xp = get_array_module(fv)
     norm = xp.sqrt((fv * fv).sum(axis=-1, keepdims=True))
     return fv / xp.where(norm > 0, norm, 1)

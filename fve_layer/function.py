@@ -1,42 +1,15 @@
 """The Fisher vector as a differentiable function of the local features."""
-from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import chainer
 from chainer import backend
-from chainer.backends import cuda
 from chainer import function_node
 import chainer.functions as F
 from chainer.utils import type_check
 
-from fve_layer import kernels
 from fve_layer.arrays import Array, ArrayOrVariable
-from fve_layer.encoding import encode, encode_vjp
-from fve_layer.gmm import e_step
-
-NORMALIZATIONS = 'sqrt', 'mean'
-
-
-class Maths(NamedTuple):
-    """The functions with one implementation for CPUs and another for GPUs."""
-
-    e_step: Callable
-    encode: Callable
-    encode_vjp: Callable
-
-
-def maths_for(x: Array) -> Maths:
-    """Selects the implementation for NumPy or CuPy arrays."""
-    if isinstance(x, cuda.ndarray):
-        return Maths(kernels.e_step, kernels.encode, kernels.encode_vjp)
-    return Maths(e_step, encode, encode_vjp)
-
-
-def check_normalization(normalization: str) -> None:
-    """Raises a ValueError if the normalization is unknown."""
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(f'normalization must be one of {", ".join(map(repr, NORMALIZATIONS))}, '
-                         f'not {normalization!r}')
+from fve_layer.em import check_normalization, check_shapes, NO_SECOND_DERIVATIVE
+from fve_layer.maths import maths_for
 
 
 class FisherVector(function_node.FunctionNode):
@@ -57,9 +30,7 @@ class FisherVector(function_node.FunctionNode):
         mean, var, weight, mask, _ = self.constants
         type_check.expect(x.dtype.kind == 'f', x.ndim == 3)
         type_check.expect(x.shape[2] == mean.shape[1])
-        if var.shape != mean.shape or weight.shape != mean.shape[:1]:
-            raise ValueError('mean, var and weight must have the shapes (K, D), (K, D) and (K,), '
-                             f'not {mean.shape}, {var.shape} and {weight.shape}')
+        check_shapes(mean, var, weight)
         if mask is not None:
             type_check.expect(x.shape[:2] == mask.shape)
 
@@ -90,7 +61,7 @@ class FisherVectorGrad(function_node.FunctionNode):
 
     def backward(self, indexes: tuple[int, ...],
                  grad_outputs: tuple[chainer.Variable, ...]) -> NoReturn:
-        raise NotImplementedError('the second derivative of the Fisher vector is not implemented')
+        raise NotImplementedError(NO_SECOND_DERIVATIVE)
 
 
 def fisher_vector(x: ArrayOrVariable, mean: Array, var: Array, weight: Array,

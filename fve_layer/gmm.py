@@ -11,11 +11,10 @@ common, which cancels in the softmax, is subtracted from their coefficients in f
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from chainer import backend
 import numpy
 from numpy.typing import DTypeLike
 
-from fve_layer.arrays import Array
+from fve_layer.arrays import Array, get_array_module
 
 # Responsibilities below exp(-36) become exact zeros: they are below float64's resolution of their
 # sum, and denormal numbers slow matrix products down by an order of magnitude.
@@ -69,7 +68,7 @@ def log_density(mean: Array, var: Array, weight: Array, dtype: DTypeLike) -> Log
     standard deviations, that float32 cannot resolve the logits. On a GPU they are always in
     float64, because this check would need a synchronization.
     """
-    xp = backend.get_array_module(mean)
+    xp = get_array_module(mean)
     mean, var, weight = (a.astype(numpy.float64) for a in (mean, var, weight))
     centre = weight @ mean / weight.sum()
     distance = ((mean - centre) ** 2 / var).sum(axis=1).max()
@@ -109,7 +108,7 @@ def shift(features: Array, centre: Array) -> tuple[Array, Array]:
 
 def posterior(density: LogDensity, z: Array, z2: Array) -> tuple[Array, Array]:
     """Responsibilities (Eq. 1), components in rows: (..., K, T), and log normalisers (..., T)."""
-    xp = backend.get_array_module(z)
+    xp = get_array_module(z)
     if len(density.const) == 1:
         resp = xp.ones(z.shape[:-2] + (1,) + z.shape[-2:-1], dtype=z.dtype)
         return resp, resp[..., 0, :] * density.const
@@ -180,7 +179,7 @@ def image_sums(density: LogDensity, features: Array, mask: Array | None = None
         block of :func:`blocks`, each (K, T').
 
     """
-    xp = backend.get_array_module(features)
+    xp = get_array_module(features)
     s0 = xp.zeros_like(density.const)
     s1, s2 = xp.zeros_like(density.offset), xp.zeros_like(density.offset)
     log_sum, resps = xp.zeros(()), []
@@ -209,7 +208,7 @@ def e_step(x: Array, mean: Array, var: Array, weight: Array,
         Statistics: Sums over all counting features of the batch.
 
     """
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     density = log_density(mean, var, weight, numpy.promote_types(x.dtype, numpy.float32))
     totals = [xp.zeros(weight.shape), xp.zeros(mean.shape), xp.zeros(mean.shape), xp.zeros(())]
     for i, features in enumerate(x):
@@ -256,7 +255,7 @@ def m_step(statistics: Statistics, mean: Array, var: Array,
 
     """
     centre, s0, s1, s2, _ = statistics
-    xp = backend.get_array_module(s0)
+    xp = get_array_module(s0)
     active = (s0 > MIN_FEATURES)[:, None]
     n_k = xp.where(active, s0[:, None], 1)
     step = s1 / n_k
@@ -290,7 +289,7 @@ def bounded_weight(weight: Array) -> Array:
 
 def normalized_entropy(weight: Array) -> Array:
     """Entropy of the weights (K,) relative to that of uniform weights, a scalar in [0, 1]."""
-    xp = backend.get_array_module(weight)
+    xp = get_array_module(weight)
     if len(weight) == 1:
         return xp.ones((), dtype=weight.dtype)
     return -(weight * xp.log(xp.maximum(weight, 1e-30))).sum() / numpy.log(len(weight))

@@ -4,10 +4,11 @@ from typing import Any
 import chainer
 import chainer.functions as F
 
+from fve_layer import em
 from fve_layer import function
 from fve_layer.arrays import Array, ArrayOrVariable
 from fve_layer.encoding import count_normalizer, weight_normalizer
-from fve_layer.mixture import full, MixtureLayer
+from fve_layer.mixture import MixtureLayer, parameter_dtype
 
 
 class GradientFVELayer(MixtureLayer):
@@ -59,11 +60,11 @@ class GradientFVELayer(MixtureLayer):
                  normalization: str = 'sqrt', var_floor: float = 1e-3,
                  seed: int | None = None, comm: Any = None) -> None:
         super().__init__(in_size, n_components, norm_filter, var_floor, seed, comm)
-        function.check_normalization(normalization)
+        em.check_normalization(normalization)
         self.normalization = normalization
         self.add_persistent('is_seeded', False)
         shape = n_components, in_size
-        zero = chainer.initializers.Constant(0, full((), 0).dtype)
+        zero = chainer.initializers.Constant(0, parameter_dtype())
         with self.init_scope():
             self.mean = chainer.Parameter(zero, shape)
             self.raw_var = chainer.Parameter(zero, shape)

@@ -10,12 +10,10 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-from chainer import backend
-from chainer.backends import cuda
 import numpy
 
 from fve_layer import gmm
-from fve_layer.arrays import Array, ceil_div
+from fve_layer.arrays import Array, ceil_div, get_array_module
 from fve_layer.encoding import count_normalizer, part_normalizers
 
 LANES = 32              # threads per warp
@@ -40,14 +38,14 @@ def e_step(x: Array, mean: Array, var: Array, weight: Array,
     resp, log_likelihood = _posterior(x, mixture, mask)
     s1, s2 = (a.sum(axis=0, dtype=numpy.float64) for a in _sums(x, resp, mixture))
     s0 = resp.sum(axis=(0, 2), dtype=numpy.float64)
-    n = backend.get_array_module(x).maximum(s0.sum(), 1)
+    n = get_array_module(x).maximum(s0.sum(), 1)
     return gmm.Statistics(mixture.mean.astype(numpy.float64), s0, s1, s2, log_likelihood.sum() / n)
 
 
 def encode(x: Array, mean: Array, var: Array, weight: Array, mask: Array | None = None,
            normalization: str = 'sqrt') -> tuple[Array, tuple[Array, _Mixture]]:
     """As :func:`fve_layer.encoding.encode`."""
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     dtype, x = x.dtype, _features(x)
     mixture = _mixture(x.dtype, mean, var, weight)
     resp, _ = _posterior(x, mixture, mask)
@@ -63,7 +61,7 @@ def encode_vjp(gfv: Array, x: Array, resps: tuple[Array, _Mixture], mean: Array,
                weight: Array, mask: Array | None = None, normalization: str = 'sqrt',
                resp_gradient: bool = True) -> Array:
     """As :func:`fve_layer.encoding.encode_vjp`."""
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     dtype, x = x.dtype, _features(x)
     resp, mixture = resps
     n, t, d = x.shape
@@ -85,12 +83,12 @@ def encode_vjp(gfv: Array, x: Array, resps: tuple[Array, _Mixture], mean: Array,
 
 def _features(x):
     """Features as an array in C order, float32 or float64."""
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     return xp.ascontiguousarray(x, dtype=numpy.promote_types(x.dtype, numpy.float32))
 
 
 def _mixture(dtype, mean, var, weight):
-    xp = backend.get_array_module(mean)
+    xp = get_array_module(mean)
     with numpy.errstate(divide='ignore'):   # a component of zero weight has no responsibility
         constant = xp.log(weight.astype(numpy.float64))
     constant -= .5 * xp.log(2 * numpy.pi * var.astype(numpy.float64)).sum(axis=1)
@@ -100,7 +98,7 @@ def _mixture(dtype, mean, var, weight):
 
 def _posterior(x, mixture, mask):
     """Responsibilities (N, K, T), zero where a feature does not count, and log likelihoods."""
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     n, t, d = x.shape
     k = len(mixture.mean)
     mask = xp.ones((n, t), bool) if mask is None else xp.ascontiguousarray(mask)
@@ -113,7 +111,7 @@ def _posterior(x, mixture, mask):
 
 def _sums(x, resp, mixture):
     """Sums of resp (x - mean) and resp (x - mean)^2 over the features, each (N, K, D)."""
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     n, t, d = x.shape
     k = len(mixture.mean)
     s1, s2 = (xp.empty((n, k, d), dtype=x.dtype) for _ in range(2))
@@ -124,7 +122,7 @@ def _sums(x, resp, mixture):
 
 def _scales(x, weight, mask, normalization):
     """Normalisers of the mean and the sigma part, each (N, K, 1)."""
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     if mask is None:
         n = xp.full(len(x), x.shape[1], dtype=x.dtype)
     else:
@@ -156,13 +154,15 @@ def _launch(name, x, grid, block, arguments, shared_mem=0):
 
 
 def _function(name, char):
-    return _module(char, cuda.cupy.cuda.Device().id).get_function(name)
+    import cupy
+    return _module(char, cupy.cuda.Device().id).get_function(name)
 
 
 @functools.cache
 def _module(char, device):
+    import cupy
     source = Path(__file__).with_suffix('.cu').read_text(encoding='utf-8')
-    return cuda.cupy.RawModule(code=source, options=definitions(char))
+    return cupy.RawModule(code=source, options=definitions(char))
 
 
 def definitions(char: str) -> tuple[str, ...]:

@@ -3,15 +3,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import chainer
-import numpy
 
+from fve_layer import em
 from fve_layer import function
 from fve_layer import gmm
 from fve_layer.arrays import Array, ArrayOrVariable
 from fve_layer.communication import of_all_ranks
-from fve_layer.mixture import full, MixtureLayer
-
-INITS = 'kmeans', 'random'
+from fve_layer.mixture import MixtureLayer, parameter_dtype
 
 
 class GMMLayer(MixtureLayer):
@@ -102,15 +100,8 @@ class GMMLayer(MixtureLayer):
                  relative_var_floor: float = 0., seed: int | None = None,
                  comm: Any = None) -> None:
         super().__init__(in_size, n_components, norm_filter, var_floor, seed, comm)
-        if not 0 <= relative_var_floor < numpy.inf:
-            raise ValueError('relative_var_floor must be finite and not negative, not '
-                             f'{relative_var_floor}')
+        em.check_settings(in_size, n_components, var_floor, relative_var_floor, ema_decay, init)
         self.relative_var_floor = relative_var_floor
-        if init not in INITS:
-            raise ValueError(f'init must be one of {", ".join(map(repr, INITS))}, not {init!r}; to '
-                             'start from arrays, assign mean, var and weight')
-        if not 0 <= ema_decay < 1:
-            raise ValueError(f'ema_decay must be in [0, 1), not {ema_decay}')
         self.ema_decay, self.init = ema_decay, init
         self.log_likelihood = None
         self._is_seeded = False
@@ -124,14 +115,12 @@ class GMMLayer(MixtureLayer):
 
     def _initial(self):
         """Arrays of a layer that has seen no batch, by name; all of them are saved."""
-        shape = self.n_components, self.in_size
-        mean = full(shape, 0)
-        if self.init == 'random':
-            mean[...] = numpy.random.RandomState(int(self.seed)).uniform(-1, 1, shape)
-        floor = {'smallest_var': full((), self.var_floor)} if self.relative_var_floor else {}
-        return {'mean': mean, 'var': full(shape, max(1, self.var_floor)),
-                'weight': full(self.n_components, 1 / self.n_components),
-                'n_updates': numpy.zeros((), numpy.int64), **floor}
+        arrays = em.initial_state(self.in_size, self.n_components, self.init, int(self.seed),
+                                  self.var_floor)._asdict()
+        if not self.relative_var_floor:
+            del arrays['smallest_var']
+        return {name: array if name == 'n_updates' else array.astype(parameter_dtype())
+                for name, array in arrays.items()}
 
     def _reset(self):
         for name, value in self._initial().items():
@@ -144,8 +133,7 @@ class GMMLayer(MixtureLayer):
         self._is_seeded = False     # depends on the state loaded
         if isinstance(serializer, chainer.Deserializer):
             _, var, weight = self.mixture
-            if not ((var > 0).all() and (weight > 0).all() and abs(weight.sum() - 1) < 1e-3):
-                raise ValueError('var must be positive, and weight positive with the sum one')
+            em.check_mixture(var, weight)
 
     @property
     def is_seeded(self) -> bool:
@@ -201,22 +189,11 @@ class GMMLayer(MixtureLayer):
     def _update(self, x, mask):
         """One E-step, one M-step, one step of the moving average."""
         statistics = self._e_step(x, mask, self.mixture)
-        new = gmm.m_step(statistics, self.mean, self.var, self.var_floor)
-        learns = (statistics.s0.sum() > 0) & self.xp.isfinite(sum(a.sum() for a in new))
-        self.n_updates = self.xp.asarray(self.n_updates + learns)
-        rate = gmm.ema_rate(self.xp.maximum(self.n_updates, 1), self.ema_decay)
-        self._follow(statistics, self.xp.where(learns, rate, 0))
-        self._assign(*(self.xp.where(learns, old + rate * (a - old), old)
-                       for old, a in zip(self.mixture, new)))
+        state = em.State(*self.mixture, self.n_updates, self.smallest_var)
+        *mixture, self.n_updates, self.smallest_var = em.step(
+            state, statistics, self.ema_decay, self.var_floor, self.relative_var_floor)
+        self._assign(*mixture)
         self.log_likelihood = statistics.log_likelihood
-
-    def _follow(self, statistics, rate):
-        """Moves the smallest variance towards that of a batch."""
-        if self.relative_var_floor:
-            floor = self.relative_var_floor * gmm.feature_variance(statistics)
-            step = self.xp.where(rate > 0, rate * (floor - self.smallest_var), 0)
-            self.smallest_var = self.xp.maximum(self.smallest_var + step, self.var_floor).astype(
-                self.mean.dtype)
 
     def _e_step(self, x, mask, mixture):
         """Sufficient statistics of the batches of all ranks together."""
@@ -224,9 +201,9 @@ class GMMLayer(MixtureLayer):
 
     def _assign(self, mean, var, weight):
         """Replaces the arrays; the graphs of earlier calls still need the old ones."""
-        self.mean = mean.astype(self.mean.dtype)
-        self.var = self.xp.maximum(var, self.smallest_var).astype(self.var.dtype)
-        self.weight = gmm.bounded_weight(weight).astype(self.weight.dtype)
+        state = em.State(mean, var, weight, self.n_updates, self.smallest_var).bounded()
+        self.mean, self.var, self.weight = (
+            new.astype(old.dtype) for new, old in zip(state[:3], self.mixture))
 
 
 class FVELayer(GMMLayer):
@@ -275,7 +252,7 @@ class FVELayer(GMMLayer):
         super().__init__(in_size, n_components, ema_decay=ema_decay, norm_filter=norm_filter,
                          init=init, var_floor=var_floor, relative_var_floor=relative_var_floor,
                          seed=seed, comm=comm)
-        function.check_normalization(normalization)
+        em.check_normalization(normalization)
         self.normalization, self.resp_gradient = normalization, resp_gradient
 
     @property

@@ -1,9 +1,9 @@
 """Selection of the local features that count."""
-from chainer import backend
-from chainer.backends import cuda
+import functools
+
 import numpy
 
-from fve_layer.arrays import Array
+from fve_layer.arrays import Array, get_array_module
 
 OF_CONV_MAPS = ('; of ConvMaps h with the shape (N, C, H, W), give F.transpose(F.reshape(h, '
                 '(*h.shape[:2], -1)), (0, 2, 1))')
@@ -44,7 +44,7 @@ def counting_features(x: Array, visible: Array | None = None,
         visible = visible.astype(bool, copy=False)
     if not norm_filter:
         return visible
-    xp = backend.get_array_module(x)
+    xp = get_array_module(x)
     if visible is None:
         visible = xp.ones(x.shape[:2], dtype=bool)
     norm = xp.where(visible, _norms(xp, x), 0)
@@ -60,4 +60,10 @@ def _norms(xp, x):
     if xp is numpy:
         return numpy.sqrt(numpy.einsum('ntd,ntd->nt', x, x))
     # CuPy's einsum is a product of matrices, which no CUDA graph can capture.
-    return cuda.reduce('T x', 'T norm', 'x * x', 'a + b', 'norm = sqrt(a)', '0', 'norms')(x, axis=2)
+    return _kernel_of_norms()(x, axis=2)
+
+
+@functools.cache
+def _kernel_of_norms():
+    import cupy
+    return cupy.ReductionKernel('T x', 'T norm', 'x * x', 'a + b', 'norm = sqrt(a)', '0', 'norms')

@@ -1,17 +1,16 @@
 """The base class of the layers: settings, seeding and selection of the features that count."""
 from collections.abc import Iterator
 from typing import Any
-import warnings
 
 import chainer
-from chainer.backends import cuda
 import numpy
 
+from fve_layer import em
 from fve_layer import masking
 from fve_layer import seeding
 from fve_layer.arrays import Array
 
-CALLER = 5      # of a layer, as _select sees it: after _learn, forward and Link.__call__
+CALLER = 6      # of a layer, as the warning sees it: after _select, _learn, forward, __call__
 
 
 class MixtureLayer(chainer.Link):
@@ -34,15 +33,8 @@ class MixtureLayer(chainer.Link):
     def __init__(self, in_size: int, n_components: int, norm_filter: bool, var_floor: float,
                  seed: int | None, comm: Any) -> None:
         super().__init__()
-        if in_size < 1 or n_components < 1:
-            raise ValueError(f'in_size and n_components must be at least 1, not {in_size} and '
-                             f'{n_components}')
-        if not 0 < var_floor < numpy.inf:
-            raise ValueError(f'var_floor must be positive and finite, not {var_floor}')
-        if seed is None:
-            seed = numpy.random.randint(2 ** 31 - 1)
-        if seed != int(seed) or not 0 <= seed < 2 ** 32:
-            raise ValueError(f'seed must be a whole number in [0, 2 ** 32), not {seed}')
+        em.check_settings(in_size, n_components, var_floor)
+        seed = em.checked_seed(seed)
         self.in_size, self.n_components = in_size, n_components
         self.norm_filter, self.var_floor, self.comm = norm_filter, var_floor, comm
         self.add_persistent('seed', numpy.array(seed, numpy.int64))
@@ -109,33 +101,14 @@ class MixtureLayer(chainer.Link):
                 self._seed(x, mask)
         elif not self._has_warned and not self.is_seeded:
             self._has_warned = True
-            warnings.warn(f'{type(self).__name__} is in test mode, but its mixture has seen no '
-                          'features; call the layer in training mode first, or load a trained '
-                          'state', stacklevel=CALLER)
+            em.warn_without_mixture(self, CALLER)
         return mask
 
     def _seed(self, x, mask):
-        features = cuda.to_cpu(x.reshape(-1, self.in_size) if mask is None else x[mask])
-        if self.comm is None:
-            mixture = self._mixture_of(features)
-        else:       # the first rank clusters the features of all, in their order
-            pieces, mixture = self.comm.gather_obj(features), None
-            if self.comm.rank == 0:
-                try:
-                    mixture = self._mixture_of(numpy.concatenate(pieces))
-                except ValueError as error:     # all ranks raise it, or they would wait for ever
-                    mixture = error
-            mixture = self.comm.bcast_obj(mixture)
-            if isinstance(mixture, ValueError):
-                raise mixture
+        mixture = seeding.of_all_ranks(x, mask, self.comm, self.n_components, self.var_floor,
+                                       int(self.seed), self.relative_var_floor)
         if mixture is not None:
-            self._assign(*(self.xp.asarray(a) for a in mixture))
-
-    def _mixture_of(self, features):
-        if len(features) == 0:
-            return None
-        return seeding.kmeans_mixture(features, self.n_components, self.var_floor, int(self.seed),
-                                      self.relative_var_floor)
+            self._assign(*mixture)
 
 
 def multi_node(model: chainer.Link, comm: Any) -> chainer.Link:
@@ -157,7 +130,6 @@ def multi_node(model: chainer.Link, comm: Any) -> chainer.Link:
     return model
 
 
-def full(shape: int | tuple[int, ...], value: float) -> numpy.ndarray:
-    """Array in chainer.config.dtype, but float32 where that is float16 or mixed16."""
-    dtype = numpy.promote_types(chainer.get_dtype(map_mixed16=numpy.float32), numpy.float32)
-    return numpy.full(shape, value, dtype)
+def parameter_dtype() -> numpy.dtype:
+    """chainer.config.dtype, but float32 where that is float16 or mixed16."""
+    return numpy.promote_types(chainer.get_dtype(map_mixed16=numpy.float32), numpy.float32)

@@ -1,11 +1,48 @@
 """Initial mixture from the first batch: k-means++ with restarts, computed on the CPU."""
+from typing import Any
 
 import numpy
+
+from fve_layer.arrays import Array, get_array_module, to_cpu
 
 MAX_FEATURES_PER_COMPONENT = 256
 MIN_STARTS, MAX_STARTS = 10, 30
 CHEAP = 2 ** 21         # multiplications per iteration, in all starts together
 N_ITERATIONS = 20
+
+
+def of_all_ranks(x: Array, mask: Array | None, comm: Any, *settings: Any
+                 ) -> list[Array] | None:
+    """Seeds a mixture from the features of all ranks, in their order, on the first rank.
+
+    Args:
+        x (array): Local features of this rank, shape (N, T, D).
+        mask (array or None): Features that count, shape (N, T), bool.
+        comm: Communicator of ``chainermn.create_communicator``, or ``None`` for a single rank.
+        settings: Further arguments of :func:`kmeans_mixture`.
+
+    Returns:
+        list of arrays: Means (K, D), variances (K, D) and weights (K,), arrays like ``x``; ``None``
+        if no feature counts.
+
+    Raises:
+        ValueError: If a feature is not finite; on all ranks, or the others would wait for ever.
+
+    """
+    features = to_cpu(x.reshape(-1, x.shape[2]) if mask is None else x[mask])
+    pieces = [features] if comm is None else comm.gather_obj(features)
+    mixture: Any = None
+    if comm is None or comm.rank == 0:
+        features = numpy.concatenate(pieces)
+        try:
+            mixture = kmeans_mixture(features, *settings) if len(features) else None
+        except ValueError as error:
+            mixture = error
+    if comm is not None:
+        mixture = comm.bcast_obj(mixture)
+    if isinstance(mixture, ValueError):
+        raise mixture
+    return mixture and [get_array_module(x).asarray(a) for a in mixture]
 
 
 def kmeans_mixture(x: numpy.ndarray, n_components: int, var_floor: float, seed: int,

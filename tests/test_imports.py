@@ -10,16 +10,22 @@ PROJECT = Path(__file__).resolve().parents[1]
 # What each module of the library may import from it.
 LIBRARY = {
     '__init__': {'compat', 'function', 'link', 'gradient_link', 'mixture'},
-    'compat': {'stand_ins'}, 'stand_ins': set(), 'arrays': set(),
-    'communication': {'arrays', 'gmm'}, 'masking': {'arrays'},
-    'gmm': {'arrays'}, 'seeding': set(), 'encoding': {'arrays', 'gmm'},
-    'kernels': {'arrays', 'encoding', 'gmm'},
-    'function': {'arrays', 'encoding', 'gmm', 'kernels'},
-    'mixture': {'arrays', 'masking', 'seeding'},
-    'link': {'arrays', 'communication', 'function', 'gmm', 'mixture'},
-    'gradient_link': {'arrays', 'encoding', 'function', 'mixture'},
-    'ablations': {'arrays', 'communication', 'encoding', 'function', 'gmm', 'link'},
+    'compat': {'stand_ins'}, 'stand_ins': set(),
+    # What Chainer's and PyTorch's layers share
+    'arrays': set(), 'masking': {'arrays'}, 'seeding': {'arrays'}, 'gmm': {'arrays'},
+    'em': {'arrays', 'gmm'}, 'communication': {'arrays', 'gmm'}, 'encoding': {'arrays', 'gmm'},
+    'kernels': {'arrays', 'encoding', 'gmm'}, 'maths': {'arrays', 'encoding', 'gmm', 'kernels'},
+    # Chainer's
+    'function': {'arrays', 'em', 'maths'},
+    'mixture': {'arrays', 'em', 'masking', 'seeding'},
+    'link': {'arrays', 'communication', 'em', 'function', 'gmm', 'mixture'},
+    'gradient_link': {'arrays', 'em', 'encoding', 'function', 'mixture'},
+    'ablations': {'arrays', 'communication', 'em', 'encoding', 'function', 'gmm', 'link'},
+    # PyTorch's
+    'torch': {'arrays', 'communication', 'em', 'masking', 'maths', 'seeding'},
 }
+SHARED = ('arrays', 'masking', 'seeding', 'gmm', 'em', 'communication', 'encoding', 'kernels',
+          'maths')
 # The rooms of the program from the bottom up: each imports from itself and from lower floors.
 FLOORS = [
     {'drawing', 'errors', 'names', 'progress'},
@@ -69,6 +75,14 @@ def test_library_imports_in_one_direction(module):
     assert inside <= LIBRARY[module]
     assert not {name.split('.')[0] for name in names} & {'finetune', 'yaml', 'matplotlib',
                                                          'sklearn', 'PIL', 'chainercv'}
+    frameworks = {name.split('.')[0] for name in names} & {'chainer', 'chainermn', 'torch'}
+    if module == 'torch':
+        assert frameworks == {'torch'}
+    elif module in SHARED:
+        # For annotations alone
+        assert not frameworks or module == 'arrays'
+    else:
+        assert 'torch' not in frameworks
 
 
 PROGRAM = [path for path in modules('finetune') if path.parent.name != 'finetune'

@@ -54,12 +54,13 @@ def numpy_has(name):
 def test_requirements(code, sentence):
     """Of the layer and of the program, whose own sentence ends with exit code 2."""
     before = f'import importlib.metadata, numpy; {code}'
-    for entry in 'import fve_layer', 'import runpy; runpy.run_module("finetune", {}, "__main__")':
+    for entry in ('import fve_layer; fve_layer.FVELayer',
+                  'import runpy; runpy.run_module("finetune", {}, "__main__")'):
         process = subprocess.run([sys.executable, '-c', f'{before}; {entry}'], cwd=ROOT, text=True,
                                  capture_output=True)
         assert sentence in process.stderr.splitlines()[-1]
     assert process.returncode == 2 and len(process.stderr.splitlines()) == 1
-    process = run('', before=before)
+    process = run('compat.requirements()', before=before)
     assert process.returncode != 0
 
 

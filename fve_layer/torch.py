@@ -1,0 +1,250 @@
+"""The layers for PyTorch: modules with the arguments, results and errors of Chainer's links.
+
+The mathematics is that of the links, on NumPy arrays that share the memory of the tensors, or on
+CuPy arrays that share it on PyTorch's current stream; the backward pass is the explicit one.
+"""
+import contextlib
+from typing import Any
+
+import numpy
+import torch
+from torch import distributed, nn, Tensor
+
+from fve_layer import em, masking, seeding
+from fve_layer.arrays import to_cpu
+from fve_layer.communication import of_all_ranks
+from fve_layer.maths import maths_for
+
+__all__ = 'FVELayer', 'GMMLayer', 'copy_state', 'fisher_vector'
+
+
+class GMMLayer(nn.Module):
+
+    """Gaussian mixture that is fitted to the features passing through; returns them unchanged.
+
+    As :class:`fve_layer.GMMLayer`, whose arguments these are. It learns in training mode, but not
+    in the calls that ``torch.utils.checkpoint`` repeats in the backward pass.
+
+    The processes of ``DistributedDataParallel`` have one mixture: each step sums K (2D + 1) + 1
+    numbers over them, so that all of them must call the layer equally often in training mode.
+    ``comm`` may be a process group instead of ``None``, which means all processes.
+
+    The attributes are those of the link; ``mean`` (K, D), ``var`` (K, D), ``weight`` (K,),
+    ``n_updates``, and with a ``relative_var_floor`` ``smallest_var``, are buffers.
+    """
+
+    def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
+                 norm_filter: bool = False, init: str = 'kmeans', var_floor: float = 1e-3,
+                 relative_var_floor: float = 0., seed: int | None = None,
+                 comm: Any = None) -> None:
+        super().__init__()
+        em.check_settings(in_size, n_components, var_floor, relative_var_floor, ema_decay, init)
+        self.in_size, self.n_components, self.ema_decay = in_size, n_components, ema_decay
+        self.norm_filter, self.init, self.seed = norm_filter, init, em.checked_seed(seed)
+        self.var_floor, self.relative_var_floor, self.comm = var_floor, relative_var_floor, comm
+        self.log_likelihood: Tensor | None = None
+        self._has_warned = self._is_seeded = False
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        state = em.initial_state(in_size, n_components, init, self.seed, var_floor)
+        for name, value in state._asdict().items():
+            tensor = torch.from_numpy(value)
+            self.register_buffer(name, tensor.to(dtype) if tensor.is_floating_point() else tensor)
+        if not relative_var_floor:
+            del self._buffers['smallest_var']
+            self.smallest_var = var_floor
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the mixture has been seeded from a batch, loaded or assigned."""
+        if not self._is_seeded:     # on a GPU this check waits for the device
+            self._is_seeded = bool(self.n_updates > 0) or bool(self.mean.any())
+        return self._is_seeded
+
+    @property
+    def out_size(self) -> int:
+        """Size of the last axis of the output, 2KD, or D if the layer does not encode."""
+        return self.in_size * (2 * self.n_components if hasattr(self, 'normalization') else 1)
+
+    def extra_repr(self) -> str:
+        return ', '.join(f'{name}={value!r}' for name, value in vars(self).items()
+                         if name[0] != '_' and name not in ('training', 'log_likelihood'))
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._is_seeded = False     # depends on the state loaded
+        try:
+            em.check_mixture(self.var, self.weight)
+        except ValueError as error:
+            args[-1].append(f'{prefix}var, {prefix}weight: {error}')
+
+    @torch.compiler.disable
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Updates the mixture in training mode and returns the features.
+
+        Args:
+            x (Tensor): Local features, shape (N, T, D).
+            mask (Tensor or None): Visible features, shape (N, T), bool. ``None``: all are.
+
+        Returns:
+            Tensor: ``x``.
+
+        """
+        self._learn(x, mask)
+        return x
+
+    @torch.no_grad()
+    def _learn(self, x, mask):
+        """Updates the mixture in training mode; returns which features count, or ``None``."""
+        with _on_stream_of(x):
+            x, mask = _array(x), None if mask is None else _array(mask.bool())
+            masking.check_shapes(x, mask, self.in_size)
+            mask = masking.counting_features(x, mask, self.norm_filter)
+            if self.training and torch._C._current_graph_task_id() == -1:   # not in backward
+                self._update(x, mask)
+            elif not (self.training or self._has_warned or self.is_seeded):
+                self._has_warned = True
+                em.warn_without_mixture(self, 8)        # 8: who calls the layer, from there
+            return None if mask is None else _tensor(mask)
+
+    def _state(self):
+        return em.State(*(_array(a) if isinstance(a, Tensor) else a for a in (
+            getattr(self, name) for name in em.State._fields)))
+
+    def _update(self, x, mask):
+        """Seeds the mixture if necessary; one E-step, one M-step."""
+        ranks = _Ranks(self.comm) if distributed.is_initialized() else None
+        if not self.is_seeded:
+            seeded = seeding.of_all_ranks(x, mask, ranks, self.n_components, self.var_floor,
+                                          self.seed, self.relative_var_floor)
+            if seeded is not None:
+                self._assign(em.State(*seeded, *self._state()[3:]))
+        statistics = of_all_ranks(maths_for(x).e_step(x, *self._state()[:3], mask), ranks)
+        self._assign(em.step(self._state(), statistics, self.ema_decay, self.var_floor,
+                             self.relative_var_floor))
+        self.log_likelihood = _tensor(statistics.log_likelihood)
+
+    def _assign(self, state):
+        for name, value in state.bounded()._asdict().items():
+            if isinstance(getattr(self, name), Tensor):
+                getattr(self, name).copy_(_tensor(value))
+
+
+class FVELayer(GMMLayer):
+
+    """Fisher vector encoding with a mixture that is learned by EM during training.
+
+    As :class:`fve_layer.FVELayer`, whose arguments these are: features (N, T, D), and a mask of the
+    visible ones, become Fisher vectors (N, 2KD). ``settings`` are the further arguments of
+    :class:`GMMLayer`, which says how it learns. Under autocast the layer computes in float32.
+
+        >>> h = torch.rand(8, 16, 10, 10)                           # ConvMaps (N, C, H, W)
+        >>> FVELayer(16, 5)(h.flatten(2).transpose(1, 2)).shape     # 2 K D
+        torch.Size([8, 160])
+
+    """
+
+    def __init__(self, in_size: int, n_components: int, *, normalization: str = 'sqrt',
+                 resp_gradient: bool = True, **settings: Any) -> None:
+        super().__init__(in_size, n_components, **settings)
+        em.check_normalization(normalization)
+        self.normalization, self.resp_gradient = normalization, resp_gradient
+
+    @torch.compiler.disable
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """As :meth:`GMMLayer.forward`, but returns Fisher vectors, shape (N, 2KD)."""
+        mask = self._learn(x, mask)
+        return fisher_vector(x, self.mean, self.var, self.weight, mask, self.normalization,
+                             self.resp_gradient)
+
+
+def fisher_vector(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor,
+                  mask: Tensor | None = None, normalization: str = 'sqrt',
+                  resp_gradient: bool = True) -> Tensor:
+    """As :func:`fve_layer.fisher_vector`, whose arguments these are."""
+    em.check_normalization(normalization)
+    em.check_shapes(mean, var, weight)
+    if torch.is_autocast_enabled(x.device.type) and x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    return _FisherVector.apply(x, mean, var, weight, mask, normalization, resp_gradient)
+
+
+class _FisherVector(torch.autograd.Function):
+
+    """Forward and explicit backward of :func:`fisher_vector`."""
+
+    @staticmethod
+    def forward(ctx, x, mean, var, weight, mask, normalization, resp_gradient):
+        with _on_stream_of(x):
+            # Copies: the layer's next step changes its buffers.
+            ctx.constants = (*(_array(a.clone()) for a in (mean, var, weight)),
+                             None if mask is None else _array(mask.bool()), normalization)
+            ctx.save_for_backward(x)
+            ctx.resp_gradient, features = resp_gradient, _array(x)
+            masking.check_shapes(features, ctx.constants[3], mean.shape[1])
+            fv, ctx.resps = maths_for(features).encode(features, *ctx.constants)
+            return _tensor(fv).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, gfv):
+        if torch.is_grad_enabled():     # create_graph=True
+            raise NotImplementedError(em.NO_SECOND_DERIVATIVE)
+        x, = ctx.saved_tensors
+        with _on_stream_of(x):
+            gx = maths_for(_array(x)).encode_vjp(_array(gfv), _array(x), ctx.resps, *ctx.constants,
+                                                 ctx.resp_gradient)
+            return _tensor(gx).to(x.dtype), *[None] * 6
+
+
+class _Ranks:
+
+    """A process group with the methods of ChainerMN's communicators that the layers call."""
+
+    def __init__(self, group):
+        self.group, self.rank, self.takes_gpu_arrays = group, distributed.get_rank(group), True
+
+    def allreduce(self, array):
+        tensor = _tensor(array)
+        distributed.all_reduce(tensor, group=self.group)
+        return _array(tensor)
+
+    def gather_obj(self, value):
+        values = [None] * distributed.get_world_size(self.group)
+        distributed.all_gather_object(values, value, self.group)
+        return values
+
+    def bcast_obj(self, value):
+        return self.gather_obj(value)[0]
+
+
+def _array(tensor):     # shares memory, as _tensor does; but NumPy lacks bfloat16
+    tensor = tensor.detach().to(torch.float32 if tensor.dtype == torch.bfloat16 else tensor.dtype)
+    if tensor.device.type == 'cpu':
+        return tensor.numpy()
+    import cupy
+    return cupy.from_dlpack(tensor)
+
+
+def _tensor(array):
+    if isinstance(array, numpy.ndarray | numpy.generic):
+        return torch.from_numpy(numpy.asarray(array))
+    return torch.from_dlpack(array)
+
+
+def _on_stream_of(x):
+    """CuPy computes on PyTorch's current stream; on a CPU, nothing."""
+    if x.device.type == 'cpu':
+        return contextlib.nullcontext()
+    import cupy
+    return cupy.cuda.ExternalStream(torch.cuda.current_stream(x.device).cuda_stream, x.device.index)
+
+
+@torch.no_grad()
+def copy_state(source: Any, target: Any) -> None:
+    """Copies the mixture of a layer to one of equal settings; each is Chainer's or PyTorch's."""
+    for name in em.State._fields:
+        value, old = getattr(source, name), getattr(target, name)
+        value = value.cpu().numpy() if isinstance(value, Tensor) else to_cpu(value)
+        if isinstance(old, Tensor):
+            old.copy_(torch.from_numpy(value))
+        elif not isinstance(old, float):        # the setting var_floor
+            setattr(target, name, target.xp.array(value, old.dtype))

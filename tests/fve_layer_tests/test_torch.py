@@ -1,0 +1,255 @@
+"""The layers of PyTorch are the links of Chainer, and behave as modules of PyTorch do."""
+import copy
+import itertools
+import os
+from pathlib import Path
+import socket
+import subprocess
+import sys
+import warnings
+
+import chainer
+import numpy
+import pytest
+
+import fve_layer
+from fve_layer import link
+
+torch = pytest.importorskip('torch')
+from torch.autograd.gradcheck import GradcheckError  # noqa: E402
+
+from fve_layer import torch as ours  # noqa: E402
+
+N, T, D = 4, 30, 6
+SETTINGS = list(itertools.product((1, 5, 20), (False, True), ('sqrt', 'mean'), (True, False)))
+TOLERANCE = {'float32': 1e-6, 'float64': 1e-12}
+
+
+def batches(n_steps, dtype, seed=0):
+    """Features that drift, and masks, of which one hides all features of an image."""
+    random = numpy.random.RandomState(seed)
+    centres = random.normal(0, 2, (4, D))
+    for step in range(n_steps):
+        x = centres[random.randint(4, size=(N, T))] + random.normal(0, .5, (N, T, D)) + step / 50
+        mask = random.uniform(size=(N, T)) < .8
+        mask[step % N] &= step % 7 != 3
+        yield x.astype(dtype), mask, random.normal(size=N).astype(dtype)
+
+
+def pair(dtype, k, **settings):
+    """The same layer for Chainer and for PyTorch."""
+    with chainer.using_config('dtype', numpy.dtype(dtype)):
+        of_chainer = fve_layer.FVELayer(D, k, seed=3, **settings)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, dtype))
+    try:
+        return of_chainer, ours.FVELayer(D, k, seed=3, **settings)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def close(first, second, dtype):
+    numpy.testing.assert_allclose(first, second, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize('dtype', TOLERANCE)
+@pytest.mark.parametrize('k, is_masked, normalization, resp_gradient', SETTINGS)
+def test_outputs_gradients_and_state_are_those_of_the_link(k, is_masked, normalization,
+                                                           resp_gradient, dtype):
+    of_chainer, module = pair(dtype, k, normalization=normalization, resp_gradient=resp_gradient,
+                              norm_filter=is_masked)
+    for x, mask, factor in batches(50, dtype):
+        variable = chainer.Variable(x)
+        tensor = torch.tensor(x, requires_grad=True)
+        expected = of_chainer(variable, mask if is_masked else None)
+        got = module(tensor, torch.from_numpy(mask) if is_masked else None)
+        close(got.detach(), expected.array, dtype)
+        gradient = numpy.broadcast_to(factor[:, None], expected.shape).astype(dtype)
+        expected.grad = gradient
+        expected.backward()
+        got.backward(torch.from_numpy(gradient.copy()))
+        close(tensor.grad, variable.grad, dtype)
+        for name in 'mean', 'var', 'weight', 'n_updates', 'log_likelihood':
+            close(getattr(module, name), getattr(of_chainer, name), dtype)
+
+
+@pytest.mark.parametrize('settings', [
+    {'relative_var_floor': 1., 'var_floor': 1e-9}, {'ema_decay': .99}, {'init': 'random'}],
+    ids=str)
+def test_other_settings_are_those_of_the_link(settings):
+    of_chainer, module = pair('float64', 5, **settings)
+    for x, mask, _ in batches(10, 'float64'):
+        close(module(torch.from_numpy(x), torch.from_numpy(mask)),
+              of_chainer(x, mask).array, 'float64')
+    close(module.smallest_var, of_chainer.smallest_var, 'float64')
+
+
+@pytest.mark.parametrize('is_masked', (False, True))
+def test_gradcheck(is_masked):
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, D, dtype=torch.float64, generator=random).requires_grad_()
+    mask = torch.rand(2, 5, generator=random) < .7 if is_masked else None
+    layer = ours.FVELayer(D, 3, seed=0, init='random', var_floor=2).double()
+    mixture = layer.mean, layer.var, layer.weight
+    assert torch.autograd.gradcheck(lambda x: ours.fisher_vector(x, *mixture, mask), x)
+    with pytest.raises(GradcheckError):     # the responsibilities are no constants
+        torch.autograd.gradcheck(lambda x: ours.fisher_vector(
+            x, *mixture, mask, resp_gradient=False), x)
+
+
+def test_test_mode_does_not_learn_and_warns_once_without_a_mixture():
+    x = torch.rand(N, T, D)
+    layer = ours.FVELayer(D, 2, seed=0).eval()
+    with pytest.warns(UserWarning, match='test mode') as caught:
+        layer(x)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        layer(x)
+    assert not layer.is_seeded and layer.n_updates == 0
+    layer.train()(x)
+    before = copy.deepcopy(layer.state_dict())
+    layer.eval()(x + 1)
+    assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
+
+
+def test_features_pass_through_the_mixture():
+    x = torch.rand(N, T, D)
+    layer = ours.GMMLayer(D, 2, seed=0)
+    assert layer(x) is x and layer.n_updates == 1 and layer.out_size == D
+
+
+def test_state_moves_between_the_layers(tmp_path):
+    of_chainer, module = pair('float32', 5, relative_var_floor=.5)
+    for x, mask, _ in batches(3, 'float32'):
+        of_chainer(x, mask)
+    ours.copy_state(of_chainer, module)
+    again, _ = pair('float32', 5, relative_var_floor=.5)
+    ours.copy_state(module, again)
+    other = ours.FVELayer(D, 5, seed=9, relative_var_floor=.5)
+    torch.save(module.state_dict(), tmp_path / 'state.pt')
+    other.load_state_dict(torch.load(tmp_path / 'state.pt'))
+    for layer in again, module, other, copy.deepcopy(module):
+        x, mask, _ = list(batches(4, 'float32'))[-1]
+        if layer is again:
+            got = layer(x, mask).array
+        else:
+            got = layer(torch.from_numpy(x), torch.from_numpy(mask))
+        close(got, copy.deepcopy(of_chainer)(x, mask).array, 'float32')
+
+
+def test_a_copy_learns_by_itself():
+    layer = ours.FVELayer(D, 2, seed=0)
+    layer(torch.rand(N, T, D))
+    other = copy.deepcopy(layer)
+    other(torch.rand(N, T, D))
+    assert layer.n_updates == 1 and not torch.equal(layer.mean, other.mean)
+
+
+@pytest.mark.parametrize('settings, problem', [
+    ({'in_size': 0}, 'in_size and n_components must be at least 1'),
+    ({'ema_decay': 1}, r'ema_decay must be in \[0, 1\)'), ({'init': 'x'}, 'init must be one of'),
+    ({'var_floor': 0}, 'var_floor must be positive'), ({'seed': -1}, 'seed must be a whole number'),
+    ({'relative_var_floor': -1}, 'relative_var_floor must be finite'),
+    ({'normalization': 'x'}, 'normalization must be one of')], ids=str)
+def test_settings_have_the_errors_of_the_link(settings, problem):
+    settings = {'in_size': D, 'n_components': 2, **settings}
+    for layer in fve_layer.FVELayer, ours.FVELayer:
+        with pytest.raises(ValueError, match=problem):
+            layer(**settings)
+
+
+@pytest.mark.parametrize('x, mask, problem', [
+    (torch.rand(N, D, 3, 3), None, 'of ConvMaps'), (torch.rand(N, T, D + 1), None, 'shape'),
+    (torch.zeros(N, T, D, dtype=int), None, 'floats'),
+    (torch.rand(N, T, D), torch.ones(N, T + 1, dtype=bool), 'mask must have')])
+def test_inputs_have_the_errors_of_the_link(x, mask, problem):
+    with pytest.raises(ValueError, match=problem):
+        ours.FVELayer(D, 2)(x, mask)
+
+
+def test_a_state_that_is_no_mixture_is_refused():
+    layer = ours.FVELayer(D, 2, seed=0)
+    state = {**layer.state_dict(), 'var': -layer.var}
+    with pytest.raises(RuntimeError, match='var must be positive'):
+        layer.load_state_dict(state)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype):
+    x, _, _ = next(batches(1, 'float32'))
+    layer = ours.FVELayer(D, 3, seed=0)
+    expected = layer(torch.from_numpy(x).to(dtype).float())
+    other = ours.FVELayer(D, 3, seed=0)
+    half = torch.from_numpy(x).to(dtype).requires_grad_()
+    with torch.autocast('cpu', dtype):
+        got = other(half)
+    assert got.dtype == torch.float32 and other.mean.dtype == torch.float32
+    numpy.testing.assert_allclose(got.detach(), expected, rtol=1e-5, atol=1e-5)
+    got.sum().backward()
+    assert half.grad.dtype == dtype
+    assert other(half).dtype == dtype
+
+
+@pytest.mark.parametrize('use_reentrant', (True, False))
+def test_a_checkpoint_takes_one_step(use_reentrant):
+    from torch.utils.checkpoint import checkpoint
+    x, _, _ = next(batches(1, 'float32'))
+    layers = [ours.FVELayer(D, 3, seed=0) for _ in range(2)]
+    tensors = [torch.tensor(x, requires_grad=True) for _ in layers]
+    layers[0](tensors[0]).sum().backward()
+    checkpoint(layers[1], tensors[1], use_reentrant=use_reentrant).sum().backward()
+    assert layers[1].n_updates == 1
+    assert torch.equal(*(tensor.grad for tensor in tensors))
+
+
+def test_an_earlier_graph_keeps_its_mixture():
+    (x, _, _), (other, _, _) = batches(2, 'float32')
+    grads = []
+    for is_later in False, True:
+        layer, tensor = ours.FVELayer(D, 3, seed=0), torch.tensor(x, requires_grad=True)
+        fv = layer(tensor)
+        if is_later:
+            layer(torch.from_numpy(other))
+        fv.sum().backward()
+        grads.append(tensor.grad)
+    assert torch.equal(*grads)
+
+
+def test_compiled_network_breaks_the_graph_at_the_layer_alone():
+    network = torch.nn.Sequential(torch.nn.Linear(D, D), ours.FVELayer(D, 2, seed=0),
+                                  torch.nn.Linear(4 * D, 2))
+    explained = torch._dynamo.explain(network)(torch.rand(N, T, D))
+    assert explained.graph_break_count <= 1
+
+
+def test_no_second_derivative():
+    x = torch.rand(1, 5, D, requires_grad=True)
+    with pytest.raises(NotImplementedError, match='second derivative'):
+        torch.autograd.grad(ours.FVELayer(D, 2, seed=0)(x).sum(), x, create_graph=True)
+
+
+def test_the_tensors_are_not_copied(monkeypatch):
+    seen = []
+    monkeypatch.setattr(ours, 'maths_for', lambda x: seen.append(x) or link.function.maths_for(x))
+    x = torch.rand(N, T, D)
+    ours.FVELayer(D, 2, seed=0)(x)
+    assert all(numpy.shares_memory(array, x.numpy()) for array in seen) and len(seen) == 2
+
+
+def test_two_processes_have_one_mixture_as_one_process_on_the_joined_batches(tmp_path):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    outputs = {rank: tmp_path / f'{rank}.npz' for rank in ('0', '1', 'alone')}
+    script = Path(__file__).with_name('torch_ranks.py')
+    processes = [subprocess.Popen([sys.executable, str(script), rank, port, str(output)],
+                                  env={**os.environ, 'OMP_NUM_THREADS': '1',
+                                       'PYTHONPATH': os.pathsep.join(sys.path)})
+                 for rank, output in outputs.items()]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    first, second, alone = (dict(numpy.load(output)) for output in outputs.values())
+    assert first['n_updates'] == 12
+    for name, value in alone.items():
+        assert numpy.array_equal(first[name], second[name]), name
+        numpy.testing.assert_allclose(first[name], value, rtol=1e-6, atol=1e-6, err_msg=name)
