@@ -105,8 +105,9 @@ def test_command_parses_and_its_config_loads(command, monkeypatch):
     for code in re.findall(r'```python\n(.*?)```', text, re.DOTALL)
     if 'onnxruntime' not in code])      # test_export.py runs that, with a model
 def test_python_runs(page, code):
-    if 'chainermn' in code:
-        pytest.importorskip('mpi4py')
+    for module, package in (('chainermn', 'mpi4py'), ('torch', 'torch')):
+        if module in code:
+            pytest.importorskip(package)
     exec(compile(code, page, 'exec'), {})
 
 
