@@ -1,0 +1,166 @@
+"""Time and memory of the layer for PyTorch beside other ways to the same numbers.
+
+    python benchmarks/torch_layer.py            # some minutes; needs PyTorch and scikit-image
+
+One CPU thread, float32, everything in one run, in turns; medians. Writes ``torch_layer.md`` into
+``results/benchmarks``. All but the Chainer link are modules of PyTorch that update the same mixture
+by EM in a step. Memory is the growth of the process's peak in a step, in a process of its own.
+"""
+import fve_layer    # (before Chainer)
+
+import argparse
+import functools
+import multiprocessing
+from pathlib import Path
+import resource
+
+import chainer
+from layer import Case, FORWARD, median_times, ours, STEP
+import numpy
+from threadpoolctl import threadpool_limits
+import torch
+
+from fve_layer.torch import copy_state, FVELayer
+
+OUTPUT = Path('results/benchmarks/torch_layer.md')
+SHAPES = [(24, 256, 2048, 1), (24, 256, 2048, 5), (24, 256, 2048, 10), (24, 960, 256, 10)]
+EINSUM_LIMIT = 2 ** 27      # values in one of its arrays (N, T, K, D)
+MODES = FORWARD, STEP
+
+
+class Autograd(torch.nn.Module):
+
+    """The same mixture, EM and Fisher vector, with automatic differentiation.
+
+    Args:
+        case (Case): Features and mixture.
+        sums (function): Takes features (N, T, D), means, variances (K, D) and log weights (K,);
+            returns responsibilities (N, T, K) and their sums with x and x^2, each (N, K, D).
+
+    """
+
+    def __init__(self, case, sums):
+        super().__init__()
+        for name in 'mean', 'var', 'weight':
+            self.register_buffer(name, torch.from_numpy(getattr(case, name)).clone())
+        self.sums = sums
+
+    def forward(self, x):
+        if self.training:
+            with torch.no_grad():
+                resp, s1, s2 = (a.sum(0) for a in self.sums(x, self.mean, self.var,
+                                                            self.weight.log()))
+                s0 = resp.sum(0)
+                mean = s1 / s0[:, None]
+                var = (s2 / s0[:, None] - mean ** 2).clamp(min=1e-3)
+                for old, new in ((self.mean, mean), (self.var, var), (self.weight, s0 / s0.sum())):
+                    old.lerp_(new, .1)
+        resp, s1, s2 = self.sums(x, self.mean, self.var, self.weight.log())
+        s0, sigma = resp.sum(1)[..., None], self.var.sqrt()
+        mean_part = (s1 - self.mean * s0) / sigma
+        sigma_part = (s2 - 2 * self.mean * s1 + self.mean ** 2 * s0) / self.var - s0
+        scale = (x.shape[1] * self.weight[:, None]).rsqrt()
+        return torch.stack((mean_part * scale, sigma_part * scale / 2 ** .5), 1).flatten(1)
+
+
+def products(x, mean, var, log_weight):
+    """Matrix products alone."""
+    constant = log_weight - .5 * (var.log() + mean ** 2 / var).sum(1)
+    resp = torch.softmax(x @ (mean / var).T - .5 * (x * x) @ (1 / var).T + constant, 2)
+    return resp, resp.transpose(1, 2) @ x, resp.transpose(1, 2) @ (x * x)
+
+
+def einsums(x, mean, var, log_weight):
+    """The equations as they stand, with arrays (N, T, K, D)."""
+    z = (x[:, :, None] - mean) / var.sqrt()
+    resp = torch.softmax(log_weight - .5 * var.log().sum(1) - .5 * (z * z).sum(3), 2)
+    s1, s2 = (torch.einsum('ntk,ntkd->nkd', resp, a[:, :, None].expand_as(z))
+              for a in (x, x * x))
+    return resp, s1, s2
+
+
+def of_module(module, case):
+    x, gfv = torch.from_numpy(case.x), torch.from_numpy(case.gfv)
+
+    def run(mode):
+        module.train(mode == STEP)
+        features = x.clone().requires_grad_(mode == STEP)
+        fv = module(features)
+        if mode == STEP:
+            fv.backward(gfv)
+        return fv, features.grad
+    return run
+
+
+def peers(case):
+    """Functions of a mode, by name."""
+    layer = FVELayer(case.x.shape[2], len(case.mean), seed=0)
+    link = fve_layer.FVELayer(case.x.shape[2], len(case.mean), seed=0)
+    link.mean, link.var, link.weight = case.mean, case.var, case.weight
+    copy_state(link, layer)
+    layer.n_updates += 1000
+    found = {'FVELayer, PyTorch': of_module(layer, case), 'FVELayer, Chainer': ours(case)[STEP],
+             'matrix products, autograd': of_module(Autograd(case, products), case)}
+    if case.x.size * len(case.mean) <= EINSUM_LIMIT:
+        found['einsum, autograd'] = of_module(Autograd(case, einsums), case)
+    return found
+
+
+def check(case):
+    """All of PyTorch give the same Fisher vectors and gradients."""
+    expected, *others = (run(STEP) for name, run in peers(case).items() if 'Chainer' not in name)
+    for other in others:
+        for a, b in zip(expected, other):
+            error = (a - b).abs().max() / a.abs().max()
+            assert error < 1e-2, error
+
+
+def memory_of(shape, name):
+    """Growth of a new process's peak memory in a step, as a multiple of the input's."""
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        return pool.apply(_growth, (shape, name))
+
+
+def _growth(shape, name):
+    torch.set_num_threads(1)
+    peers(Case(2, 8, *shape[2:]))[name](STEP)       # what is needed once
+    case = Case(*shape)
+    run = peers(case)[name]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run(STEP)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / case.x.nbytes
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    torch.set_num_threads(1)
+    chainer.global_config.dtype = numpy.float32
+    check(Case(4, 64, 32, 3))
+    rows = []
+    with threadpool_limits(1):
+        for shape in SHAPES:
+            case = Case(*shape)
+            runs = peers(case)
+            for mode in MODES:
+                names = list(runs)
+                times = median_times([functools.partial(run, mode) for run in runs.values()])
+                times = dict(zip(names, times))
+                own = times[names[0]]
+                rows.append([', '.join(map(str, shape)), mode, f'{1000 * own:.1f}', *(
+                    f'{times[name] / own:.2f}' if name in times else ''
+                    for name in (*names[1:], 'einsum, autograd')[:3])])
+            memory = {name: memory_of(shape, name) for name in runs}
+            rows.append([', '.join(map(str, shape)), 'memory of a step / x',
+                         *(f'{value:.1f}' for value in memory.values())])
+            print(*rows[-3:], sep='\n', flush=True)
+    header = ['N, T, D, K', 'mode', 'FVELayer, PyTorch: ms', 'FVELayer, Chainer: times',
+              'matrix products: times', 'einsum: times']
+    lines = ['| ' + ' | '.join(header) + ' |', '|---' * len(header) + '|']
+    lines += ['| ' + ' | '.join(row + [''] * (len(header) - len(row))) + ' |' for row in rows]
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    print('\n'.join(lines))
+
+
+if __name__ == '__main__':
+    main()
