@@ -2,6 +2,7 @@
 
     python benchmarks/photographs.py                # fifteen collections, about an hour
     python benchmarks/photographs.py animals_1 few_2
+    python benchmarks/photographs.py --write animals_1      # only the folder of its pictures
 
 Makes collections of pictures with class folders in ``data/photographs``, compares classifiers on
 each, and writes ``photographs.md`` into ``results/benchmarks``: the test accuracy of what was
@@ -70,12 +71,18 @@ COLLECTIONS = {f'{name}_{seed}': Collection(dataset, seed, *numbers)
     ('tiny', 'animals', 5, 3))}
 
 
-def finish(name):
-    """Compares classifiers of a collection; returns the chosen one and correct test images."""
+def write(name):
+    """Makes the folder of a collection unless it is there; returns it."""
     folder = ROOT / name
     if not folder.exists():
         shutil.rmtree(folder.with_name(f'.{name}'), ignore_errors=True)
         COLLECTIONS[name].write(folder)
+    return folder
+
+
+def finish(name):
+    """Compares classifiers of a collection; returns the chosen one and correct test images."""
+    folder = write(name)
     comparison.run(str(folder), [], HERE)
     results = Path('results', name)
     run = chosen.find_run(results)
@@ -112,7 +119,10 @@ def tested(run):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('collections', nargs='*', default=list(COLLECTIONS))
+    parser.add_argument('--write', action='store_true', help='only make the folders')
     options = parser.parse_args()
+    if options.write:
+        return print(*map(write, options.collections), sep='\n')
     rows, gains = [], []
     for name in options.collections:
         candidate, own, plain = finish(name)
