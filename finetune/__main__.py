@@ -9,12 +9,10 @@ def main():
     _use_utf8()
     _open_streams()
     _forgive_warnings()
-    variables = _forget_chainers_variables()
+    _forget_chainers_variables()
     try:
         from fve_layer import compat
         compat.requirements()
-        import chainer
-        import numpy
         from finetune import cli
     except KeyboardInterrupt:
         print('finetune: interrupted; run the same command again to resume.', file=sys.stderr)
@@ -26,15 +24,14 @@ def main():
     except ImportError as error:        # fve_layer.compat reports a version that is too old
         print(f'finetune: {error}.', file=sys.stderr)
         return 2
-    except (AttributeError, TypeError, ValueError):     # Chainer's or NumPy's, of a variable
-        variables += [f'{name}={os.environ[name]}' for name in sorted(os.environ)
-                      if name.startswith(('NPY_', 'NUMPY_'))]
+    except (AttributeError, TypeError, ValueError):     # NumPy's, of a variable
+        variables = [f'{name}={os.environ[name]}' for name in sorted(os.environ)
+                     if name.startswith(('NPY_', 'NUMPY_'))]
         if not variables:
             raise
-        print(f'finetune: Chainer and NumPy cannot be imported with {" ".join(variables)}; unset '
-              'the variable.', file=sys.stderr)
+        print(f'finetune: NumPy cannot be imported with {" ".join(variables)}; unset the variable.',
+              file=sys.stderr)
         return 2
-    chainer.global_config.dtype = numpy.float32     # CHAINER_DTYPE may have been there at first
     return cli.main()
 
 
@@ -62,9 +59,9 @@ def _forgive_warnings():
 
 
 def _forget_chainers_variables():
-    """Removes what a run's settings say; returns it, as Chainer may have refused it already."""
-    names = sorted(name for name in os.environ if name.startswith('CHAINER_'))
-    return [f'{name}={os.environ.pop(name)}' for name in names]
+    """Removes what a run's settings say, before Chainer is imported."""
+    for name in [name for name in os.environ if name.startswith('CHAINER_')]:
+        del os.environ[name]
 
 
 if __name__ == '__main__':

@@ -95,7 +95,7 @@ def test_dry_run_of_every_experiment(path, roots, capsys, monkeypatch):
 
 
 def test_experiments_are_those_of_the_tables_and_figures():
-    assert len(CONFIGS) == 54
+    assert len(CONFIGS) == 61
 
 
 def test_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):

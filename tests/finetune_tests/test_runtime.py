@@ -12,7 +12,7 @@ from finetune import cli
 from finetune.checks import runtime
 from finetune.data.dataset import PartDataset
 from finetune.report import published
-from fve_layer import function, gmm
+from fve_layer import encoding, gmm
 
 
 def print_table(capsys, *arguments):
@@ -49,9 +49,9 @@ def test_rows_add_up(write_config, capsys, tmp_path):
 
 @pytest.mark.parametrize('owner, method, shown', [
     (PartDataset, 'get_example', ['waiting for images']),
-    (function, 'encode', ['forward pass', 'layer, forward', 'Fisher vector, forward',
+    (encoding, 'encode', ['forward pass', 'layer, forward', 'Fisher vector, forward',
                            'layer in all']),
-    (function, 'encode_vjp', ['backward pass', 'Fisher vector, backward', 'layer in all']),
+    (encoding, 'encode_vjp', ['backward pass', 'Fisher vector, backward', 'layer in all']),
     (gmm, 'm_step', ['forward pass', 'layer, forward', 'update of the mixture', 'layer in all']),
     (chainer.optimizers.RMSprop, 'update', ['update of the weights'])])
 def test_row_shows_what_it_stands_for(owner, method, shown, write_config, capsys, monkeypatch):
