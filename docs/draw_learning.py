@@ -14,10 +14,10 @@ COMPONENTS = 1, 5, 20
 LINES = {'joint, as in the paper': ('paper_k{}', 'C0'),
          'joint, recommended': ('recommended_k{}', 'C2'),
          'separate: the mixture watches GAP': ('gap', 'C1')}
-ROWS = {'within': ('standard deviation\nwithin a component', 'log'),
+ROWS = {'spread': ('standard deviation\nof all features', 'log'),
+        'within': ('standard deviation\nwithin a component', 'log'),
         'confidence': ('largest\nresponsibility', 'linear'),
-        'gradient': ('gradient\nof a feature', 'log'),
-        'shrinking': ('cosine of descent and\ndirection to the mean', 'linear')}
+        'gradient': ('gradient\nof a feature', 'log')}
 
 
 def read():

@@ -2,7 +2,10 @@
 
 The comparisons are those of plan_details.md. Differences are paired by drawing.
 """
+import csv
 from pathlib import Path
+
+import numpy
 
 import cells
 from cells import difference, in_paper, of_run, result, spread
@@ -10,7 +13,7 @@ from compare_experiments import accuracies
 from finetune.report.claims import MARGIN
 
 REPORT = Path(__file__).resolve().parent / 'report_pretrained_cnn/runs.csv'
-PARTS = REPORT.with_name('parts.csv')
+PARTS, LEARNING = REPORT.with_name('parts.csv'), REPORT.with_name('learning.csv')
 MEASURES = 'pointing', 'covered', 'area', 'IoU'
 FOLDER = 'details'
 
@@ -128,5 +131,19 @@ def found_parts_pretrained():
         yield words, str(one.n_pairs), *map(spread, one.samples), difference(one), result(one)
 
 
+def learning_pretrained():
+    """Single runs on drawing 0: medians of the first and of the last ten of the updates."""
+    yield ('run', 'K', 'test accuracy, %', 'deviation of all features, first', 'last',
+           'within a component, first', 'last', 'gradient, first', 'last')
+    rows = {}
+    with open(LEARNING, newline='', encoding='utf-8') as file:
+        for row in csv.DictReader(file):
+            rows.setdefault((row['variant'], row['components']), []).append(row)
+    for (variant, k), updates in rows.items():
+        yield (f'`{variant}`', k, f'{float(updates[0]["accuracy"]):.1f}', *(
+            f'{numpy.median([float(row[name]) for row in part]):.2g}'
+            for name in ('spread', 'within', 'gradient') for part in (updates[:10], updates[-10:])))
+
+
 TABLES = (claims_pretrained, methods_pretrained, components_pretrained, found_parts_pretrained,
-          where_parts_are)
+          where_parts_are, learning_pretrained)
