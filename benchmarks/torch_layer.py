@@ -12,7 +12,7 @@ import argparse
 import functools
 import multiprocessing
 from pathlib import Path
-import resource
+import re
 
 import chainer
 from layer import Case, FORWARD, median_times, ours, STEP
@@ -84,7 +84,7 @@ def of_module(module, case):
 
     def run(mode):
         module.train(mode == STEP)
-        features = x.clone().requires_grad_(mode == STEP)
+        features = x.detach().requires_grad_(mode == STEP)      # shares memory
         fv = module(features)
         if mode == STEP:
             fv.backward(gfv)
@@ -126,9 +126,15 @@ def _growth(shape, name):
     peers(Case(2, 8, *shape[2:]))[name](STEP)       # what is needed once
     case = Case(*shape)
     run = peers(case)[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path('/proc/self/clear_refs').write_text('5')       # the peak becomes what there is now
+    before = _peak()
     run(STEP)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / case.x.nbytes
+    return (_peak() - before) / case.x.nbytes
+
+
+def _peak():
+    """Peak resident memory of this process in bytes (Linux)."""
+    return 1024 * int(re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())[1])
 
 
 def main():
