@@ -7,8 +7,8 @@ The accuracies are those of runs.csv of the reports, both streams together.
 from matplotlib.figure import Figure
 import numpy
 
-import pretrained_cnn
-import small_cnn
+import tables_pretrained_cnn as pretrained_cnn
+import tables_small_cnn as small_cnn
 from compare_experiments import accuracies
 
 DOCS = small_cnn.DOCS

@@ -2,7 +2,7 @@
 
     python docs/draw_learning.py
 
-The numbers are those of learning.csv, by benchmarks/learning.py.
+The numbers are those of learning.csv, by benchmarks/mixtures_over_updates.py.
 """
 import csv
 from pathlib import Path

@@ -7,18 +7,18 @@ A table stands between <!-- results: name --> and <!-- end of results -->.
 from pathlib import Path
 import re
 
-import photographs
-import pretrained_cnn
-import situations
-import small_cnn
+import tables_photographs
+import tables_pretrained_cnn
+import tables_situations
+import tables_small_cnn
 from finetune import document
 
 DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / 'README.md', *(DOCS / f'{name}.md' for name in (
     'claims', 'explanations', 'appendix', 'report_pretrained_cnn/report',
     'report_photographs/report'))]
-REPORTS = [*small_cnn.REPORTS, pretrained_cnn.REPORT, photographs.REPORT]
-MODULES = situations, small_cnn, pretrained_cnn, photographs
+REPORTS = [*tables_small_cnn.REPORTS, tables_pretrained_cnn.REPORT, tables_photographs.REPORT]
+MODULES = tables_situations, tables_small_cnn, tables_pretrained_cnn, tables_photographs
 TABLES = {table.__name__: table for module in MODULES for table in module.TABLES}
 
 

@@ -19,7 +19,7 @@ CONFIGS = sorted(path for path in (PROJECT / 'configs').glob('*/*.yml')
 @pytest.fixture
 def cells(monkeypatch):
     monkeypatch.syspath_prepend(PROJECT / 'docs')
-    return importlib.import_module('cells')
+    return importlib.import_module('table_cells')
 
 
 @pytest.fixture

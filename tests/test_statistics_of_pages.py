@@ -19,8 +19,9 @@ SEEDS = 1, 2, 3, 4, 5
 def pages(monkeypatch, tmp_path):
     """The modules of the tables, whose reports have made-up runs of every config."""
     monkeypatch.syspath_prepend(PROJECT / 'docs')
-    modules = {name: importlib.import_module(name) for name in (
-        'cells', 'compare_experiments', 'pretrained_cnn', 'photographs')}
+    modules = {name: importlib.import_module(module) for name, module in {
+        'cells': 'table_cells', 'compare_experiments': 'compare_experiments',
+        'pretrained_cnn': 'tables_pretrained_cnn', 'photographs': 'tables_photographs'}.items()}
     random = numpy.random.RandomState(0)
     for module in modules['pretrained_cnn'], modules['photographs']:
         path = tmp_path / f'{module.FOLDER}.csv'

@@ -1,7 +1,7 @@
 """What the mixture and its gradients do over the updates, with a pre-trained CNN.
 
-    python benchmarks/learning.py               # about an hour and a half on one core
-    python benchmarks/learning.py paper_k1 gap
+    python benchmarks/mixtures_over_updates.py               # about an hour and a half on one core
+    python benchmarks/mixtures_over_updates.py paper_k1 gap
 
 Trains variants of joint learning on drawing 0 of ``configs/details`` (data/details/seed0), and GAP,
 beside which mixtures only watch: that is the conventional pipeline's. Writes every fourth update

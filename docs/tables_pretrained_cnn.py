@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy
 
-import cells
-from cells import difference, in_paper, of_run, result, spread
 from compare_experiments import accuracies
+import table_cells
+from table_cells import difference, in_paper, of_run, result, spread
 from finetune.report.claims import MARGIN
 
 REPORT = Path(__file__).resolve().parent / 'report_pretrained_cnn/runs.csv'
@@ -65,7 +65,7 @@ NUMBERS_OF_COMPONENTS = 1, 5, 20, 50
 
 def compared(pairs):
     """Comparisons by words of what has been run on at least two drawings."""
-    return cells.compared(REPORT, {words: (*(f'{FOLDER}/{name}' for name in pair.split()),
+    return table_cells.compared(REPORT, {words: (*(f'{FOLDER}/{name}' for name in pair.split()),
                                            ' equals ' in words) for words, pair in pairs.items()})
 
 

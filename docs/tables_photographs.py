@@ -1,9 +1,9 @@
 """Tables of the results with photographs of animals, which plan_normalisation.md has planned."""
 from pathlib import Path
 
-import cells
-from cells import difference, of_run, result
 from compare_experiments import accuracies
+import table_cells
+from table_cells import difference, of_run, result
 
 REPORT = Path(__file__).resolve().parent / 'report_photographs/runs.csv'
 FOLDER = 'normalisation'
@@ -20,7 +20,7 @@ WITH_GAP = 'none', 'power_l2', 'recommended'
 
 def compared(pairs):
     """Comparisons by key of what has been run on at least two drawings."""
-    return cells.compared(REPORT, {key: (*(f'{FOLDER}/{name}' for name in names), False)
+    return table_cells.compared(REPORT, {key: (*(f'{FOLDER}/{name}' for name in names), False)
                                    for key, names in pairs.items()})
 
 

@@ -1,8 +1,8 @@
 """The table of all claims in all situations."""
-import pretrained_cnn
-import small_cnn
-from cells import difference, in_paper, VERDICTS
 from compare_experiments import compare
+import tables_pretrained_cnn as pretrained_cnn
+import tables_small_cnn as small_cnn
+from table_cells import difference, in_paper, VERDICTS
 
 
 def claims_in_situations():

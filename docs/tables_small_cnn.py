@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy
 
-from cells import (corrected, difference, in_paper, mean, NUMBERS, of_run, p_text, result,
-                   spread)
 from compare_experiments import accuracies, compare
+from table_cells import (
+    corrected, difference, in_paper, mean, NUMBERS, of_run, p_text, result, spread)
 from finetune.config.streams import STREAMS
 from finetune.report import claims
 
