@@ -55,6 +55,9 @@ def main():
     draw(axes, OF_SMALL_CNN)
     axes.set_ylabel('test accuracy in %')
     figure.savefig(DOCS / 'components.png', dpi=110)
+    path, names, *_ = of_pretrained_cnn('joint')
+    if min(len(accuracies(path, name)) for name in names.values()) < 2:
+        return print(f'{path}: a single drawing has no standard deviation; no figure of it')
     figure = Figure((9.6, 3.4), layout='constrained')
     for axes, (title, lines) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items()):
         draw(axes, {line: of_pretrained_cnn(line) for line in lines})
