@@ -2,9 +2,10 @@
 
     python benchmarks/torch_layer.py            # some minutes; needs PyTorch and scikit-image
 
-One CPU thread, float32, everything in one run, in turns; medians. Writes ``torch_layer.md`` into
-``results/benchmarks``. All but the Chainer link are modules of PyTorch that update the same mixture
-by EM in a step. Memory is the growth of the process's peak in a step, in a process of its own.
+One thread, float32, everything in one run, in turns; medians of the process's CPU time, which other
+programs hardly change. Writes ``torch_layer.md`` into ``results/benchmarks``. All but the Chainer
+link are modules of PyTorch that update the same mixture by EM in a step. Memory is the growth of
+the process's peak in a step, in a process of its own.
 """
 import fve_layer    # (before Chainer)
 
@@ -13,9 +14,10 @@ import functools
 import multiprocessing
 from pathlib import Path
 import re
+import time
 
 import chainer
-from layer import Case, FORWARD, median_times, ours, STEP
+from layer import Case, FORWARD, ours, STEP
 import numpy
 from threadpoolctl import threadpool_limits
 import torch
@@ -26,6 +28,7 @@ OUTPUT = Path('results/benchmarks/torch_layer.md')
 SHAPES = [(24, 256, 2048, 1), (24, 256, 2048, 5), (24, 256, 2048, 10), (24, 960, 256, 10)]
 EINSUM_LIMIT = 2 ** 27      # values in one of its arrays (N, T, K, D)
 MODES = FORWARD, STEP
+REPEATS = 15
 
 
 class Autograd(torch.nn.Module):
@@ -113,6 +116,18 @@ def check(case):
         for a, b in zip(expected, other):
             error = (a - b).abs().max() / a.abs().max()
             assert error < 1e-2, error
+
+
+def median_times(runs):
+    """Seconds of CPU time of each of some functions, which take turns."""
+    times = numpy.empty((REPEATS, len(runs)))
+    for row in times:
+        for i, run in enumerate(runs):
+            run()       # so that all find their own memory in the caches and in the allocator
+            start = time.process_time()
+            run()
+            row[i] = time.process_time() - start
+    return numpy.median(times, axis=0)
 
 
 def memory_of(shape, name):

@@ -9,11 +9,11 @@ def load(run, gpu=-1, part_file=None, detector=None, project='.', flip=None):
     """Loads the model of a finished run to classify pictures; the data set is not needed.
 
     Args:
-        run (str or pathlib.Path): Folder of the run.
+        run (str or pathlib.Path): Folder of the run, or its archive (``.zip``).
         gpu (int): GPU to compute on; -1: CPU.
         part_file (str or None): CSV file with the pictures' parts, for a model that was trained
             with annotated parts: see :class:`finetune.parts.pictures.Table`.
-        detector (str or None): Folder of another run whose detector finds the parts.
+        detector (str or None): Folder or archive of another run whose detector finds the parts.
         project (str or pathlib.Path): Folder that the paths of runs are relative to.
         flip (bool or None): Whether scores are means over a picture and its mirror image, which
             takes twice the time; ``None``: as the run's setting ``data.test_flip``.
@@ -22,7 +22,7 @@ def load(run, gpu=-1, part_file=None, detector=None, project='.', flip=None):
         finetune.prediction.predictor.Predictor: The model.
 
     Raises:
-        finetune.errors.InputError: If the folder has no finished run of joint learning, or an
+        finetune.errors.InputError: If there is no finished run of joint learning, or an
             argument does not fit the model.
 
     .. admonition:: Example

@@ -14,7 +14,6 @@ from finetune.files import named
 from finetune.names import shown
 from finetune.prediction.page import listed, STYLE_OF_CLASSES, thumbnail
 from finetune.prediction.predictor import load
-from finetune.runs.chosen import find_run
 from finetune.visualize import evidence_picture, mistakes, sheet
 
 HOST = '127.0.0.1'
@@ -52,7 +51,7 @@ def serve(run, gpu=-1, port=7860, opens_browser=True, project=HERE):
         except ImportError:
             raise InputError("demo needs gradio; pip install 'gradio>=6,<7'.")
         with contextlib.closing(_listen(port)) as listener:
-            page = _page(run, find_run(run, project), load(run, gpu, project=project))
+            page = _page(run, load(run, gpu, project=project))
             address = f'http://{HOST}:{port}'
             print(f'{address} shows {shown(str(run))}; Ctrl-C ends it.', flush=True)
             if opens_browser:
@@ -91,9 +90,9 @@ def _application(page):
         theme=gradio.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['monospace']))
 
 
-def _page(run, folder, predictor):
+def _page(run, predictor):
     import gradio
-    examples = folder.read_examples()
+    examples = predictor.folder.read_examples()
 
     def classify(path):
         if path is None:
@@ -127,7 +126,7 @@ def _page(run, folder, predictor):
                                     interactive=False, buttons=['download', 'fullscreen'])
             picture.change(classify, picture, [classes, evidence])
         with gradio.Tab('Mistakes'):
-            _show_mistakes(folder)
+            _show_mistakes(predictor.folder)
     return page
 
 

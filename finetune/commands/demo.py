@@ -9,7 +9,7 @@ DESCRIPTION = ('Serves a page on this machine, for this machine only: drop a pic
 
 
 def add_arguments(parser):
-    shared.add_results(parser)
+    shared.add_results(parser, ', or its archive (.zip)')
     parser.add_argument('--port', type=shared.number('--port', int, 1, 65535), default=7860,
                         help='port of the page (default: 7860)')
     parser.add_argument('--no-browser', action='store_true', help='only print the address')

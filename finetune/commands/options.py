@@ -57,8 +57,8 @@ def add_gpu(command):
     command.add_argument('--gpu', type=int, help='device id of the GPU; -1: CPU (training.gpu)')
 
 
-def add_results(command):
-    command.add_argument('results', help='folder of a finished run')
+def add_results(command, or_archive=''):
+    command.add_argument('results', help=f'folder of a finished run{or_archive}')
     command.add_argument('--gpu', type=number('--gpu', int, -1, 64), default=-1,
                          help='device id of the GPU; -1: CPU (default)')
     add_project(command)

@@ -13,8 +13,9 @@ from finetune.progress import progress_bar, say
 
 HELP = 'classify pictures with a trained model'
 DESCRIPTION = ('Prints the most probable classes of pictures without labels or annotations. Parts '
-               'are found as in training. Only the folder of the run is needed. Unreadable '
-               'pictures are reported and skipped; the exit code is then 1.')
+               'are found as in training. Only the folder of the run, or an archive that export '
+               'has written, is needed. Unreadable pictures are reported and skipped; the exit code '
+               'is then 1.')
 PAGE = '.html'
 FORMATS = '.csv', '.json', PAGE
 BOX_ORDER = 'y_min', 'x_min', 'y_max', 'x_max'     # of the parts in .json, in pixels
@@ -24,7 +25,7 @@ MAX_STEM = 200          # bytes of a picture's name in that of its drawing; file
 
 def add_arguments(parser):
     add, number = parser.add_argument, shared.number
-    shared.add_results(parser)
+    shared.add_results(parser, ', or its archive (.zip)')
     add('images', nargs='+', metavar='IMAGE|FOLDER', help='pictures, or folders of pictures')
     add('--top', type=number('--top', int, 1, 10000), default=3, metavar='K',
         help='number of classes per picture (default: 3)')
@@ -43,7 +44,6 @@ def add_arguments(parser):
 def run(options):
     from finetune.prediction.page import Page
     from finetune.prediction.predictor import batches, load
-    from finetune.runs.chosen import find_run
     is_page = options.output is not None and Path(options.output).suffix == PAGE
     _check_outputs(options.output, options.pictures)
     paths = _find(options.images)
@@ -53,8 +53,7 @@ def run(options):
         print(f'{options.results}: the model was trained with parts (data.parts '
               f'{predictor.config.data.parts}), but the parts of these pictures are unknown; only '
               'the whole images are classified. Use --parts or --detector.', file=sys.stderr)
-    examples = (find_run(options.results, options.project).read_examples()
-                if options.pictures or is_page else None)
+    examples = predictor.folder.read_examples() if options.pictures or is_page else None
     draw = (_drawing(examples, options.pictures, predictor) if options.pictures
             else lambda *answer: None)
     page = Page(predictor.class_names, examples) if is_page else None

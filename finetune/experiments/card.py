@@ -47,7 +47,7 @@ def write(folder: Path, run: RunFolder, tested: RunFolder | None = None) -> None
     n_used = Counter((image.split, image.class_name) for image in Fingerprint.read(run.images))
     blocks = [f'# Model card: {len(run.read_names().class_names)} classes of '
               f'{literal(_root(config))}',
-              'FOLDER below is the folder of this file.', *_use(),
+              'FOLDER below is the folder of this file, or its archive.', *_use(),
               *_accuracy(columns, of_what, config, is_of_training=not tested),
               *_data(config, columns, n_used, of_what, is_held_out),
               *_confusions(columns, of_what), *_training(config)]

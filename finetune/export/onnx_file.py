@@ -12,7 +12,7 @@ from finetune.config.project import HERE
 from finetune.errors import InputError
 from finetune.files import atomic, require_new
 from finetune.names import shown
-from finetune.runs.chosen import find_run
+from finetune.runs.archive import find_model
 from finetune.runs.opening import open_model, read_settings
 
 TOLERANCE = 1e-4        # relative to the largest value
@@ -36,7 +36,7 @@ def export(run, out, layer_only=False, project=HERE):
     from finetune.export.classifier import classifier_graph, layer_graph
     out = Path(out)
     require_new(out, '.onnx')
-    folder = find_run(run, project)
+    folder = find_model(run, project)
     config = read_settings(folder)
     if config.model.ablation:
         raise InputError(f'{folder}: model.ablation {config.model.ablation} cannot be exported; '

@@ -19,7 +19,7 @@ from finetune.prediction import evidence
 from finetune.prediction.answers import Evaluation, joined, Prediction
 from finetune.prediction.images import picture_of, pictures_of
 from finetune.prediction.labelled import read_tests
-from finetune.runs.chosen import find_run
+from finetune.runs.archive import find_model
 from finetune.runs.opening import open_model, read_settings
 
 
@@ -34,6 +34,7 @@ class Predictor:
             only the whole image is classified.
         upright (bool): Whether pictures are rotated by their EXIF orientation.
         flip (bool): Whether scores are means over a picture and its mirror image.
+        folder (finetune.runs.folder.RunFolder or None): Folder of the run.
 
     """
 
@@ -43,14 +44,14 @@ class Predictor:
         self.class_names = data_set.class_names
         self.flip = self.config.data.test_flip if flip is None else flip
         self.stream = 'global' if parts is None else 'both'
-        self._folder = folder
+        self.folder = folder
         self._settings = replace(self.config.data, order='ordered')
         if parts is None:
             parts, self._settings.missing = unknown(self.config, data_set.part_names), 'zero'
         self._parts, self.part_names, self.upright = parts, parts.part_names, parts.upright
 
     def __repr__(self):
-        return f'<{len(self.class_names)} classes by {self._folder}>'
+        return f'<{len(self.class_names)} classes by {self.folder}>'
 
     def predict(self, images, batch_size=None):
         """Classifies images of any size.
@@ -113,7 +114,7 @@ class Predictor:
 
         """
         data_set = read_tests(Path(photographs), self.class_names)
-        n_trained_on = self._folder.n_trained_on(data_set) if self._folder else None
+        n_trained_on = self.folder.n_trained_on(data_set) if self.folder else None
         if n_trained_on:
             warnings.warn(f'{photographs}: the model was trained on {n_trained_on} of these '
                           f'{len(data_set.test)} pictures, so the accuracy is too high',
@@ -202,7 +203,7 @@ class Examined(PartDataset):
 
 def load(run, gpu=-1, part_file=None, detector=None, project=HERE, flip=None):
     """Loads the model of a finished run: see :func:`finetune.load`."""
-    folder = find_run(run, project)
+    folder = find_model(run, project)
     opened = open_model(folder, read_settings(folder, gpu))
     return Predictor(opened, _parts(folder, opened, part_file, detector), flip, folder)
 
@@ -221,7 +222,7 @@ def _parts(folder, run, table, detector_run):
     if table:
         return listed(table, config, part_names)
     if detector_run:
-        found_by = find_run(detector_run, config.project).detector
+        found_by = find_model(detector_run, config.project).detector
         if not found_by.is_dir():
             raise InputError(f'{detector_run}: has no detector; give the folder of a run with '
                              'data.parts CS_PARTS and detector.cnn.')

@@ -329,7 +329,7 @@ def test_scores_that_are_not_finite_are_not_exported(copy_of, finished_run, caps
 
 def test_bad_input(copy_of, finished_gap, capsys, monkeypatch):
     folder = copy_of(finished_gap)
-    assert 'a name ending in .onnx' in fails(capsys, 'export', folder, 'model.bin')
+    assert 'a name ending in .zip or .onnx' in fails(capsys, 'export', folder, 'model.bin')
     Path('there.onnx').write_text('before')
     assert 'exists already' in fails(capsys, 'export', folder, 'there.onnx')
     assert Path('there.onnx').read_text() == 'before'
