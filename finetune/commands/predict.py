@@ -14,8 +14,8 @@ from finetune.progress import progress_bar, say
 HELP = 'classify pictures with a trained model'
 DESCRIPTION = ('Prints the most probable classes of pictures without labels or annotations. Parts '
                'are found as in training. Only the folder of the run, or an archive that export '
-               'has written, is needed. Unreadable pictures are reported and skipped; the exit code '
-               'is then 1.')
+               'has written, is needed. Unreadable pictures are reported and skipped; the exit '
+               'code is then 1.')
 PAGE = '.html'
 FORMATS = '.csv', '.json', PAGE
 BOX_ORDER = 'y_min', 'x_min', 'y_max', 'x_max'     # of the parts in .json, in pixels
