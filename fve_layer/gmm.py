@@ -226,17 +226,18 @@ def feature_variance(statistics: Statistics) -> Array:
     """Variance of all counting features of a batch, its mean over the dimensions; a scalar.
 
     Args:
-        statistics (Statistics): Sufficient statistics of the batch, see :func:`e_step`. Their sums
-            over the components do not depend on the mixture.
+        statistics (Statistics): Sufficient statistics of the batch, see :func:`e_step`.
 
     Returns:
-        array: The variance; zero for a batch without features.
+        array: The variance; it does not depend on the mixture, and is zero without features.
 
     """
-    _, s0, s1, s2, _ = statistics
-    n = s0.sum().clip(MIN_FEATURES, None)
-    mean = s1.sum(axis=0) / n
-    return (s2.sum(axis=0) / n - mean * mean).mean()
+    centre, s0, s1, s2, _ = statistics
+    n, s0 = s0.sum().clip(MIN_FEATURES, None), s0[:, None]
+    offset = (centre - centre.reshape(-1, centre.shape[-1]).mean(axis=0)).astype(numpy.float64)
+    mean = (s1 + s0 * offset).sum(axis=0) / n       # about one centre for all components
+    square = (s2 + 2 * offset * s1 + s0 * offset * offset).sum(axis=0) / n
+    return (square - mean * mean).mean()
 
 
 def m_step(statistics: Statistics, mean: Array, var: Array,

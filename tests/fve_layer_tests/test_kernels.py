@@ -76,8 +76,9 @@ class TestAgainstReference:
             (kernels, x.astype(dtype)), (gmm, x)))
         numpy.testing.assert_allclose(ours.s0, expected.s0, rtol=tolerance)
         assert abs(ours.log_likelihood - expected.log_likelihood) < tolerance * 10
-        for actual, desired in zip(gmm.m_step(ours, *mixture[:2], 1e-3),
-                                   gmm.m_step(expected, *mixture[:2], 1e-3)):
+        for actual, desired in [*zip(gmm.m_step(ours, *mixture[:2], 1e-3),
+                                     gmm.m_step(expected, *mixture[:2], 1e-3)),
+                                (gmm.feature_variance(ours), gmm.feature_variance(expected))]:
             assert actual.dtype == numpy.float64
             numpy.testing.assert_allclose(actual, desired, rtol=tolerance, atol=tolerance)
 
@@ -107,20 +108,21 @@ def test_each_kind_of_array_has_its_functions():
     assert maths_for(FakeCupyArray()) == tuple(getattr(kernels, name) for name in names)
 
 
-def test_layer_on_the_kernels(monkeypatch, emulated):
+@pytest.mark.parametrize('settings', [{}, {'relative_var_floor': .5, 'var_floor': 1e-9}], ids=str)
+def test_layer_on_the_kernels(settings, monkeypatch, emulated):
     """Three steps of training, once with the kernels and once with the reference."""
     x, _, _ = case(3, 4, masked=False)
     results = []
     on_gpu = Maths(kernels.e_step, kernels.encode, kernels.encode_vjp)
     for choose in (function.maths_for, lambda x: on_gpu):
         monkeypatch.setattr(function, 'maths_for', choose)
-        layer = FVELayer(4, 3, seed=0, norm_filter=True)
+        layer = FVELayer(4, 3, seed=0, norm_filter=True, **settings)
         for factor in (1, 2, 3):
             variable = chainer.Variable(factor * x)
             fv = layer(variable)
             fv.grad = fv.array
             fv.backward()
-        results.append((fv.array, variable.grad, *layer.mixture))
+        results.append((fv.array, variable.grad, *layer.mixture, layer.smallest_var))
     assert {launch[0] for launch in emulated.launches} == {
         'posterior', 'sums', 'posterior_vjp', 'features_vjp'}
     for expected, actual in zip(*results):

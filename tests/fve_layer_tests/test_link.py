@@ -15,6 +15,7 @@ from fve_layer import FVELayer, GMMLayer, GradientFVELayer, fisher_vector, gmm, 
 
 K, D = 4, 6
 GARBAGE = [numpy.nan, numpy.inf, 1e30]
+RELATIVE_FLOOR = {'relative_var_floor': .5, 'var_floor': 1e-9}
 
 
 def batches(n, seed=0, dtype='f'):
@@ -420,8 +421,9 @@ def test_representation_names_the_settings():
 
 
 @attr.gpu
-def test_gpu_equals_cpu():
-    layer, other = (FVELayer(D, K, seed=0, norm_filter=True) for _ in range(2))
+@pytest.mark.parametrize('settings', [{}, RELATIVE_FLOOR], ids=str)
+def test_gpu_equals_cpu(settings):
+    layer, other = (FVELayer(D, K, seed=0, norm_filter=True, **settings) for _ in range(2))
     other.to_device('@cupy:0')
     for t, x in enumerate(batches(5)):
         mask = numpy.random.RandomState(t).rand(*x.shape[:2]) < .7
@@ -442,8 +444,8 @@ def step_on_gpu(layer, x, mask):
     return fv.array, variable.grad, layer.mean
 
 
-def layer_on_gpu():
-    layer = FVELayer(64, 5, seed=0, norm_filter=True)
+def layer_on_gpu(**settings):
+    layer = FVELayer(64, 5, seed=0, norm_filter=True, **settings)
     layer.to_device('@cupy:0')
     random = numpy.random.RandomState(0)
     x = cuda.to_gpu(random.rand(4, 50, 64).astype('f'))
@@ -461,9 +463,10 @@ def test_gpu_runs_are_equal_bit_for_bit():
 
 
 @attr.gpu
-def test_gpu_step_neither_copies_to_the_host_nor_waits():
+@pytest.mark.parametrize('settings', [{}, RELATIVE_FLOOR], ids=str)
+def test_gpu_step_neither_copies_to_the_host_nor_waits(settings):
     """Only work that stays on the device can be captured as a graph."""
-    layer, x, mask = layer_on_gpu()
+    layer, x, mask = layer_on_gpu(**settings)
     stream = cuda.cupy.cuda.Stream(non_blocking=True)
     with stream:
         for _ in range(2):      # the first batch seeds, on the CPU; then memory is at hand

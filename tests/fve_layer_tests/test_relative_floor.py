@@ -7,7 +7,7 @@ import numpy
 import oracles
 import pytest
 
-from fve_layer import FVELayer, seeding
+from fve_layer import FVELayer, gmm, seeding
 from fve_layer.ablations import LastBatchEM
 
 N_COMPONENTS, D, DECAY = 4, 6, .8
@@ -72,6 +72,17 @@ def test_scaled_features_have_the_same_fisher_vectors(factor):
         numpy.testing.assert_allclose(factor * variables[1].grad, variables[0].grad, rtol=1e-7,
                                       atol=1e-9)
     numpy.testing.assert_allclose(scaled.var, factor ** 2 * layer.var, rtol=1e-9)
+
+
+def test_variance_of_features_from_sums_about_any_centres():
+    """Those of a CPU have one centre for all components, those of a GPU one for each."""
+    random = numpy.random.RandomState(0)
+    x, resp = 5 + random.randn(50, D), random.dirichlet(numpy.ones(N_COMPONENTS), 50)
+    for centre in numpy.zeros(D), random.randn(D), random.randn(N_COMPONENTS, D):
+        z = x[:, None] - centre         # (50, K or 1, D)
+        sums = ((resp[..., None] * z ** power).sum(axis=0) for power in (1, 2))
+        variance = gmm.feature_variance(gmm.Statistics(centre, resp.sum(axis=0), *sums, 0.))
+        assert variance == pytest.approx(x.var(axis=0).mean(), rel=1e-12)
 
 
 def test_larger_floor_counts():
