@@ -28,7 +28,7 @@ OUTPUT = Path('results/benchmarks/torch_layer.md')
 SHAPES = [(24, 256, 2048, 1), (24, 256, 2048, 5), (24, 256, 2048, 10), (24, 960, 256, 10)]
 EINSUM_LIMIT = 2 ** 27      # values in one of its arrays (N, T, K, D)
 MODES = FORWARD, STEP
-REPEATS = 15
+REPEATS = 9
 
 
 class Autograd(torch.nn.Module):

@@ -78,7 +78,7 @@ class GMMLayer(nn.Module):
             args[-1].append(f'{prefix}var, {prefix}weight: {error}')
 
     @torch.compiler.disable
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: 'Tensor | None' = None) -> Tensor:
         """Updates the mixture in training mode and returns the features.
 
         Args:
@@ -150,7 +150,7 @@ class FVELayer(GMMLayer):
         self.normalization, self.resp_gradient = normalization, resp_gradient
 
     @torch.compiler.disable
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: 'Tensor | None' = None) -> Tensor:
         """As :meth:`GMMLayer.forward`, but returns Fisher vectors, shape (N, 2KD)."""
         mask = self._learn(x, mask)
         return fisher_vector(x, self.mean, self.var, self.weight, mask, self.normalization,
@@ -158,7 +158,7 @@ class FVELayer(GMMLayer):
 
 
 def fisher_vector(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor,
-                  mask: Tensor | None = None, normalization: str = 'sqrt',
+                  mask: 'Tensor | None' = None, normalization: str = 'sqrt',
                   resp_gradient: bool = True) -> Tensor:
     """As :func:`fve_layer.fisher_vector`, whose arguments these are."""
     em.check_normalization(normalization)

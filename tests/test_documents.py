@@ -89,14 +89,12 @@ def test_command_parses_and_its_config_loads(command, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv('PMI_SIZE', variables.get('N_MPI', '1'))     # as train.sh's mpiexec does
     options = cli.parser().parse_args([path for word in arguments for path in glob(word) or [word]])
-    paths = []
-    if options.command == 'train':
-        if options.configs in (['PHOTOS'], ['photos']):      # the user's
-            options.configs = ['configs/photos/no_parts.yml']
-        paths = plan.expand(options.configs) or [None]
-    elif options.command in ('doctor', 'runtime'):
-        paths = [options.config]
-    for options.config in paths:
+    if options.command not in ('train', 'doctor', 'runtime'):
+        return
+    paths = options.configs if options.command == 'train' else [options.config]
+    if paths in (['PHOTOS'], ['photos']):      # the user's
+        paths = ['configs/photos/no_parts.yml']
+    for options.config in plan.expand(filter(None, paths)) or [None]:
         read_config(*shared.settings(options))
 
 
