@@ -31,7 +31,8 @@ class ConvBN(chainer.Chain):
 
     """Convolution without bias, batch normalisation, activation.
 
-    In test mode, without gradients, oneDNN computes the three at once.
+    In test mode, also when only batch normalisation is in test mode, oneDNN computes the three at
+    once.
 
     Args:
         in_channels, out_channels, ksize, stride, pad: See
@@ -59,38 +60,32 @@ class ConvBN(chainer.Chain):
         if not (self.use_onednn and type(self.bn) is L.BatchNormalization and
                 onednn.usable(x.array, self.bn.avg_mean)):
             return ACTIVATIONS[self.activation](self.bn(self.conv(x)))
-        # In recomputing, the first pass is without gradients, but has to equal the second.
-        if not (chainer.config.train or chainer.config.enable_backprop or
-                chainer.config._will_recompute):
-            return self._at_once(x.array)
-        return self._normalized(self.conv(x))
+        if chainer.config.train:
+            return self._normalized(self.conv(x))
+        return self._at_once(x)
 
     def _at_once(self, x):
-        """Convolution with the batch normalisation in its filters, and the activation."""
+        """Convolution and activation, with the statistics of the batch normalisation in the
+        filters: they are constants."""
         conv, bn = self.conv, self.bn
         factor = 1 / numpy.sqrt(bn.avg_var + numpy.float32(bn.eps))
         if bn.gamma is not None:
-            factor *= bn.gamma.array
+            factor = bn.gamma * factor
         bias = -bn.avg_mean * factor
         if bn.beta is not None:
-            bias += bn.beta.array
-        operation = onednn_convolution.biased_convolution(
-            x.shape, conv.W.shape, conv.geometry(x.shape[2:]), self.activation)
-        return chainer.Variable(operation(x, conv.W.array * factor[:, None, None, None], bias),
-                                requires_grad=False)
+            bias = bn.beta + bias
+        function = onednn_convolution.BiasedConvolution(
+            conv.geometry(x.shape[2:]), self.activation)
+        return function.apply((x, F.scale(conv.W, factor, axis=0), bias))[0]
 
     def _normalized(self, x):
-        """Batch normalisation and activation of ConvMaps (N, C, H, W) by oneDNN."""
+        """Batch normalisation by the batch and activation of ConvMaps (N, C, H, W) by oneDNN."""
         link, n = self.bn, x.size // x.shape[1]         # n values per channel
         if n == 1:
             return ACTIVATIONS[self.activation](link(x))
         gamma = numpy.ones_like(link.avg_mean) if link.gamma is None else link.gamma
         beta = numpy.zeros_like(link.avg_mean) if link.beta is None else link.beta
-        arguments = x, gamma, beta, link.eps, self.activation
-        if not chainer.config.train:
-            statistics = link.avg_mean, link.avg_var
-            return onednn_functions.batch_norm(*arguments, statistics)[0]
-        y, mean, var = onednn_functions.batch_norm(*arguments)
+        y, mean, var = onednn_functions.batch_norm(x, gamma, beta, link.eps, self.activation)
         if not chainer.config.in_recomputing:
             for running, value in ((link.avg_mean, mean), (link.avg_var, var * (n / (n - 1)))):
                 running *= link.decay

@@ -25,7 +25,7 @@ _lock = threading.Lock()    # operations share the stream and memory for interme
 
 # Values of dnnl_types.h.
 CPU = IN_ORDER = ANY = 1
-TRAINING, INFERENCE, BACKWARD = 64, 96, 128
+TRAINING, BACKWARD = 64, 128
 FLOAT32 = 3
 ARGUMENTS = {'src': 1, 'dst': 17, 'weights': 33, 'bias': 41, 'mean': 49, 'variance': 50,
              'scale': 51, 'shift': 52, 'workspace': 64, 'diff_src': 129, 'diff_dst': 145,

@@ -17,72 +17,77 @@ from finetune.compute.onednn import (
 
 # Values of dnnl_types.h.
 MAX, MEAN_WITH_PADDING, MEAN = 0x1ff, 0x2ff, 0x3ff
-GIVEN_STATISTICS, USE_SCALE, USE_SHIFT, FUSED_RELU = 1, 2, 4, 8
-RELU, CLIP, CLIP_BY_RESULT = 0x20, 0x2f, 0x106
+USE_SCALE, USE_SHIFT, FUSED_RELU = 2, 4, 8
 # Element-wise functions that may follow, by name: kind and its two numbers.
-ACTIVATIONS = {'relu': (RELU, 0, 0), 'relu6': (CLIP, 0, 6)}
+ACTIVATIONS = {'relu': (0x20, 0, 0), 'relu6': (0x2f, 0, 6)}
+BY_RESULT = {'relu': 0x100, 'relu6': 0x106}     # kinds that are differentiated by their results
+
+
+class _Activation:
+
+    """An activation of images of one shape; its gradient needs the result only."""
+
+    def __init__(self, shape, name):
+        x, numbers = channels_last(shape), map(ctypes.c_float, ACTIVATIONS[name][1:])
+        kind, *numbers = BY_RESULT[name], *numbers
+        self.forward = Primitive('eltwise_forward', engine(), TRAINING, kind, x, x, *numbers)
+        self.backward = Primitive('eltwise_backward', engine(), kind, x, x, x, *numbers,
+                                  self.forward.description)
+
+
+activation = functools.lru_cache(maxsize=N_SHAPES)(_Activation)
 
 
 class _BatchNormalization:
 
     """Batch normalisation for images of one shape, then ReLU, ReLU6 or nothing.
 
-    ReLU is a part of it; ReLU6 is computed in place, and differentiated by its result.
+    ReLU is a part of it; ReLU6 is computed in place.
     """
 
-    def __init__(self, shape, eps, given, activation):
+    def __init__(self, shape, eps, follows):
         x = channels_last(shape)
-        flags = (USE_SCALE | USE_SHIFT | given * GIVEN_STATISTICS |
-                 (activation == 'relu') * FUSED_RELU)
+        flags = USE_SCALE | USE_SHIFT | (follows == 'relu') * FUSED_RELU
         options = ctypes.c_float(eps), flags
         self.forward = Primitive('batch_normalization_forward', engine(), TRAINING, x, x, *options)
         self.backward = Primitive('batch_normalization_backward', engine(), BACKWARD, x, x, x,
                                   *options, self.forward.description)
         self.channels = layout((shape[1],), (0,))
         self.workspace = self.forward.layout('workspace')
-        self.clip = None
-        if activation == 'relu6':
-            limits = ctypes.c_float(0), ctypes.c_float(6)
-            self.clip = Primitive('eltwise_forward', engine(), TRAINING, CLIP_BY_RESULT, x, x,
-                                  *limits)
-            self.clip_backward = Primitive('eltwise_backward', engine(), CLIP_BY_RESULT, x, x, x,
-                                           *limits, self.clip.description)
+        self.clip = activation(shape, follows) if follows == 'relu6' else None
 
 
 _batch_normalization = functools.lru_cache(maxsize=N_SHAPES)(_BatchNormalization)
 
 
-def batch_norm(x, gamma, beta, eps, activation, statistics=None):
-    """Batch normalisation and an activation.
+def batch_norm(x, gamma, beta, eps, follows):
+    """Batch normalisation by the statistics of the batch, and an activation.
 
     Args:
         x (:class:`~chainer.Variable`): ConvMaps (N, C, H, W).
         gamma, beta (:class:`~chainer.Variable` or array): Scale and shift (C,).
         eps (float): Constant added to the variance.
-        activation (str or None): ``'relu'``, ``'relu6'``, or nothing.
-        statistics (tuple of array or None): Mean and variance (C,), constants; ``None``: those of
-            the batch.
+        follows (str or None): Activation: ``'relu'``, ``'relu6'``, or nothing.
 
     Returns:
         tuple: The result (N, C, H, W), a Variable, and the arrays mean and variance (C,).
 
     """
-    function = BatchNorm(eps, activation, statistics)
+    function = BatchNorm(eps, follows)
     y, = function.apply((x, gamma, beta))
     return y, function.mean, function.var
 
 
 class BatchNorm(function_node.FunctionNode):
 
-    def __init__(self, eps, activation, statistics):
-        self.eps, self.activation, self.statistics = eps, activation, statistics
+    def __init__(self, eps, follows):
+        self.eps, self.follows = eps, follows
 
     def forward(self, inputs):
         self.retain_inputs((0, 1, 2))
         x, gamma, beta = inputs
-        self.operation = operation = _batch_normalization(
-            x.shape, self.eps, self.statistics is not None, self.activation)
-        self.mean, self.var = self.statistics or (numpy.empty_like(gamma), numpy.empty_like(gamma))
+        self.operation = operation = _batch_normalization(x.shape, self.eps, self.follows)
+        self.mean, self.var = numpy.empty_like(gamma), numpy.empty_like(gamma)
         self.workspace = onednn.bytes_of(operation.workspace)
         y, channels = new_image(x.shape), operation.channels
         operation.forward(
@@ -90,7 +95,7 @@ class BatchNorm(function_node.FunctionNode):
             mean=(channels, self.mean), variance=(channels, self.var),
             workspace=self.workspace)
         if operation.clip is not None:
-            operation.clip(src=y, dst=y)
+            operation.clip.forward(src=y, dst=y)
             self.retain_outputs((0,))
         return view(y),
 
@@ -112,7 +117,7 @@ class _BatchNormGrad(function_node.FunctionNode):
         gx, ggamma, gbeta = new_image(x.shape), numpy.empty_like(gamma), numpy.empty_like(beta)
         gy, channels = image(gy), operation.channels
         if results:
-            operation.clip_backward(dst=image(results[0]), diff_dst=gy, diff_src=gx)
+            operation.clip.backward(dst=image(results[0]), diff_dst=gy, diff_src=gx)
             gy = gx         # the next operation may work in place
         operation.backward(
             src=image(x), mean=(channels, f.mean), variance=(channels, f.var),

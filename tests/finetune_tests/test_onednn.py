@@ -86,7 +86,9 @@ def arrays(model):
     ((1, 1, 1, 1), (1, 1, 1)), ((1, 5, 4, 4), (5, 7, 4)),
     ((2, 3, 8, 7), (3, 32, 3, 2, 'SAME'))]] + [
     ((2, 32, 8, 7), (32, 32, 3, 1, 'SAME'), 32), ((3, 48, 8, 11), (48, 48, 5, 2, 'SAME'), 48),
-    ((2, 5, 8, 8), (5, 5, 3, 2, 'SAME'), 5), ((2, 8, 6, 6), (8, 16, 3, 1, 1), 4)])
+    ((2, 5, 8, 8), (5, 5, 3, 2, 'SAME'), 5), ((2, 8, 6, 6), (8, 16, 3, 1, 1), 4),
+    ((2, 16, 9, 13), (16, 16, (3, 8), (1, 2), (1, 3)), 16), ((2, 32, 5, 5), (32, 32, 5, 1, 2), 32),
+    ((2, 16, 7, 9), (16, 32, 5, 1, 2), 16)])
 def test_convolution(x, arguments, groups):
     check(seeded(lambda: Convolution2D(*arguments, groups=groups)), images(*x))
 
@@ -127,6 +129,26 @@ def test_test_mode_computes_all_at_once(options):
     for result in (*results[1:], kept):
         numpy.testing.assert_allclose(result.array, results[0].array, rtol=0, atol=2e-5)
     assert results[0].array.max() > 5
+
+
+@pytest.mark.parametrize('without', ['x', 'gamma', 'beta', 'W'])
+def test_gradients_that_are_not_needed(without):
+    """In test mode with a graph: frozen parameters, and images that need no gradient."""
+    results = []
+    for frozen in False, True:
+        model, x = seeded(lambda: layer(activation='relu6'))(), chainer.Variable(images(2, 3, 9, 8))
+        parameters = {'x': x, 'gamma': model.bn.gamma, 'beta': model.bn.beta, 'W': model.conv.W}
+        if frozen:
+            parameters[without] = None
+        with chainer.using_config('train', False):
+            y = model(x)
+            gradients = chainer.grad([y], [p for p in parameters.values() if p is not None],
+                                     [chainer.Variable(images(*y.shape))])
+        results.append(dict(zip((name for name, p in parameters.items() if p is not None),
+                                gradients)))
+    assert results[1].keys() == results[0].keys() - {without}
+    for name, gradient in results[1].items():
+        assert numpy.array_equal(gradient.array, results[0][name].array), name
 
 
 @pytest.mark.parametrize('pool', [
