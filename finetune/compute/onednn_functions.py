@@ -28,10 +28,10 @@ class _Activation:
     """An activation of images of one shape; its gradient needs the result only."""
 
     def __init__(self, shape, name):
-        x, numbers = channels_last(shape), map(ctypes.c_float, ACTIVATIONS[name][1:])
-        kind, *numbers = BY_RESULT[name], *numbers
-        self.forward = Primitive('eltwise_forward', engine(), TRAINING, kind, x, x, *numbers)
-        self.backward = Primitive('eltwise_backward', engine(), kind, x, x, x, *numbers,
+        x, kind = channels_last(shape), BY_RESULT[name]
+        limits = [ctypes.c_float(number) for number in ACTIVATIONS[name][1:]]
+        self.forward = Primitive('eltwise_forward', engine(), TRAINING, kind, x, x, *limits)
+        self.backward = Primitive('eltwise_backward', engine(), kind, x, x, x, *limits,
                                   self.forward.description)
 
 
