@@ -2,10 +2,11 @@
 
     python benchmarks/cnns.py [NETWORK ...]
 
-Of each network a training step (forward and backward pass with batch statistics) and a forward pass
-in test mode. PyTorch computes the same layers with the same arrays, channels last; it is left out
-if the package torch is not there, as is oneDNN. All in one process, in turns: first in one with one
-thread, then in one with a thread for each core. Medians, and medians of the ratios to PyTorch.
+Of each network a training step (forward and backward pass) with the statistics of the batch and
+with given ones, as in fine-tuning, and a forward pass in test mode. PyTorch computes the same
+layers with the same arrays, channels last; it is left out if the package torch is not there, as is
+oneDNN. All in one process, in turns: first in one with one thread, then in one with a thread for
+each core. Medians, and medians of the ratios to PyTorch.
 """
 import fve_layer    # noqa: F401  (before Chainer)
 
@@ -41,6 +42,8 @@ NETWORKS = ((small_cnn.SmallCNN, (240, 3, 32, 32)),
             (efficientnet_lite.EfficientNetLite0, (16, 3, 224, 224)),
             (inception_v3.InceptionV3, (10, 3, 299, 299)))
 NAMES = 'Chainer', 'NumPy', 'oneDNN', 'PyTorch'
+# Whether batch normalisation is in training mode, and whether there is a backward pass.
+MODES = {'step': (True, True), 'step, given statistics': (False, True), 'forward': (False, False)}
 
 
 class ChainersConvolution(convolution.Convolution2D):
@@ -51,20 +54,21 @@ class ChainersConvolution(convolution.Convolution2D):
         return convolution.by_chainer(x, self.W, self.geometry(x.shape[2:]))
 
 
-def chainer_pass(network, x, train, link):
+def chainer_pass(network, x, mode, link):
     """A function that runs one pass; ``link`` is the class of its convolutions."""
+    train, is_step = MODES[mode]
     with mock.patch.object(layers, 'Convolution2D', link):
         model = network()
 
     def step():
         model.cleargrads()
-        y = model(x)
-        F.sum(y).backward()
+        with chainer.using_config('train', train):
+            F.sum(model(x)).backward()
 
     def forward():
         with chainer.using_config('train', False), chainer.no_backprop_mode():
             model(x)
-    return step if train else forward
+    return step if is_step else forward
 
 
 def torch_convolution(link):
@@ -89,8 +93,9 @@ def torch_convolution(link):
     return module
 
 
-def torch_pass(network, x, train):
+def torch_pass(network, x, mode):
     """The same network in PyTorch, by running its code on PyTorch's tensors."""
+    train, is_step = MODES[mode]
     activations = {'relu': torch.nn.ReLU, 'relu6': torch.nn.ReLU6, None: torch.nn.Identity}
     model = network()
     modules = {id(link): torch.nn.Sequential(
@@ -111,22 +116,22 @@ def torch_pass(network, x, train):
             module.zero_grad()
         with mock.patch.object(layers.ConvBN, 'forward', lambda link, x: modules[id(link)](x)), \
                 mock.patch.multiple(inception_v3, F=functions, **pools), \
-                torch.set_grad_enabled(train):
+                torch.set_grad_enabled(is_step):
             y = model(x)
-        if train:
+        if is_step:
             y.sum().backward()
     return run
 
 
-def variants(network, x, train):
+def variants(network, x, mode):
     """By name: a pass, and what has to hold while it runs."""
-    own = chainer_pass(network, x, train, convolution.Convolution2D)
-    yield 'Chainer', chainer_pass(network, x, train, ChainersConvolution), (N_THREADS, False)
+    own = chainer_pass(network, x, mode, convolution.Convolution2D)
+    yield 'Chainer', chainer_pass(network, x, mode, ChainersConvolution), (N_THREADS, False)
     yield 'NumPy', own, (1, False)
     if onednn.library() is not None and network is not small_cnn.SmallCNN:     # never uses it
         yield 'oneDNN', own, (1, True)
     if torch is not None:
-        yield 'PyTorch', torch_pass(network, x, train), (N_THREADS, False)
+        yield 'PyTorch', torch_pass(network, x, mode), (N_THREADS, False)
 
 
 def seconds(run, n_threads, use_onednn):
@@ -142,21 +147,21 @@ def measure(names):
     """Lines of the table for the threads of this process."""
     if torch is not None:
         torch.set_num_threads(N_THREADS)
-    for (network, shape), train in itertools.product(NETWORKS, (True, False)):
+    for (network, shape), mode in itertools.product(NETWORKS, MODES):
         if not names or network.__name__ in names:
-            yield line(network, shape, train)
+            yield line(network, shape, mode)
 
 
-def line(network, shape, train):
+def line(network, shape, mode):
     x = numpy.random.RandomState(0).uniform(-1, 1, shape).astype('f')
-    names, passes, conditions = zip(*variants(network, x, train))
+    names, passes, conditions = zip(*variants(network, x, mode))
     times = dict(zip(names, numpy.transpose([
         [seconds(run, *condition) for run, condition in zip(passes, conditions)]
         for _ in range(REPEATS + 1)][1:])))
     cells = [f'{1000 * numpy.median(times[name]):.0f}' if name in times else '-' for name in NAMES]
     ratios = [f'{numpy.median(times[name] / times["PyTorch"]):.2f}'
               if {name, 'PyTorch'} <= set(times) else '-' for name in ('NumPy', 'oneDNN')]
-    title = f'{network.__name__}, {len(x)} x {shape[2]} pixels, {"step" if train else "forward"}'
+    title = f'{network.__name__}, {len(x)} x {shape[2]} pixels, {mode}'
     return f'| {title} | {N_THREADS} | ' + ' | '.join(cells + ratios) + ' |'
 
 
