@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fve_layer.mixture import multi_node
 
 __all__ = 'FVELayer', 'GMMLayer', 'GradientFVELayer', 'fisher_vector', 'multi_node'
-__version__ = '0.2.0'
+__version__ = '0.3.0'
 
 _MODULES = {'FVELayer': 'link', 'GMMLayer': 'link', 'GradientFVELayer': 'gradient_link',
             'fisher_vector': 'function', 'multi_node': 'mixture'}
