@@ -82,17 +82,22 @@ class ConvolutionPrimitives:
         return result
 
     def _gradient_by_columns(self, x, gy):
-        """The same from filters of some of the columns each."""
-        channels, one, rows, columns = self.weight_shape
-        stride, pad, groups = self.geometry
-        padded = numpy.pad(image(x)[1], ((0, 0), *pad, (0, 0)))
+        """The same from filters of some of the columns each, and the columns of x that they see."""
+        n, channels, height, _ = self.x_shape
+        rows, columns = self.weight_shape[2:]
+        stride, (ends, (left, _)), groups = self.geometry
+        above, below = ends if height < rows else (0, 0)    # the fast code wants as many rows
+        geometry = Geometry(stride, ((0, 0) if height < rows else ends, (0, 0)), groups)
         result = numpy.empty(self.weight_shape, dtype=numpy.float32)
         for first in range(0, columns, MAX_COLUMNS):
             last = min(first + MAX_COLUMNS, columns)
-            end = last + (self.y_shape[3] - 1) * stride[1]
-            seen = padded[:, :, first:end].transpose(0, 3, 1, 2)
-            part = convolution(seen.shape, (channels, one, rows, last - first),
-                               Geometry(stride, groups=groups))
+            width, start = last - first + (self.y_shape[3] - 1) * stride[1], first - left
+            seen = numpy.zeros((n, above + height + below, width, channels), dtype=numpy.float32)
+            inside = image(x)[1][:, :, max(start, 0):start + width]
+            zeros = max(-start, 0)
+            seen[:, above:above + height, zeros:zeros + inside.shape[2]] = inside
+            seen = seen.transpose(0, 3, 1, 2)
+            part = convolution(seen.shape, (channels, 1, rows, last - first), geometry)
             result[..., first:last] = part.filter_gradient(seen, gy)
         return result
 
