@@ -13,7 +13,8 @@ from finetune.runs.folder import RunFolder
 
 SUFFIX = '.zip'
 NEEDED = 'config.yml', 'model.npz', 'names.yml'
-OPTIONAL = 'examples.npz', 'images.csv', 'model_card.md'
+CARD = 'model_card.md'
+OPTIONAL = 'examples.npz', 'images.csv', CARD
 DETECTOR = 'detector'       # a folder of files
 TIME = 1980, 1, 1, 0, 0, 0      # of all files: equal models have equal archives
 
@@ -24,6 +25,7 @@ def write(results: str | Path, out: str | Path, project: Project = HERE) -> None
     run = find_run(results, project)
     run.require_finished()
     files = {name: run.path / name for name in (*NEEDED, *OPTIONAL)}
+    files[CARD] = project.path(results) / CARD      # a comparison tests its run and has the card
     if run.detector.is_dir():
         files |= {f'{DETECTOR}/{path.name}': path for path in sorted(run.detector.iterdir())}
     Path(out).parent.mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,10 @@ def test_archive_with_a_detector_finds_parts(capsys):
 def test_archive_of_a_comparison_has_the_model_that_was_chosen(finished_gap, copy_of):
     copy_of(finished_gap)
     Path('results/chosen.yml').write_text('run: config/seed0\n')
+    Path('results/model_card.md').write_text('Tested by the comparison.\n')
     assert run('export', 'results', 'model.zip') == 0
+    with zipfile.ZipFile('model.zip') as content:
+        assert content.read('model_card.md') == b'Tested by the comparison.\n'
     assert find_model('model.zip').model.read_bytes() == (finished_gap / 'model.npz').read_bytes()
 
 
