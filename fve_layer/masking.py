@@ -5,8 +5,9 @@ import numpy
 
 from fve_layer.arrays import Array, get_array_module
 
-OF_CONV_MAPS = ('; of ConvMaps h with the shape (N, C, H, W), give F.transpose(F.reshape(h, '
-                '(*h.shape[:2], -1)), (0, 2, 1))')
+OF_CONV_MAPS = ('; of ConvMaps h with the shape (N, C, H, W), give '
+                'h.reshape(*h.shape[:2], -1).transpose(0, 2, 1), '
+                'or in PyTorch h.flatten(2).transpose(1, 2)')
 
 
 def check_shapes(x: Array, mask: Array | None, in_size: int) -> None:

@@ -109,7 +109,7 @@ def _data(config, data_set):
 def _sources(settings):
     source = DATA_SETS[settings.dataset].source
     if source:
-        yield 'ok', f'{DATA_SETS[settings.dataset].title} is available at {source}'
+        yield 'ok', f'{DATA_SETS[settings.dataset].title} comes from {source}'
         folder = folder_of_kind(settings)
         if folder:
             yield 'ok', f"the authors' folder {folder} is in {ANNOTATIONS}"

@@ -42,7 +42,7 @@ def require(config: Config) -> None:
         needs = ('the folder that has one folder of pictures per class.' if known.upright else
                  'the folder that contains images.txt.')
         raise InputError(f'{layout.lists}: there is no such folder; {_get(layout.lists, known)}set '
-                         f'data.root to {needs}')
+                         f'data.root to {needs}{_told(known)}')
 
 
 def folds_of(train: Records, settings: Data, n_folds: int) -> numpy.ndarray:
@@ -115,3 +115,7 @@ def _get(path, known):
     folders = {*OF_ALL_KINDS, *(kind.folder for kind in PARTS.values())}
     source = ANNOTATIONS if set(path.parts) & folders else known.source
     return f'get it from {source}, or ' if source else ''
+
+
+def _told(known):
+    return ' docs/data.md says which files.' if known.source else ''

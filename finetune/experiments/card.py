@@ -56,6 +56,8 @@ def write(folder: Path, run: RunFolder, tested: RunFolder | None = None) -> None
 
 def _use():
     yield '## How to use it'
+    yield ('You need the program fve_layer, from a clone of its repository: `pip install finetune` '
+           'gets another one.')
     yield commands('python -m finetune predict FOLDER PICTURES')
     yield 'In Python:'
     yield commands('import finetune', "model = finetune.load('FOLDER')",

@@ -206,6 +206,10 @@ class _Comparison:
                      accuracies[0], len(_correct(further)), accuracies[1]),
                  f'{self.results}: test accuracy {accuracy(_correct(tested))}; plain CNN without '
                  f'fine-tuning: {accuracy(_correct(plain))}']
+        before_it = difference(_correct(head), _correct(tested))
+        if before_it.mean > 0:
+            lines.append('On the test images, the classifier before the fine-tuning is better, by '
+                         f'{_points(before_it)} points; predict takes it, too: {head}')
         print(*lines, sep='\n', flush=True)
         write_text(self.results / chosen.ANSWER, '\n'.join([*answer, *lines, '']))
         card.write(self.results, run, tested)
@@ -281,7 +285,7 @@ def _table(correct):
         gain = difference(own, correct[BASELINE][:len(own)])
         rows.append((CANDIDATES[name], accuracy(own), '' if name == BASELINE else _points(gain),
                      str(len(own))))
-    return [*aligned(rows), 'in brackets: 95 % intervals']
+    return [*aligned(rows), 'in brackets: 95 % intervals; points: on the same held-out images']
 
 
 def _reason(name, correct):

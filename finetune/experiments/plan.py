@@ -8,6 +8,7 @@ from finetune.config.config import fingerprint, IMAGES_AND_PARTS, read_config
 from finetune.config.project import HERE
 from finetune.config.schema import fill_override
 from finetune.config.settings import Config
+from finetune.data import readers
 from finetune.data.fingerprint import Fingerprint
 from finetune.errors import InputError
 from finetune.experiments import prerequisites
@@ -87,6 +88,7 @@ def _has_other_data(folder, config, read):
 
 def _add(path, overrides, config, asked, jobs):
     """Adds a run to ``jobs`` after its prerequisites, which keep the overrides of ``asked``."""
+    readers.require(config)     # or every run would say that its data are missing
     needs = []
     for required in prerequisites.of(config):
         name = str(required.folder)

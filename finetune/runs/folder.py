@@ -222,9 +222,9 @@ class RunFolder:
     def require_finished(self) -> None:
         """Raises an error unless the folder holds a finished run."""
         if not self.is_run:
-            what = ('holds no run of this program' if self.path.exists()
-                    else 'there is no such folder')
-            raise InputError(f'{self}: {what}; give results/<config>/seed<k>{self.project.named}.')
+            what = 'is no run of this program' if self.path.exists() else 'there is no such folder'
+            raise InputError(f'{self}: {what}; train first, or give results/<config>/seed<k>'
+                             f'{self.project.named}.')
         if not self.is_finished:
             raise InputError(f'{self}: the run is not finished; repeat its train command to '
                              'resume it.')

@@ -220,7 +220,23 @@ def test_choice_and_drop_outs(shares, runs, name, photos, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert ('Chosen: the plain CNN. ' in printed) == name.startswith('no_parts')
     assert ('CNNs, kept: ' in printed) == name.endswith('_finetuned')
+    assert 'before the fine-tuning' not in printed
     assert '\nFVE of the whole image  50.0 % (' in printed and '  200\n' in printed
+
+
+def test_fine_tuning_that_the_test_images_do_not_confirm(photos, monkeypatch, capsys):
+    """The choice stays that of the held-out images; the user is told."""
+    made_up = MadeUp(monkeypatch, {'no_parts_finetuned': 60, 'test': 40})
+    monkeypatch.setattr(comparison._Comparison, '_tested',
+                        lambda self, run: RunFolder(run.path / 'test'))
+    Path('results/photos').mkdir(parents=True)
+    assert run('train', 'photos') == 0
+    printed = capsys.readouterr().out
+    assert 'CNNs, kept: ' in printed
+    told = ('On the test images, the classifier before the fine-tuning is better, by +10.0 (+4.1 '
+            'to +15.9) points; predict takes it, too: results/photos/no_parts\n')
+    assert told in printed and Path('results/photos/comparison.txt').read_text() in printed
+    assert 'no_parts_finetuned' in Path('results/photos/chosen.yml').read_text() and made_up.runs
 
 
 def test_an_interrupted_comparison_tells_what_remains(photos, monkeypatch):

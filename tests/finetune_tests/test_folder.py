@@ -96,7 +96,7 @@ def test_folder_of_something_else(tmp_path, write_config):
     (folder.path / 'thesis.txt').touch()
     with pytest.raises(InputError, match='holds something other'):
         folder.check(config)
-    with pytest.raises(InputError, match='holds no run of this program'):
+    with pytest.raises(InputError, match='is no run of this program'):
         folder.require_finished()
 
 
@@ -314,7 +314,7 @@ def test_versions_are_saved(finished_run):
 
 @pytest.mark.parametrize('place', ['.', '/'])
 def test_any_folder_can_be_asked_whether_it_is_a_run(place):
-    with pytest.raises(InputError, match='holds no run of this program'):
+    with pytest.raises(InputError, match='is no run of this program'):
         RunFolder(place).require_finished()
 
 

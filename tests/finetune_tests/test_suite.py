@@ -35,6 +35,14 @@ def configs(write_config, tmp_path):
     return 'configs/birds'
 
 
+def test_missing_data_are_told_once_and_nothing_is_started(configs, birds, capsys):
+    birds.rename('elsewhere')
+    assert run(configs, '--seeds', 3) == 2
+    printed = capsys.readouterr()
+    assert printed.out == '' and printed.err.count('there is no such folder') == 1
+    assert not Path('results').exists()
+
+
 @pytest.fixture
 def finished(finished_run, finished_gap, tmp_path, monkeypatch):
     """A folder of two experiments, whose runs with seed 0 are finished."""

@@ -396,8 +396,8 @@ def test_conv_maps_are_refused_with_the_way_to_local_features():
     layer = FVELayer(D, K, seed=0)
     with pytest.raises(ValueError, match=r'not \(2, \d+, 3, 4\); of ConvMaps h') as raised:
         layer(h)
-    way = str(raised.value).partition(' give ')[2]
-    x = eval(way, {'F': chainer.functions, 'h': h})
+    way = str(raised.value).partition(' give ')[2].partition(', or ')[0]
+    x = eval(way, {'h': chainer.Variable(h)})
     numpy.testing.assert_array_equal(x.array, [image.reshape(D, -1).T for image in h])
     assert layer(x).shape == (2, 2 * K * D)
     with pytest.raises(ValueError, match=r'not \(3, 4\)$'):

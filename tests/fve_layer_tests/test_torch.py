@@ -160,7 +160,8 @@ def test_settings_have_the_errors_of_the_link(settings, problem):
 
 
 @pytest.mark.parametrize('x, mask, problem', [
-    (torch.rand(N, D, 3, 3), None, 'of ConvMaps'), (torch.rand(N, T, D + 1), None, 'shape'),
+    (torch.rand(N, D, 3, 3), None, r'in PyTorch h.flatten\(2\).transpose\(1, 2\)$'),
+    (torch.rand(N, T, D + 1), None, 'shape'),
     (torch.zeros(N, T, D, dtype=int), None, 'floats'),
     (torch.rand(N, T, D), torch.ones(N, T + 1, dtype=bool), 'mask must have')])
 def test_inputs_have_the_errors_of_the_link(x, mask, problem):
