@@ -18,6 +18,12 @@ NEAR = .2           # largest RMS difference of two of them, relative to that de
 
 def check(data_set):
     """Yields findings, level and text, about the pictures of a data set."""
+    n = len(data_set.train) + len(data_set.test)
+    yield from list(_problems(data_set)) or [
+        ('ok', f'all {n} pictures can be read; there are no copies')]
+
+
+def _problems(data_set):
     problem = readable.problem_of_classes(data_set)
     if problem:
         yield 'error', f'the data set {problem}'

@@ -42,7 +42,7 @@ MEASURED = BASELINE, 'global_fve', *WITH_PARTS
 MANY_IMAGES = 2000      # of which one fifth, held out once, is enough
 N_EPOCHS, N_UPDATES = 12, 360       # of the training of a head, at least
 FOLDS_OF_ALL = 2        # after which candidates that are not above the baseline drop out
-N_FINAL = 3             # trainings after the folds: baseline, chosen one, and its fine-tuning
+N_ON_ALL = 2        # trainings of classifiers on all training images: the plain CNN, the chosen one
 PATIENCE = 2            # epochs without a gain after which fine-tuning stops
 
 
@@ -113,7 +113,7 @@ class _Comparison:
         n = len(data_set.train)
         self.of_heads = _of_heads(n, config)
         self.folds = range(N_FOLDS if n <= MANY_IMAGES else 1)
-        self.n_begun, self.n_most = 0, len(CANDIDATES) * len(self.folds) + N_FINAL
+        self.n_begun, self.n_most = 0, len(CANDIDATES) * len(self.folds) + N_ON_ALL + 1
         estimate.print_stages(self._stages(data_set, config))
         self.correct = {}       # which held-out images a candidate classifies correctly, (n,) bool
 
@@ -150,8 +150,8 @@ class _Comparison:
         n, whole = len(data_set.train) + len(data_set.test), maps[BASELINE]
         of_maps = sum(maps[name] - (0 if name == BASELINE else whole)
                       for name in (BASELINE, *WITH_PARTS) if not self._is_held_out(name, 0))
-        n_trainings = sum(not self._is_held_out(name, fold)
-                          for name in CANDIDATES for fold in self.folds)
+        n_trainings = N_ON_ALL + sum(not self._is_held_out(name, fold)
+                                     for name in CANDIDATES for fold in self.folds)
         return [estimate.Stage(f'finding parts in {n} images', sum(finding.values())),
                 estimate.Stage(f'ConvMaps of {n} images, tiles and parts', of_maps),
                 estimate.Stage(f'up to {n_trainings} trainings of classifiers on them',
@@ -192,7 +192,8 @@ class _Comparison:
         """
         plain = self._run(f'{CANDIDATES[BASELINE]}, all training images', BASELINE, BASELINE,
                           self.of_heads)
-        head = self._run(f'{CANDIDATES[name]}, all training images', name, name, self.of_heads)
+        head = plain if name == BASELINE else self._run(
+            f'{CANDIDATES[name]}, all training images', name, name, self.of_heads)
         before = RunFolder(self.results / self._held_out(name, 0), head.project)
         further = self._run('fine-tuning of the CNNs', tuned(name), tuned(name), [
             'data.split=validation', f'training.patience={PATIENCE}',

@@ -259,6 +259,7 @@ def test_doctor_finds_single_pictures_duplicates_and_unreadable_ones(
     code, printed = doctor(write_config, capsys)
     assert code == 0
     assert '1 class has a single picture, the first is Amsel' in printed
+    assert 'there are no copies' not in printed
     assert ('6 training images have a copy in the test images, such as photos/train/Blaumeise/'
             '00 käfer.png (class Blaumeise) and photos/test/Blaumeise/00 käfer.png (class '
             'Blaumeise), so accuracies are too high') in printed
