@@ -507,7 +507,7 @@ def test_evaluate_never_trains(separate, capsys):
     shutil.move(CNN.parent, 'elsewhere')
     before = bytes_of(OUT)
     assert run('evaluate', OUT) == 2
-    assert f'{CNN}: there is no such folder; give ' in capsys.readouterr().err
+    assert f'{CNN}: there is no such folder; train first, or give ' in capsys.readouterr().err
     assert not CNN.exists() and bytes_of(OUT) == before
 
 

@@ -263,7 +263,7 @@ def test_doctor_names_sources_and_ignored_lines(cub, write_config, capsys):
     surplus(annotation_files.read_cub(cub), cub)
     printed = doctor(write_config, capsys, cub)
     assert 'left out: lines of part_locs.txt for unknown images: 2' in printed
-    assert 'CUB-200-2011 is available at https://data.caltech.edu' in printed
+    assert 'CUB-200-2011 comes from https://data.caltech.edu' in printed
     assert "the authors' folder CS_parts is in https://github.com" in printed
     assert 'another class or split' not in printed
 

@@ -408,5 +408,5 @@ def test_conventional_pipeline_is_refused(runs, copy_of, capsys):
 
 
 def test_load_says_what_is_wrong(tmp_path):
-    with pytest.raises(InputError, match='holds no run'):
+    with pytest.raises(InputError, match='is no run'):
         finetune.load(tmp_path)

@@ -158,8 +158,9 @@ def test_variables_of_the_original_are_of_the_project(project, finished_run, mon
 @pytest.mark.parametrize('command, problem', [
     (['train', 'configs/none.yml'],
      f'{PLACE}/configs/none.yml: there is no such config in the project {PLACE}; configs/ has'),
-    (['evaluate', 'results/none'], f'{PLACE}/results/none: there is no such folder; give '
-                                   f'results/<config>/seed<k> in the project {PLACE}.'),
+    (['evaluate', 'results/none'],
+     f'{PLACE}/results/none: there is no such folder; train first, or give '
+     f'results/<config>/seed<k> in the project {PLACE}.'),
     (['status'], f'{PLACE}/results: there is no such folder of results in the project {PLACE}; '),
     (['report'], f'{PLACE}/results: there is no such folder of results in the project {PLACE}; '),
     (['train', 'configs/animals/cs_parts_cnn.yml', '--dry-run'],

@@ -375,4 +375,4 @@ def test_models_without_a_mixture(finished_gap, copy_of, in_own_folder, capsys):
 
 def test_folder_without_a_run(in_own_folder, capsys):
     assert run('mixture', 'nowhere') == 2
-    assert 'nowhere: there is no such folder; give ' in capsys.readouterr().err
+    assert 'nowhere: there is no such folder; train first, or give ' in capsys.readouterr().err
