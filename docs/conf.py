@@ -17,7 +17,7 @@ extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ex
               'sphinx.ext.viewcode']
 exclude_patterns = ['_build']
 
-autodoc_mock_imports = ['torch']        # fve_layer.torch is documented without it
+autodoc_mock_imports = ['torch']        # fve_layer.torch quotes 'Tensor | None' for this
 autodoc_default_options = {'members': True, 'show-inheritance': True}
 autodoc_member_order = 'bysource'
 autodoc_inherit_docstrings = False      # Chainer's would appear below every method of a link
