@@ -20,11 +20,11 @@ class ConvolutionPrimitives:
 
     """A convolution of images (N, C, H, W) by filters (O, C, kh, kw), and its gradients.
 
-    With ``follows``, a bias (O,) is added to the result, and then that activation or ``None``
-    follows.
+    A bias (O,) may be added to the result; ``follows`` names the activation after it, or is
+    ``None``.
     """
 
-    def __init__(self, x_shape, weight_shape, geometry, *follows):
+    def __init__(self, x_shape, weight_shape, geometry, has_bias=False, follows=None):
         self.x_shape, self.weight_shape, self.geometry = x_shape, weight_shape, geometry
         self.y_shape = (x_shape[0], weight_shape[0],
                         *geometry.out_size(x_shape[2:], weight_shape[2:]))
@@ -33,12 +33,12 @@ class ConvolutionPrimitives:
         if geometry.groups > 1:
             shape = geometry.groups, weight_shape[0] // geometry.groups, *weight_shape[1:]
         self.any_filters, self.filters = layout(shape), layout(shape, tuple(range(len(shape))))
-        self.bias = layout((weight_shape[0],), (0,)) if follows else None
+        self.bias = layout((weight_shape[0],), (0,)) if has_bias else None
         self.options = dims(geometry.stride), dims((0, 0)), *map(dims, geometry.ends())
         self.forward = Primitive(
             'convolution_forward', engine(), TRAINING, DIRECT, self.x, self.any_filters, self.bias,
             self.y, *self.options,
-            attributes=followed_by(*ACTIVATIONS[follows[0]]) if any(follows) else None)
+            attributes=followed_by(*ACTIVATIONS[follows]) if follows else None)
         self.ordered = Reorder(self.filters, self.forward.layout('weights'))
 
     def __call__(self, x, weight, bias=None):
@@ -88,12 +88,12 @@ class ConvolutionPrimitives:
         stride, (ends, (left, _)), groups = self.geometry
         above, below = ends if height < rows else (0, 0)    # the fast code wants as many rows
         geometry = Geometry(stride, ((0, 0) if height < rows else ends, (0, 0)), groups)
-        result = numpy.empty(self.weight_shape, dtype=numpy.float32)
+        result, images = numpy.empty(self.weight_shape, dtype=numpy.float32), image(x)[1]
         for first in range(0, columns, MAX_COLUMNS):
             last = min(first + MAX_COLUMNS, columns)
             width, start = last - first + (self.y_shape[3] - 1) * stride[1], first - left
             seen = numpy.zeros((n, above + height + below, width, channels), dtype=numpy.float32)
-            inside = image(x)[1][:, :, max(start, 0):start + width]
+            inside = images[:, :, max(start, 0):start + width]
             zeros = max(-start, 0)
             seen[:, above:above + height, zeros:zeros + inside.shape[2]] = inside
             seen = seen.transpose(0, 3, 1, 2)
@@ -117,7 +117,7 @@ class BiasedConvolution(function_node.FunctionNode):
         if self.follows:
             self.retain_outputs((0,))
         x, weight, bias = inputs
-        self.operation = convolution(x.shape, weight.shape, self.geometry, self.follows)
+        self.operation = convolution(x.shape, weight.shape, self.geometry, True, self.follows)
         return self.operation(x, weight, bias),
 
     def backward(self, indexes, grad_outputs):

@@ -40,9 +40,9 @@ def require(config: Config) -> None:
     layout, known = find_layout(config), DATA_SETS[config.data.dataset]
     if not known.prepare and not layout.lists.exists():
         needs = ('the folder that has one folder of pictures per class.' if known.upright else
-                 'the folder that contains images.txt.')
+                 'the folder that contains images.txt. docs/data.md says which files.')
         raise InputError(f'{layout.lists}: there is no such folder; {_get(layout.lists, known)}set '
-                         f'data.root to {needs}{_told(known)}')
+                         f'data.root to {needs}')
 
 
 def folds_of(train: Records, settings: Data, n_folds: int) -> numpy.ndarray:
@@ -115,7 +115,3 @@ def _get(path, known):
     folders = {*OF_ALL_KINDS, *(kind.folder for kind in PARTS.values())}
     source = ANNOTATIONS if set(path.parts) & folders else known.source
     return f'get it from {source}, or ' if source else ''
-
-
-def _told(known):
-    return ' docs/data.md says which files.' if known.source else ''
