@@ -13,7 +13,6 @@ from fve_layer.arrays import Array, get_array_module
 
 INITS = 'kmeans', 'random'
 NORMALIZATIONS = 'sqrt', 'mean'
-NO_SECOND_DERIVATIVE = 'the second derivative of the Fisher vector is not implemented'
 
 
 class State(NamedTuple):
@@ -131,10 +130,12 @@ def check_shapes(mean: Array, var: Array, weight: Array) -> None:
                          '{}, {} and {}'.format(*shapes))
 
 
-def check_mixture(var: Array, weight: Array) -> None:
+def check_mixture(mean: Array, var: Array, weight: Array) -> None:
     """Raises a ValueError if a loaded state is no mixture."""
     if not ((var > 0).all() and (weight > 0).all() and abs(weight.sum() - 1) < 1e-3):
         raise ValueError('var must be positive, and weight positive with the sum one')
+    if not (abs(mean) < numpy.inf).all() or not (var < numpy.inf).all():
+        raise ValueError('mean and var must be finite')
 
 
 def warn_without_mixture(layer: Any, stacklevel: int) -> None:

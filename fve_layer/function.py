@@ -8,7 +8,7 @@ import chainer.functions as F
 from chainer.utils import type_check
 
 from fve_layer.arrays import Array, ArrayOrVariable
-from fve_layer.em import check_normalization, check_shapes, NO_SECOND_DERIVATIVE
+from fve_layer.em import check_normalization, check_shapes
 from fve_layer.maths import maths_for
 
 
@@ -61,7 +61,8 @@ class FisherVectorGrad(function_node.FunctionNode):
 
     def backward(self, indexes: tuple[int, ...],
                  grad_outputs: tuple[chainer.Variable, ...]) -> NoReturn:
-        raise NotImplementedError(NO_SECOND_DERIVATIVE)
+        raise NotImplementedError('the second derivative of the Fisher vector is not '
+                                  'implemented')
 
 
 def fisher_vector(x: ArrayOrVariable, mean: Array, var: Array, weight: Array,

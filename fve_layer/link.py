@@ -57,8 +57,8 @@ class GMMLayer(MixtureLayer):
             to the order of magnitude of the features' variances, or set ``relative_var_floor``.
         relative_var_floor (float): Smallest variance relative to that of all features of the
             batch, which is averaged over the dimensions, such as 1; ``var_floor`` remains a lower
-            bound. It does not depend on the scale of the features: those multiplied by 10 have
-            the same Fisher vectors. Not in the paper.
+            bound. As long as ``var_floor`` is smaller, features multiplied by 10 have the same
+            Fisher vectors. Not in the paper.
         seed (int or None): Seed of the initial mixture. ``None``: drawn from NumPy's global state.
         comm: Communicator of ``chainermn.create_communicator``: the batches of all its ranks fit
             one mixture, so all ranks must call the layer equally often in training mode. Each step
@@ -132,12 +132,12 @@ class GMMLayer(MixtureLayer):
         super().serialize(serializer)
         self._is_seeded = False     # depends on the state loaded
         if isinstance(serializer, chainer.Deserializer):
-            _, var, weight = self.mixture
-            em.check_mixture(var, weight)
+            em.check_mixture(*self.mixture)
 
     @property
     def is_seeded(self) -> bool:
-        """Whether the mixture has been seeded from a batch, loaded or assigned."""
+        """Whether there is a mixture: seeded from a batch, loaded, assigned, or random by ``init``.
+        """
         if not self._is_seeded:     # on a GPU this check waits for the device
             self._is_seeded = bool(self.n_updates > 0 or self.mean.any())
         return self._is_seeded

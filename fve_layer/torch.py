@@ -1,36 +1,39 @@
-"""The layers for PyTorch: modules with the arguments, results and errors of Chainer's links.
+"""The layers for PyTorch: modules with the arguments and results of Chainer's links.
 
 The mathematics is that of the links, on NumPy arrays that share the memory of the tensors, or on
 CuPy arrays that share it on PyTorch's current stream; the backward pass is the explicit one.
 """
-import contextlib
 from typing import Any
 
-import numpy
 import torch
 from torch import distributed, nn, Tensor
+from torch.autograd.function import once_differentiable
 
-from fve_layer import em, masking, seeding
+from fve_layer import em, masking, seeding, tensors
 from fve_layer.arrays import to_cpu
 from fve_layer.communication import of_all_ranks
 from fve_layer.maths import maths_for
 
 __all__ = 'FVELayer', 'GMMLayer', 'copy_state', 'fisher_vector'
 
+HALF = torch.float16, torch.bfloat16
+
 
 class GMMLayer(nn.Module):
 
     """Gaussian mixture that is fitted to the features passing through; returns them unchanged.
 
-    As :class:`fve_layer.GMMLayer`, whose arguments these are. It learns in training mode, but not
-    in the calls that ``torch.utils.checkpoint`` repeats in the backward pass.
+    As :class:`fve_layer.GMMLayer`, whose arguments these are, but for ``comm``; a ``seed`` of
+    ``None`` is drawn from PyTorch's generator. It learns in training mode, but not in the calls
+    that ``torch.utils.checkpoint`` repeats in the backward pass. Run the backward pass before the
+    layer's next call, whose mixture the repeated call would use.
 
-    The processes of ``DistributedDataParallel`` have one mixture: each step sums K (2D + 1) + 1
-    numbers over them, so that all of them must call the layer equally often in training mode.
-    ``comm`` may be a process group instead of ``None``, which means all processes.
+    ``comm`` is the process group whose processes have one mixture. ``None``: all processes, once
+    ``torch.distributed`` is initialised; ``False``: each its own. Each step sums K (2D + 1) + 1
+    numbers over a group, so that its processes must call the layer equally often in training mode.
 
-    The attributes are those of the link; ``mean`` (K, D), ``var`` (K, D), ``weight`` (K,),
-    ``n_updates``, and with a ``relative_var_floor`` ``smallest_var``, are buffers.
+    ``mean`` (K, D), ``var`` (K, D), ``weight`` (K,), ``n_updates``, and with a
+    ``relative_var_floor`` ``smallest_var``, are buffers, which ``half()`` leaves in float32.
     """
 
     def __init__(self, in_size: int, n_components: int, *, ema_decay: float = 0.9,
@@ -40,7 +43,9 @@ class GMMLayer(nn.Module):
         super().__init__()
         em.check_settings(in_size, n_components, var_floor, relative_var_floor, ema_decay, init)
         self.in_size, self.n_components, self.ema_decay = in_size, n_components, ema_decay
-        self.norm_filter, self.init, self.seed = norm_filter, init, em.checked_seed(seed)
+        self.norm_filter, self.init = norm_filter, init
+        self.seed = em.checked_seed(int(torch.randint(2 ** 31 - 1, (), device='cpu'))
+                                    if seed is None else seed)
         self.var_floor, self.relative_var_floor, self.comm = var_floor, relative_var_floor, comm
         self.log_likelihood: Tensor | None = None
         self._has_warned = self._is_seeded = False
@@ -55,7 +60,8 @@ class GMMLayer(nn.Module):
 
     @property
     def is_seeded(self) -> bool:
-        """Whether the mixture has been seeded from a batch, loaded or assigned."""
+        """Whether there is a mixture: seeded from a batch, loaded, assigned, or random by ``init``.
+        """
         if not self._is_seeded:     # on a GPU this check waits for the device
             self._is_seeded = bool(self.n_updates > 0) or bool(self.mean.any())
         return self._is_seeded
@@ -69,13 +75,19 @@ class GMMLayer(nn.Module):
         return ', '.join(f'{name}={value!r}' for name, value in vars(self).items()
                          if name[0] != '_' and name not in ('training', 'log_likelihood'))
 
+    def _apply(self, convert, *args):
+        def convert_unless_half(tensor):
+            converted = convert(tensor)
+            return tensor.to(converted.device) if converted.dtype in HALF else converted
+        return super()._apply(convert_unless_half, *args)
+
     def _load_from_state_dict(self, state_dict, prefix, *args):
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._is_seeded = False     # depends on the state loaded
         try:
-            em.check_mixture(self.var, self.weight)
+            em.check_mixture(self.mean, self.var, self.weight)
         except ValueError as error:
-            args[-1].append(f'{prefix}var, {prefix}weight: {error}')
+            args[-1].append(f'{prefix}mean, var and weight: {error}')
 
     @torch.compiler.disable
     def forward(self, x: Tensor, mask: 'Tensor | None' = None) -> Tensor:
@@ -95,24 +107,26 @@ class GMMLayer(nn.Module):
     @torch.no_grad()
     def _learn(self, x, mask):
         """Updates the mixture in training mode; returns which features count, or ``None``."""
-        with _on_stream_of(x):
-            x, mask = _array(x), None if mask is None else _array(mask.bool())
-            masking.check_shapes(x, mask, self.in_size)
-            mask = masking.counting_features(x, mask, self.norm_filter)
+        mask = _bool(mask, x)
+        with tensors.on_stream_of(x):
+            features, counting = tensors.to_array(x), tensors.to_array(mask)
+            masking.check_shapes(features, counting, self.in_size)
+            counting = masking.counting_features(features, counting, self.norm_filter)
             if self.training and torch._C._current_graph_task_id() == -1:   # not in backward
-                self._update(x, mask)
+                self._update(features, counting)
             elif not (self.training or self._has_warned or self.is_seeded):
                 self._has_warned = True
                 em.warn_without_mixture(self, 8)        # 8: who calls the layer, from there
-            return None if mask is None else _tensor(mask)
+            return tensors.to_tensor(counting) if self.norm_filter else mask
 
     def _state(self):
-        return em.State(*(_array(a) if isinstance(a, Tensor) else a for a in (
+        return em.State(*(tensors.to_array(a) if isinstance(a, Tensor) else a for a in (
             getattr(self, name) for name in em.State._fields)))
 
     def _update(self, x, mask):
         """Seeds the mixture if necessary; one E-step, one M-step."""
-        ranks = _Ranks(self.comm) if distributed.is_initialized() else None
+        is_alone = self.comm is False or not distributed.is_initialized()
+        ranks = None if is_alone else tensors.Ranks(self.comm)
         if not self.is_seeded:
             seeded = seeding.of_all_ranks(x, mask, ranks, self.n_components, self.var_floor,
                                           self.seed, self.relative_var_floor)
@@ -121,12 +135,12 @@ class GMMLayer(nn.Module):
         statistics = of_all_ranks(maths_for(x).e_step(x, *self._state()[:3], mask), ranks)
         self._assign(em.step(self._state(), statistics, self.ema_decay, self.var_floor,
                              self.relative_var_floor))
-        self.log_likelihood = _tensor(statistics.log_likelihood)
+        self.log_likelihood = tensors.to_tensor(statistics.log_likelihood)
 
     def _assign(self, state):
         for name, value in state.bounded()._asdict().items():
             if isinstance(getattr(self, name), Tensor):
-                getattr(self, name).copy_(_tensor(value))
+                getattr(self, name).copy_(tensors.to_tensor(value))
 
 
 class FVELayer(GMMLayer):
@@ -163,9 +177,13 @@ def fisher_vector(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor,
     """As :func:`fve_layer.fisher_vector`, whose arguments these are."""
     em.check_normalization(normalization)
     em.check_shapes(mean, var, weight)
-    if torch.is_autocast_enabled(x.device.type) and x.dtype in (torch.float16, torch.bfloat16):
+    if torch.jit.is_tracing():
+        raise RuntimeError('the Fisher vector is not computed by operators of PyTorch, so that '
+                           'it cannot be traced or exported')
+    if torch.is_autocast_enabled(x.device.type) and x.dtype in HALF:
         x = x.float()
-    return _FisherVector.apply(x, mean, var, weight, mask, normalization, resp_gradient)
+    return _FisherVector.apply(x, mean.detach(), var.detach(), weight.detach(), _bool(mask, x),
+                               normalization, resp_gradient)
 
 
 class _FisherVector(torch.autograd.Function):
@@ -174,68 +192,29 @@ class _FisherVector(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, mean, var, weight, mask, normalization, resp_gradient):
-        with _on_stream_of(x):
+        ctx.save_for_backward(x, mask)
+        with tensors.on_stream_of(x):
             # Copies: the layer's next step changes its buffers.
-            ctx.constants = (*(_array(a.clone()) for a in (mean, var, weight)),
-                             None if mask is None else _array(mask.bool()), normalization)
-            ctx.save_for_backward(x)
-            ctx.resp_gradient, features = resp_gradient, _array(x)
-            masking.check_shapes(features, ctx.constants[3], mean.shape[1])
-            fv, ctx.resps = maths_for(features).encode(features, *ctx.constants)
-            return _tensor(fv).to(x.dtype)
+            ctx.mixture = [tensors.to_array(a.clone()) for a in (mean, var, weight)]
+            ctx.settings, features = (normalization, resp_gradient), tensors.to_array(x)
+            mask = tensors.to_array(mask)
+            masking.check_shapes(features, mask, mean.shape[1])
+            fv, ctx.resps = maths_for(features).encode(features, *ctx.mixture, mask, normalization)
+            return tensors.to_tensor(fv).to(x.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gfv):
-        if torch.is_grad_enabled():     # create_graph=True
-            raise NotImplementedError(em.NO_SECOND_DERIVATIVE)
-        x, = ctx.saved_tensors
-        with _on_stream_of(x):
-            gx = maths_for(_array(x)).encode_vjp(_array(gfv), _array(x), ctx.resps, *ctx.constants,
-                                                 ctx.resp_gradient)
-            return _tensor(gx).to(x.dtype), *[None] * 6
+        x, mask = ctx.saved_tensors
+        with tensors.on_stream_of(x):
+            features, mask, gfv = map(tensors.to_array, (x, mask, gfv))
+            gx = maths_for(features).encode_vjp(gfv, features, ctx.resps, *ctx.mixture, mask,
+                                                *ctx.settings)
+            return tensors.to_tensor(gx).to(x.dtype), *[None] * 6
 
 
-class _Ranks:
-
-    """A process group with the methods of ChainerMN's communicators that the layers call."""
-
-    def __init__(self, group):
-        self.group, self.rank, self.takes_gpu_arrays = group, distributed.get_rank(group), True
-
-    def allreduce(self, array):
-        tensor = _tensor(array)
-        distributed.all_reduce(tensor, group=self.group)
-        return _array(tensor)
-
-    def gather_obj(self, value):
-        values = [None] * distributed.get_world_size(self.group)
-        distributed.all_gather_object(values, value, self.group)
-        return values
-
-    def bcast_obj(self, value):
-        return self.gather_obj(value)[0]
-
-
-def _array(tensor):     # shares memory, as _tensor does; but NumPy lacks bfloat16
-    tensor = tensor.detach().to(torch.float32 if tensor.dtype == torch.bfloat16 else tensor.dtype)
-    if tensor.device.type == 'cpu':
-        return tensor.numpy()
-    import cupy
-    return cupy.from_dlpack(tensor)
-
-
-def _tensor(array):
-    if isinstance(array, numpy.ndarray | numpy.generic):
-        return torch.from_numpy(numpy.asarray(array))
-    return torch.from_dlpack(array)
-
-
-def _on_stream_of(x):
-    """CuPy computes on PyTorch's current stream; on a CPU, nothing."""
-    if x.device.type == 'cpu':
-        return contextlib.nullcontext()
-    import cupy
-    return cupy.cuda.ExternalStream(torch.cuda.current_stream(x.device).cuda_stream, x.device.index)
+def _bool(mask, x):
+    return None if mask is None else torch.as_tensor(mask, device=x.device).bool()
 
 
 @torch.no_grad()
@@ -243,7 +222,10 @@ def copy_state(source: Any, target: Any) -> None:
     """Copies the mixture of a layer to one of equal settings; each is Chainer's or PyTorch's."""
     for name in em.State._fields:
         value, old = getattr(source, name), getattr(target, name)
-        value = value.cpu().numpy() if isinstance(value, Tensor) else to_cpu(value)
+        value = tensors.to_array(value.cpu()) if isinstance(value, Tensor) else to_cpu(value)
+        if value.shape != getattr(old, 'shape', ()):
+            raise ValueError(f'{name} has the shape {value.shape} in one layer and '
+                             f'{tuple(old.shape)} in the other')
         if isinstance(old, Tensor):
             old.copy_(torch.from_numpy(value))
         elif not isinstance(old, float):        # the setting var_floor

@@ -70,22 +70,36 @@ def _packages():
 
 
 def _experiment(config_path, overrides, project):
-    """Findings about a config up to the first error: later checks rely on earlier ones."""
+    """Findings about a config: its settings; then data and what depends on them; then weights."""
     try:
         config = read_config(config_path, overrides, project)
         yield 'ok', f'{config_path}: all settings are known'
-        device = open_device(config.training.gpu)
-        if config.training.gpu > 0:
-            yield from gpu.check(config.training.gpu)
-        yield from _sources(config.data)
-        data_set = kind.load(config, provisional=True)
-        yield from _data(config, data_set)
-        yield from needs.weights(config, data_set)
-        yield from needs.step_memory(config, data_set, device)
-        yield from needs.places(config, folder_of(config_path, config))
-        yield from needs.runs(config, device)
+        device, folder = open_device(config.training.gpu), folder_of(config_path, config)
     except InputError as error:
         yield 'error', str(error)
+        return
+    if config.training.gpu > 0:
+        yield from gpu.check(config.training.gpu)
+    yield from _until_error(_of_data(config, device, folder))
+    yield from _until_error(needs.weights(config))
+
+
+def _until_error(findings):
+    """Findings up to the first error that is raised: later ones rely on earlier ones."""
+    try:
+        yield from findings
+    except InputError as error:
+        yield 'error', str(error)
+
+
+def _of_data(config, device, folder):
+    yield from _sources(config.data)
+    data_set = kind.load(config, provisional=True)
+    yield from _data(config, data_set)
+    yield from needs.classifier(config, data_set)
+    yield from needs.step_memory(config, data_set, device)
+    yield from needs.places(config, folder)
+    yield from needs.runs(config, device)
 
 
 def _data(config, data_set):

@@ -82,7 +82,8 @@ def _describe(config, begun):
     if begun:
         print(shown(_what_remains(begun, config, data_set)), flush=True)
         return
-    for _, text in [*needs.weights(config, data_set), *needs.runs(config)]:
+    for _, text in [*needs.weights(config), *needs.classifier(config, data_set),
+                    *needs.runs(config)]:
         print(shown(text), flush=True)
 
 

@@ -14,27 +14,34 @@ from finetune.training.conv_maps import size_of
 from finetune.weights import packaged, pretrained
 
 
-def weights(config, data_set):
-    """Findings, levels and texts, about the weights that a run starts from.
+def weights(config):
+    """Findings, levels and texts, about the weights of the CNNs that a run starts from.
 
     Args:
         config (finetune.config.settings.Config): Settings of the run.
-        data_set (finetune.data.records.DataSet): Its data set, with classes and parts.
 
     """
-    yield from _classifier(config, data_set) if config.model.checkpoint else _cnn(config)
+    if not config.model.checkpoint:
+        yield from _cnn(config)
     if kind.parts_of(config).to_be_found and not is_config(config.detector.cnn):
         path = packaged.path_of(config.detector.cnn, config.project, 'detector.cnn')
         detector.load_cnn(detector.architecture_of(config), path)
         yield 'ok', f'{path}: weights fit the CNN that finds parts'
 
 
-def _classifier(config, data_set):
+def classifier(config, data_set):
+    """Findings about the classifier that a run starts from, whose layers depend on the data set.
+
+    Args:
+        config (finetune.config.settings.Config): Settings of the run.
+        data_set (finetune.data.records.DataSet): Its data set, with classes and parts.
+
+    """
     source = config.model.checkpoint
     if is_config(source):
         read_config(source, project=config.project)
         yield 'ok', f'{source} trains the initial classifier when it is needed'
-    else:
+    elif source:
         pretrained.load_classifier(build_classifier(config, data_set),
                                    config.project.path(source))
         yield 'ok', f'{source}: is a classifier that fits these settings'
@@ -122,7 +129,7 @@ def _required(required, device):
     try:
         if not readers.is_to_be_drawn(config):
             data_set = kind.load(config, provisional=True)
-            for level, text in [*weights(config, data_set),
+            for level, text in [*weights(config), *classifier(config, data_set),
                                 *(step_memory(config, data_set, device) if device else ())]:
                 yield level, f'{required.path}: {text}'
         yield from runs(config, device)

@@ -31,7 +31,7 @@ def load(config: Config) -> DataSet:
     require(config)
     data_set = read(find_layout(config), settings)
     if settings.split == 'validation':
-        data_set = splits.hold_out(data_set, _held_out(data_set.train, settings, settings.fold))
+        data_set = splits.hold_out(data_set, folds_of(data_set.train, settings) == settings.fold)
     return splits.first_of_classes(data_set, settings.train_per_class)
 
 
@@ -45,23 +45,18 @@ def require(config: Config) -> None:
                          f'data.root to {needs}')
 
 
-def folds_of(train: Records, settings: Data, n_folds: int) -> numpy.ndarray:
+def folds_of(train: Records, settings: Data, n_folds: int = splits.N_FOLDS) -> numpy.ndarray:
     """Numbers the folds (N,) in which training images are held out, as for validation.
 
-    An image that is in no fold has -1: the only image of its class need not be in one.
+    An image that is in no fold has -1: the only image of its class need not be in one, and without
+    folds no image is.
     """
-    folds = numpy.full(len(train), -1)
-    for fold in reversed(range(n_folds)):
-        folds[_held_out(train, settings, fold, n_folds)] = fold
-    return folds
-
-
-def _held_out(train, settings, fold, n_folds=splits.N_FOLDS):
-    """Chooses the training images of a fold: a mask (N,)."""
+    if n_folds == 0:
+        return numpy.full(len(train), -1)
     if 'split_seed' not in DATA_SETS[settings.dataset].settings:
-        return splits.every_nth(train, fold, n_folds)
-    return splits.in_test(train.image_ids, train.labels, identify(train.paths), train.groups,
-                          1 / n_folds, f'validation {settings.split_seed}', start=fold / n_folds)
+        return splits.every_nth(train, n_folds)
+    return splits.balanced_folds(train.image_ids, train.labels, identify(train.paths), train.groups,
+                                 n_folds, f'validation {settings.split_seed}')
 
 
 def describe(config: Config, data_set: DataSet) -> Iterator[str]:

@@ -12,7 +12,7 @@ N_FOLDS = 5     # validation splits, each of about a fifth of the training image
 
 
 def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
-            groups: Sequence[str], share: float, key: str, start: float = 0.) -> numpy.ndarray:
+            groups: Sequence[str], share: float, key: str) -> numpy.ndarray:
     """Chooses test images by a keyed hash of each image's id.
 
     Adding, removing or renaming other images does not move an image, so that the shares of the
@@ -29,7 +29,6 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
         groups (sequence of str): N names of groups; empty: none.
         share (float): Probability that an image is a test image.
         key (str): Key of the hash; another key gives an independent split.
-        start (float): Smallest hash, in [0, 1), that makes a test image; the hashes are cyclic.
 
     Returns:
         numpy.ndarray: (N,) bool.
@@ -40,7 +39,7 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
     decides = {}        # index of the image that decides, by set
     for i in sorted(range(len(texts)), key=lambda i: (not groups[i], len(texts[i]), texts[i])):
         decides.setdefault(together[i], i)
-    hashes = numpy.array([(_hash(texts[decides[name]], key) - start) % 1 for name in together])
+    hashes = numpy.array([_hash(texts[decides[name]], key) for name in together])
     chosen = hashes < share
     of_class = {}
     for i, label in enumerate(labels):
@@ -55,6 +54,45 @@ def in_test(image_ids: Sequence[str], labels: Sequence, contents: Sequence[str],
         if others.size:
             chosen[hashes == others.min()] = True
     return chosen
+
+
+def balanced_folds(image_ids: Sequence[str], labels: numpy.ndarray, contents: Sequence[str],
+                   groups: Sequence[str], n_folds: int, key: str) -> numpy.ndarray:
+    """Divides images into folds of equal size, each with as many images of every class.
+
+    Images with equal contents, and those of a group, are in one fold. Large sets of such images
+    come first, then a keyed hash of the ids decides the order. Each set goes to the fold that has
+    the fewest images of its classes, and of these to the smallest.
+
+    Args:
+        image_ids (sequence of str): N ids.
+        labels (numpy.ndarray): (N,), int: classes.
+        contents (sequence of str): N identities of contents; empty: unknown.
+        groups (sequence of str): N names of groups; empty: none.
+        n_folds (int): Number of folds.
+        key (str): Key of the hash.
+
+    Returns:
+        numpy.ndarray: (N,), int: numbers of the folds. If all images of a class would be in the
+        same fold, those of one set are in none, -1, so that the class has training images.
+
+    """
+    together, sets = _together(contents, groups), {}
+    for i, name in enumerate(together):
+        sets.setdefault(name, []).append(i)
+    hashes = [_hash(group or image_id, key) for group, image_id in zip(groups, image_ids)]
+    n_of_class = numpy.zeros((labels.max(initial=-1) + 1, n_folds), int)
+    folds = numpy.empty(len(labels), int)
+    for members in sorted(sets.values(), key=lambda one: (-len(one), min(hashes[i] for i in one))):
+        of_set = labels[members]
+        fold = numpy.lexsort((n_of_class.sum(axis=0), n_of_class[of_set].sum(axis=0)))[0]
+        numpy.add.at(n_of_class, (of_set, fold), 1)
+        folds[members] = fold
+    for label in numpy.unique(labels):
+        of_class = numpy.flatnonzero(labels == label)
+        if len(numpy.unique(folds[of_class])) == 1:
+            folds[sets[together[of_class[-1]]]] = -1
+    return folds
 
 
 def _together(contents, groups):
@@ -89,9 +127,9 @@ def hold_out(data_set: DataSet, is_held_out: numpy.ndarray) -> DataSet:
     return replace(data_set, train=data_set.train[~is_held_out], test=data_set.train[is_held_out])
 
 
-def every_nth(records: Records, fold: int, n_folds: int = N_FOLDS) -> numpy.ndarray:
-    """Chooses every fifth image of a class, or every n-th of n folds: a mask (N,)."""
-    return (_numbers_in_class(records) + 1 + fold) % n_folds == 0
+def every_nth(records: Records, n_folds: int) -> numpy.ndarray:
+    """Divides images into folds, (N,), each of which has every n-th image of a class."""
+    return -(_numbers_in_class(records) + 1) % n_folds
 
 
 def first_of_classes(data_set: DataSet, n: int) -> DataSet:

@@ -44,8 +44,11 @@ def plot_log(folder, n_epochs):
             return
         drawn = time.monotonic()
         log = trainer.get_extension('LogReport').log
+        is_held_out = folder.read_config().data.split == 'validation'
+        evaluated = 'held out' if is_held_out else 'test'
         for name, lines in PLOTS.items():
-            curves = curves_of(log, lines)
+            curves = curves_of(log, {label.replace('test', evaluated): entry
+                                     for label, entry in lines.items()})
             if any(len(epochs) > 1 for epochs, _ in curves.values()):
                 with atomic(folder.picture(name)) as path, own_settings():
                     draw(curves, name.replace('_', ' ')).savefig(path)

@@ -57,7 +57,7 @@ def draw(view, evidence, heading, class_name, examples):
     if len(by_component) > 1:
         title += f'\n{_components(by_component)}'
     if parts is None:
-        return sheet.draw([view._replace(names=[])], title, pictures=lambda view: beside)
+        return sheet.draw([view._replace(names=[], caption='picture')], title, pictures=lambda view: beside)
     names = [f'{name} {share.sum():+.1f}' for name, share in zip(view.names, parts)]
 
     def draw_crop(axis, view, i):

@@ -169,6 +169,14 @@ def test_broken_config(model, finding, write_config, capsys):
     assert_finding(doctor(capsys, config), 2, finding)
 
 
+def test_missing_data_and_missing_weights_are_told_at_once(write_config, capsys):
+    config = write_config(data={'root': 'none'}, model={'pretrained': 'none.npz'})
+    code, printed = doctor(capsys, config)
+    assert code == 2
+    assert 'error    none: there is no such folder' in printed
+    assert 'error    none.npz: there is no such weights file' in printed
+
+
 def test_weights_that_fit(write_config, capsys):
     config = write_config(data=DRAWN, training={'epochs': 1})
     assert cli.main(['train', config]) == 0

@@ -7,6 +7,7 @@ import sys
 import matplotlib
 import pytest
 
+from finetune.config.settings import Config, Data
 from finetune.drawing import own_settings
 from finetune.training import plots
 
@@ -36,9 +37,11 @@ def test_pictures_do_not_depend_on_settings(tmp_path, request):
     assert dict(matplotlib.rcParams) == settings
 
 
-def test_plots_of_a_run_do_not_depend_on_settings(tmp_path, users_settings):
+@pytest.mark.parametrize('split, evaluated', [('', 'test'), ('validation', 'held out')])
+def test_plots_of_a_run_do_not_depend_on_settings(
+        split, evaluated, tmp_path, users_settings):
     """The extension that draws them, from the second epoch on."""
-    log = [{'epoch': 1, 'main/loss': .5}]
+    log = [{'epoch': 1, 'main/loss': .5, 'validation/main/loss': .7}]
 
     class Trainer:
         updater = type('Updater', (), {'epoch': 1})
@@ -50,13 +53,17 @@ def test_plots_of_a_run_do_not_depend_on_settings(tmp_path, users_settings):
         def picture(self, name):
             return tmp_path / f'{name}.png'
 
+        def read_config(self):
+            return Config(data=Data(split=split))
+
     draw_plots = plots.plot_log(Folder(), 1)
     draw_plots(Trainer())
     assert not list(tmp_path.iterdir())
-    log.append({'epoch': 2, 'main/loss': .25})
+    log.append({'epoch': 2, 'main/loss': .25, 'validation/main/loss': .6})
     draw_plots(Trainer())
     with own_settings():
-        plots.draw({'training': ((1, 2), (.5, .25))}, 'loss').savefig(tmp_path / 'expected.png')
+        plots.draw({'training': ((1, 2), (.5, .25)), evaluated: ((1, 2), (.7, .6))},
+                   'loss').savefig(tmp_path / 'expected.png')
     assert (tmp_path / 'loss.png').read_bytes() == (tmp_path / 'expected.png').read_bytes()
 
 

@@ -4,7 +4,7 @@ import hashlib
 import numpy
 import pytest
 
-from finetune.data.splits import in_test
+from finetune.data.splits import balanced_folds, in_test
 from finetune.errors import InputError
 
 from conftest import run
@@ -85,6 +85,26 @@ def test_a_class_keeps_training_images_whatever_its_groups(tmp_path):
         data_set = load(write(tmp_path, rows), split_seed=split_seed)
         check(data_set, rows)
         assert set(data_set.train.labels) == {0, 1} and set(data_set.test.labels) == {0}
+
+
+def test_folds_keep_training_images_of_every_class_whatever_its_groups():
+    """Class 0 has two groups, which share a fold if nothing prevents it, as class 1 is large."""
+    for seed in range(20):
+        labels = numpy.array([0, 1, 1, 1, 0, 1, 1, 1] + [1] * 12)
+        groups = ['a'] * 4 + ['b'] * 4 + [f'{i // 6}' for i in range(12)]
+        folds = balanced_folds(list(map(str, range(20))), labels, [''] * 20, groups, 2, f'{seed}')
+        for fold in range(2):
+            assert set(labels[folds != fold]) == {0, 1}
+        for group in set(groups):
+            assert len(set(folds[numpy.array(groups) == group])) == 1
+
+
+def test_folds_are_balanced_by_group_sizes():
+    groups = [f'{i // 5}' for i in range(50)] + [''] * 50
+    labels = numpy.arange(100) % 2
+    folds = balanced_folds(list(map(str, range(100))), labels, [''] * 100, groups, 5, 'key')
+    for label in range(2):
+        assert numpy.ptp(numpy.bincount(folds[labels == label])) <= 1
 
 
 def test_one_group_for_each_class_leaves_no_test_image(tmp_path):

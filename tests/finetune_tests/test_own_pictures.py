@@ -12,7 +12,7 @@ from conftest import examples
 from finetune import cli
 from finetune.config.settings import Config, Data
 from finetune.data import readers
-from finetune.data import pictures, transforms
+from finetune.data import pictures, splits, transforms
 from finetune.errors import InputError
 from finetune.parts.tiles import tile_boxes
 
@@ -323,20 +323,31 @@ def test_copies_are_on_one_side(tmp_path):
     assert {len(found) for found in by_contents.values()} == {1}
 
 
-def test_a_validation_split_of_own_pictures_does_not_move(tmp_path):
-    root = classes(tmp_path / 'photos', 20)
-    before = sides(load(root, split='validation'))
-    assert 'test' in before.values() and not set(before) & set(ids(load(root).test))
-    picture(root / NAMES[0] / '0.png', seed=999)        # the first one
-    after = sides(load(root, split='validation'))
-    assert {name: after[name] for name in before} == before
-
-
 def test_the_folds_of_own_pictures_hold_out_every_training_image_once(tmp_path):
     root = classes(tmp_path / 'photos', 20)
     held_out = [name for fold in range(5)
                 for name in ids(load(root, split='validation', fold=fold).test)]
     assert sorted(held_out) == sorted(ids(load(root).train))
+
+
+@pytest.mark.parametrize('n', [1, 2, 3, 5, 6, 24])
+def test_folds_have_equal_numbers_of_each_class_and_leave_some_of_it(n):
+    labels = numpy.repeat([0, 1, 2], n)
+    names = [f'{i}.png' for i in range(3 * n)]
+    folds = splits.balanced_folds(names, labels, [''] * 3 * n, [''] * 3 * n, 5, 'key')
+    assert set(folds) == (set(range(min(5, 3 * n))) if n > 1 else {-1})
+    if n > 1:
+        assert numpy.ptp(numpy.bincount(folds, minlength=5)) <= 1
+    for fold in range(5):
+        assert set(numpy.bincount(labels[folds == fold], minlength=3)) <= {n // 5, -(-n // 5)}
+        assert set(labels[folds != fold]) == {0, 1, 2}
+
+
+def test_a_validation_split_needs_two_images_of_a_class(tmp_path):
+    for split in 'train', 'test':
+        classes(tmp_path / split, 1)
+    with pytest.raises(InputError, match='of 3 training images none is held out'):
+        load(tmp_path, split='validation')
 
 
 LEVELS = {

@@ -572,11 +572,12 @@ def test_no_variance_is_below_the_floor_before_the_first_batch(kind):
 @pytest.mark.parametrize('kind', [FVELayer, GMMLayer])
 @pytest.mark.parametrize('name, change', [
     ('var', lambda array: -array), ('weight', lambda array: 2 * array),
-    ('weight', lambda array: array - .9), ('var', lambda array: array * numpy.nan)])
+    ('weight', lambda array: array - .9), ('var', lambda array: array * numpy.nan),
+    ('var', lambda array: array + numpy.inf), ('mean', lambda array: array * numpy.nan)])
 def test_arrays_that_are_no_mixture_are_not_loaded(name, change, kind, tmp_path):
     layer = kind(D, K, seed=0)
     layer(next(batches(1)))
     setattr(layer, name, change(getattr(layer, name)))
     chainer.serializers.save_npz(tmp_path / 'wrong.npz', layer)
-    with pytest.raises(ValueError, match='var must be positive, and weight positive'):
+    with pytest.raises(ValueError, match='var must be positive, and weight positive|must be finite'):
         chainer.serializers.load_npz(tmp_path / 'wrong.npz', kind(D, K))

@@ -6,6 +6,7 @@ from pathlib import Path
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 import warnings
 
 import chainer
@@ -18,7 +19,7 @@ from fve_layer import link
 torch = pytest.importorskip('torch')
 from torch.autograd.gradcheck import GradcheckError  # noqa: E402
 
-from fve_layer import torch as ours  # noqa: E402
+from fve_layer import tensors, torch as ours  # noqa: E402
 
 N, T, D = 4, 30, 6
 SETTINGS = list(itertools.product((1, 5, 20), (False, True), ('sqrt', 'mean'), (True, False)))
@@ -169,10 +170,13 @@ def test_inputs_have_the_errors_of_the_link(x, mask, problem):
         ours.FVELayer(D, 2)(x, mask)
 
 
-def test_a_state_that_is_no_mixture_is_refused():
+@pytest.mark.parametrize('name, value, problem', [
+    ('var', -1, 'var must be positive'), ('mean', numpy.nan, 'must be finite'),
+    ('var', numpy.inf, 'must be finite')])
+def test_a_state_that_is_no_mixture_is_refused(name, value, problem):
     layer = ours.FVELayer(D, 2, seed=0)
-    state = {**layer.state_dict(), 'var': -layer.var}
-    with pytest.raises(RuntimeError, match='var must be positive'):
+    state = {**layer.state_dict(), name: torch.full((2, D), value)}
+    with pytest.raises(RuntimeError, match=problem):
         layer.load_state_dict(state)
 
 
@@ -226,8 +230,83 @@ def test_compiled_network_breaks_the_graph_at_the_layer_alone():
 
 def test_no_second_derivative():
     x = torch.rand(1, 5, D, requires_grad=True)
-    with pytest.raises(NotImplementedError, match='second derivative'):
-        torch.autograd.grad(ours.FVELayer(D, 2, seed=0)(x).sum(), x, create_graph=True)
+    fv = ours.FVELayer(D, 2, seed=0)(x)
+    gx, = torch.autograd.grad(fv.square().sum(), x, create_graph=True)
+    assert gx.isfinite().all()
+    with pytest.raises(RuntimeError, match='differentiate twice'):
+        gx.sum().backward()
+
+
+def test_half_converts_the_network_but_not_the_mixture():
+    layer = ours.FVELayer(D, 3, seed=0, relative_var_floor=1, var_floor=1e-9)
+    layer(1e-4 * torch.randn(N, T, D))      # float16 cannot represent the variances
+    before = copy.deepcopy(layer.state_dict())
+    network = torch.nn.Sequential(torch.nn.Linear(D, D), layer).half()
+    assert network[0].weight.dtype == torch.float16
+    for name, value in layer.state_dict().items():
+        assert torch.equal(value, before[name]) and value.dtype == before[name].dtype
+    assert layer.double().mean.dtype == torch.float64
+
+
+@pytest.mark.parametrize('name', ['x', 'mask'])
+@pytest.mark.parametrize('norm_filter', [False, True])
+def test_an_input_that_is_changed_before_the_backward_pass_is_an_error(name, norm_filter):
+    inputs = {'x': torch.rand(N, T, D), 'mask': torch.rand(N, T) < .5}
+    x = inputs['x'].requires_grad_()
+    fv = ours.FVELayer(D, 2, seed=0, norm_filter=norm_filter)(**inputs)
+    with torch.no_grad():
+        inputs[name].fill_(0)
+    if name == 'mask' and norm_filter:      # the layer has a mask of its own
+        fv.sum().backward()
+    else:
+        with pytest.raises(RuntimeError, match='modified by an inplace operation'):
+            fv.sum().backward()
+        assert x.grad is None
+
+
+@pytest.mark.parametrize('convert', [torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.int])
+def test_masks_of_other_kinds(convert):
+    x, mask = torch.rand(N, T, D), torch.rand(N, T) < .5
+    expected, found = (ours.FVELayer(D, 2, seed=0)(x, m) for m in (mask, convert(mask)))
+    assert torch.equal(expected, found)
+
+
+def test_the_seed_is_drawn_from_pytorchs_generator():
+    before = numpy.random.get_state()[1].tolist()
+    seeds = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        seeds.append([ours.FVELayer(D, 2).seed for _ in range(2)])
+    assert seeds[0] == seeds[1] and len(set(seeds[0])) == 2
+    assert numpy.random.get_state()[1].tolist() == before
+
+
+def test_tracing_is_an_error(monkeypatch):
+    monkeypatch.setattr(torch.jit, 'is_tracing', lambda: True)
+    with pytest.raises(RuntimeError, match='cannot be traced or exported'):
+        ours.FVELayer(D, 2, seed=0)(torch.rand(N, T, D))
+
+
+def test_devices_without_an_implementation_are_named(monkeypatch):
+    with pytest.raises(ValueError, match='on CPUs and CUDA devices, not on meta'):
+        ours.FVELayer(D, 2, seed=0)(torch.empty(N, T, D, device='meta'))
+    monkeypatch.setitem(sys.modules, 'cupy', None)
+    tensor = SimpleNamespace(device=torch.device('cuda:0'), dtype=torch.float32,
+                             detach=lambda: tensor, to=lambda dtype: tensor)
+    with pytest.raises(ImportError, match='pip install cupy-cuda12x'):
+        tensors.to_array(tensor)
+
+
+def test_a_given_mixture_is_a_constant():
+    mixture = [torch.nn.Parameter(a) for a in (torch.rand(2, D), torch.ones(2, D), torch.ones(2) / 2)]
+    assert not ours.fisher_vector(torch.rand(N, T, D), *mixture).requires_grad
+
+
+def test_a_layer_of_another_size_is_refused():
+    layers = ours.FVELayer(D, 1, seed=0), ours.FVELayer(D, 5, seed=0), fve_layer.FVELayer(D, 2)
+    for source, target in itertools.permutations(layers, 2):
+        with pytest.raises(ValueError, match='mean has the shape'):
+            ours.copy_state(source, target)
 
 
 def test_the_tensors_are_not_copied(monkeypatch):

@@ -13,7 +13,7 @@ import fve_layer
 
 torch = pytest.importorskip('torch')
 
-from fve_layer import torch as ours  # noqa: E402
+from fve_layer import tensors, torch as ours  # noqa: E402
 
 N, T, D = 4, 40, 16
 TOLERANCE = {'float32': 1e-5, 'float64': 1e-11}
@@ -26,8 +26,9 @@ def device(request, monkeypatch):
     """Where the tensors are, in the ways that this machine has."""
     import cupy
     if request.param == 'copies':
-        monkeypatch.setattr(ours, '_array', lambda tensor: cupy.asarray(tensor.detach().numpy()))
-        monkeypatch.setattr(ours, '_tensor', lambda array: torch.from_numpy(cupy.asnumpy(array)))
+        monkeypatch.setattr(tensors, 'to_array', lambda tensor: None if tensor is None else
+                            cupy.asarray(tensor.detach().numpy()))
+        monkeypatch.setattr(tensors, 'to_tensor', lambda array: torch.from_numpy(cupy.asnumpy(array)))
         yield 'cpu'
     elif not torch.cuda.is_available():
         pytest.skip('PyTorch sees no GPU')
@@ -77,10 +78,10 @@ def test_dlpack_shares_memory(dtype, monkeypatch):
         def to(self, dtype):
             return self
 
-    view = ours._array(Tensor())
+    view = tensors.to_array(Tensor())
     assert view.dtype == dtype and view.shape == (2, 3) and view.data.ptr == array.data.ptr
     monkeypatch.setattr(torch, 'from_dlpack', cupy.from_dlpack)     # PyTorch's needs its own CUDA
-    assert ours._tensor(array).data.ptr == array.data.ptr
+    assert tensors.to_tensor(array).data.ptr == array.data.ptr
 
 
 def test_cupy_computes_on_the_stream_of_pytorch(monkeypatch):
@@ -89,6 +90,6 @@ def test_cupy_computes_on_the_stream_of_pytorch(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'current_stream',
                         lambda device: SimpleNamespace(cuda_stream=stream.ptr))
     tensor = SimpleNamespace(device=SimpleNamespace(type='cuda', index=0))
-    with ours._on_stream_of(tensor):
+    with tensors.on_stream_of(tensor):
         assert cupy.cuda.get_current_stream().ptr == stream.ptr
     assert cupy.cuda.get_current_stream().ptr == cupy.cuda.Stream.null.ptr
