@@ -36,6 +36,7 @@ def rows(seed):
     for name in CONFIGS:
         config = config_of(name, seed)
         if parts_of(config).to_be_found:
+            print(f'{name}, drawing {seed}: left out, as its parts have not been found')
             continue
         data_set = load(config)
         yield from of_splits(name, seed, measures_of(data_set, annotated, tells))

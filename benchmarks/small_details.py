@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy
 from scipy import stats
 
+from finetune.config.config import read_config
 from finetune.config.project import HERE
 from finetune.experiments import experiment
 from finetune.files import write_text
@@ -49,17 +50,21 @@ def accuracy_of(seed, size, row):
     """Test accuracy in per cent of a classifier, which is trained unless it has been."""
     config, own = ROWS[row]
     folder = RESULTS / f'seed{seed}' / f'{size} {row}'
-    if RunFolder(folder).state != REPORTED:
-        experiment.run(f'configs/photos/{config}.yml', [
-            *OF_ALL, f'data.root=data/small_details/seed{seed}', f'data.input_size={size}',
-            f'data.drawing={DRAWING.format(seed)}', *own], folder, HERE, is_told=False)
+    path, overrides = f'configs/photos/{config}.yml', [
+        *OF_ALL, f'data.root=data/small_details/seed{seed}', f'data.input_size={size}',
+        f'data.drawing={DRAWING.format(seed)}', *own]
+    if (RunFolder(folder).state != REPORTED
+            or RunFolder(folder).differences(read_config(path, overrides))):
+        experiment.run(path, overrides, folder, HERE, is_told=False)
     return 100 * RunFolder(folder).read_evaluation()['accuracy']['both']
 
 
 def interval(values):
     """A mean and half of its 95 % interval (Student's t), as text."""
-    half = stats.t.ppf(.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else numpy.nan
-    return f'{numpy.mean(values):+.1f} ± {half:.1f}'
+    mean = f'{numpy.mean(values):+.1f}'
+    if len(values) < 2:
+        return mean
+    return f'{mean} ± {stats.t.ppf(.975, len(values) - 1) * stats.sem(values):.1f}'
 
 
 def table(accuracies):
@@ -69,8 +74,9 @@ def table(accuracies):
     for (size, row), values in accuracies.items():
         gain = '' if row == BASELINE else interval(
             numpy.subtract(values, accuracies[size, BASELINE]))
-        lines.append(f'| {size} | {row} | {len(values)} | {numpy.mean(values):.1f} ± '
-                     f'{numpy.std(values, ddof=min(1, len(values) - 1)):.1f} | {gain} |')
+        deviation = f' ± {numpy.std(values, ddof=1):.1f}' if len(values) > 1 else ''
+        lines.append(f'| {size} | {row} | {len(values)} | {numpy.mean(values):.1f}{deviation} | '
+                     f'{gain} |')
     return lines
 
 

@@ -16,6 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 import sys
 
+from finetune.config.config import read_config
 from finetune.config.project import HERE
 from finetune.experiments import plan, suite
 from finetune.files import atomic
@@ -29,20 +30,28 @@ SEEDS = 1, 2, 3, 4, 5
 
 
 def run(study, seed, pattern):
-    """Runs the configs on the drawing of a seed; returns the outcome and the folder."""
-    overrides = [f'data.root=data/{study}/seed{seed}', f'data.drawing.seed={seed}']
-    project = HERE.with_results(f'results/{study}/drawing{seed}')
-    experiments = [(path, overrides) for path in plan.expand([f'configs/{study}'])
+    """Runs the configs on the drawing of a seed; returns the exit code."""
+    experiments = [(path, of_drawing(study, seed)) for path in plan.expand([f'configs/{study}'])
                    if fnmatch(Path(path).stem, pattern)]
-    return suite.run_all(experiments, [seed], 2, project=project), project.results
+    return suite.run_all(experiments, [seed], 2, project=project_of(study, seed)).code
 
 
-def rows(study, results, seed):
-    """Rows of the table for all finished runs below a folder of results."""
+def of_drawing(study, seed):
+    return [f'data.root=data/{study}/seed{seed}', f'data.drawing.seed={seed}']
+
+
+def project_of(study, seed):
+    return HERE.with_results(f'results/{study}/drawing{seed}')
+
+
+def rows(study, seed):
+    """Rows of the table for all finished runs of a drawing that have the settings of now."""
+    project = project_of(study, seed)
     for path in plan.expand([f'configs/{study}']):
         name = Path(path).stem
-        folder = RunFolder(results / study / name / f'seed{seed}')
-        if folder.state == REPORTED:
+        config = read_config(path, [*of_drawing(study, seed), f'training.seed={seed}'], project)
+        folder = RunFolder(project.results / study / name / f'seed{seed}', project)
+        if folder.state == REPORTED and not folder.differences(config):
             numbers = tables.numbers(folder.read_evaluation(), folder.read_log())
             yield {'run': f'results/{study}/{name}/seed{seed}',
                    **dict(zip(tables.OF_RUNS, numbers))}
@@ -71,9 +80,8 @@ def main():
     options, status = parser.parse_args(), 0
     for study in [options.study] if options.study else STUDIES:
         for seed in options.seeds:
-            outcome, results = run(study, seed, options.only)
-            status = max(status, outcome.code)
-            add(rows(study, results, seed), STUDIES[study], tables.OF_RUNS)
+            status = max(status, run(study, seed, options.only))
+            add(rows(study, seed), STUDIES[study], tables.OF_RUNS)
     return status
 
 

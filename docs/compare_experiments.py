@@ -17,9 +17,12 @@ from finetune.report.claims import Comparison
 def accuracies(path, name, stream='both'):
     """Accuracies of an experiment in per cent by seed, from a report's runs.csv."""
     with open(path, newline='', encoding='utf-8') as file:
-        return {row['run'].rpartition('seed')[2]: float(row[stream])
-                for row in csv.DictReader(file)
-                if row['run'].startswith(f'results/{name}/') and row[stream]}
+        rows = [row for row in csv.DictReader(file)
+                if row['run'].startswith(f'results/{name}/') and row[stream]]
+    by_seed = {row['run'].rpartition('seed')[2]: float(row[stream]) for row in rows}
+    if len(by_seed) < len(rows):
+        sys.exit(f'{path}: has two rows of {name} with the same seed; remove one.')
+    return by_seed
 
 
 def compare(first, second, paths, equal=False, stream='both'):
@@ -43,5 +46,5 @@ if __name__ == '__main__':
     parser.add_argument('--stream', choices=('both', 'global', 'parts'), default='both',
                         help='whose prediction; both by default')
     comparison = compare(**vars(parser.parse_args()))
-    print('{:+.1f} points, 95 % interval {:+.1f} ... {:+.1f}, p = {:.3f}, n = {}'.format(
+    print('{:+.1f} points, 95 % interval {:+.1f} ... {:+.1f}, p = {:.2g}, n = {}'.format(
         comparison.difference, *comparison.interval, comparison.p, comparison.n_pairs))

@@ -5,17 +5,19 @@ from compare_experiments import accuracies, compare
 from finetune.report import claims, published
 
 NUMBERS = published.read()
+N_PLANNED = 5       # drawings or seeds; with fewer, nothing is concluded
 
 VERDICTS = {'holds': 'holds', 'holds: the same within 2 points': 'holds', 'not shown': 'open',
             'the opposite holds': 'opposite',
             'does not hold: they differ by more than 2 points': 'does not hold'}
 
 
-def corrected(comparisons):
-    """The same dict of comparisons with p corrected for their number."""
-    p_values = claims.holm([one.p for one in comparisons.values()])
+def corrected(comparisons, n_planned=0):
+    """The same dict of comparisons with p corrected for their number, or for a larger one."""
+    p_values = [one.p for one in comparisons.values()]
+    p_values += [1.] * (n_planned - len(p_values))
     return {key: one._replace(p_corrected=p)
-            for (key, one), p in zip(comparisons.items(), p_values)}
+            for (key, one), p in zip(comparisons.items(), claims.holm(p_values))}
 
 
 def compared(path, pairs):
@@ -28,7 +30,7 @@ def compared(path, pairs):
     """
     return corrected({
         key: compare(first, second, [path], equal) for key, (first, second, equal) in pairs.items()
-        if len(set(accuracies(path, first)) & set(accuracies(path, second))) > 1})
+        if len(set(accuracies(path, first)) & set(accuracies(path, second))) > 1}, len(pairs))
 
 
 def of_run(path, name, stream='both'):
@@ -49,7 +51,12 @@ def difference(one):
 
 
 def result(one):
-    return f'**{VERDICTS[one.verdict]}**, p {p_text(one.p_corrected)}'
+    return so_far(one.n_pairs) or f'**{VERDICTS[one.verdict]}**, p {p_text(one.p_corrected)}'
+
+
+def so_far(n):
+    """Says in the place of a result that runs are missing; empty if none are."""
+    return f'{n} of {N_PLANNED} so far' if n < N_PLANNED else ''
 
 
 def p_text(p):

@@ -9,7 +9,7 @@ import numpy
 
 from compare_experiments import accuracies
 import table_cells
-from table_cells import difference, in_paper, of_run, result, spread
+from table_cells import difference, in_paper, of_run, result, so_far, spread
 from finetune.report.claims import MARGIN
 
 REPORT = Path(__file__).resolve().parent / 'report_pretrained_cnn/runs.csv'
@@ -37,7 +37,7 @@ RECOMMENDED = {
 FOUND = {
     'cross-fitted SVM above an SVM that has seen all': 'cs_parts_folds_fve cs_parts_imagenet_fve',
     'CNN that has seen no image above one that has': 'cs_parts_imagenet_fve cs_parts_tight_fve',
-    'FVE of found parts above one image of the same number of pixels':
+    'FVE of smaller found parts above one image of the same number of pixels':
         'cs_parts_tight_fve no_parts_224',
     'FVE of cross-fitted parts above one image of the same number of pixels':
         'cs_parts_folds_fve no_parts_224',
@@ -69,10 +69,15 @@ def compared(pairs):
                                            ' equals ' in words) for words, pair in pairs.items()})
 
 
-def above_margin(one):
-    """Whether a difference is above the margin: its 95 % interval says yes, no, or neither."""
+def not_below(one):
+    """Whether the first is not below the second by the margin, by the 95 % interval."""
     low, high = one.interval
-    return '**holds**' if low > -MARGIN else '**does not hold**' if high < -MARGIN else '**open**'
+    return so_far(one.n_pairs) or (
+        '**holds**' if low > -MARGIN else '**does not hold**' if high < -MARGIN else '**open**')
+
+
+def n_drawings(name):
+    return len(accuracies(REPORT, f'{FOLDER}/{name}'))
 
 
 def where_parts_are():
@@ -94,15 +99,14 @@ def claims_pretrained():
                in_paper(tuple(CLAIMS[words].split())))
     for words, one in compared(RECOMMENDED).items():
         yield (words, str(one.n_pairs), *map(spread, one.samples), difference(one),
-               above_margin(one), '')
+               not_below(one), '')
 
 
 def methods_pretrained():
     """Tables 1 and 2: every row, beside no parts."""
     yield 'method', 'n', 'both streams, %', 'parts', 'whole image', 'minus no parts', 'run'
     for name, words in METHODS.items():
-        run = f'{FOLDER}/{name}'
-        n = len(accuracies(REPORT, run))
+        run, n = f'{FOLDER}/{name}', n_drawings(name)
         gain = compared({words: f'{name} no_parts'}) if name != 'no_parts' else {}
         if n:
             yield (words, str(n), *(of_run(REPORT, run, stream) for stream in (
@@ -112,10 +116,12 @@ def methods_pretrained():
 
 def components_pretrained():
     """Fig. 3: as the paper has it, and with both lines encoded alike."""
-    yield ('K', *(f'{line}{words}' for words in ('', ': part stream') for line in LINES))
+    yield ('K', 'n', *(f'{line}{words}' for words in ('', ': part stream') for line in LINES))
     for k in NUMBERS_OF_COMPONENTS:
-        yield (str(k), *(of_run(REPORT, f'{FOLDER}/{name_of(line, k)}', stream)
-                         for stream in ('both', 'parts') for line in LINES))
+        names = [name_of(line, k) for line in LINES]
+        n = sorted({n_drawings(name) for name in names})
+        yield (str(k), ' to '.join(map(str, n)), *(of_run(REPORT, f'{FOLDER}/{name}', stream)
+                                 for stream in ('both', 'parts') for name in names))
 
 
 def name_of(line, k):
@@ -132,14 +138,15 @@ def found_parts_pretrained():
 
 
 def learning_pretrained():
-    """Single runs on drawing 0: medians of the first and of the last ten of the updates."""
+    """Single runs on drawing 0: medians of the first and of the last ten recorded updates."""
     yield ('run', 'K', 'test accuracy, %', 'deviation of all features, first', 'last',
            'within a component, first', 'last', 'gradient, first', 'last')
     rows = {}
     with open(LEARNING, newline='', encoding='utf-8') as file:
         for row in csv.DictReader(file):
             rows.setdefault((row['variant'], row['components']), []).append(row)
-    for (variant, k), updates in rows.items():
+    for (variant, k), updates in sorted(rows.items(), key=lambda item: (
+            item[0][0].rpartition('_k')[0], int(item[0][1]))):
         yield (f'`{variant}`', k, f'{float(updates[0]["accuracy"]):.1f}', *(
             f'{numpy.median([float(row[name]) for row in part]):.2g}'
             for name in ('spread', 'within', 'gradient') for part in (updates[:10], updates[-10:])))

@@ -217,6 +217,37 @@ def test_a_planted_fault_is_found(plant, pages, monkeypatch):
     assert found, 'no check fails'
 
 
+def change_rows(path, change):
+    rows = list(csv.reader(open(path, newline='')))
+    with open(path, 'w', newline='') as file:
+        csv.writer(file).writerows([rows[0], *change(rows[1:])])
+
+
+def test_nothing_is_concluded_from_fewer_drawings_than_planned(pages):
+    change_rows(pages.pretrained_cnn.REPORT, lambda rows: [
+        row for row in rows if not row[0].endswith('seed5')])
+    for table in pages.pretrained_cnn.claims_pretrained, pages.pretrained_cnn.found_parts_pretrained:
+        header, *rows = table()
+        assert {row[header.index('result')] for row in rows} == {'4 of 5 so far'}
+
+
+def test_comparisons_that_were_planned_but_not_run_count_in_the_correction(pages):
+    module = pages.pretrained_cnn
+    before = module.compared(module.CLAIMS)
+    words = min(before, key=lambda words: before[words].p)
+    names = module.CLAIMS[words].split()
+    change_rows(module.REPORT, lambda rows: [
+        row for row in rows if row[0].split('/')[2] in names])
+    after, = module.compared(module.CLAIMS).values()
+    assert after.p_corrected == pytest.approx(before[words].p_corrected)
+
+
+def test_two_rows_of_a_run_are_refused(pages):
+    change_rows(pages.pretrained_cnn.REPORT, lambda rows: [rows[0], *rows])
+    with pytest.raises(SystemExit, match='two rows of .* with the same seed'):
+        list(pages.pretrained_cnn.methods_pretrained())
+
+
 def test_comparisons_are_those_of_the_plans(pages):
     plan = (PROJECT / 'docs/plan_details.md').read_text(encoding='utf-8')
     planned = set()

@@ -114,7 +114,8 @@ def _learned(numbers):
 
 def _lines(numbers, *lines):
     """Pairs of names on two lines of Fig. 3 with equal numbers of components."""
-    return list(zip(*(numbers.figure['lines'][line].values() for line in lines)))
+    first, *others = (numbers.figure['lines'][line] for line in lines)
+    return [(first[k], *(other[k] for other in others)) for k in first]
 
 
 CLAIMS = [

@@ -90,8 +90,8 @@ class RunFolder:
     @classmethod
     def all_of(cls, experiment: Path, project: Project = HERE) -> list[RunFolder]:
         """Folders of an experiment's runs in the order of their seeds."""
-        paths = sorted(experiment.glob('seed*'), key=lambda path: (len(path.name), path))
-        folders = [cls(path, project) for path in paths]
+        paths = [path for path in experiment.glob('seed*') if path.name[4:].isdecimal()]
+        folders = [cls(path, project) for path in sorted(paths, key=lambda p: int(p.name[4:]))]
         return [folder for folder in folders if folder.is_run]
 
     @classmethod

@@ -101,7 +101,7 @@ def test_folder_of_something_else(tmp_path, write_config):
 
 
 def test_runs_of_an_experiment_are_in_the_order_of_their_seeds(tmp_path):
-    for seed in (10, 2, 0):
+    for seed in (10, 2, 0, '0_old'):
         (tmp_path / f'seed{seed}').mkdir()
         (tmp_path / f'seed{seed}' / 'config.yml').touch()
     (tmp_path / 'seed1').mkdir()                # empty
