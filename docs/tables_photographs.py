@@ -10,7 +10,8 @@ FOLDER = 'normalisation'
 NORMALISATIONS = {
     'none': 'none (the paper\'s settings)', 'power': 'power', 'l2': 'L2',
     'component': 'mean and sigma part of each component', 'power_l2': 'power and L2',
-    'power_component_l2': 'power, parts of each component, L2', 'recommended': 'recommended settings'}
+    'power_component_l2': 'power, parts of each component, L2',
+    'recommended': 'recommended settings'}
 FINETUNED = {'none_finetuned': 'none (the paper\'s settings)',
              'recommended_finetuned': 'recommended settings'}
 NUMBERS_OF_COMPONENTS = 1, 5, 20

@@ -226,7 +226,8 @@ def change_rows(path, change):
 def test_nothing_is_concluded_from_fewer_drawings_than_planned(pages):
     change_rows(pages.pretrained_cnn.REPORT, lambda rows: [
         row for row in rows if not row[0].endswith('seed5')])
-    for table in pages.pretrained_cnn.claims_pretrained, pages.pretrained_cnn.found_parts_pretrained:
+    module = pages.pretrained_cnn
+    for table in module.claims_pretrained, module.found_parts_pretrained:
         header, *rows = table()
         assert {row[header.index('result')] for row in rows} == {'4 of 5 so far'}
 

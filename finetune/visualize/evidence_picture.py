@@ -50,14 +50,15 @@ def draw(view, evidence, heading, class_name, examples):
     beside = [(_overlay(view.img, image.sum(axis=-1), _limit(image)),
                f'whole image {image.sum():+.1f}'),
               *((example, f'example of {class_name}') for example in examples)]
-    title = (f'{heading}\norange: evidence for {class_name}, purple: against it; the shares sum to '
-             'the score without biases')
+    title = (f'{heading}\norange: evidence for {class_name}, purple: against it; numbers: '
+             'sums over the cells')
     encoded = image if parts is None else parts
     by_component = encoded.reshape(-1, encoded.shape[-1]).sum(axis=0)
     if len(by_component) > 1:
         title += f'\n{_components(by_component)}'
     if parts is None:
-        return sheet.draw([view._replace(names=[], caption='picture')], title, pictures=lambda view: beside)
+        return sheet.draw([view._replace(names=[], caption='picture')], title,
+                          pictures=lambda view: beside)
     names = [f'{name} {share.sum():+.1f}' for name, share in zip(view.names, parts)]
 
     def draw_crop(axis, view, i):

@@ -579,5 +579,5 @@ def test_arrays_that_are_no_mixture_are_not_loaded(name, change, kind, tmp_path)
     layer(next(batches(1)))
     setattr(layer, name, change(getattr(layer, name)))
     chainer.serializers.save_npz(tmp_path / 'wrong.npz', layer)
-    with pytest.raises(ValueError, match='var must be positive, and weight positive|must be finite'):
+    with pytest.raises(ValueError, match='var must be positive, and weight|must be finite'):
         chainer.serializers.load_npz(tmp_path / 'wrong.npz', kind(D, K))

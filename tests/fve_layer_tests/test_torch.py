@@ -298,7 +298,7 @@ def test_devices_without_an_implementation_are_named(monkeypatch):
 
 
 def test_a_given_mixture_is_a_constant():
-    mixture = [torch.nn.Parameter(a) for a in (torch.rand(2, D), torch.ones(2, D), torch.ones(2) / 2)]
+    mixture = map(torch.nn.Parameter, (torch.rand(2, D), torch.ones(2, D), torch.ones(2) / 2))
     assert not ours.fisher_vector(torch.rand(N, T, D), *mixture).requires_grad
 
 

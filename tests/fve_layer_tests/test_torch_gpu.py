@@ -28,7 +28,8 @@ def device(request, monkeypatch):
     if request.param == 'copies':
         monkeypatch.setattr(tensors, 'to_array', lambda tensor: None if tensor is None else
                             cupy.asarray(tensor.detach().numpy()))
-        monkeypatch.setattr(tensors, 'to_tensor', lambda array: torch.from_numpy(cupy.asnumpy(array)))
+        monkeypatch.setattr(tensors, 'to_tensor',
+                            lambda array: torch.from_numpy(cupy.asnumpy(array)))
         yield 'cpu'
     elif not torch.cuda.is_available():
         pytest.skip('PyTorch sees no GPU')
