@@ -22,7 +22,8 @@ from finetune.runs.origin import Origins
 from finetune.runs.saved_files import TEST_ACCURACY
 
 HEADER = 'run', 'state', 'epoch', 'test accuracy', 'time', 'left', 'changed settings'
-STATES = {NEW: 'not begun', BEGUN: 'interrupted', FINISHED: 'not evaluated', REPORTED: 'finished'}
+STATES = {NEW: 'no snapshot yet', BEGUN: 'interrupted', FINISHED: 'not evaluated',
+          REPORTED: 'finished'}
 CLEAR_SCREEN = '\033[H\033[2J'
 
 

@@ -44,7 +44,7 @@ def test_table_of_runs(write_config, capsys):
     assert second.split()[:5] == ['results/b', 'finished', '3', 'of', '3']
     assert second.endswith('-') and third.startswith('results/c  damaged: ')
     assert run('status', 'results/a') == 0
-    assert 'not begun' in capsys.readouterr().out       # no snapshot
+    assert 'no snapshot yet' in capsys.readouterr().out
 
 
 def test_settings_that_differ_from_the_file_of_a_run(write_config, capsys):
