@@ -54,16 +54,19 @@ class Ranks:
 
     def __init__(self, group: Any) -> None:
         self.group, self.rank, self.takes_gpu_arrays = group, distributed.get_rank(group), True
+        self._first = distributed.get_global_rank(group or distributed.group.WORLD, 0)
 
     def allreduce(self, array: Array) -> Array:
         tensor = to_tensor(array)
         distributed.all_reduce(tensor, group=self.group)
         return to_array(tensor)
 
-    def gather_obj(self, value: Any) -> list[Any]:
-        values = [None] * distributed.get_world_size(self.group)
-        distributed.all_gather_object(values, value, self.group)
+    def gather_obj(self, value: Any) -> 'list[Any] | None':
+        values = [None] * distributed.get_world_size(self.group) if self.rank == 0 else None
+        distributed.gather_object(value, values, self._first, self.group)
         return values
 
     def bcast_obj(self, value: Any) -> Any:
-        return self.gather_obj(value)[0]
+        values = [value]
+        distributed.broadcast_object_list(values, self._first, self.group)
+        return values[0]

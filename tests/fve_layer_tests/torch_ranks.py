@@ -25,6 +25,8 @@ def main(rank, port, output):
         os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
         distributed.init_process_group('gloo', rank=int(rank), world_size=2)
         network = DistributedDataParallel(network)
+        if rank == '0':     # no other process takes part in the step of this layer
+            FVELayer(D, 2, comm=False)(torch.rand(N, T, D))
         half = (slice(N // 2), slice(N // 2, N))[int(rank)]
     optimizer = torch.optim.SGD(network.parameters(), 1e-3)
     random = numpy.random.RandomState(0)
