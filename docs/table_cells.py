@@ -51,11 +51,16 @@ def difference(one):
 
 
 def result(one):
-    return so_far(one.n_pairs) or f'**{VERDICTS[one.verdict]}**, p {p_text(one.p_corrected)}'
+    return f'**{VERDICTS[one.verdict]}**, p {p_text(one.p_corrected)}'
+
+
+def planned_result(one):
+    """The result of a study with a plan, which concludes nothing from fewer drawings."""
+    return so_far(one.n_pairs) or result(one)
 
 
 def so_far(n):
-    """Says in the place of a result that runs are missing; empty if none are."""
+    """Says in the place of a planned result that runs are missing; empty if none are."""
     return f'{n} of {N_PLANNED} so far' if n < N_PLANNED else ''
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from compare_experiments import accuracies
 import table_cells
-from table_cells import difference, of_run, result
+from table_cells import difference, of_run, planned_result
 
 REPORT = Path(__file__).resolve().parent / 'report_photographs/runs.csv'
 FOLDER = 'normalisation'
@@ -44,7 +44,7 @@ def n_and_accuracy(name):
 
 
 def gain(one):
-    return (difference(one), result(one)) if one else ('', '')
+    return (difference(one), planned_result(one)) if one else ('', '')
 
 
 def normalisations_frozen():

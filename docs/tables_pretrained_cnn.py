@@ -9,7 +9,7 @@ import numpy
 
 from compare_experiments import accuracies
 import table_cells
-from table_cells import difference, in_paper, of_run, result, so_far, spread
+from table_cells import difference, in_paper, of_run, planned_result, so_far, spread
 from finetune.report.claims import MARGIN
 
 REPORT = Path(__file__).resolve().parent / 'report_pretrained_cnn/runs.csv'
@@ -95,8 +95,8 @@ def where_parts_are():
 def claims_pretrained():
     yield 'claim', 'n', 'first, %', 'second, %', 'difference', 'result', 'CUB-200-2011, published'
     for words, one in compared(CLAIMS).items():
-        yield (words, str(one.n_pairs), *map(spread, one.samples), difference(one), result(one),
-               in_paper(tuple(CLAIMS[words].split())))
+        yield (words, str(one.n_pairs), *map(spread, one.samples), difference(one),
+               planned_result(one), in_paper(tuple(CLAIMS[words].split())))
     for words, one in compared(RECOMMENDED).items():
         yield (words, str(one.n_pairs), *map(spread, one.samples), difference(one),
                not_below(one), '')
@@ -134,7 +134,8 @@ def name_of(line, k):
 def found_parts_pretrained():
     yield 'question', 'n', 'first, %', 'second, %', 'difference', 'result'
     for words, one in compared(FOUND).items():
-        yield words, str(one.n_pairs), *map(spread, one.samples), difference(one), result(one)
+        yield (words, str(one.n_pairs), *map(spread, one.samples), difference(one),
+               planned_result(one))
 
 
 def learning_pretrained():
