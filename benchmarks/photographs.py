@@ -95,15 +95,9 @@ def finish(name):
 
 def tuned(results, folder):
     """The plain CNN's run, fine-tuned if that is better, as the chosen one's."""
-    path = comparison.path_of(f'{comparison.BASELINE}_finetuned')
-    before = RunFolder(results / 'validation' / comparison.BASELINE / 'fold0')
-    run = RunFolder(results / f'{comparison.BASELINE}_finetuned')
-    if not run.is_finished:
-        experiment.run(path, [f'data.root={folder}', 'data.split=validation',
-                              f'training.patience={comparison.PATIENCE}',
-                              f'model.checkpoint={before.model}'], run.path)
-    accuracies = [each.read_evaluation()['accuracy']['both'] for each in (run, before)]
-    return run if accuracies[0] > accuracies[1] else RunFolder(results / comparison.BASELINE)
+    plain = comparison.Comparison([f'data.root={folder}'], HERE)
+    run, after, before = plain.fine_tune(comparison.BASELINE)
+    return run if after.mean() > before.mean() else RunFolder(results / comparison.BASELINE)
 
 
 def tested(run):

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy
 from scipy import stats
 
+from finetune.progress import aligned
+
 CLEARLY = 2.        # standard errors by which a candidate has to be better than the baseline
 CONFIDENCE = .95
 
@@ -25,6 +27,12 @@ class Difference(NamedTuple):
         """95 % confidence interval, by the normal approximation."""
         half = stats.norm.ppf((1 + CONFIDENCE) / 2) * self.error
         return self.mean - half, self.mean + half
+
+    @property
+    def points(self) -> str:
+        """The difference in percentage points and its interval, as text."""
+        return '{:+.1f} ({:+.1f} to {:+.1f})'.format(
+            *(100 * x for x in (self.mean, *self.interval)))
 
 
 def difference(correct: numpy.ndarray, of_baseline: numpy.ndarray) -> Difference:
@@ -70,3 +78,30 @@ def accuracy(correct: numpy.ndarray) -> str:
     """
     low, high = interval(int(correct.sum()), len(correct))
     return f'{100 * correct.mean():.1f} % ({100 * low:.1f} to {100 * high:.1f})'
+
+
+def table(correct: dict[str, numpy.ndarray], titles: dict[str, str]) -> list[str]:
+    """Lines of the table of all candidates.
+
+    Args:
+        correct (dict of numpy.ndarray): See :func:`choose`.
+        titles (dict of str): What the candidates are; the first one is the baseline.
+
+    """
+    baseline = next(iter(titles))
+    rows = [('', 'correct', 'points above the plain CNN', 'held-out images')]
+    for name, own in correct.items():
+        gain = difference(own, correct[baseline][:len(own)])
+        rows.append((titles[name], accuracy(own), '' if name == baseline else gain.points,
+                     str(len(own))))
+    return [*aligned(rows), 'in brackets: 95 % intervals; points: on the same held-out images']
+
+
+def reason(name: str, correct: dict[str, numpy.ndarray], titles: dict[str, str]) -> str:
+    """Says what was chosen, and whether parts or Fisher vectors helped; see :func:`table`."""
+    baseline = next(iter(titles))
+    if name == baseline:
+        return ('Chosen: the plain CNN. Neither parts nor Fisher vectors are clearly better on '
+                'these photographs.')
+    return (f'Chosen: {titles[name]}, which helps on these photographs: '
+            f'{difference(correct[name], correct[baseline]).points} points above the plain CNN.')

@@ -17,11 +17,11 @@ from finetune.data import readable, readers
 from finetune.data.fingerprint import Fingerprint
 from finetune.data.splits import N_FOLDS
 from finetune.errors import InputError
-from finetune.experiments import card, estimate, experiment, prerequisites
-from finetune.experiments.choice import accuracy, choose, difference
+from finetune.experiments import card, choice, estimate, experiment, prerequisites
+from finetune.experiments.choice import accuracy, difference
 from finetune.files import write_text
 from finetune.names import shown
-from finetune.progress import aligned, say
+from finetune.progress import say
 from finetune.runs import chosen
 from finetune.runs.folder import REPORTED, RunFolder
 from finetune.runs.opening import open_device
@@ -42,6 +42,7 @@ MEASURED = BASELINE, 'global_fve', *WITH_PARTS
 MANY_IMAGES = 2000      # of which one fifth, held out once, is enough
 N_EPOCHS, N_UPDATES = 12, 360       # of the training of a head, at least
 FOLDS_OF_ALL = 2        # after which candidates that are not above the baseline drop out
+FOLDS_TUNED = 2         # that decide whether the fine-tuning is kept
 N_ON_ALL = 2        # trainings of classifiers on all training images: the plain CNN, the chosen one
 PATIENCE = 2            # epochs without a gain after which fine-tuning stops
 
@@ -51,9 +52,9 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> Path:
 
     Every candidate is trained on frozen CNNs several times, each time without another fifth of the
     training images, which it then classifies. The choice depends on these images only
-    (:func:`finetune.experiments.choice.choose`). Then the CNNs of the chosen candidate learn, too;
-    this is kept if it classifies more of the held-out images correctly. An interrupted comparison
-    is resumed.
+    (:func:`finetune.experiments.choice.choose`). Then the CNNs of the chosen candidate learn, too,
+    without each of two folds; this is kept if more of their images are classified correctly. An
+    interrupted comparison is resumed.
 
     Args:
         photographs (str): Folder or table of the photographs (``data.root``).
@@ -65,10 +66,11 @@ def run(photographs: str, overrides: Iterable[str], project: Project) -> Path:
         chosen run.
 
     """
-    comparison = _Comparison([f'data.root={photographs}', *overrides], project)
+    comparison = Comparison([f'data.root={photographs}', *overrides], project)
     comparison.hold_out_all()
-    name = choose(comparison.correct, BASELINE)
-    answer = [*_table(comparison.correct), _reason(name, comparison.correct)]
+    name = choice.choose(comparison.correct, BASELINE)
+    answer = [*choice.table(comparison.correct, CANDIDATES),
+              choice.reason(name, comparison.correct, CANDIDATES)]
     print(*answer, sep='\n', flush=True)
     comparison.finish(name, answer)
     results = comparison.results
@@ -96,7 +98,7 @@ def _of_heads(n_images, config):
     return [f'training.epochs={n_epochs}', f'training.evaluate_every={n_epochs}']
 
 
-class _Comparison:
+class Comparison:
 
     """The runs of a comparison."""
 
@@ -113,7 +115,9 @@ class _Comparison:
         n = len(data_set.train)
         self.of_heads = _of_heads(n, config)
         self.folds = range(N_FOLDS if n <= MANY_IMAGES else 1)
-        self.n_begun, self.n_most = 0, len(CANDIDATES) * len(self.folds) + N_ON_ALL + 1
+        self.n_begun = 0
+        self.n_most = (len(CANDIDATES) * len(self.folds) + N_ON_ALL
+                       + len(self.folds[:FOLDS_TUNED]))
         estimate.print_stages(self._stages(data_set, config))
         self.correct = {}       # which held-out images a candidate classifies correctly, (n,) bool
 
@@ -157,7 +161,8 @@ class _Comparison:
                 estimate.Stage(f'up to {n_trainings} trainings of classifiers on them',
                                n_trainings * max(heads.values())),
                 estimate.Stage('fine-tuning of the CNNs of the chosen one',
-                               sum(stage.seconds for stage in learning))]
+                               len(self.folds[:FOLDS_TUNED])
+                               * sum(stage.seconds for stage in learning))]
 
     def hold_out_all(self):
         """Trains every candidate without each of the folds, which it then classifies.
@@ -194,27 +199,39 @@ class _Comparison:
                           self.of_heads)
         head = plain if name == BASELINE else self._run(
             f'{CANDIDATES[name]}, all training images', name, name, self.of_heads)
-        before = RunFolder(self.results / self._held_out(name, 0), head.project)
-        further = self._run('fine-tuning of the CNNs', tuned(name), tuned(name), [
-            'data.split=validation', f'training.patience={PATIENCE}',
-            f'model.checkpoint={self._in_project(before.model)}'])
-        accuracies = [100 * _correct(folder).mean() for folder in (further, before)]
-        is_better = accuracies[0] > accuracies[1]
+        further, after, before = self.fine_tune(name)
+        is_better = after.mean() > before.mean()
         tested = self._tested(further) if is_better else head
         run = further if is_better else head
         lines = [f'Fine-tuning of the CNNs, {"kept" if is_better else "not kept"}: '
-                 '{:.1f} % of {} held-out images, {:.1f} % before.'.format(
-                     accuracies[0], len(_correct(further)), accuracies[1]),
+                 f'{100 * after.mean():.1f} % of {len(after)} held-out images, '
+                 f'{100 * before.mean():.1f} % before.',
                  f'{self.results}: test accuracy {accuracy(_correct(tested))}; plain CNN without '
                  f'fine-tuning: {accuracy(_correct(plain))}']
         before_it = difference(_correct(head), _correct(tested))
         if before_it.mean > 0:
             lines.append('On the test images, the classifier before the fine-tuning is better, by '
-                         f'{_points(before_it)} points; predict takes it, too: {head}')
+                         f'{before_it.points} points; predict takes it, too: {head}')
         print(*lines, sep='\n', flush=True)
         write_text(self.results / chosen.ANSWER, '\n'.join([*answer, *lines, '']))
         card.write(self.results, run, tested)
         chosen.write(self.results, run, {'candidate': name})
+
+    def fine_tune(self, name):
+        """Fine-tunes a candidate without each of two folds, beginning with its heads for them.
+
+        Returns the run without the first fold, and which images of both folds are classified
+        correctly, after and before. One fold alone would decide by chance.
+        """
+        runs, before, project = [], [], self._read(name)[0].project
+        for fold in self.folds[:FOLDS_TUNED]:
+            before.append(RunFolder(self.results / self._held_out(name, fold), project))
+            place = self._held_out(tuned(name), fold) if fold else tuned(name)
+            runs.append(self._run(
+                f'fine-tuning of the CNNs without fold {fold + 1}', tuned(name), place, [
+                    'data.split=validation', f'data.fold={fold}', f'training.patience={PATIENCE}',
+                    f'model.checkpoint={self._in_project(before[-1].model)}']))
+        return runs[0], *(numpy.concatenate(list(map(_correct, of))) for of in (runs, before))
 
     def _run(self, title, name, place, overrides):
         """Runs a config, unless it is finished; returns its folder, below the results."""
@@ -272,28 +289,3 @@ def _correct(folder):
     """Which test images of a run are classified correctly, (n,)."""
     columns = folder.read_predictions()
     return columns['both'] == columns['label']
-
-
-def _points(gain):
-    """A difference in percentage points and its interval, as text."""
-    return '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * x for x in (gain.mean, *gain.interval)))
-
-
-def _table(correct):
-    """Lines of the table of all candidates."""
-    rows = [('', 'correct', 'points above the plain CNN', 'held-out images')]
-    for name, own in correct.items():
-        gain = difference(own, correct[BASELINE][:len(own)])
-        rows.append((CANDIDATES[name], accuracy(own), '' if name == BASELINE else _points(gain),
-                     str(len(own))))
-    return [*aligned(rows), 'in brackets: 95 % intervals; points: on the same held-out images']
-
-
-def _reason(name, correct):
-    """Says what was chosen, and whether parts or Fisher vectors helped."""
-    if name == BASELINE:
-        return ('Chosen: the plain CNN. Neither parts nor Fisher vectors are clearly better on '
-                'these photographs.')
-    gain = difference(correct[name], correct[BASELINE])
-    return (f'Chosen: {CANDIDATES[name]}, which helps on these photographs: {_points(gain)} points '
-            'above the plain CNN.')

@@ -49,7 +49,7 @@ def contents(folder):
 def test_comparison(photos, monkeypatch, capsys):
     """One fold; a candidate with parts is chosen and fine-tuned; then nothing is left to do."""
     monkeypatch.setattr(comparison, 'MANY_IMAGES', 0)
-    monkeypatch.setattr(comparison, 'choose', lambda correct, baseline: 'cs_parts_fve')
+    monkeypatch.setattr(comparison.choice, 'choose', lambda correct, baseline: 'cs_parts_fve')
     monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
     before = contents(photos)
     assert run('train', 'photos', *SMALL) == 0
@@ -189,9 +189,9 @@ class MadeUp:
 
     def __init__(self, monkeypatch, shares):
         self.shares, self.runs = shares, []
-        monkeypatch.setattr(comparison._Comparison, '_stages', lambda self, *arguments: [])
-        monkeypatch.setattr(comparison._Comparison, '_tested', lambda self, run: run)
-        monkeypatch.setattr(comparison._Comparison, '_run', self.run)
+        monkeypatch.setattr(comparison.Comparison, '_stages', lambda self, *arguments: [])
+        monkeypatch.setattr(comparison.Comparison, '_tested', lambda self, run: run)
+        monkeypatch.setattr(comparison.Comparison, '_run', self.run)
         monkeypatch.setattr(comparison, '_correct', self.correct)
         monkeypatch.setattr(comparison.card, 'write', lambda *folders: None)
 
@@ -201,15 +201,19 @@ class MadeUp:
 
     def correct(self, folder):
         name = folder.path.parent.name if folder.path.name.startswith('fold') else folder.path.name
-        return numpy.arange(100) < self.shares.get(name, 50)
+        of_fold = f'{name}/{folder.path.name}'
+        return numpy.arange(100) < self.shares.get(of_fold, self.shares.get(name, 50))
 
 
 @pytest.mark.parametrize('shares, runs, name', [
-    ({}, 5 + 4 * 2 + 2, 'no_parts'),                                        # all others drop out
-    ({'grid_fve': 51}, 5 + 2 + 5 + 2 * 2 + 3, 'grid_fve'),                  # the same five more
-    ({'grid_fve': 60, 'cs_parts_gap': 70}, 5 + 2 + 5 + 5 + 2 + 3, 'cs_parts_gap'),
-    ({'no_parts_finetuned': 51}, 5 + 4 * 2 + 2, 'no_parts_finetuned'),
-    ({'grid_fve': 60, 'grid_fve_finetuned': 59}, 5 + 2 + 5 + 2 * 2 + 3, 'grid_fve'),
+    ({}, 5 + 4 * 2 + 3, 'no_parts'),                                        # all others drop out
+    ({'grid_fve': 51}, 5 + 2 + 5 + 2 * 2 + 4, 'grid_fve'),                  # the same five more
+    ({'grid_fve': 60, 'cs_parts_gap': 70}, 5 + 2 + 5 + 5 + 2 + 4, 'cs_parts_gap'),
+    ({'no_parts_finetuned': 51}, 5 + 4 * 2 + 3, 'no_parts_finetuned'),
+    ({'no_parts_finetuned': 51, 'no_parts_finetuned/fold1': 48}, 5 + 4 * 2 + 3, 'no_parts'),
+    ({'no_parts_finetuned': 50, 'no_parts_finetuned/fold1': 51}, 5 + 4 * 2 + 3,
+     'no_parts_finetuned'),                                                 # by both folds
+    ({'grid_fve': 60, 'grid_fve_finetuned': 59}, 5 + 2 + 5 + 2 * 2 + 4, 'grid_fve'),
 ])
 def test_choice_and_drop_outs(shares, runs, name, photos, monkeypatch, capsys):
     made_up = MadeUp(monkeypatch, shares)
@@ -228,7 +232,7 @@ def test_choice_and_drop_outs(shares, runs, name, photos, monkeypatch, capsys):
 def test_fine_tuning_that_the_test_images_do_not_confirm(photos, monkeypatch, capsys):
     """The choice stays that of the held-out images; the user is told."""
     made_up = MadeUp(monkeypatch, {'no_parts_finetuned': 60, 'test': 40})
-    monkeypatch.setattr(comparison._Comparison, '_tested',
+    monkeypatch.setattr(comparison.Comparison, '_tested',
                         lambda self, run: RunFolder(run.path / 'test'))
     Path('results/photos').mkdir(parents=True)
     assert run('train', 'photos') == 0
@@ -247,13 +251,13 @@ def test_an_interrupted_comparison_tells_what_remains(photos, monkeypatch):
         stage('', seconds) for seconds in (0, 30 if config.data.has_parts else 10, 1, 1)])
     monkeypatch.setattr(comparison.estimate, 'print_stages', lambda stages: told.append(
         [stage.seconds for stage in stages[:3]]))
-    comparison._Comparison(['data.root=photos'], comparison.Project())
+    comparison.Comparison(['data.root=photos'], comparison.Project())
     for name in 'no_parts/fold0', 'no_parts/fold1', 'grid_fve/fold0':
         folder = Path('results/photos/validation', name)
         folder.mkdir(parents=True)
         for file in 'model.npz', 'evaluation.yml', 'predictions.csv':
             (folder / file).touch()
-    comparison._Comparison(['data.root=photos'], comparison.Project())
+    comparison.Comparison(['data.root=photos'], comparison.Project())
     assert told == [[0, 50, 27], [0, 20, 24]]
 
 
