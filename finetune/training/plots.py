@@ -24,7 +24,7 @@ for _name, _scalar in MIXTURE.items():
 SECONDS = 20    # between plots: drawing them takes longer than a short epoch
 
 
-def plot_log(folder, n_epochs):
+def plot_log(folder, n_epochs, evaluated):
     """Extension that plots the log if the last plots, or the start, are older than SECONDS.
 
     It replaces Chainer's ``PlotReport``, which averages over fewer updates after a run is resumed.
@@ -33,6 +33,7 @@ def plot_log(folder, n_epochs):
     Args:
         folder (finetune.runs.folder.RunFolder): Folder of the plots.
         n_epochs (int): Number of epochs; plots are always drawn after the last one.
+        evaluated (str): What the evaluated images are, such as ``'test'``.
 
     """
     drawn = time.monotonic()
@@ -44,8 +45,6 @@ def plot_log(folder, n_epochs):
             return
         drawn = time.monotonic()
         log = trainer.get_extension('LogReport').log
-        is_held_out = folder.read_config().data.split == 'validation'
-        evaluated = 'held out' if is_held_out else 'test'
         for name, lines in PLOTS.items():
             curves = curves_of(log, {label.replace('test', evaluated): entry
                                      for label, entry in lines.items()})

@@ -86,19 +86,21 @@ def build_trainer(model, config, data_set, device, folder, comm=None, make=PartD
     trainer.extend(Evaluator(test_images, model, device, comm, n_test_views(config)),
                    trigger=_evaluation(settings))
     if comm is None or comm.rank == 0:
-        _extend_with_output(trainer, settings, attribute, folder, len(data_set.train))
+        _extend_with_output(trainer, config, attribute, folder, len(data_set.train))
     return trainer
 
 
-def _extend_with_output(trainer, settings, attribute, folder, n_images):
+def _extend_with_output(trainer, config, attribute, folder, n_images):
     """Adds log, plots, snapshots and printed progress."""
+    settings = config.training
     trainer.extend(extensions.observe_value(
         'lr', lambda trainer: getattr(trainer.updater.get_optimizer('main'), attribute)))
     trainer.extend(extensions.observe_value('memory', peak_memory))
     trainer.extend(extensions.LogReport(filename=folder.LOG, postprocess=drop_non_numbers))
     show_progress(trainer)
     trainer.extend(stop_on_non_number)
-    trainer.extend(plot_log(folder, settings.epochs))
+    evaluated = 'held out' if config.data.split == 'validation' else 'test'
+    trainer.extend(plot_log(folder, settings.epochs, evaluated))
     if settings.keep_best or settings.patience:
         trainer.extend(keep_best(folder), trigger=_evaluation(settings))
     if settings.tensorboard:

@@ -7,7 +7,6 @@ import sys
 import matplotlib
 import pytest
 
-from finetune.config.settings import Config, Data
 from finetune.drawing import own_settings
 from finetune.training import plots
 
@@ -37,9 +36,9 @@ def test_pictures_do_not_depend_on_settings(tmp_path, request):
     assert dict(matplotlib.rcParams) == settings
 
 
-@pytest.mark.parametrize('split, evaluated', [('', 'test'), ('validation', 'held out')])
+@pytest.mark.parametrize('evaluated', ['test', 'held out'])
 def test_plots_of_a_run_do_not_depend_on_settings(
-        split, evaluated, tmp_path, users_settings):
+        evaluated, tmp_path, users_settings):
     """The extension that draws them, from the second epoch on."""
     log = [{'epoch': 1, 'main/loss': .5, 'validation/main/loss': .7}]
 
@@ -53,10 +52,7 @@ def test_plots_of_a_run_do_not_depend_on_settings(
         def picture(self, name):
             return tmp_path / f'{name}.png'
 
-        def read_config(self):
-            return Config(data=Data(split=split))
-
-    draw_plots = plots.plot_log(Folder(), 1)
+    draw_plots = plots.plot_log(Folder(), 1, evaluated)
     draw_plots(Trainer())
     assert not list(tmp_path.iterdir())
     log.append({'epoch': 2, 'main/loss': .25, 'validation/main/loss': .6})
