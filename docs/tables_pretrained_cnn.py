@@ -120,8 +120,9 @@ def components_pretrained():
     for k in NUMBERS_OF_COMPONENTS:
         names = [name_of(line, k) for line in LINES]
         n = sorted({n_drawings(name) for name in names})
-        yield (str(k), ' to '.join(map(str, n)), *(of_run(REPORT, f'{FOLDER}/{name}', stream)
-                                 for stream in ('both', 'parts') for name in names))
+        yield (str(k), ' to '.join(map(str, n)), *(
+            of_run(REPORT, f'{FOLDER}/{name}', stream)
+            for stream in ('both', 'parts') for name in names))
 
 
 def name_of(line, k):

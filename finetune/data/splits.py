@@ -62,7 +62,8 @@ def balanced_folds(image_ids: Sequence[str], labels: numpy.ndarray, contents: Se
 
     Images with equal contents, and those of a group, are in one fold. Large sets of such images
     come first, then a keyed hash of the ids decides the order. Each set goes to the fold that has
-    the fewest images of its classes, and of these to the smallest.
+    the fewest images of its classes, and of these to the smallest. scikit-learn's
+    ``StratifiedGroupKFold`` refuses data sets whose classes all have fewer images than folds.
 
     Args:
         image_ids (sequence of str): N ids.

@@ -87,16 +87,18 @@ def test_a_class_keeps_training_images_whatever_its_groups(tmp_path):
         assert set(data_set.train.labels) == {0, 1} and set(data_set.test.labels) == {0}
 
 
-def test_folds_keep_training_images_of_every_class_whatever_its_groups():
-    """Class 0 has two groups, which share a fold if nothing prevents it, as class 1 is large."""
-    for seed in range(20):
-        labels = numpy.array([0, 1, 1, 1, 0, 1, 1, 1] + [1] * 12)
-        groups = ['a'] * 4 + ['b'] * 4 + [f'{i // 6}' for i in range(12)]
-        folds = balanced_folds(list(map(str, range(20))), labels, [''] * 20, groups, 2, f'{seed}')
+def test_folds_leave_training_images_of_every_class_whatever_its_groups():
+    """Both groups of class 0 have images of class 1, whose large group drives them into one fold.
+    """
+    labels = numpy.array([1] * 5 + [2] * 5 + [0, 1, 0, 1])
+    groups = numpy.array(list('dddddcccccaabb'))
+    for seed in range(10):
+        folds = balanced_folds([''] * 14, labels, [''] * 14, groups, 2, f'{seed}')
+        assert (folds[groups == 'c'] == -1).all()       # the only group of class 2
         for fold in range(2):
-            assert set(labels[folds != fold]) == {0, 1}
-        for group in set(groups):
-            assert len(set(folds[numpy.array(groups) == group])) == 1
+            assert set(labels[folds != fold]) == {0, 1, 2}
+        for group in 'abcd':
+            assert len(set(folds[groups == group])) == 1
 
 
 def test_folds_are_balanced_by_group_sizes():
