@@ -11,8 +11,11 @@ from torch import distributed, Tensor
 from fve_layer.arrays import Array
 
 
-def to_array(tensor: 'Tensor | None') -> Array | None:
-    """The array that shares the memory of a tensor; NumPy lacks bfloat16, which becomes float32."""
+def to_array(tensor: 'Tensor | None') -> Any:
+    """The array that shares the memory of a tensor, or ``None``.
+
+    NumPy lacks bfloat16, which becomes float32.
+    """
     if tensor is None:
         return None
     tensor = tensor.detach().to(torch.float32 if tensor.dtype == torch.bfloat16 else tensor.dtype)

@@ -117,7 +117,7 @@ class GMMLayer(nn.Module):
             elif not (self.training or self._has_warned or self.is_seeded):
                 self._has_warned = True
                 em.warn_without_mixture(self, 8)        # 8: who calls the layer, from there
-            return tensors.to_tensor(counting) if self.norm_filter else mask
+            return mask if counting is None or not self.norm_filter else tensors.to_tensor(counting)
 
     def _state(self):
         return em.State(*(tensors.to_array(a) if isinstance(a, Tensor) else a for a in (
