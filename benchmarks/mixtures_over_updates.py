@@ -8,12 +8,12 @@ beside which mixtures only watch: that is the conventional pipeline's. Writes ev
 into ``docs/report_pretrained_cnn/learning.csv``, whose other variants stay, with the test accuracy
 in per cent. The same command skips what is there.
 
-- ``spread``: geometric mean of the standard deviations of the local features of a batch;
-- ``within``: the same within the components (square root of the mixture's variances);
+- ``dead``: per cent of the channels that are the same in all local features of a batch;
+- ``spread``: geometric mean, over the other channels, of the features' standard deviations;
+- ``within``: geometric mean, over all channels, of the standard deviations within the components
+  (square root of the mixture's variances);
 - ``confidence``: mean over the features of the largest responsibility;
-- ``gradient``: root mean square over the features of the norm of the loss's gradient;
-- ``shrinking``: how much of this gradient draws the features to the mean of all features: the mean
-  cosine between a feature's descent direction and the direction to that mean.
+- ``gradient``: root mean square over the features of the norm of the loss's gradient.
 """
 import fve_layer    # noqa: F401  (before Chainer)
 
@@ -35,8 +35,8 @@ from fve_layer.gmm import responsibilities
 TABLE = Path('docs/report_pretrained_cnn/learning.csv')
 RESULTS = Path('results/learning')
 COMPONENTS = 1, 5, 20
-COLUMNS = ('variant', 'components', 'update', 'spread', 'within', 'confidence', 'gradient',
-           'shrinking', 'accuracy')
+COLUMNS = ('variant', 'components', 'update', 'dead', 'spread', 'within', 'confidence', 'gradient',
+           'accuracy')
 EVERY = 4       # updates
 DRAWING = ['data.root=data/details/seed0', 'data.drawing.seed=0', 'training.seed=0',
            'training.workers=0']
@@ -107,7 +107,9 @@ class Recorder:
 
             def see(gradient):
                 g = encodings.local_features(chainer.as_variable(gradient), visible, 'mask')[0]
-                self.rows += [{**row, **of_gradient(features, g.array[mask])} for row in rows]
+                norms = numpy.linalg.norm(g.array[mask], axis=1)
+                self.rows += [{**row, 'gradient': float(numpy.sqrt((norms ** 2).mean()))}
+                              for row in rows]
             conv_map, = Watch(see).apply((conv_map,))
         self.n_steps += 1
         return self.true(model, conv_map, visible)
@@ -124,25 +126,17 @@ class Recorder:
 
     def row(self, layer, features):
         resp = responsibilities(features, *layer.mixture)
+        deviations = features.std(axis=0)
+        alive = numpy.ptp(features, axis=0) > 0
         return {'components': len(layer.weight), 'update': self.n_steps,
-                'spread': geometric_mean(features.std(axis=0)),
+                'dead': 100 * (1 - float(alive.mean())),
+                'spread': geometric_mean(deviations[alive]),
                 'within': geometric_mean(numpy.sqrt(layer.var)),
                 'confidence': float(resp.max(axis=1).mean())}
 
 
 def geometric_mean(values):
-    return float(numpy.exp(numpy.log(values + 1e-12).mean()))
-
-
-def of_gradient(features, gradient):
-    """Size of the gradients (n, D) of features, and whether descent draws them together."""
-    norms = numpy.linalg.norm(gradient, axis=1)
-    inwards = features.mean(axis=0) - features
-    sizes = norms * numpy.linalg.norm(inwards, axis=1)
-    moved = sizes > 0       # the norm filter leaves the others out
-    cosines = -(gradient * inwards).sum(axis=1)[moved] / sizes[moved]
-    return {'gradient': float(numpy.sqrt((norms ** 2).mean())),
-            'shrinking': float(cosines.mean()) if moved.any() else 0.}
+    return float(numpy.exp(numpy.log(values).mean()))
 
 
 def run(name, config, overrides):

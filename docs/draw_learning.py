@@ -14,7 +14,7 @@ COMPONENTS = 1, 5, 20
 LINES = {'joint, as in the paper': ('paper_k{}', 'C0'),
          'joint, recommended': ('recommended_k{}', 'C2'),
          'separate: the mixture watches GAP': ('gap', 'C1')}
-ROWS = {'spread': ('standard deviation\nof all features', 'log'),
+ROWS = {'dead': ('dead channels, %', 'linear'),
         'within': ('standard deviation\nwithin a component', 'log'),
         'confidence': ('largest\nresponsibility', 'linear'),
         'gradient': ('gradient\nof a feature', 'log')}

@@ -61,6 +61,12 @@ BOXES = {**{name: METHODS[name] for name in (
 LINES = {'joint': 'gt2_fve', 'separate': 'gt2_separate_k', 'separate, plain':
          'gt2_separate_plain_k', 'joint, recommended': 'gt2_recommended_k'}
 NUMBERS_OF_COMPONENTS = 1, 5, 20, 50
+SETTINGS = {
+    '': 'none; all', 'relative_floor': '`relative_var_floor: 1`, `var_floor: 1e-9`',
+    'all_features': '`norm_filter: false`', 'no_resp_gradient': '`resp_gradient: false`',
+    'power': '`power_normalize: true`', 'l2': '`l2_normalize: true`',
+    'scaled_to_norm': '`scaled_to: norm`',
+}
 
 
 def compared(pairs):
@@ -139,20 +145,46 @@ def found_parts_pretrained():
                planned_result(one))
 
 
-def learning_pretrained():
-    """Single runs on drawing 0: medians of the first and of the last ten recorded updates."""
-    yield ('run', 'K', 'test accuracy, %', 'deviation of all features, first', 'last',
-           'within a component, first', 'last', 'gradient, first', 'last')
-    rows = {}
+def records():
+    """Rows of learning.csv, by variant and number of components."""
+    found = {}
     with open(LEARNING, newline='', encoding='utf-8') as file:
         for row in csv.DictReader(file):
-            rows.setdefault((row['variant'], row['components']), []).append(row)
-    for (variant, k), updates in sorted(rows.items(), key=lambda item: (
+            found.setdefault((row['variant'], row['components']), []).append(row)
+    return found
+
+
+def first_and_last(rows, name):
+    """Medians of the first and of the last ten records."""
+    return [f'{numpy.median([float(row[name]) for row in part]):.2g}'
+            for part in (rows[:10], rows[-10:])]
+
+
+def learning_pretrained():
+    """Single runs on drawing 0, the paper's settings and the recommended ones."""
+    yield ('run', 'K', 'test accuracy, %', 'dead channels, %, first', 'last',
+           'deviation within a component, first', 'last', 'gradient, first', 'last')
+    for (variant, k), rows in sorted(records().items(), key=lambda item: (
             item[0][0].rpartition('_k')[0], int(item[0][1]))):
-        yield (f'`{variant}`', k, f'{float(updates[0]["accuracy"]):.1f}', *(
-            f'{numpy.median([float(row[name]) for row in part]):.2g}'
-            for name in ('spread', 'within', 'gradient') for part in (updates[:10], updates[-10:])))
+        if '_with' not in variant:
+            yield (f'`{variant}`', k, f'{float(rows[0]["accuracy"]):.1f}', *(
+                cell for name in ('dead', 'within', 'gradient')
+                for cell in first_and_last(rows, name)))
+
+
+def settings_pretrained():
+    """Each of the recommended settings alone, and all but it; single runs, K = 20."""
+    yield 'setting', *(f'{words}{column}' for words in (
+        'alone: ', 'all others: ') for column in (
+            'test accuracy, %', 'dead channels, %, last', 'gradient, last'))
+    found = {variant: rows for (variant, k), rows in records().items() if k == '20'}
+    for setting, words in SETTINGS.items():
+        runs = [found[f'{name}{setting and link + setting}'] for name, link in (
+            ('paper_k20', '_with_'), ('recommended_k20', '_without_'))]
+        yield words, *(cell for rows in runs for cell in (
+            f'{float(rows[0]["accuracy"]):.1f}', first_and_last(rows, 'dead')[1],
+            first_and_last(rows, 'gradient')[1]))
 
 
 TABLES = (claims_pretrained, methods_pretrained, components_pretrained, found_parts_pretrained,
-          where_parts_are, learning_pretrained)
+          where_parts_are, learning_pretrained, settings_pretrained)

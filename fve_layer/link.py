@@ -215,6 +215,10 @@ class FVELayer(GMMLayer):
     mixture is updated first and the batch is encoded with the updated parameters. Gradients flow
     to the features (Eqs. 15-17), not to the mixture.
 
+    The defaults are the paper's. With several components, or a pre-trained CNN that learns, too,
+    ``resp_gradient=False, relative_var_floor=1, var_floor=1e-9`` and normalised Fisher vectors gave
+    better accuracies (``docs/experiments.md``, several components).
+
     Args:
         normalization (str): ``'sqrt'`` (Eqs. 13, 14) or ``'mean'``, see
             :func:`~fve_layer.fisher_vector`.

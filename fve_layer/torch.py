@@ -149,7 +149,8 @@ class FVELayer(GMMLayer):
 
     As :class:`fve_layer.FVELayer`, whose arguments these are: features (N, T, D), and a mask of the
     visible ones, become Fisher vectors (N, 2KD). ``settings`` are the further arguments of
-    :class:`GMMLayer`, which says how it learns. Under autocast the layer computes in float32.
+    :class:`GMMLayer`, which says how it learns. Under autocast the layer computes in float32. Other
+    settings are recommended if a pre-trained CNN learns, too (``docs/pytorch.md``).
 
         >>> h = torch.rand(8, 16, 10, 10)                           # ConvMaps (N, C, H, W)
         >>> FVELayer(16, 5)(h.flatten(2).transpose(1, 2)).shape     # 2 K D
