@@ -3,7 +3,8 @@
     pip install build
     python tools/build.py dist
 
-Times in the archives are that of the commit, owners are nobody. Exit code 1: the two builds differ.
+Times in the archives are that of the commit, owners are nobody. Exit code 1: a build fails, or the
+two differ.
 """
 import argparse
 import gzip
@@ -21,7 +22,10 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def output_of(*command, **options):
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+    result = subprocess.run(command, capture_output=True, text=True, **options)
+    if result.returncode:
+        sys.exit(f'{" ".join(command[:4])} failed:\n{result.stderr or result.stdout}')
+    return result.stdout
 
 
 def build(folder):
