@@ -1,4 +1,5 @@
 """Checks the prerequisites of an experiment: environment, data set, weights."""
+from dataclasses import replace
 import importlib.metadata
 import platform
 
@@ -94,7 +95,17 @@ def _until_error(findings):
 
 def _of_data(config, device, folder):
     yield from _sources(config.data)
-    data_set = kind.load(config, provisional=True)
+    data_set = readers.load(config)
+    try:
+        data_set = kind.parts_of(config).provisional(data_set)
+    except InputError as error:
+        if not config.data.has_parts:
+            raise
+        yield 'error', str(error)
+        whole = replace(config, data=replace(config.data, parts='GLOBAL'))
+        whole.project = config.project
+        yield from _data(whole, kind.parts_of(whole).provisional(data_set))
+        return
     yield from _data(config, data_set)
     yield from needs.classifier(config, data_set)
     yield from needs.step_memory(config, data_set, device)

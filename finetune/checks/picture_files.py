@@ -1,4 +1,4 @@
-"""Checks the user's own pictures: unreadable ones, copies, classes with a single picture."""
+"""Checks the user's own pictures: unreadable ones, copies, classes with few pictures."""
 import collections
 
 import numpy
@@ -13,6 +13,7 @@ from finetune.progress import progress_bar
 DARK = 16           # grey level of 255
 SIZE = 16           # pixels of the squares by which pictures are compared
 FLAT = 2.           # smallest standard deviation of such a square, grey levels
+FEW = 5             # pictures of a class
 NEAR = .2           # largest RMS difference of two of them, relative to that deviation
 
 
@@ -50,8 +51,13 @@ def _problems(data_set):
     copies = [group for group in groups.values() if len(group) > 1]
     yield from _copies(copies, data_set)
     yield from _copies(_nearly_equal(numpy.float32(squares), copies), data_set, 'near copy')
-    single = [data_set.class_names[label]
-              for label in numpy.flatnonzero(numpy.bincount(records.labels) == 1)]
+    sizes = numpy.bincount(records.labels)
+    few = [data_set.class_names[label] for label in numpy.flatnonzero((sizes > 1) & (sizes < FEW))]
+    if few:
+        yield 'warning', (f'{counted(len(few), "class has", "classes have")} fewer than {FEW} '
+                          f'pictures, the first is {few[0]}; add some: such a class is hardly '
+                          'learned, and hardly tested')
+    single = [data_set.class_names[label] for label in numpy.flatnonzero(sizes == 1)]
     if single:
         yield 'warning', (f'{counted(len(single), "class has", "classes have")} a single '
                           f'picture, the first is {single[0]}; it is used for training, and the '

@@ -11,6 +11,8 @@ DESCRIPTION = ('Checks packages, GPU and, with a config, its data set and weight
 def add_arguments(parser):
     parser.add_argument('config', nargs='?', metavar='CONFIG|PHOTOS', help='YAML of the '
                         'experiment, or a folder or CSV file of photographs (default: none)')
+    parser.add_argument('--output', metavar='DIR', help='folder of the results on photographs '
+                        '(train --output)')
     shared.add_overrides(parser)
     shared.add_gpu(parser)
 
@@ -18,16 +20,22 @@ def add_arguments(parser):
 def run(options):
     from finetune.checks import doctor
     from finetune.experiments import comparison
-    if options.config is None and (options.overrides or options.gpu is not None):
+    project, photographs = options.project, options.config
+    if photographs is None and (options.overrides or options.gpu is not None):
         raise InputError('doctor checks settings of a config only; give a config, too, or no '
                          'option: GPUs are always checked.')
-    if options.config is None:
-        return doctor.check(project=options.project)
-    photographs = options.config
-    if not shared.are_photographs(photographs, options.project):
-        return doctor.check(*shared.settings(options), options.project)
+    if photographs is None or not shared.are_photographs(photographs, project):
+        if options.output:
+            raise InputError('--output is for photographs; give their folder or CSV file, too.')
+        if photographs is None:
+            return doctor.check(project=project)
+        if project.find(photographs).is_dir():
+            raise InputError(f'{photographs}: this folder contains no photographs; give one '
+                             'config, or a folder that has one folder of pictures per class.')
+        return doctor.check(*shared.settings(options), project)
+    project = project.with_results(options.output) if options.output else project
     options.config = comparison.path_of(comparison.MOST)
     config, overrides = shared.settings(options)
     overrides = comparison.of_candidate(
-        comparison.MOST, [f'data.root={photographs}', *overrides], options.project)
-    return doctor.check(config, overrides, options.project)
+        comparison.MOST, [f'data.root={photographs}', *overrides], project)
+    return doctor.check(config, overrides, project)

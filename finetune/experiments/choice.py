@@ -89,12 +89,14 @@ def table(correct: dict[str, numpy.ndarray], titles: dict[str, str]) -> list[str
 
     """
     baseline = next(iter(titles))
-    rows = [('', 'correct', 'points above the plain CNN', 'held-out images')]
+    rows = [('', 'images', 'correct', 'plain CNN', 'difference, points')]
     for name, own in correct.items():
-        gain = difference(own, correct[baseline][:len(own)])
-        rows.append((titles[name], accuracy(own), '' if name == baseline else gain.points,
-                     str(len(own))))
-    return [*aligned(rows), 'in brackets: 95 % intervals; points: on the same held-out images']
+        same = correct[baseline][:len(own)]
+        rows.append((titles[name], str(len(own)), accuracy(own), *(
+            ('', '') if name == baseline else
+            (f'{100 * same.mean():.1f} %', difference(own, same).points))))
+    return [*aligned(rows), 'on held-out images; "plain CNN": its accuracy on the images of the '
+            'row; in brackets: 95 % intervals']
 
 
 def reason(name: str, correct: dict[str, numpy.ndarray], titles: dict[str, str]) -> str:

@@ -100,7 +100,7 @@ class Found(Boxes):
         if data_set.train.locations.shape[2] != 4 and (self.folder / LOCATIONS).exists():
             whole = self._whole(data_set)
             origin.check(self.folder, origin.of(self.config, whole) if self.config.detector.cnn
-                         else {}, whole)
+                         else {}, whole, self.config.project.results in self.folder.parents)
             # The boxes were found after the data set was read.
             data_set = replace(read_parts(data_set, self.folder), left_out=data_set.left_out)
         return super().locate(data_set)

@@ -27,7 +27,7 @@ class Mistake(NamedTuple):
 
     @property
     def caption(self):
-        return shown(f'{self.label}, taken for {self.predicted}')
+        return shown(f'{self.path.name}: {self.label}, taken for {self.predicted}')
 
     def image(self):
         """The image (3, H, W), uint8."""
@@ -70,7 +70,8 @@ def find(folder):
     gone = [name for name in columns['image'] if name not in paths]
     if gone:
         raise InputError(f'{folder}: the data set has changed since this run was evaluated: test '
-                         f'image {gone[0]} is not in it; restore it, or {folder.again}.')
+                         f'image {gone[0]} is not in it; restore it, or train with another '
+                         '--output.')
     return [Mistake(paths[name], label, predicted) for name, label, predicted in zip(
         columns['image'], columns['label'], columns[config.headline])
         if label != predicted], len(columns['image'])
@@ -78,7 +79,7 @@ def find(folder):
 
 @own_settings()
 def draw(mistakes, title):
-    """Draws a sheet of mistakes with the names of both classes."""
+    """Draws a sheet of mistakes with the names of the files and of both classes."""
     n_rows = math.ceil(len(mistakes) / N_COLUMNS)
     width, line = N_COLUMNS * (TILE_INCHES + .1) + .1, TILE_INCHES + CAPTION_INCHES
     figure, top = sheet.headed_figure(width, n_rows * line + .1, title)

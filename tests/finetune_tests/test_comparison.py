@@ -55,7 +55,7 @@ def test_comparison(photos, monkeypatch, capsys):
     assert run('train', 'photos', *SMALL) == 0
     printed, shown = capsys.readouterr()
     check_progress(shown)
-    table = printed[printed.index('points above the plain CNN'):]
+    table = printed[printed.index('difference, points'):]
     for words in comparison.CANDIDATES.values():
         assert f'\n{words}  ' in table
     assert 'Chosen: FVE of found parts, which helps on these photographs: ' in table
@@ -68,6 +68,7 @@ def test_comparison(photos, monkeypatch, capsys):
     check_images_of_the_fine_tuned(capsys)
     assert run('export', 'results/photos', 'photos.onnx') == 0
     assert contents(photos) == before
+    check_doctor_after_an_addition(photos, capsys)
 
     files = {path: path.stat().st_mtime_ns for path in Path('results').rglob('model.npz')}
     capsys.readouterr()
@@ -140,6 +141,28 @@ def test_doctor_checks_what_photographs_need(photos, capsys):
     assert run('doctor', 'photos') == 2
     assert '1 picture cannot be read: photos/kind 1/3.png; ' in capsys.readouterr().out
     assert not Path('results').exists()
+    for i in range(3, 10):
+        (photos / f'kind 1/{i}.png').unlink()
+    assert run('doctor', 'photos') == 0
+    assert '1 class has fewer than 5 pictures, the first is kind 1; ' in capsys.readouterr().out
+    Path('empty').mkdir()
+    assert 'empty: this folder contains no photographs' in fails(capsys, 'doctor', 'empty')
+    assert '--output is for photographs' in fails(capsys, 'doctor', '--output', 'results')
+
+
+def check_doctor_after_an_addition(photos, capsys):
+    """New pictures are checked, although the results are those of the others."""
+    new = photos / 'kind 1/new.png'
+    new.write_bytes((photos / 'kind 0/0.png').read_bytes())
+    capsys.readouterr()
+    assert run('doctor', 'photos', *SMALL) == 2
+    printed = capsys.readouterr().out
+    assert 'parts were found before the data set changed: 1 image' in printed
+    assert '; give another --output, or move this folder away' in printed
+    assert '1 picture has a copy in another class' in printed
+    assert run('doctor', 'photos', '--output', 'results/next', *SMALL) == 0
+    assert '1 picture has a copy in another class' in capsys.readouterr().out
+    new.unlink()
 
 
 def check_progress(shown):
@@ -226,7 +249,8 @@ def test_choice_and_drop_outs(shares, runs, name, photos, monkeypatch, capsys):
     assert ('Chosen: the plain CNN. ' in printed) == name.startswith('no_parts')
     assert ('CNNs, kept: ' in printed) == name.endswith('_finetuned')
     assert 'before the fine-tuning' not in printed
-    assert '\nFVE of the whole image  50.0 % (' in printed and '  200\n' in printed
+    assert re.search(r'\nFVE of the whole image  \d+ +50.0 % \(', printed)
+    assert re.search(r'\n\w.*  200 ', printed)
 
 
 def test_fine_tuning_that_the_test_images_do_not_confirm(photos, monkeypatch, capsys):

@@ -338,7 +338,7 @@ def test_mistakes_on_images_that_are_gone(finished_run, copy_of, tmp_path, monke
     table = folder / 'predictions.csv'
     lines = table.read_text().splitlines()
     table.write_text('\n'.join([lines[0], 'gone' + lines[1], *lines[2:]]))
-    assert 'is not in it; restore it, or evaluate it again by' in fails(
+    assert 'is not in it; restore it, or train with another --output' in fails(
         capsys, 'visualize', 'mistakes', folder)
 
 

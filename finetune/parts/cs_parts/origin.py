@@ -43,15 +43,17 @@ def write(folder: Path, origin: dict, data_set: DataSet) -> None:
     write_text(folder / ORIGIN, yaml.safe_dump(origin, sort_keys=False))
 
 
-def check(folder: Path, origin: dict, data_set: DataSet) -> None:
+def check(folder: Path, origin: dict, data_set: DataSet, in_results: bool = False) -> None:
     """Raises an error unless a folder of boxes has this origin, or does not tell it.
 
-    A part of ``origin`` that is left out is not compared.
+    A part of ``origin`` that is left out is not compared. If the boxes are ``in_results``, others
+    have other places.
     """
     how = difference(folder, origin, data_set)
     if how:
-        raise InputError(f'{folder}: parts were found {how}; set data.boxes to another folder, or '
-                         'move this one away to find them again.')
+        to_do = 'give another --output' if in_results else 'set data.boxes to another folder'
+        raise InputError(f'{folder}: parts were found {how}; {to_do}, or move this folder away to '
+                         'find them again.')
 
 
 def difference(folder: Path, origin: dict, data_set: DataSet) -> str:
