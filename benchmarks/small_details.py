@@ -1,14 +1,14 @@
 """Whether parts help where the whole image has lost the details that tell classes apart.
 
-    python benchmarks/small_details.py                  # about three quarters of an hour
+    python benchmarks/small_details.py                  # about an hour
     python benchmarks/small_details.py --seeds 1 2
 
 Draws minibirds of 448 pixels (data/small_details), five times with other species, and trains
-linear classifiers on EfficientNet-Lite0 as it is: of the whole image in 128 or 224 pixels, and of
-crops of 128 pixels, which are cut from the picture at its full size, beside it. Writes
+linear classifiers on EfficientNet-Lite0 as it is: of the whole image in 128, 224 or 448 pixels,
+and of crops of 128 pixels, which are cut from the picture at its full size, beside it. Writes
 ``small_details.md`` into ``results/benchmarks``: mean test accuracies, differences from no parts
-in the same size, and their 95 % intervals over the drawings. The same command resumes an
-interrupted one.
+and from GAP of found parts in the same size, and their 95 % intervals over the drawings. The same
+command resumes an interrupted one.
 
 The detector's settings and the number of epochs were chosen on validation images of seed 0.
 """
@@ -33,22 +33,27 @@ DETECTOR = ['data.box_frame=320', 'detector.input_size=320', 'detector.sigma=13'
 # Name: config in configs/photos/, and its own settings.
 ROWS = {
     'no parts': ('no_parts', []),
-    'FVE of found parts': ('cs_parts_fve', DETECTOR),
     'GAP of found parts': ('cs_parts_gap', DETECTOR),
+    'FVE of found parts': ('cs_parts_fve', DETECTOR),
     'FVE of the whole image': ('global_fve', []),
     'FVE of four tiles': ('grid_fve', []),
     'FVE of annotated parts': ('cs_parts_fve', ['data.parts=GT']),
 }
-BASELINE = 'no parts'
-OF_LARGE = BASELINE, 'FVE of found parts', 'FVE of annotated parts'
-RUNS = [(128, row) for row in ROWS] + [(224, row) for row in OF_LARGE]
+OF_TRAIN = {        # with the detector of `train PHOTOS`
+    'GAP of parts found in 224 pixels': ('cs_parts_gap', ['data.boxes=CS_parts_224']),
+    'FVE of parts found in 224 pixels': ('cs_parts_fve', ['data.boxes=CS_parts_224']),
+}
+BASELINES = 'no parts', 'GAP of found parts'
+OF_LARGE = *BASELINES, 'FVE of found parts', 'FVE of annotated parts'
+RUNS = [*((128, row) for row in ROWS), *((224, row) for row in (*OF_LARGE, *OF_TRAIN)),
+        *((448, row) for row in OF_LARGE)]
 RESULTS = Path('results/small_details')
 OUTPUT = Path('results/benchmarks/small_details.md')
 
 
 def accuracy_of(seed, size, row):
     """Test accuracy in per cent of a classifier, which is trained unless it has been."""
-    config, own = ROWS[row]
+    config, own = {**ROWS, **OF_TRAIN}[row]
     folder = RESULTS / f'seed{seed}' / f'{size} {row}'
     path, overrides = f'configs/photos/{config}.yml', [
         *OF_ALL, f'data.root=data/small_details/seed{seed}', f'data.input_size={size}',
@@ -69,14 +74,14 @@ def interval(values):
 
 def table(accuracies):
     """Lines of the table of ``{(size, row): accuracies by seed}``."""
-    lines = ['| whole image, pixels | classifier | n | test accuracy, % | minus no parts |',
-             '|---|---|---|---|---|']
+    lines = ['| whole image, pixels | classifier | n | test accuracy, % | '
+             + ' | '.join(f'minus {name}' for name in BASELINES) + ' |', '|---' * 6 + '|']
     for (size, row), values in accuracies.items():
-        gain = '' if row == BASELINE else interval(
-            numpy.subtract(values, accuracies[size, BASELINE]))
+        gains = ['' if row == name or (size, name) not in accuracies else
+                 interval(numpy.subtract(values, accuracies[size, name])) for name in BASELINES]
         deviation = f' ± {numpy.std(values, ddof=1):.1f}' if len(values) > 1 else ''
         lines.append(f'| {size} | {row} | {len(values)} | {numpy.mean(values):.1f}{deviation} | '
-                     f'{gain} |')
+                     f'{" | ".join(gains)} |')
     return lines
 
 
