@@ -106,7 +106,10 @@ class HardAssignment(FVELayer):
 
     def _e_step(self, x, mask, mixture):
         soft = function.maths_for(x).e_step(x, *mixture, mask)
-        z = (x - soft.centre).reshape(-1, self.in_size)
+        z = x - soft.centre
+        if mask is not None:
+            z = self.xp.where(mask[:, :, None], z, 0)
+        z = z.reshape(-1, self.in_size)
         resp = self._responsibilities(x, mask, mixture).swapaxes(0, 1)
         resp = resp.reshape(self.n_components, -1).astype(float)
         return of_all_ranks(

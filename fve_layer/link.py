@@ -128,6 +128,10 @@ class GMMLayer(MixtureLayer):
         self.log_likelihood = None
         self._is_seeded = False
 
+    def _join(self):
+        super()._join()
+        self._is_seeded = False
+
     def serialize(self, serializer: chainer.AbstractSerializer) -> None:
         super().serialize(serializer)
         self._is_seeded = False     # depends on the state loaded

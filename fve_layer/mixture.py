@@ -8,7 +8,7 @@ import numpy
 from fve_layer import em
 from fve_layer import masking
 from fve_layer import seeding
-from fve_layer.arrays import Array
+from fve_layer.arrays import Array, to_cpu
 
 CALLER = 6      # of a layer, as the warning sees it: after _select, _learn, forward, __call__
 
@@ -29,6 +29,7 @@ class MixtureLayer(chainer.Link):
     normalization: str | None = None
     relative_var_floor = 0.
     _has_warned = False
+    _has_joined = False     # the other ranks
 
     def __init__(self, in_size: int, n_components: int, norm_filter: bool, var_floor: float,
                  seed: int | None, comm: Any) -> None:
@@ -43,6 +44,7 @@ class MixtureLayer(chainer.Link):
         """As :meth:`chainer.Link.copy`; with ``'init'`` the copy's own first batch seeds it."""
         layer = super().copy(mode)
         if mode == 'init':
+            layer._has_joined = False
             layer._reset()
         return layer
 
@@ -97,12 +99,28 @@ class MixtureLayer(chainer.Link):
         masking.check_shapes(x, mask, self.in_size)
         mask = masking.counting_features(x, mask, self.norm_filter)
         if chainer.config.train:
+            if self.comm is not None and not self._has_joined:
+                self._join()
             if not self.is_seeded:
                 self._seed(x, mask)
         elif not self._has_warned and not self.is_seeded:
             self._has_warned = True
             em.warn_without_mixture(self, CALLER)
         return mask
+
+    def _join(self):
+        """Takes the state of the first rank: another rank may have drawn or loaded another one."""
+        names = sorted({*self._params, *self._persistent})
+        values = self.comm.bcast_obj([to_cpu(chainer.as_array(getattr(self, name)))
+                                      for name in names])
+        for name, value in zip(names, values):
+            old = getattr(self, name)
+            if isinstance(old, chainer.Parameter):
+                old.array[...] = self.device.send(value)
+            else:
+                setattr(self, name, bool(value) if isinstance(old, bool) else
+                        self.device.send(value))
+        self._has_joined = True
 
     def _seed(self, x, mask):
         mixture = seeding.of_all_ranks(x, mask, self.comm, self.n_components, self.var_floor,

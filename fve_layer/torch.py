@@ -29,8 +29,10 @@ class GMMLayer(nn.Module):
     layer's next call, whose mixture the repeated call would use.
 
     ``comm`` is the process group whose processes have one mixture. ``None``: all processes, once
-    ``torch.distributed`` is initialised; ``False``: each its own. Each step sums K (2D + 1) + 1
-    numbers over a group, so that its processes must call the layer equally often in training mode.
+    ``torch.distributed`` is initialised; ``False``: each its own, which needs
+    ``DistributedDataParallel(..., broadcast_buffers=False)``. A group begins with the mixture of
+    its first process. Each step sums K (2D + 1) + 1 numbers over it, so that its processes must
+    call the layer equally often in training mode.
 
     ``mean`` (K, D), ``var`` (K, D), ``weight`` (K,), ``n_updates``, and with a
     ``relative_var_floor`` ``smallest_var``, are buffers, which ``half()`` leaves in float32.
@@ -48,11 +50,11 @@ class GMMLayer(nn.Module):
                                     if seed is None else seed)
         self.var_floor, self.relative_var_floor, self.comm = var_floor, relative_var_floor, comm
         self.log_likelihood: Tensor | None = None
-        self._has_warned = self._is_seeded = False
+        self._has_warned = self._is_seeded = self._has_joined = False
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         state = em.initial_state(in_size, n_components, init, self.seed, var_floor)
         for name, value in state._asdict().items():
-            tensor = torch.from_numpy(value)
+            tensor = torch.from_numpy(value).to(torch.get_default_device())
             self.register_buffer(name, tensor.to(dtype) if tensor.is_floating_point() else tensor)
         if not relative_var_floor:
             del self._buffers['smallest_var']
@@ -75,15 +77,18 @@ class GMMLayer(nn.Module):
         return ', '.join(f'{name}={value!r}' for name, value in vars(self).items()
                          if name[0] != '_' and name not in ('training', 'log_likelihood'))
 
-    def _apply(self, convert, *args):
+    def _apply(self, convert, *args, **options):
         def convert_unless_half(tensor):
             converted = convert(tensor)
             return tensor.to(converted.device) if converted.dtype in HALF else converted
-        return super()._apply(convert_unless_half, *args)
+        self._is_seeded = False     # to_empty leaves nothing
+        return super()._apply(convert_unless_half, *args, **options)
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._is_seeded = False     # depends on the state loaded
+        for name, tensor in self._buffers.items():      # with assign=True, those that were saved
+            self._buffers[name] = tensor.float() if tensor.dtype in HALF else tensor
         try:
             em.check_mixture(self.mean, self.var, self.weight)
         except ValueError as error:
@@ -127,6 +132,9 @@ class GMMLayer(nn.Module):
         """Seeds the mixture if necessary; one E-step, one M-step."""
         is_alone = self.comm is False or not distributed.is_initialized()
         ranks = None if is_alone else tensors.Ranks(self.comm)
+        if ranks and not self._has_joined:      # another rank may have another state
+            self._assign(em.State(*ranks.bcast_obj([to_cpu(a) for a in self._state()])))
+            self._has_joined, self._is_seeded = True, False
         if not self.is_seeded:
             seeded = seeding.of_all_ranks(x, mask, ranks, self.n_components, self.var_floor,
                                           self.seed, self.relative_var_floor)
@@ -221,6 +229,7 @@ def _bool(mask, x):
 @torch.no_grad()
 def copy_state(source: Any, target: Any) -> None:
     """Copies the mixture of a layer to one of equal settings; each is Chainer's or PyTorch's."""
+    target._is_seeded = False       # depends on the copy
     for name in em.State._fields:
         value, old = getattr(source, name), getattr(target, name)
         value = tensors.to_array(value.cpu()) if isinstance(value, Tensor) else to_cpu(value)

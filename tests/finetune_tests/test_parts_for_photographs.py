@@ -317,7 +317,7 @@ def test_boxes_of_earlier_versions_are_still_known(here):
     assert len(load(config_of(SELECTED, **data)).part_names) == 2
     origin['detector']['sigma'] = 3
     (folder / 'origin.yml').write_text(yaml.safe_dump(origin))
-    with pytest.raises(Exception, match='with a different detector.sigma; set data.boxes'):
+    with pytest.raises(Exception, match='with a different detector.sigma; give another --output'):
         load(config_of(SELECTED, **data))
 
 

@@ -131,3 +131,16 @@ def test_hard_assignment():
     sizes = numpy.bincount(own[mask], minlength=K) / mask.sum()
     rate = gmm.ema_rate(6, .9)
     numpy.testing.assert_allclose(layer.weight, weight + rate * (sizes - weight), rtol=1e-6)
+
+
+def test_hidden_features_that_are_not_numbers_do_not_stop_the_learning_of_hard_assignments():
+    (x, mask), = batches(1)
+    clean, broken = x.copy(), x.copy()
+    clean[~mask], broken[~mask] = 0, numpy.nan
+    with chainer.using_config('dtype', numpy.dtype('d')):
+        layers = [ablations.HardAssignment(D, K, seed=0) for _ in range(2)]
+    for layer, features in zip(layers, (clean, broken)):
+        layer(features, mask)
+    assert layers[1].n_updates == 1
+    for expected, got in zip(*map(arrays, layers)):
+        numpy.testing.assert_allclose(got, expected)

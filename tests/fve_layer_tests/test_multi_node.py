@@ -95,8 +95,6 @@ def test_ranks_have_the_mixture_of_one_with_all_images(size, kind, options, k):
             layer = kind(D, k, seed=3 if rank == 0 else 7, comm=ranks, **options)
             n = 12 // size
             share = slice(rank * n, (rank + 1) * n)
-            if options.get('init') == 'random':
-                layer._assign(*kind(D, k, seed=3, **options).mixture)
             return [(layer(x[share], mask[share]).array, *state(layer))
                     for x, mask in batches(4)]
 
@@ -172,6 +170,28 @@ def test_one_component_has_the_statistics_of_batch_normalisation():
     for mean, var, expected_mean, expected_var in ranks.run(work):
         numpy.testing.assert_allclose(mean, expected_mean, rtol=1e-6)
         numpy.testing.assert_allclose(var, expected_var, rtol=1e-6)
+
+
+@pytest.mark.parametrize('kind', [FVELayer, GMMLayer, GradientFVELayer])
+def test_ranks_continue_the_state_that_the_first_one_has_loaded(kind):
+    x, _ = next(iter(batches(1)))
+    ranks, loaded = Ranks(2), kind(D, 2, seed=0)
+    loaded(x[::-1])
+
+    def work(rank):
+        layer = kind(D, 2, seed=rank, comm=ranks)
+        if rank == 0:
+            layer.copyparams(loaded, copy_persistent=True)
+        layer(x)
+        return state(layer)
+
+    expected = kind(D, 2, seed=0)
+    expected.copyparams(loaded, copy_persistent=True)
+    expected(x)
+    for result in ranks.run(work):
+        for got, value in zip(result, state(expected)):
+            if value is not None:
+                numpy.testing.assert_allclose(got, value, rtol=1e-4, atol=1e-5)
 
 
 def test_multi_node_gives_a_model_the_communicator():

@@ -333,3 +333,29 @@ def test_two_processes_have_one_mixture_as_one_process_on_the_joined_batches(tmp
     for name, value in alone.items():
         assert numpy.array_equal(first[name], second[name]), name
         numpy.testing.assert_allclose(first[name], value, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def test_a_copied_state_without_a_mixture_is_seeded_again():
+    """Else all components would stay equal."""
+    x = torch.tensor(numpy.random.RandomState(0).normal(size=(4, 30, D)), dtype=torch.float32)
+    with chainer.using_config('dtype', numpy.float32):
+        for target in ours.FVELayer(D, 3, seed=0), fve_layer.FVELayer(D, 3, seed=0):
+            for _ in range(2):
+                target(x if isinstance(target, torch.nn.Module) else x.numpy())
+            ours.copy_state(ours.FVELayer(D, 3, seed=1), target)
+            assert not target.is_seeded
+            target(x if isinstance(target, torch.nn.Module) else x.numpy())
+            assert len(numpy.unique(numpy.asarray(target.weight))) == 3
+
+
+def test_buffers_follow_pytorch(tmp_path):
+    with torch.device('meta'):
+        layer = ours.FVELayer(D, 2, seed=0)
+    assert layer.mean.device.type == 'meta'
+    assert not layer.to_empty(device='cpu').mean.is_meta
+    trained = ours.FVELayer(D, 2, seed=0)
+    trained(torch.rand(2, 9, D))
+    half = {name: a.half() if a.is_floating_point() else a
+            for name, a in trained.state_dict().items()}
+    layer.load_state_dict(half, assign=True)
+    assert layer.mean.dtype == torch.float32 and layer.is_seeded

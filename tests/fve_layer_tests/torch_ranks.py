@@ -28,6 +28,11 @@ def main(rank, port, output):
         if rank == '0':     # no other process takes part in the step of this layer
             FVELayer(D, 2, comm=False)(torch.rand(N, T, D))
         half = (slice(N // 2), slice(N // 2, N))[int(rank)]
+    # Layers outside of DistributedDataParallel, which differ between the processes at first.
+    drawn = FVELayer(D, 2, init='random', seed=int(rank == '1'))
+    loaded = FVELayer(D, 2, seed=0)
+    if rank != '1':
+        loaded.mean.copy_(torch.eye(2, D))
     optimizer = torch.optim.SGD(network.parameters(), 1e-3)
     random = numpy.random.RandomState(0)
     for _ in range(N_STEPS):
@@ -36,8 +41,12 @@ def main(rank, port, output):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        for other in drawn, loaded:
+            other(torch.tensor(x[half], dtype=torch.float32))
     weights = [parameter.detach().numpy() for parameter in network.parameters()]
-    numpy.savez(output, *weights, **{name: a.numpy() for name, a in layer.state_dict().items()})
+    layers = {'': layer, 'drawn_': drawn, 'loaded_': loaded}
+    numpy.savez(output, *weights, **{prefix + name: a.numpy() for prefix, one in layers.items()
+                                     for name, a in one.state_dict().items()})
     if not is_alone:
         distributed.destroy_process_group()
 
