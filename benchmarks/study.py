@@ -1,6 +1,6 @@
 """The studies that docs/plan_details.md and docs/plan_normalisation.md have planned.
 
-    python benchmarks/study.py                          # hours; the plans say how many
+    python benchmarks/study.py                          # about six hours on two cores
     python benchmarks/study.py details --seeds 1 2 --only 'gt2_*'
 
 Every seed has its own drawing of the data. The configs of a study run on it with the same seed, in
