@@ -111,8 +111,8 @@ class MixtureLayer(chainer.Link):
     def _join(self):
         """Takes the state of the first rank: another rank may have drawn or loaded another one."""
         names = sorted({*self._params, *self._persistent})
-        values = self.comm.bcast_obj([to_cpu(chainer.as_array(getattr(self, name)))
-                                      for name in names])
+        values = self.comm.bcast_obj(None if self.comm.rank else [
+            to_cpu(chainer.as_array(getattr(self, name))) for name in names])
         for name, value in zip(names, values):
             old = getattr(self, name)
             if isinstance(old, chainer.Parameter):

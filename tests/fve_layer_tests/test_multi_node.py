@@ -45,6 +45,7 @@ class Ranks:
         return values if self.rank == 0 else None
 
     def bcast_obj(self, value):
+        assert value is None or self.rank == 0      # as ChainerMN has it
         return self._exchange(value)[0]
 
     def run(self, function):
