@@ -249,8 +249,11 @@ def test_choice_and_drop_outs(shares, runs, name, photos, monkeypatch, capsys):
     assert ('Chosen: the plain CNN. ' in printed) == name.startswith('no_parts')
     assert ('CNNs, kept: ' in printed) == name.endswith('_finetuned')
     assert 'before the fine-tuning' not in printed
-    assert re.search(r'\nFVE of the whole image  \d+ +50.0 % \(', printed)
-    assert re.search(r'\n\w.*  200 ', printed)
+    assert '\nFVE of the whole image  200     50.0 % (' in printed
+    for candidate, share in shares.items():     # beside the plain CNN's accuracy
+        if candidate in comparison.CANDIDATES and candidate != comparison.BASELINE:
+            row = rf'\n{comparison.CANDIDATES[candidate]} +\d+ +{share}\.0 % \(.*\)  50\.0 % +'
+            assert re.search(row + re.escape(f'{share - 50:+}.0 ('), printed)
 
 
 def test_fine_tuning_that_the_test_images_do_not_confirm(photos, monkeypatch, capsys):

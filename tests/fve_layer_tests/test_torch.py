@@ -348,7 +348,7 @@ def test_a_copied_state_without_a_mixture_is_seeded_again():
             assert len(numpy.unique(numpy.asarray(target.weight))) == 3
 
 
-def test_buffers_follow_pytorch(tmp_path):
+def test_buffers_follow_pytorch():
     with torch.device('meta'):
         layer = ours.FVELayer(D, 2, seed=0)
     assert layer.mean.device.type == 'meta'
